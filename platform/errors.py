@@ -1,0 +1,67 @@
+"""Every error a user can cause, in one tree.
+
+    LeganError
+    ├── ConfigError          settings that cannot be run; carries all problems at once
+    ├── DataError            a data set folder, table or source that cannot be used
+    │   └── ImageError       one image that cannot be used: unreadable, too small, no face
+    ├── CheckpointError      a run, checkpoint or model folder that is missing, incomplete or of another kind
+    ├── WeightsError         pretrained weights that are not on this machine
+    ├── NonFiniteLossError   a loss term became NaN or infinite
+    ├── TrackingError        the MLflow store or registry cannot do what was asked
+    └── ClusterError         the Ray cluster cannot be reached or cannot give what was asked
+
+The command line prints the message and exits with code 2; a traceback is a bug. A message names the thing,
+the cause and the remedy, in one sentence.
+"""
+
+from collections.abc import Sequence
+
+
+class LeganError(Exception):
+    """Base of all errors that are the input's or the machine's fault, not the program's."""
+
+
+class ConfigError(LeganError):
+    """Settings that cannot be run; ``problems`` holds one sentence each."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = list(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''} in the settings:"
+        super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class DataError(LeganError):
+    """A data set folder, a table or a source that cannot be used."""
+
+
+class ImageError(DataError):
+    """One image that cannot be used."""
+
+
+class CheckpointError(LeganError):
+    """A run, checkpoint or model folder that is missing, incomplete or of another kind."""
+
+
+class WeightsError(LeganError):
+    """Pretrained weights that are not on this machine."""
+
+
+class NonFiniteLossError(LeganError):
+    """A loss term became NaN or infinite at ``step``."""
+
+    def __init__(self, step: int, term: str, value: float, last_good: str | None):
+        self.step, self.term, self.value, self.last_good = step, term, value, last_good
+        kept = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint had been written yet"
+        super().__init__(
+            f"step {step}: the loss term {term} became {value}; {kept}; "
+            "resume it with a lower learning rate, or with --set precision=fp32 if this was a bf16 run."
+        )
+
+
+class TrackingError(LeganError):
+    """The MLflow store or registry cannot do what was asked."""
+
+
+class ClusterError(LeganError):
+    """The Ray cluster cannot be reached or cannot give what was asked."""

@@ -1,0 +1,40 @@
+"""The command line ``legan``: mounts the folders' commands and turns errors into one sentence and exit code 2."""
+
+import os
+import sys
+
+import typer
+
+from legan.platform.commands import app as platform_commands
+from legan.platform.errors import LeganError
+from legan.serve import commands as serve_commands
+
+app = typer.Typer(
+    name="legan",
+    help="Train, compare, serve and use LEGAN: faces under other lighting and other expressions.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+platform_commands.mount(app)
+serve_commands.mount(app)
+
+
+def main() -> None:
+    """Entry point; exit code 2 for bad input, 130 for Ctrl-C."""
+    # Third parties stay silent and send nothing home, whatever their defaults are.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    try:
+        app()
+    except LeganError as error:
+        print(f"legan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("legan: stopped by Ctrl-C.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
