@@ -1,0 +1,339 @@
+"""Settings of a training run: what may be set, its range, its default, and where a value comes from.
+
+A preset or a user's YAML file has one section per kind of training (``identity``, ``quality``, ``classifier``,
+``legan``); ``--set a.b=value`` overrides a field of the section in use. Unknown keys and values out of range are
+collected and reported together, before anything is computed.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from legan.platform.errors import ConfigError
+
+PRESETS = Path(__file__).parent / "presets"
+
+Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: no unknown keys, no change after the check, each field documented."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AdamSettings(Settings):
+    """Adam, as in section 5."""
+
+    learning_rate: LearningRate = 1e-4
+    beta1: float = Field(0.5, ge=0.0, lt=1.0)
+    beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+
+
+class TrainingSettings(Settings):
+    """What every kind of training has."""
+
+    data: Path | None = None
+    """Data set folder."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the initial weights and of every random draw."""
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the training split; either this or ``steps``."""
+    steps: int | None = Field(None, gt=0)
+    """Optimiser steps (for LEGAN: generator steps); either this or ``epochs``."""
+    batch_size: int = Field(10, ge=1, le=4096)
+    """Images per minibatch over all workers together."""
+    adam: AdamSettings = AdamSettings()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: autocast, with weights, optimiser state, losses and gradient penalty in fp32."""
+    channels_last: bool = True
+    """Memory format of images and convolution weights."""
+    flip: bool = False
+    """Mirror half of the images; lightings are swapped by the schema's flip map."""
+    workers: int = Field(1, ge=0, le=1024)
+    """Ray Train workers; 0 trains in this process without Ray."""
+    gpu: bool = False
+    """One GPU per worker."""
+    max_failures: int = Field(3, ge=0)
+    """How often a run whose worker died is resumed by itself."""
+    log_every: int = Field(10, ge=1)
+    """Steps between progress lines and logged metrics."""
+    validate_every: int = Field(500, ge=1)
+    """Steps between validations on the held-out split."""
+    sample_every: int = Field(500, ge=1)
+    """Steps between logged sample grids."""
+    checkpoint_every: int = Field(500, ge=1)
+    """Steps between checkpoints."""
+    keep_last: int = Field(3, ge=1)
+    """Checkpoints kept beside the best one."""
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> "TrainingSettings":
+        if (self.epochs is None) == (self.steps is None):
+            given = "both" if self.epochs is not None else "neither"
+            raise ValueError(f"exactly one of steps and epochs has to be set, {given} is")
+        return self
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> "TrainingSettings":
+        if self.workers > 1 and self.batch_size % self.workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} workers; make it a multiple of {self.workers}"
+            )
+        return self
+
+
+class IdentitySettings(TrainingSettings):
+    """T, the identity network (section 4.1), trained as a classifier of subjects."""
+
+    network: Literal["lightcnn29", "lightcnn9"] = "lightcnn29"
+    width: float = Field(1.0, gt=0.0, le=4.0)
+    """Multiplier of every layer's channels."""
+    features: int = Field(256, ge=8, le=4096)
+    """Length of the penultimate features, which Lid compares."""
+
+
+class QualitySettings(TrainingSettings):
+    """Q, the quality model (Table 6), trained on rated images."""
+
+    ratings: Path | None = None
+    """Ratings folder or table; takes the place of ``data``."""
+    image_size: int = Field(128, ge=16, le=1024)
+    """Rated images are resized to this."""
+    width: int = Field(64, ge=4, le=256)
+    layers: int = Field(6, ge=2, le=9)
+    hidden: int = Field(256, ge=4, le=4096)
+    loss: Literal["margin", "hinge", "absolute", "squared"] = "margin"
+    """Eq. 1, the hinge of section 9, |σ - |d||, or the plain squared error."""
+    clip_gradient: float = Field(10.0, gt=0)
+    """Largest gradient norm: Eq. 1 is quartic."""
+
+
+class ClassifierSettings(TrainingSettings):
+    """The independent judge of expression and lighting; it never sees a generated image."""
+
+    width: int = Field(32, ge=4, le=256)
+
+
+class GeneratorSettings(Settings):
+    """Tables 7-9 and 12."""
+
+    width: int = Field(64, ge=4, le=256)
+    """Filters of conv0."""
+    blocks: int = Field(6, ge=0, le=24)
+    """Residual blocks per hourglass."""
+    upsampling: Literal["pixel_shuffle", "bilinear", "transposed"] = "pixel_shuffle"
+    disentangled: bool = True
+    """False: one hourglass (Table 11, wo/ disentangling)."""
+
+
+class DiscriminatorSettings(Settings):
+    """Table 10."""
+
+    width: int = Field(64, ge=4, le=256)
+    layers: int = Field(6, ge=2, le=9)
+    """Convolutions of stride 2."""
+    classifier: Literal["average", "valid"] = "average"
+    """D_cls: 1×1 convolution averaged over the map, or StarGAN's convolution over the whole map."""
+
+
+class LossSettings(Settings):
+    """Weights of Eq. 7; a weight of 0 leaves the term out and what only it needs is not computed."""
+
+    lambda_adv: Weight = 1.0
+    """Ladv; 1 in the paper, 0 for Table 11's wo/ Ladv."""
+    lambda_gp: Weight = 10.0
+    """Gradient penalty."""
+    lambda_1: Weight = 20.0
+    """Lcls."""
+    lambda_2: Weight = 10.0
+    """Lrec."""
+    lambda_3: Weight = 10.0
+    """Lid."""
+    lambda_4: Weight = 0.5
+    """Lqual."""
+    lambda_5: Weight = 1e-7
+    """Ltv."""
+    q: float = Field(8.0, ge=0.0, le=10.0)
+    """Quality that Lqual asks of the output (Table 13), in rating units."""
+    classification: Literal["bce", "softmax"] = "bce"
+    """Lcls as mean binary cross-entropy over the A logits, or two softmax cross-entropies."""
+
+
+class LeganSettings(TrainingSettings):
+    """LEGAN (sections 4 and 5)."""
+
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    loss: LossSettings = LossSettings()
+    critic_steps: int = Field(5, ge=1, le=20)
+    """D steps per G step."""
+    targets: Literal["uniform", "permute"] = "uniform"
+    """How target attributes are drawn."""
+    identity: Path | None = None
+    """Folder of T; needed unless loss.lambda_3 is 0."""
+    quality: Path | None = None
+    """Folder of Q; needed unless loss.lambda_4 is 0."""
+
+    @model_validator(mode="after")
+    def _judges(self) -> "LeganSettings":
+        missing = []
+        if self.loss.lambda_3 > 0 and self.identity is None:
+            missing.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
+        if self.loss.lambda_4 > 0 and self.quality is None:
+            missing.append("quality: Lqual needs a trained Q; give its folder, or set loss.lambda_4=0")
+        if missing:
+            raise ValueError("; ".join(missing))
+        return self
+
+
+KINDS: dict[str, type[TrainingSettings]] = {
+    "identity": IdentitySettings,
+    "quality": QualitySettings,
+    "classifier": ClassifierSettings,
+    "legan": LeganSettings,
+}
+AnySettings = TypeVar("AnySettings", bound=TrainingSettings)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_section(source: str | Path, kind: str) -> dict[str, Any]:
+    """The section ``kind`` of a preset, given by name, or of a YAML file.
+
+    Raises ConfigError when there is no such preset or file, when it is not YAML, or has no such section.
+    """
+    path = PRESETS / f"{source}.yaml" if str(source) in preset_names() else Path(source)
+    if not path.is_file():
+        raise ConfigError([f"there is no preset or file {str(source)!r}; presets: {', '.join(preset_names())}"])
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(document, dict) or not isinstance(document.get(kind), dict):
+        raise ConfigError([f"{path} has no section {kind!r}; sections: {', '.join(KINDS)}"])
+    unknown = sorted(str(name) for name in set(document) - set(KINDS))
+    if unknown:
+        raise ConfigError([f"{path} has unknown sections: {', '.join(unknown)}; sections: {', '.join(KINDS)}"])
+    return dict(document[kind])
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """Settings with ``a.b=value`` applied, and one sentence for each override that cannot be read.
+
+    Values are read as YAML, so ``8``, ``true``, ``null`` and ``1e-4`` become what they look like. Setting one of
+    ``steps`` and ``epochs`` unsets the other.
+    """
+    merged = _copy(values)
+    problems = []
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key.strip():
+            problems.append(f"--set {override}: write it as key=value, for example --set loss.q=8")
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            problems.append(f"--set {override}: the value is not valid YAML; quote it")
+            continue
+        value = _number(value)
+        parts = key.strip().split(".")
+        if parts == ["steps"] or parts == ["epochs"]:
+            merged.pop("epochs" if parts == ["steps"] else "steps", None)
+        target = merged
+        for part in parts[:-1]:
+            inner = target.setdefault(part, {})
+            if not isinstance(inner, dict):
+                problems.append(f"--set {override}: {part} is a single value and has no field {parts[-1]}")
+                break
+            target = inner
+        else:
+            target[parts[-1]] = value
+    return merged, problems
+
+
+def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[AnySettings | None, list[str]]:
+    """The checked settings, or None and one sentence per problem."""
+    try:
+        return kind.model_validate(values), []
+    except ValidationError as error:
+        details = [dict(detail) for detail in error.errors()]
+    problems = [_sentence(kind, detail) for detail in details]
+    # Checks over several fields run only once each field by itself is right: leave the wrong ones out and look again.
+    rest = _copy(values)
+    wrong = [detail["loc"] for detail in details if detail["loc"]]
+    for place in wrong:
+        _remove(rest, place)
+    if wrong:
+        problems += [problem for problem in check_settings(kind, rest)[1] if problem not in problems]
+    return None, problems
+
+
+def to_yaml(settings: TrainingSettings) -> str:
+    """Every field, defaults included, as YAML."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _remove(values: dict[str, Any], place: Iterable[Any]) -> None:
+    *parents, last = place
+    for part in parents:
+        inner = values.get(part)
+        if not isinstance(inner, dict):
+            values.pop(part, None)
+            return
+        values = inner
+    values.pop(last, None)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4 as text; take it as the number it looks like."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _sentence(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = _fields_at(kind, detail["loc"][:-1])
+        return f"{place}: there is no such setting; known here: {', '.join(known)}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not place:
+        return message
+    return f"{place}: {message} (given: {detail['input']!r})"
+
+
+def _fields_at(kind: type[BaseModel], place: Iterable[Any]) -> list[str]:
+    current: type[BaseModel] = kind
+    for part in place:
+        annotation = current.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            current = annotation
+    return sorted(current.model_fields)

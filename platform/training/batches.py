@@ -1,0 +1,42 @@
+"""Which images a step sees: epochs of permutations, each a function of the seed and the epoch's number alone."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Rows = npt.NDArray[np.int64]
+
+
+def rows_of_step(rows: Rows, per_step: int, step: int, seed: int) -> Rows:
+    """The ``per_step`` rows that ``step`` sees: consecutive pieces of one permutation per epoch.
+
+    A step at an epoch's end takes the rest from the next one, so no image is left out and none comes twice in an epoch.
+    """
+    count = len(rows)
+    start = step * per_step
+    pieces: list[Rows] = []
+    while per_step > 0:
+        epoch, offset = divmod(start, count)
+        order = np.random.default_rng((seed, epoch)).permutation(count)
+        piece = order[offset : offset + per_step]
+        pieces.append(rows[piece])
+        start += len(piece)
+        per_step -= len(piece)
+    return np.concatenate(pieces)
+
+
+def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Uint8 N×3×H×W (a view of N×H×W×3, so already channels-last) from uint8 N×H×W×3."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Float32 in [-1, 1] from uint8 in 0..255, on the images' own device and memory format."""
+    return images.to(torch.float32).mul_(2.0 / 255.0).sub_(1.0)
+
+
+def to_images(images: Tensor) -> npt.NDArray[np.uint8]:
+    """Uint8 N×H×W×3 from float N×3×H×W in [-1, 1], rounded to the nearest."""
+    scaled = images.detach().to(torch.float32).add(1.0).mul(127.5).round().clamp(0, 255)
+    return np.ascontiguousarray(scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())

@@ -1,0 +1,118 @@
+"""Checkpoints: folders that exist whole or not at all.
+
+``step-00000600/`` holds ``<network>.safetensors`` per network, ``state.pt`` (optimisers and the task's counters, loaded
+with weights_only) and ``checkpoint.json`` (step, metrics, files). It is written under another name, flushed to the disk,
+and renamed; whatever a killed writer left behind has the other name and is removed by the next one.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from legan.platform.errors import CheckpointError
+
+UNFINISHED = ".unfinished-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk."""
+
+    path: Path
+    step: int
+    metrics: Mapping[str, float]
+
+
+def save_checkpoint(
+    folder: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], metrics: Mapping[str, float]
+) -> Checkpoint:
+    """Write ``folder/step-…`` and return it; an existing one of the same step is left as it is."""
+    final = folder / f"step-{step:08d}"
+    if final.exists():
+        return read_checkpoint(final)
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(leftover)
+    draft = folder / f"{UNFINISHED}{final.name}"
+    draft.mkdir()
+    for name, network in networks.items():
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
+    torch.save(dict(state), draft / "state.pt")
+    record = {"step": step, "metrics": dict(metrics), "networks": sorted(networks)}
+    (draft / "checkpoint.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    for path in draft.iterdir():
+        _flush(path)
+    _flush(draft)
+    draft.rename(final)
+    _flush(folder)
+    return Checkpoint(final, step, record["metrics"])
+
+
+def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """Load the weights into ``networks`` and return the task's state.
+
+    Raises CheckpointError when a file is missing or belongs to other networks.
+    """
+    try:
+        for name, network in networks.items():
+            network.load_state_dict(load_file(checkpoint.path / f"{name}.safetensors"))
+        state: dict[str, Any] = torch.load(checkpoint.path / "state.pt", weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"checkpoint {checkpoint.path} does not fit these networks ({reason}); resume with the run's own settings."
+        ) from error
+    return state
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at ``path``; CheckpointError when it is none."""
+    try:
+        record = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+        return Checkpoint(path, int(record["step"]), dict(record["metrics"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is not a complete checkpoint; remove it or resume from another one.") from error
+
+
+def list_checkpoints(folder: Path) -> list[Checkpoint]:
+    """All complete checkpoints, oldest first."""
+    return [read_checkpoint(path) for path in sorted(folder.glob("step-*"))]
+
+
+def best_checkpoint(checkpoints: list[Checkpoint], metric: str, mode: Literal["min", "max"]) -> Checkpoint | None:
+    """The one with the best ``metric``, the earliest of equals; None when none has it."""
+    having = [checkpoint for checkpoint in checkpoints if metric in checkpoint.metrics]
+    if not having:
+        return None
+    sign = 1.0 if mode == "min" else -1.0
+    return min(having, key=lambda checkpoint: (sign * checkpoint.metrics[metric], checkpoint.step))
+
+
+def prune_checkpoints(folder: Path, keep_last: int, metric: str, mode: Literal["min", "max"]) -> None:
+    """Remove all but the last ``keep_last`` and the best."""
+    checkpoints = list_checkpoints(folder)
+    kept = {checkpoint.path for checkpoint in checkpoints[-keep_last:]}
+    best = best_checkpoint(checkpoints, metric, mode)
+    if best is not None:
+        kept.add(best.path)
+    for checkpoint in checkpoints:
+        if checkpoint.path not in kept:
+            doomed = folder / f"{UNFINISHED}{checkpoint.path.name}"
+            checkpoint.path.rename(doomed)  # first out of sight, so that no half-removed checkpoint is ever listed
+            shutil.rmtree(doomed)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""What a training step needs to know of the other workers: shares of a batch, and averages over all of them.
+
+Every random draw of a step is made for the whole batch from the step's number, and each worker takes its share; so
+N workers compute exactly the gradients of one, and a resumed run repeats exactly what a killed one would have done.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This worker among all workers."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = torch.device("cpu")
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this worker is the one that writes."""
+        return self.rank == 0
+
+    def share(self, size: int) -> slice:
+        """This worker's part of ``size`` items; ``size`` is a multiple of the number of workers."""
+        each = size // self.world
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], ranks: Ranks) -> None:
+    """Replace each gradient by its mean over all workers, in one all-reduce of one flat buffer."""
+    if ranks.world == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= ranks.world
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()
+
+
+def average(values: Tensor, ranks: Ranks) -> Tensor:
+    """Mean of ``values`` over all workers."""
+    if ranks.world > 1:
+        dist.all_reduce(values)
+        values = values / ranks.world
+    return values
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The generator of all random draws of one step, the same on every worker."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

@@ -1,0 +1,56 @@
+"""What the training loop asks of everything that is trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+Image = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Goal(NamedTuple):
+    """The validation metric that says which checkpoint is best."""
+
+    metric: str
+    mode: Literal["min", "max"]
+
+
+class Task(Protocol):
+    """Networks, optimisers and data of one training.
+
+    Only ``step`` changes the state. ``batch`` depends on nothing but the step's number, so that it can be called ahead
+    of time from another thread.
+    """
+
+    networks: Mapping[str, nn.Module]
+    """What a checkpoint holds weights of."""
+    total_steps: int
+    images_per_step: int
+    """Images that one step sees, over all workers."""
+    goal: Goal
+    exports: Literal["best", "last"]
+    """Which checkpoint becomes the model."""
+
+    def batch(self, step: int) -> Batch:
+        """This worker's share of the data and random draws of ``step``, on the CPU."""
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of all optimisers; named loss terms as scalars on the device, not yet synchronised."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state but the weights."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of ``state_dict``."""
+
+    def validate(self) -> dict[str, float]:
+        """Metrics on the held-out split."""
+
+    def samples(self) -> dict[str, Image]:
+        """Pictures of the same held-out faces each time, by name; empty where there is nothing to see."""
+
+    def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
+        """Write what others use of the current weights as a folder."""
