@@ -1,0 +1,340 @@
+"""The data set folder: what is in it, and how it is opened and written.
+
+    dataset.json     name, image size, attribute schema, splits by subject, source, content hash, alignment
+    faces.parquet    a row per face: subject, expression, lighting, split, landmarks, yaw, source_path, duplicate_of, …
+    images.npy       uint8 N×H×W×3 RGB, row i = row i of faces.parquet; opened memory-mapped
+    hulls.npy        uint8 N×⌈H·W/8⌉, the hull masks as packed bits
+    skipped.parquet  path, reason: the files that could not be used
+
+Shapes: N faces, H = W = image size, K landmarks per face.
+"""
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.masks import pack_mask, unpack_mask
+from legan.platform.errors import DataError
+
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+
+_REQUIRED = ("subject", "expression", "lighting", "split", "landmarks")
+_COLUMNS = {
+    "subject": pa.string(),
+    "expression": pa.string(),
+    "lighting": pa.string(),
+    "split": pa.string(),
+    "landmarks": pa.list_(pa.float32()),
+    "yaw": pa.float32(),
+    "source_path": pa.string(),
+    "duplicate_of": pa.int64(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """An opened data set folder; images stay on disk until they are indexed.
+
+    ``faces`` holds class *names*; ``expression``, ``lighting`` and ``subject`` give the arrays training needs.
+    Pickling one (as Ray does) sends the path, not the pixels.
+    """
+
+    path: Path
+    name: str
+    image_size: int
+    schema: AttributeSchema
+    faces: pd.DataFrame
+    images: NDArray[np.uint8]
+    content_hash: str
+    source: str
+    skipped: pd.DataFrame
+    packed_hulls: NDArray[np.uint8]
+    alignment: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_dataset, (self.path,)
+
+    @cached_property
+    def expression(self) -> NDArray[np.int64]:
+        """Expression class of each face, int64 N."""
+        return _indices(self.faces["expression"], self.schema.expressions)
+
+    @cached_property
+    def lighting(self) -> NDArray[np.int64]:
+        """Lighting class of each face, int64 N."""
+        return _indices(self.faces["lighting"], self.schema.lightings)
+
+    @cached_property
+    def subject(self) -> NDArray[np.str_]:
+        """Subject name of each face, str N."""
+        return self.faces["subject"].to_numpy(dtype=np.str_)
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """Subjects of each split, sorted; only splits that occur."""
+        return _splits(self.faces)
+
+    def rows(self, split: Split | None = None) -> NDArray[np.int64]:
+        """Row numbers of a split in ascending order, int64; all rows for None. DataError for an unknown name."""
+        if split is None:
+            return np.arange(len(self.faces), dtype=np.int64)
+        if split not in SPLITS:
+            raise DataError(f"there is no split {split!r}; a data set has: {', '.join(SPLITS)}.")
+        return np.flatnonzero((self.faces["split"] == split).to_numpy()).astype(np.int64)
+
+    def hulls(self, rows: NDArray[np.integer] | Sequence[int] | slice) -> NDArray[np.bool_]:
+        """Hull masks of these rows, bool n×H×W, True inside the face."""
+        return unpack_mask(self.packed_hulls[rows], self.image_size)
+
+    def landmarks(self, rows: NDArray[np.integer] | Sequence[int]) -> NDArray[np.float32]:
+        """Landmarks of these rows in pixels of the aligned image, float32 n×K×2 (x, y)."""
+        chosen = self.faces["landmarks"].iloc[np.asarray(rows)]
+        return np.stack([np.asarray(points, np.float32).reshape(-1, 2) for points in chosen])
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a data set folder; DataError says what is missing or does not fit together."""
+    path = Path(path)
+    described = path / "dataset.json"
+    if not described.is_file():
+        raise DataError(
+            f"{path} is no data set (it has no dataset.json); make one with `legan data prepare` or `legan data render`."
+        )
+    try:
+        values = json.loads(described.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise DataError(f"{path} has data set format {values['format']}, this version reads {FORMAT}; prepare it anew.")
+        schema = AttributeSchema.from_dict(values["schema"])
+        size = int(values["image_size"])
+        faces = pq.read_table(path / "faces.parquet").to_pandas()
+        skipped = pq.read_table(path / "skipped.parquet").to_pandas()
+        images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
+        hulls = np.load(path / "hulls.npy", mmap_mode="r", allow_pickle=False)
+        dataset = Dataset(
+            path=path.resolve(),
+            name=values["name"],
+            image_size=size,
+            schema=schema,
+            faces=faces.astype({"duplicate_of": "Int64"}),
+            images=images,
+            content_hash=values["content_hash"],
+            source=values["source"],
+            skipped=skipped,
+            packed_hulls=hulls,
+            alignment=values["alignment"],
+            info=values["info"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise DataError(f"the data set {path} is damaged ({_first_line(error)}); prepare or render it anew.") from error
+    expected = (len(faces), size, size, 3)
+    if images.shape != expected or images.dtype != np.uint8 or hulls.shape != (len(faces), -(-size * size // 8)):
+        raise DataError(
+            f"the data set {path} is damaged (faces.parquet and dataset.json ask for images {expected}, images.npy holds "
+            f"{images.shape} and hulls.npy {hulls.shape}); prepare or render it anew."
+        )
+    return dataset
+
+
+def write_dataset(
+    out: Path | str,
+    *,
+    name: str,
+    schema: AttributeSchema,
+    faces: pd.DataFrame,
+    images: Iterable[NDArray[np.uint8]] | NDArray[np.uint8],
+    hulls: NDArray[np.bool_] | NDArray[np.uint8],
+    skipped: pd.DataFrame | None = None,
+    source: str,
+    alignment: Mapping[str, Any] | None = None,
+    info: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Dataset:
+    """Write a data set folder whole or not at all, and open it.
+
+    ``faces`` needs subject, expression, lighting (class names of ``schema``), split (train, val, test; a subject in one
+    split only) and landmarks (2K floats); yaw, source_path and duplicate_of may be left out; further columns are kept.
+    ``images`` are N uint8 H×H×3, streamed; ``hulls`` bool N×H×W or packed bits. Raises DataError where this does not
+    fit together, where there is no face at all, and where ``out`` exists (unless ``overwrite``).
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite=overwrite)
+    faces = _checked_faces(faces, schema)
+    stream = iter(images)
+    first = next(stream, None)
+    if first is None:
+        raise DataError(f"the data set {name} would hold no images.")
+    size = first.shape[0]
+    packed = pack_mask(hulls.astype(np.bool_)) if hulls.dtype == np.bool_ else np.asarray(hulls, np.uint8)
+    if packed.shape != (len(faces), -(-size * size // 8)):
+        raise DataError(f"{len(faces)} faces of {size}×{size} do not fit hull masks of shape {hulls.shape}.")
+
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        _write_images(temporary / "images.npy", chain([first], stream), (len(faces), size, size, 3))
+        np.save(temporary / "hulls.npy", packed)
+        pq.write_table(_arrow_faces(faces), temporary / "faces.parquet")
+        pq.write_table(_arrow_skipped(skipped), temporary / "skipped.parquet")
+        values = {
+            "format": FORMAT,
+            "name": name,
+            "source": source,
+            "image_size": size,
+            "faces": len(faces),
+            "content_hash": content_hash(np.load(temporary / "images.npy", mmap_mode="r"), packed, faces, schema),
+            "schema": schema.to_dict(),
+            "splits": _splits(faces),
+            "alignment": dict(alignment or {}),
+            "info": dict(info or {}),
+        }
+        (temporary / "dataset.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        publish(temporary, out, overwrite=overwrite)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return open_dataset(out)
+
+
+def content_hash(images: NDArray[np.uint8], packed_hulls: NDArray[np.uint8], faces: pd.DataFrame, schema: AttributeSchema) -> str:
+    """Sha256 (hex) of what training sees: schema, pixels, hulls, and each row's subject, classes and split.
+
+    Names, paths, yaw and the order of Parquet's columns don't enter, so a data set prepared again from the same files
+    in another place has the same hash.
+    """
+    digest = hashlib.sha256(json.dumps([list(images.shape), schema.to_dict()], sort_keys=True).encode())
+    for start in range(0, len(images), 256):
+        digest.update(np.ascontiguousarray(images[start : start + 256]).tobytes())
+    digest.update(np.ascontiguousarray(packed_hulls).tobytes())
+    labels = faces[["subject", "expression", "lighting", "split"]].astype(str)
+    digest.update(json.dumps(labels.to_numpy(dtype=object).tolist()).encode())
+    return digest.hexdigest()
+
+
+def split_by_subject(
+    subjects: Iterable[str], *, val_share: float = 0.0, test_share: float = 0.0, seed: int = 0
+) -> dict[str, Split]:
+    """The split of each subject (repeats are ignored), by the order of a seeded hash of the names.
+
+    round(share · subjects) subjects go to test and to val, at least one where the share is above 0; the rest trains.
+    Raises DataError when nothing would be left to train on.
+    """
+    names = sorted(set(subjects), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    test, val = (max(1, round(share * len(names))) if share > 0 else 0 for share in (test_share, val_share))
+    if test + val >= len(names):
+        raise DataError(
+            f"{len(names)} subject{'s' if len(names) != 1 else ''} cannot be split into {val} for validation, {test} for testing "
+            "and some to train on; lower the shares or add subjects."
+        )
+    return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(names)}
+
+
+def refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """DataError when ``out`` must not be written: it exists, or it is no data set and would be overwritten."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise DataError(f"{out} already exists; choose another --out, or replace it with --overwrite.")
+    if not (out / "dataset.json").is_file():
+        raise DataError(f"{out} exists and is no data set, so --overwrite leaves it alone; choose another --out.")
+
+
+def publish(folder: Path, out: Path, *, overwrite: bool) -> None:
+    """Rename a finished data set folder to ``out``; an old data set there goes away only after the new one is whole."""
+    refuse_existing(out, overwrite=overwrite)
+    old = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.old")
+    if out.exists():
+        out.replace(old)
+    folder.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:
+    missing = [column for column in _REQUIRED if column not in faces.columns]
+    if missing:
+        raise DataError(f"the table of faces lacks: {', '.join(missing)}.")
+    if faces.empty:
+        raise DataError("not one face could be used, so there is no data set to write.")
+    faces = faces.reset_index(drop=True)
+    for column, known in (("expression", schema.expressions), ("lighting", schema.lightings), ("split", SPLITS)):
+        unknown = sorted(set(faces[column].astype(str)) - set(known))
+        if unknown:
+            raise DataError(f"the table of faces has {column} {', '.join(unknown)}; known are: {', '.join(known)}.")
+    torn = faces.groupby("subject")["split"].nunique()
+    torn = torn[torn > 1]
+    if len(torn):
+        raise DataError(f"subject {torn.index[0]} is in more than one split ({len(torn)} such); splits are by subject.")
+    lengths = {len(points) for points in faces["landmarks"]}
+    if len(lengths) != 1 or next(iter(lengths)) % 2:
+        raise DataError(f"landmarks need the same 2K numbers for every face, not {sorted(lengths)}.")
+    return faces
+
+
+def _arrow_faces(faces: pd.DataFrame) -> pa.Table:
+    empty = {"yaw": float("nan"), "source_path": "", "duplicate_of": None}
+    columns: dict[str, Any] = {}
+    for column, kind in _COLUMNS.items():
+        if column not in faces.columns:
+            columns[column] = pa.array([empty[column]] * len(faces), kind)
+        elif column == "landmarks":
+            columns[column] = pa.array([np.asarray(points, np.float32) for points in faces[column]], kind)
+        else:
+            columns[column] = pa.array(faces[column], kind, from_pandas=column == "duplicate_of")
+    for column in faces.columns:
+        if column not in columns:
+            columns[str(column)] = pa.array(faces[column])
+    return pa.table(columns)
+
+
+def _arrow_skipped(skipped: pd.DataFrame | None) -> pa.Table:
+    rows: dict[str, list[str]] = {"path": [], "reason": []}
+    if skipped is not None:
+        rows = {column: [str(value) for value in skipped[column]] for column in rows}
+    return pa.table({column: pa.array(values, pa.string()) for column, values in rows.items()})
+
+
+def _write_images(path: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int, int]) -> None:
+    target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    count = 0
+    for count, image in enumerate(images, start=1):
+        if image.shape != shape[1:] or image.dtype != np.uint8:
+            raise DataError(f"image {count - 1} is {image.dtype} {image.shape}, not uint8 {shape[1:]}.")
+        if count > shape[0]:
+            break
+        target[count - 1] = image
+    if count != shape[0]:
+        raise DataError(f"the table names {shape[0]} faces, but there are {'more' if count > shape[0] else count} images.")
+    target.flush()
+
+
+def _splits(faces: pd.DataFrame) -> dict[str, list[str]]:
+    pairs = faces[["split", "subject"]].drop_duplicates()
+    found = {split: sorted(pairs.loc[pairs["split"] == split, "subject"].astype(str)) for split in SPLITS}
+    return {split: subjects for split, subjects in found.items() if subjects}
+
+
+def _indices(names: "pd.Series[str]", classes: tuple[str, ...]) -> NDArray[np.int64]:
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index[name] for name in names], np.int64)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
