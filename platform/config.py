@@ -83,7 +83,8 @@ class TrainingSettings(Settings):
     def _equal_shares(self) -> "TrainingSettings":
         if self.workers > 1 and self.batch_size % self.workers:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} workers; make it a multiple of {self.workers}"
+                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} workers; "
+                f"make it a multiple of {self.workers}"
             )
         return self
 

@@ -1,5 +1,7 @@
 """Which images a step sees: epochs of permutations, each a function of the seed and the epoch's number alone."""
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,12 +20,21 @@ def rows_of_step(rows: Rows, per_step: int, step: int, seed: int) -> Rows:
     pieces: list[Rows] = []
     while per_step > 0:
         epoch, offset = divmod(start, count)
-        order = np.random.default_rng((seed, epoch)).permutation(count)
-        piece = order[offset : offset + per_step]
+        piece = _order(count, seed, epoch)[offset : offset + per_step]
         pieces.append(rows[piece])
         start += len(piece)
         per_step -= len(piece)
     return np.concatenate(pieces)
+
+
+def rows_of_split(splits: npt.NDArray[np.str_], name: str) -> Rows:
+    """The rows whose split is ``name``."""
+    return np.flatnonzero(np.asarray(splits) == name).astype(np.int64)
+
+
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> Rows:
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:

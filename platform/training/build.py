@@ -1,0 +1,157 @@
+"""From checked settings to a task, and every reason why that cannot be done, found before anything is computed."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from legan.models.discriminator import Discriminator
+from legan.models.generator import Generator
+from legan.platform.config import (
+    ClassifierSettings,
+    IdentitySettings,
+    LeganSettings,
+    QualitySettings,
+    TrainingSettings,
+)
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.ratings import read_ratings
+from legan.platform.errors import LeganError
+from legan.platform.model import NetworkFolder, read_network
+from legan.platform.training.classifier import classifier_task
+from legan.platform.training.identity import identity_task
+from legan.platform.training.legan import LeganTask
+from legan.platform.training.objective import Judges
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.quality import quality_task
+from legan.platform.training.task import Task
+
+IDENTITY_KINDS = ("lightcnn", "facenet")
+
+
+class Facts(NamedTuple):
+    """What is known of a run before it starts."""
+
+    problems: list[str]
+    data: Dataset | None
+
+
+def check(settings: TrainingSettings) -> Facts:
+    """Open everything the settings name and compare it; one sentence per problem."""
+    problems: list[str] = []
+    data: Dataset | None = None
+    if isinstance(settings, QualitySettings):
+        if settings.ratings is None:
+            problems.append("ratings: training Q needs a ratings folder or table; make one with `legan data ratings`")
+        elif not settings.ratings.exists():
+            problems.append(f"ratings: there is nothing at {settings.ratings}")
+        problems += _divisible("image_size", settings.image_size, 2**settings.layers, "layers")
+        return Facts(problems, None)
+    if settings.data is None:
+        problems.append(
+            "data: training needs a data set folder (--data); make one with `legan data render` or `legan data prepare`"
+        )
+    else:
+        try:
+            data = open_dataset(settings.data)
+        except LeganError as error:
+            problems.append(f"data: {error}")
+    if data is not None:
+        problems += _check_data(settings, data)
+    if isinstance(settings, LeganSettings):
+        problems += _check_judges(settings, data)
+    return Facts(problems, data)
+
+
+def build_task(settings: TrainingSettings, ranks: Ranks) -> Task:
+    """The task that ``settings`` describe, its networks initialised from the seed alone.
+
+    Raises a LeganError where something that ``check`` looks at has changed since.
+    """
+    torch.manual_seed(settings.seed)
+    if isinstance(settings, QualitySettings):
+        return quality_task(settings, read_ratings(_given(settings.ratings), settings.image_size), ranks)
+    data = open_dataset(_given(settings.data))
+    if isinstance(settings, IdentitySettings):
+        return identity_task(settings, data, ranks)
+    if isinstance(settings, ClassifierSettings):
+        return classifier_task(settings, data, ranks)
+    if isinstance(settings, LeganSettings):
+        return _legan_task(settings, data, ranks)
+    raise TypeError(f"no training is known for {type(settings).__name__}")
+
+
+def _legan_task(settings: LeganSettings, data: Dataset, ranks: Ranks) -> LeganTask:
+    generator, discriminator, schema = settings.generator, settings.discriminator, data.schema
+    G = Generator(
+        len(schema.expressions),
+        len(schema.lightings),
+        width=generator.width,
+        blocks=generator.blocks,
+        upsampling=generator.upsampling,
+        disentangled=generator.disentangled,
+    )
+    D = Discriminator(
+        schema.size,
+        image_size=data.image_size,
+        width=discriminator.width,
+        layers=discriminator.layers,
+        classifier=discriminator.classifier,
+    )
+    identity = _frozen(settings.identity, settings, ranks) if settings.loss.lambda_3 > 0 else None
+    quality = _frozen(settings.quality, settings, ranks) if settings.loss.lambda_4 > 0 else None
+    return LeganTask(settings, data, Judges(identity, quality), ranks, G, D)
+
+
+def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> torch.nn.Module:
+    network = read_network(_given(folder)).module.eval().requires_grad_(False)
+    memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
+    return network.to(ranks.device, memory_format=memory_format)
+
+
+def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:
+    problems = []
+    if len(data.rows("train")) == 0:
+        problems.append(f"data: {data.path} has no training split")
+    if settings.flip and data.schema.flip_indices() is None and not isinstance(settings, IdentitySettings):
+        problems.append(f"flip: the schema of {data.path} does not say what mirroring does to its lightings; set flip=false")
+    if isinstance(settings, IdentitySettings):
+        problems += _divisible("data: the image size", data.image_size, 16, "LightCNN's four poolings")
+    if isinstance(settings, LeganSettings):
+        problems += _divisible("data: the image size", data.image_size, 4, "G's two downsamplings")
+        problems += _divisible("data: the image size", data.image_size, 2**settings.discriminator.layers, "discriminator.layers")
+    return problems
+
+
+def _check_judges(settings: LeganSettings, data: Dataset | None) -> list[str]:
+    problems = []
+    wanted = (
+        ("identity", settings.identity, settings.loss.lambda_3, IDENTITY_KINDS),
+        ("quality", settings.quality, settings.loss.lambda_4, ("quality",)),
+    )
+    for name, folder, weight, kinds in wanted:
+        if folder is None or weight == 0:
+            continue
+        try:
+            found: NetworkFolder = read_network(folder)
+        except LeganError as error:
+            problems.append(f"{name}: {error}")
+            continue
+        if found.kind not in kinds:
+            problems.append(f"{name}: {folder} holds a {found.kind}, not a {' or '.join(kinds)}")
+        size = found.numbers.get("image_size")
+        if data is not None and size is not None and size != data.image_size:
+            problems.append(f"{name}: {folder} is for {size}×{size} images, the data set has {data.image_size}×{data.image_size}")
+    return problems
+
+
+def _divisible(name: str, size: int, by: int, why: str) -> list[str]:
+    if size % by == 0 and size >= by:
+        return []
+    return [f"{name} {size} has to be a multiple of {by} ({why})"]
+
+
+def _given(path: Path | None) -> Path:
+    if path is None:
+        raise ValueError("a path that the check asks for is missing")
+    return path

@@ -1,0 +1,81 @@
+"""Training of T, the identity network (section 4.1): LightCNN as a classifier of the training subjects."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from legan.models.identity import LightCNN
+from legan.platform.config import IdentitySettings
+from legan.platform.data.dataset import Dataset
+from legan.platform.training.batches import Rows
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches
+from legan.platform.training.task import Goal
+
+VALIDATION_IMAGES = 400
+
+
+def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> SupervisedTask:
+    """T on subject labels; validated by telling held-out subjects apart (ROC AUC of the cosine over all pairs)."""
+    train = data.rows("train")
+    labels = np.unique(data.subject, return_inverse=True)[1]
+    classes, train_labels = np.unique(labels[train], return_inverse=True)
+    label = torch.full((len(data.subject),), -1)
+    label[torch.from_numpy(train)] = torch.from_numpy(train_labels)
+    numbers = {
+        "layers": int(settings.network.removeprefix("lightcnn")),
+        "classes": len(classes),
+        "image_size": data.image_size,
+        "width": settings.width,
+        "features": settings.features,
+    }
+    held_out = _spread(data.rows("val"), VALIDATION_IMAGES)
+    same = torch.from_numpy(labels[held_out])
+
+    def validation(network: nn.Module) -> dict[str, float]:
+        if len(held_out) == 0 or same.unique().numel() in (1, len(same)):
+            return {}
+        features = torch.cat(in_batches(network.features, data.images, held_out, ranks.device))
+        return {"eval/verification_auc": verification_auc(features, same)}
+
+    return SupervisedTask(
+        settings,
+        Labelled(data.images, {"subject": label}, train),
+        LightCNN(**numbers),
+        ranks,
+        kind="lightcnn",
+        numbers=numbers,
+        loss=subject_loss,
+        validation=validation,
+        goal=Goal("eval/verification_auc", "max"),
+        mirror=lambda labels, mirrored: labels,
+    )
+
+
+def subject_loss(network: nn.Module, x: Tensor, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Softmax cross-entropy over the training subjects."""
+    logits = network(x).float()
+    return {
+        "total": F.cross_entropy(logits, labels["subject"]),
+        "accuracy": (logits.argmax(1) == labels["subject"]).float().mean(),
+    }
+
+
+def verification_auc(features: Tensor, subjects: Tensor) -> float:
+    """ROC AUC of the cosine in telling pairs of one subject from pairs of two.
+
+    ``features`` N×F, ``subjects`` int64 N, with both kinds of pairs among them.
+    """
+    unit = F.normalize(features.double(), dim=1).cpu()
+    upper = torch.triu_indices(len(unit), len(unit), offset=1)
+    same = (subjects[:, None] == subjects[None, :])[upper[0], upper[1]]
+    return float(roc_auc_score(same.numpy(), (unit @ unit.T)[upper[0], upper[1]].numpy()))
+
+
+def _spread(rows: Rows, most: int) -> Rows:
+    """At most ``most`` rows, evenly spread."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

@@ -1,0 +1,43 @@
+"""How weights are updated, the same for everything that is trained."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from legan.platform.config import AdamSettings, TrainingSettings
+from legan.platform.training.parallel import Ranks, average_gradients
+
+
+def adam(network: nn.Module, settings: AdamSettings) -> Adam:
+    """Adam over a network's parameters, all updated in one fused call."""
+    return Adam(
+        network.parameters(),
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 where asked for; weights, optimiser state and losses stay in fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def update(optimiser: Adam, network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None) -> None:
+    """One optimiser step on the gradient of ``total``, averaged over all workers and clipped to the norm ``clip``."""
+    optimiser.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    average_gradients(network.parameters(), ranks)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), clip)
+    optimiser.step()
+
+
+def total_steps(settings: TrainingSettings, images: int, per_step: int) -> int:
+    """Steps of the whole training, from ``steps`` or from ``epochs`` (rounded up)."""
+    if settings.steps is not None:
+        return settings.steps
+    if settings.epochs is None:
+        raise ValueError("either steps or epochs has to be set")
+    return max(1, -(-int(settings.epochs * images) // per_step))

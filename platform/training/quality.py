@@ -1,0 +1,74 @@
+"""Training of Q, the quality model (section 3), on rated images."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from scipy.stats import pearsonr
+from torch import Tensor, nn
+
+from legan.models.quality import (
+    QualityModel,
+    absolute_margin_loss,
+    hinge_margin_loss,
+    margin_loss,
+    squared_loss,
+)
+from legan.platform.config import QualitySettings
+from legan.platform.data.ratings import Ratings
+from legan.platform.training.batches import rows_of_split
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches
+from legan.platform.training.task import Goal
+
+RatingLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+LOSSES: dict[str, RatingLoss] = {
+    "margin": margin_loss,
+    "hinge": hinge_margin_loss,
+    "absolute": absolute_margin_loss,
+    "squared": lambda mu, sigma, prediction: squared_loss(mu, prediction),
+}
+
+
+def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> SupervisedTask:
+    """Q on mean and standard deviation of the ratings; validated by mean absolute error, correlation and share inside σ."""
+    train, held_out = rows_of_split(ratings.split, "train"), rows_of_split(ratings.split, "val")
+    labels = {"mean": torch.from_numpy(ratings.mean).float(), "std": torch.from_numpy(ratings.std).float()}
+    numbers = {
+        "image_size": settings.image_size,
+        "width": settings.width,
+        "layers": settings.layers,
+        "hidden": settings.hidden,
+        "mean_rating": round(float(ratings.mean[train].mean()), 4),
+    }
+    rating_loss = LOSSES[settings.loss]
+
+    def loss(network: nn.Module, x: Tensor, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        prediction = network(x).float()
+        error = (prediction.detach() - labels["mean"]).abs().mean()
+        return {"total": rating_loss(labels["mean"], labels["std"], prediction), "absolute_error": error}
+
+    def validation(network: nn.Module) -> dict[str, float]:
+        if len(held_out) < 3:
+            return {}
+        prediction = torch.cat(in_batches(network, ratings.images, held_out, ranks.device)).float().cpu()
+        error = (prediction - labels["mean"][torch.from_numpy(held_out)]).abs()
+        return {
+            "eval/rating_error": float(error.mean()),
+            "eval/rating_correlation": float(pearsonr(prediction.numpy(), ratings.mean[held_out]).statistic),
+            "eval/share_inside_margin": float((error <= labels["std"][torch.from_numpy(held_out)]).float().mean()),
+        }
+
+    return SupervisedTask(
+        settings,
+        Labelled(ratings.images, labels, train),
+        QualityModel(**numbers),
+        ranks,
+        kind="quality",
+        numbers=numbers,
+        loss=loss,
+        validation=validation,
+        goal=Goal("eval/rating_error", "min"),
+        mirror=lambda labels, mirrored: labels,
+        clip=settings.clip_gradient,
+    )

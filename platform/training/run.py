@@ -1,0 +1,162 @@
+"""A run: a folder with its settings, checkpoints, records and, at its end, the model.
+
+config.yaml      kind and every setting
+checkpoints/     see checkpoint.py
+tracking.jsonl   all that was measured, whether MLflow has it yet or not
+samples/         pictures by step
+progress.log     the lines a user sees
+model/           what others load
+status.json      finished or failed, and why
+"""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
+from legan.platform.errors import CheckpointError, ConfigError, LeganError
+from legan.platform.tracking import Tracker, git_commit
+from legan.platform.training.build import build_task, check
+from legan.platform.training.loop import Listener, load_for_export, train
+from legan.platform.training.parallel import Ranks
+
+EXPERIMENT = "legan"
+LOCK_PATIENCE_S = 20
+
+
+class Run(NamedTuple):
+    """A run folder and what is trained in it."""
+
+    folder: Path
+    kind: str
+    settings: TrainingSettings
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the finished model."""
+        return self.folder / "model"
+
+
+def create_run(home: Path, kind: str, settings: TrainingSettings, name: str | None) -> Run:
+    """Make the run folder ``home/name``; ConfigError when it exists."""
+    folder = (home / (name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}")).absolute()
+    if folder.exists():
+        raise ConfigError([f"--name: there is a run {folder.name} already; continue it with --resume, or choose another name"])
+    folder.mkdir(parents=True)
+    document = {"kind": kind, "settings": settings.model_dump(mode="json")}
+    (folder / "config.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return Run(folder, kind, settings)
+
+
+def open_run(home: Path, name: str) -> Run:
+    """The run ``name`` under ``home``, or at the path ``name``; CheckpointError when there is none."""
+    folder = Path(name) if Path(name).is_dir() else home / name
+    try:
+        document = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        kind = KINDS[document["kind"]]
+        settings, problems = check_settings(kind, document["settings"])
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
+        raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
+    if settings is None:
+        raise ConfigError([f"{folder / 'config.yaml'}: {problem}" for problem in problems])
+    return Run(folder.absolute(), document["kind"], settings)
+
+
+def work(
+    run: Run,
+    ranks: Ranks,
+    tracking_uri: str,
+    say: Callable[[str], None],
+    report: Callable[[int, Mapping[str, float]], None] | None = None,
+) -> None:
+    """What each worker does: train from the last checkpoint to the end; the first one also records and exports.
+
+    Raises the LeganError that ended the training; the checkpoints and all that was recorded stay.
+    """
+    if not ranks.is_first:
+        train(build_task(run.settings, ranks), run.settings, run.checkpoints, ranks, Listener(None, say, report))
+        return
+    with _locked(run.folder):
+        (run.folder / "status.json").unlink(missing_ok=True)
+        task = build_task(run.settings, ranks)
+        data = check(run.settings).data
+        tags = {
+            "kind": run.kind,
+            "git_commit": git_commit() or "none",
+            "data_hash": data.content_hash if data is not None else "none",
+            "data": str(data.path) if data is not None else "none",
+        }
+        tracker = Tracker(
+            run.folder,
+            experiment=EXPERIMENT,
+            run_name=run.folder.name,
+            params=flatten(run.settings.model_dump(mode="json")),
+            tags=tags,
+            uri=tracking_uri,
+        )
+        status = "FAILED"
+        try:
+            train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
+            step = load_for_export(task, run.checkpoints)
+            if run.model.exists():
+                shutil.rmtree(run.model)
+            task.export(run.model, {**tags, "run": run.folder.name, "mlflow_run": tracker.run_id or "", "step": str(step)})
+            tracker.log_artifact(run.folder / "config.yaml", None)
+            tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
+            if run.kind == "legan":
+                tracker.register_model(run.model, "legan")
+            else:
+                tracker.log_artifact(run.model, "model")
+            status = "FINISHED"
+        finally:
+            unsent = tracker.close(status)
+            if unsent:
+                say(f"{unsent} records are not in MLflow yet; `legan sync {run.folder.name}` sends them when it is back")
+        say(f"finished: the model is {run.model}")
+
+
+def write_status(run: Run, error: LeganError | None) -> None:
+    """Leave the outcome in the run folder, for whoever started the workers."""
+    outcome = {"status": "failed" if error else "finished", "error": str(error) if error else None}
+    (run.folder / "status.json").write_text(json.dumps(outcome), encoding="utf-8")
+
+
+def raise_status(run: Run) -> None:
+    """Raise what the workers left in ``status.json``; CheckpointError when they left nothing."""
+    try:
+        outcome = json.loads((run.folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        name = run.folder.name
+        raise CheckpointError(f"the run {name} ended without a word; continue it with --resume {name}.") from error
+    if outcome["status"] != "finished":
+        raise LeganError(outcome["error"])
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep two processes from training one run; a killed driver's last worker gets a moment to disappear."""
+    with (folder / "lock").open("w") as lock:
+        for patience in range(LOCK_PATIENCE_S, -1, -1):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if patience == 0:
+                    message = f"the run {folder.name} is being trained by another process; wait for it or stop it."
+                    raise CheckpointError(message) from error
+                time.sleep(1.0)
+        yield

@@ -1,0 +1,140 @@
+"""From the command line to a running training: resolve, check everything, plan, start or resume."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from legan.platform.cluster import connect, require
+from legan.platform.config import KINDS, TrainingSettings, apply_overrides, check_settings, read_section, to_yaml
+from legan.platform.errors import CheckpointError, ConfigError
+from legan.platform.tracking import default_home, default_tracking_uri
+from legan.platform.training.build import Facts, build_task, check
+from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.run import Run, create_run, open_run, work
+
+PATHS = ("data", "ratings", "identity", "quality")
+
+
+def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str, Any]) -> tuple[TrainingSettings, Facts]:
+    """The checked settings and what is known of their data; ConfigError names every problem at once."""
+    values, problems = apply_overrides(read_section(preset, kind), overrides)
+    values.update({key: value for key, value in given.items() if value is not None})
+    for key in PATHS:
+        if values.get(key) is not None:
+            values[key] = _network_of_run(Path(str(values[key])).expanduser()).absolute()
+    settings, wrong = check_settings(KINDS[kind], values)
+    facts = check(settings) if settings is not None else _check_paths(values)
+    problems += wrong + facts.problems
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings, facts
+
+
+def start_training(
+    kind: str, resolved: tuple[TrainingSettings, Facts], name: str | None, address: str | None, dry_run: bool
+) -> None:
+    """Create the run and train it to its end."""
+    settings, facts = resolved
+    if dry_run:
+        print(plan(kind, settings, facts))
+        return
+    run = create_run(default_home(), kind, settings, name)
+    print(f"run {run.folder.name} in {run.folder}")
+    _train(run, address)
+
+
+def resume_training(
+    kind: str,
+    name: str,
+    overrides: Sequence[str],
+    given: Mapping[str, Any],
+    new_name: str | None,
+    address: str | None,
+    dry_run: bool,
+) -> None:
+    """Continue a run with its own settings, from its last checkpoint."""
+    run = open_run(default_home(), name)
+    problems = []
+    if run.kind != kind:
+        problems.append(f"--resume: {run.folder.name} is a training of {run.kind}; use `legan train {run.kind} --resume {name}`")
+    changed = [*overrides, *(key for key, value in given.items() if value is not None and key not in ("workers", "gpu"))]
+    if changed or new_name is not None:
+        problems.append("--resume: a run goes on with its own settings; start a new run to change them")
+    facts = check(run.settings)
+    problems += facts.problems
+    if problems:
+        raise ConfigError(problems)
+    done = list_checkpoints(run.checkpoints)
+    print(f"run {run.folder.name}: {f'last checkpoint at step {done[-1].step}' if done else 'no checkpoint yet, starting anew'}")
+    if dry_run:
+        print(plan(kind, run.settings, facts))
+        return
+    _train(run, address)
+
+
+def plan(kind: str, settings: TrainingSettings, facts: Facts) -> str:
+    """The resolved settings, the data, the networks' sizes and what will be written, as text."""
+    task = build_task(settings, Ranks())
+    parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in task.networks.items()}
+    checkpoint_bytes = sum(parameters.values()) * 4 * 3  # weights and Adam's two moments, fp32
+    lines = [f"kind: {kind}", to_yaml(settings).rstrip(), ""]
+    if facts.data is not None:
+        data = facts.data
+        sizes = ", ".join(f"{split} {len(data.rows(split))}" for split in ("train", "val", "test"))
+        lines.append(
+            f"data set {data.name}: {len(data)} faces of {data.image_size}×{data.image_size} ({sizes}), "
+            f"{len(data.schema.expressions)} expressions × {len(data.schema.lightings)} lightings, hash {data.content_hash[:12]}"
+        )
+    lines += [f"{name}: {count:,} parameters" for name, count in parameters.items()]
+    lines.append(f"{task.total_steps} steps of {task.images_per_step} images, on {_where(settings)}")
+    kept = settings.keep_last + 1
+    lines.append(
+        f"checkpoints: every {settings.checkpoint_every} steps, {checkpoint_bytes / 1e6:.0f} MB each, at most {kept} kept"
+    )
+    lines.append(f"tracking: {default_tracking_uri()}")
+    return "\n".join(lines)
+
+
+def _train(run: Run, address: str | None) -> None:
+    settings = run.settings
+    try:
+        if settings.workers == 0:
+            device = torch.device("cuda" if settings.gpu else "cpu")
+            work(run, Ranks(device=device), default_tracking_uri(), print)
+            return
+        connect(address, cpus=None)
+        require(cpus=settings.workers, gpus=settings.workers if settings.gpu else 0)
+        from legan.platform.training.distributed import train_on_ray
+
+        train_on_ray(run, default_tracking_uri(), print)
+    except KeyboardInterrupt:
+        print(f"stopped; continue with `legan train {run.kind} --resume {run.folder.name}`", file=sys.stderr)
+        raise
+
+
+def _where(settings: TrainingSettings) -> str:
+    if settings.workers == 0:
+        return "this process's GPU" if settings.gpu else "this process"
+    return (
+        f"{settings.workers} Ray Train worker{'s' if settings.workers > 1 else ''}, {'one GPU' if settings.gpu else 'CPU'} each"
+    )
+
+
+def _network_of_run(path: Path) -> Path:
+    """A run's finished network when ``path`` is a run folder or the name of a run, else ``path`` itself."""
+    for folder in (path, default_home() / path):
+        if (folder / "config.yaml").is_file():
+            if not (folder / "model").is_dir():
+                raise CheckpointError(f"the run {folder.name} has no model yet; let it finish first.")
+            return folder / "model"
+    return path
+
+
+def _check_paths(values: Mapping[str, Any]) -> Facts:
+    """Missing files, for settings that are wrong in other ways."""
+    missing = [f"{key}: there is nothing at {values[key]}" for key in PATHS if values.get(key) and not Path(values[key]).exists()]
+    return Facts(missing, None)

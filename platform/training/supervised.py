@@ -1,0 +1,109 @@
+"""Training with labels: T (identity), Q (quality) and the independent judge of attributes.
+
+The three differ in what a batch holds and in the loss; everything else is this one task.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from legan.platform.config import TrainingSettings
+from legan.platform.model import save_network
+from legan.platform.training.batches import Rows, normalise, rows_of_step, to_tensor
+from legan.platform.training.optimise import adam, autocast, total_steps, update
+from legan.platform.training.parallel import Ranks, step_generator
+from legan.platform.training.task import Batch, Goal, Image
+
+
+class Labelled(NamedTuple):
+    """Images with labels: ``images[row]`` is uint8 H×W×3, ``labels`` are tensors of N rows each."""
+
+    images: Any
+    labels: Mapping[str, Tensor]
+    train: Rows
+
+
+class SupervisedTask:
+    """One network, one optimiser, one loss; see Task."""
+
+    exports = "best"
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        data: Labelled,
+        network: nn.Module,
+        ranks: Ranks,
+        *,
+        kind: str,
+        numbers: Mapping[str, Any],
+        loss: Callable[[nn.Module, Tensor, Mapping[str, Tensor]], dict[str, Tensor]],
+        validation: Callable[[nn.Module], dict[str, float]],
+        goal: Goal,
+        mirror: Callable[[Mapping[str, Tensor], Tensor], Mapping[str, Tensor]] | None = None,
+        clip: float | None = None,
+    ):
+        self.settings, self.data, self.ranks, self.goal = settings, data, ranks, goal
+        self.kind, self.numbers, self.loss, self.validation, self.clip = kind, numbers, loss, validation, clip
+        self.mirror = mirror if settings.flip else None
+        memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.network = network.to(ranks.device, memory_format=memory_format)
+        self.networks: Mapping[str, nn.Module] = {kind: self.network}
+        self.adam = adam(self.network, settings.adam)
+        self.images_per_step = settings.batch_size
+        self.total_steps = total_steps(settings, len(data.train), settings.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """This worker's images and labels, some of them mirrored."""
+        B = self.settings.batch_size
+        rows = rows_of_step(self.data.train, B, step, self.settings.seed)
+        mirrored = torch.rand(B, generator=step_generator(self.settings.seed, step)) < 0.5
+        mine = self.ranks.share(B)
+        rows, mirrored = rows[mine], mirrored[mine]
+        x = to_tensor(self.data.images[rows])
+        labels: Mapping[str, Tensor] = {name: values[torch.from_numpy(rows)] for name, values in self.data.labels.items()}
+        if self.mirror is not None:
+            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
+            labels = self.mirror(labels, mirrored)
+        return {"x": x, **labels}
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimiser step."""
+        device = self.ranks.device
+        moved = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
+        x = normalise(moved.pop("x"))
+        self.network.train()
+        with autocast(device, self.settings.precision):
+            terms = self.loss(self.network, x, moved)
+        update(self.adam, self.network, terms["total"], self.ranks, self.clip)
+        return {f"loss/{name}": term.detach() for name, term in terms.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser."""
+        return {"adam": self.adam.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of ``state_dict``."""
+        self.adam.load_state_dict(state["adam"])
+
+    def validate(self) -> dict[str, float]:
+        """The metrics of this kind of network."""
+        self.network.eval()
+        with torch.inference_mode():
+            return self.validation(self.network)
+
+    def samples(self) -> dict[str, Image]:
+        """Nothing to see."""
+        return {}
+
+    def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
+        """A network folder."""
+        save_network(folder, self.kind, self.numbers, self.network, **provenance)
+
+
+def in_batches(network: Callable[[Tensor], Any], images: Any, rows: Rows, device: torch.device, size: int = 128) -> list[Any]:
+    """``network`` applied to the given rows, batch by batch."""
+    return [network(normalise(to_tensor(images[rows[i : i + size]]).to(device))) for i in range(0, len(rows), size)]
