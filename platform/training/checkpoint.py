@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: S403  (only the exception: state.pt is read with weights_only)
 from typing import Any, Literal
 
 import torch
@@ -65,7 +66,7 @@ def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -
         for name, network in networks.items():
             network.load_state_dict(load_file(checkpoint.path / f"{name}.safetensors"))
         state: dict[str, Any] = torch.load(checkpoint.path / "state.pt", weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"checkpoint {checkpoint.path} does not fit these networks ({reason}); resume with the run's own settings."

@@ -91,9 +91,9 @@ def plan(kind: str, settings: TrainingSettings, facts: Facts) -> str:
         )
     lines += [f"{name}: {count:,} parameters" for name, count in parameters.items()]
     lines.append(f"{task.total_steps} steps of {task.images_per_step} images, on {_where(settings)}")
-    kept = settings.keep_last + 1
     lines.append(
-        f"checkpoints: every {settings.checkpoint_every} steps, {checkpoint_bytes / 1e6:.0f} MB each, at most {kept} kept"
+        f"checkpoints: every {settings.checkpoint_every} steps, {checkpoint_bytes / 1e6:.0f} MB each, "
+        f"at most {settings.keep_last + 1} kept"
     )
     lines.append(f"tracking: {default_tracking_uri()}")
     return "\n".join(lines)

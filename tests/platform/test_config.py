@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legan.platform.config import (
+    KINDS,
+    ClassifierSettings,
+    LeganSettings,
+    apply_overrides,
+    check_settings,
+    flatten,
+    preset_names,
+    read_section,
+    to_yaml,
+)
+from legan.platform.errors import ConfigError
+
+# Section 5 and Tables 6-10, as printed.
+SECTION_5 = {
+    "batch_size": 10,
+    "epochs": 100,
+    "critic_steps": 5,
+    "adam.learning_rate": 1e-4,
+    "adam.beta1": 0.5,
+    "adam.beta2": 0.999,
+    "loss.lambda_gp": 10,
+    "loss.lambda_1": 20,
+    "loss.lambda_2": 10,
+    "loss.lambda_3": 10,
+    "loss.lambda_4": 0.5,
+    "loss.lambda_5": 1e-7,
+    "loss.q": 8,
+    "generator.width": 64,
+    "generator.blocks": 6,
+    "generator.upsampling": "pixel_shuffle",
+    "discriminator.layers": 6,
+}
+
+
+def test_preset_paper_holds_every_number_of_section_5():
+    values = read_section("paper", "legan") | {"identity": "t", "quality": "q"}
+    settings, problems = check_settings(LeganSettings, values)
+    assert settings is not None, problems
+    flat = flatten(settings.model_dump())
+    assert {key: flat[key] for key in SECTION_5} == SECTION_5
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_preset_is_valid_for_every_kind(preset, kind):
+    values = read_section(preset, kind)
+    if kind == "legan":
+        values |= {"identity": "t", "quality": "q"}
+    assert check_settings(KINDS[kind], values)[1] == []
+
+
+def test_all_problems_are_reported_at_once():
+    values, problems = apply_overrides(
+        read_section("paper", "legan"),
+        ["loss.q=11", "los.q=3", "loss.lambda_9=1", "workers=3", "batch_size=10", "nonsense", "adam.beta1=1.5", "precision=fp8"],
+    )
+    settings, wrong = check_settings(LeganSettings, values)
+    text = "\n".join(problems + wrong)
+    assert settings is None
+    for expected in (
+        "--set nonsense: write it as key=value",
+        "loss.q: input should be less than or equal to 10 (given: 11)",
+        "los: there is no such setting",
+        "loss.lambda_9: there is no such setting; known here: classification, lambda_1",
+        "adam.beta1",
+        "precision",
+        "batch_size 10 cannot be shared equally by 3 workers; make it a multiple of 3",
+    ):
+        assert expected in text
+
+
+def test_judges_are_asked_for_unless_their_weight_is_zero():
+    values = read_section("paper", "legan")
+    assert "Lid needs a trained T" in check_settings(LeganSettings, values)[1][0]
+    assert "Lqual needs a trained Q" in "".join(check_settings(LeganSettings, values)[1])
+    values, _ = apply_overrides(values, ["loss.lambda_3=0", "loss.lambda_4=0"])
+    assert check_settings(LeganSettings, values)[1] == []
+
+
+def test_setting_steps_unsets_epochs():
+    values, problems = apply_overrides({"epochs": 3}, ["steps=100"])
+    assert values == {"steps": 100}
+    assert problems == []
+    assert (
+        "exactly one of steps and epochs has to be set, both is"
+        in check_settings(ClassifierSettings, {"epochs": 1, "steps": 1})[1][0]
+    )
+
+
+def test_override_below_a_single_value_is_refused():
+    assert apply_overrides({"seed": 1}, ["seed.x=2"])[1] == ["--set seed.x=2: seed is a single value and has no field x"]
+
+
+def test_user_file_and_its_faults(tmp_path: Path):
+    good = tmp_path / "mine.yaml"
+    good.write_text("classifier: {steps: 5, width: 8}\n")
+    assert read_section(good, "classifier") == {"steps": 5, "width": 8}
+    with pytest.raises(ConfigError, match="has no section 'legan'"):
+        read_section(good, "legan")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("classifier: {steps: 5\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_section(bad, "classifier")
+    with pytest.raises(ConfigError, match="there is no preset or file 'papr'; presets: .*paper"):
+        read_section("papr", "legan")
+
+
+@given(st.floats(min_value=1e-9, max_value=1e5, allow_nan=False), st.integers(0, 2**31 - 1))
+def test_numbers_survive_the_command_line(weight, seed):
+    values, problems = apply_overrides(
+        {"steps": 1}, [f"loss.lambda_1={weight}", f"seed={seed}", "loss.lambda_3=0", "loss.lambda_4=0"]
+    )
+    settings, wrong = check_settings(LeganSettings, values)
+    assert settings is not None, problems + wrong
+    assert settings.loss.lambda_1 == weight
+    assert settings.seed == seed
+
+
+def test_written_settings_read_back_equal():
+    settings, _ = check_settings(LeganSettings, {"steps": 3, "identity": "a", "quality": "b", "loss": {"q": 6.5}})
+    assert settings is not None
+    assert check_settings(LeganSettings, yaml.safe_load(to_yaml(settings)))[0] == settings
+
+
+@given(
+    st.recursive(
+        st.integers() | st.text(max_size=4), lambda inner: st.dictionaries(st.text(min_size=1, max_size=4), inner, max_size=3)
+    )
+)
+def test_any_yaml_value_gives_sentences_and_never_a_traceback(value):
+    values = value if isinstance(value, dict) else {"loss": value}
+    settings, problems = check_settings(LeganSettings, values)
+    assert (settings is None) == bool(problems)

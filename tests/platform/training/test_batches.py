@@ -1,0 +1,36 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legan.platform.training.batches import normalise, rows_of_split, rows_of_step, to_images, to_tensor
+
+
+@given(st.integers(1, 40), st.integers(1, 17), st.integers(0, 2**31 - 1))
+def test_every_epoch_sees_every_row_once(count, per_step, seed):
+    rows = np.arange(count) * 3 + 1
+    steps = -(-3 * count // per_step)
+    seen = np.concatenate([rows_of_step(rows, per_step, step, seed) for step in range(steps)])
+    for epoch in range(3):
+        assert sorted(seen[epoch * count : (epoch + 1) * count]) == sorted(rows)
+
+
+def test_order_depends_on_epoch_and_seed_only():
+    rows = np.arange(50)
+    assert np.array_equal(rows_of_step(rows, 10, 3, 7), rows_of_step(rows, 10, 3, 7))
+    assert not np.array_equal(rows_of_step(rows, 50, 0, 7), rows_of_step(rows, 50, 1, 7))
+    assert not np.array_equal(rows_of_step(rows, 50, 0, 7), rows_of_step(rows, 50, 0, 8))
+
+
+def test_pixels_survive_the_way_there_and_back():
+    images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    tensor = normalise(to_tensor(images))
+    assert tensor.shape == (1, 3, 16, 16)
+    assert float(tensor.min()) == -1.0
+    assert abs(float(tensor.max()) - 1.0) < 1e-6
+    assert tensor.is_contiguous(memory_format=torch.channels_last)
+    assert np.array_equal(to_images(tensor), images)
+
+
+def test_rows_of_split():
+    assert rows_of_split(np.array(["train", "val", "train"]), "train").tolist() == [0, 2]

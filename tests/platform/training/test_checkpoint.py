@@ -1,0 +1,105 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from legan.platform.errors import CheckpointError
+from legan.platform.training.checkpoint import (
+    best_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+
+
+def network(value: float) -> nn.Module:
+    linear = nn.Linear(3, 2)
+    nn.init.constant_(linear.weight, value)
+    return linear
+
+
+def test_weights_and_state_come_back(tmp_path):
+    saved = network(0.25)
+    save_checkpoint(tmp_path, 7, {"generator": saved}, {"counter": 3, "moment": torch.ones(2)}, {"eval/l1": 0.5})
+    (checkpoint,) = list_checkpoints(tmp_path)
+    loaded = network(0.0)
+    state = load_checkpoint(checkpoint, {"generator": loaded})
+    assert checkpoint.step == 7
+    assert checkpoint.metrics == {"eval/l1": 0.5}
+    assert torch.equal(saved.weight, loaded.weight)
+    assert state["counter"] == 3
+    assert torch.equal(state["moment"], torch.ones(2))
+
+
+def test_the_last_and_the_best_are_kept(tmp_path):
+    for step, score in ((1, 0.9), (2, 0.1), (3, 0.8), (4, 0.7), (5, 0.6)):
+        save_checkpoint(tmp_path, step, {"g": network(step)}, {}, {"eval/l1": score})
+        prune_checkpoints(tmp_path, 2, "eval/l1", "min")
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [2, 4, 5]
+    best = best_checkpoint(list_checkpoints(tmp_path), "eval/l1", "min")
+    assert best is not None
+    assert best.step == 2
+    assert best_checkpoint(list_checkpoints(tmp_path), "eval/l1", "max").step == 4
+    assert best_checkpoint(list_checkpoints(tmp_path), "eval/other", "max") is None
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
+    checkpoint = save_checkpoint(tmp_path, 1, {"g": network(1)}, {}, {})
+    with pytest.raises(CheckpointError, match="does not fit these networks"):
+        load_checkpoint(checkpoint, {"g": nn.Linear(5, 2)})
+    with pytest.raises(CheckpointError, match="does not fit these networks"):
+        load_checkpoint(checkpoint, {"other": network(1)})
+
+
+def test_state_with_code_in_it_is_refused(tmp_path):
+    checkpoint = save_checkpoint(tmp_path, 1, {"g": network(1)}, {}, {})
+    torch.save({"evil": os.system}, checkpoint.path / "state.pt")
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_checkpoint(checkpoint, {"g": network(1)})
+
+
+WRITER = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    import torch
+    from torch import nn
+    from legan.platform.training.checkpoint import prune_checkpoints, save_checkpoint
+    step = 0
+    while True:
+        step += 1
+        big = nn.Linear(700, 700)
+        nn.init.constant_(big.weight, step)
+        save_checkpoint(Path(sys.argv[1]), step, {"g": big}, {"step": step, "x": torch.full((400_000,), float(step))}, {"m": -step})
+        prune_checkpoints(Path(sys.argv[1]), 2, "m", "max")
+        print(step, flush=True)
+""")
+
+
+@pytest.mark.kills
+def test_a_writer_killed_at_any_moment_leaves_only_whole_checkpoints(tmp_path):
+    for delay in (0.02, 0.07, 0.11):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        assert list_checkpoints(tmp_path)
+        for checkpoint in list_checkpoints(tmp_path):
+            big = nn.Linear(700, 700)
+            state = load_checkpoint(checkpoint, {"g": big})
+            assert state["step"] == checkpoint.step
+            assert float(state["x"][-1]) == checkpoint.step
+            assert torch.all(big.weight == checkpoint.step)
+        for folder in tmp_path.iterdir():
+            if folder.name.startswith("step-"):
+                for file in folder.iterdir():
+                    file.unlink()
+                folder.rmdir()

@@ -1,0 +1,150 @@
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from legan.platform.config import TrainingSettings
+from legan.platform.errors import NonFiniteLossError
+from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.loop import Listener, load_for_export, progress_line, train
+from legan.platform.training.parallel import Ranks, step_generator
+from legan.platform.training.task import Goal
+
+
+class Toy:
+    """The smallest task: a linear layer with dropout after it, random inputs, Adam."""
+
+    exports = "best"
+    images_per_step = 4
+    goal = Goal("eval/error", "min")
+
+    def __init__(self, total_steps: int, poison: int | None = None):
+        torch.manual_seed(3)
+        self.network = nn.Linear(3, 1)
+        self.networks = {"toy": self.network}
+        self.adam = torch.optim.Adam(self.network.parameters(), lr=0.05)
+        self.total_steps, self.poison = total_steps, poison
+
+    def batch(self, step):
+        return {"x": torch.randn(4, 3, generator=step_generator(1, step)), "step": torch.tensor(step)}
+
+    def step(self, batch):
+        loss = nn.functional.dropout(self.network(batch["x"]), 0.5).square().mean()
+        if self.poison is not None and int(batch["step"]) == self.poison:
+            loss = loss * math.nan
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        return {"loss/fine": torch.ones(()), "loss/total": loss.detach()}
+
+    def state_dict(self):
+        return {"adam": self.adam.state_dict()}
+
+    def load_state_dict(self, state):
+        self.adam.load_state_dict(state["adam"])
+
+    def validate(self):
+        return {"eval/error": float(self.network.weight.detach().abs().sum())}
+
+    def samples(self):
+        return {}
+
+
+class Records:
+    def __init__(self):
+        self.metrics: dict[str, dict[int, float]] = {}
+
+    def log_metrics(self, values, step):
+        for key, value in values.items():
+            self.metrics.setdefault(key, {})[step] = value
+
+    def log_image(self, key, image, step):
+        raise AssertionError("the toy has no pictures")
+
+
+def settings(**values) -> TrainingSettings:
+    return TrainingSettings(**{"steps": 20, "log_every": 5, "checkpoint_every": 5, "validate_every": 5, "keep_last": 2} | values)
+
+
+def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path):
+    whole, lines = Toy(20), []
+    train(whole, settings(), tmp_path / "whole", Ranks(), Listener(Records(), lines.append))
+    train(Toy(10), settings(), tmp_path / "parts", Ranks(), Listener(None, lines.append))
+    rest = Toy(20)
+    train(rest, settings(), tmp_path / "parts", Ranks(), Listener(None, lines.append))
+    assert torch.equal(whole.network.weight, rest.network.weight)
+    assert "resumed from step 10 of 20" in lines
+
+
+def test_metrics_are_means_over_the_logged_steps(tmp_path):
+    records, lines = Records(), []
+    train(Toy(12), settings(), tmp_path, Ranks(), Listener(records, lines.append))
+    assert sorted(records.metrics["loss/total"]) == [5, 10, 12]
+    assert records.metrics["loss/fine"][10] == 1.0
+    assert records.metrics["images_per_s"][12] > 0
+    assert sorted(records.metrics["eval/error"]) == [5, 10, 12]
+    assert lines[-1].startswith("step 12/12  ")
+
+
+def test_a_nan_names_step_and_term_and_keeps_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(
+        NonFiniteLossError, match="step 8: the loss term loss/total became nan; the last good checkpoint is step-00000005"
+    ):
+        train(Toy(20, poison=7), settings(), tmp_path, Ranks(), Listener(None, str))
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [5]
+
+
+def test_a_nan_is_found_before_a_checkpoint_between_logs_is_written(tmp_path):
+    with pytest.raises(NonFiniteLossError, match="step 3: .* no checkpoint had been written yet"):
+        train(Toy(20, poison=2), settings(log_every=20, checkpoint_every=4), tmp_path, Ranks(), Listener(None, str))
+    assert list_checkpoints(tmp_path) == []
+
+
+def test_export_takes_the_best_checkpoint(tmp_path):
+    task = Toy(20)
+    train(task, settings(keep_last=10), tmp_path, Ranks(), Listener(None, str))
+    errors = {checkpoint.step: checkpoint.metrics["eval/error"] for checkpoint in list_checkpoints(tmp_path)}
+    assert load_for_export(task, tmp_path) == min(errors, key=errors.get)
+    assert task.validate()["eval/error"] == min(errors.values())
+
+
+def test_progress_line_tells_rate_losses_and_time_left():
+    line = progress_line(25, 100, 10.0, 4, {"loss/g_total": 1.2345, "loss/rec": 0.5})
+    assert line == "step 25/100  10.0 images/s  0:30 left  g_total 1.23  rec 0.5"
+
+
+KILLED = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from test_loop import Toy, settings
+    from legan.platform.training.loop import Listener, train
+    from legan.platform.training.parallel import Ranks
+    train(Toy(3000), settings(checkpoint_every=7), Path(sys.argv[2]), Ranks(), Listener(None, lambda line: print(line, flush=True)))
+""")
+
+
+@pytest.mark.kills
+def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
+    here = str(Path(__file__).parent)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, here, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("step 105/"):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    reached = list_checkpoints(tmp_path / "killed")[-1].step
+    assert 98 <= reached < 3000
+    end = reached + 50
+    resumed, whole = Toy(end), Toy(end)
+    train(resumed, settings(), tmp_path / "killed", Ranks(), Listener(None, str))
+    train(whole, settings(), tmp_path / "whole", Ranks(), Listener(None, str))
+    assert torch.equal(resumed.network.weight, whole.network.weight)
