@@ -1,0 +1,160 @@
+"""One photograph to one row of a data set, and one part of many: the work of ``prepare`` without Ray.
+
+A part is a run of records whose results lie in one file of the unfinished folder. Parts are written under a temporary name
+and renamed, so a file that is there is whole, and doing a part twice does no harm.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from legan.platform.data.align import (
+    DEFAULT_ALIGNMENT,
+    Alignment,
+    FaceDetector,
+    align_face,
+    estimate_yaw,
+    eye_matrix,
+    transform_points,
+)
+from legan.platform.data.image import read_image
+from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
+from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
+from legan.platform.errors import ImageError
+
+PART_SIZE = 32
+MIN_EYE_DISTANCE = 8.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How faces are cut out; ``aligned`` images are squares that already have the canonical alignment."""
+
+    alignment: Alignment = DEFAULT_ALIGNMENT
+    aligned: bool = False
+    landmarks: Kind = "mean"
+    min_face: int = 40
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "alignment": self.alignment.to_dict(),
+            "aligned": self.aligned,
+            "landmarks": self.landmarks,
+            "min_face": self.min_face,
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An aligned face.
+
+    ``image`` uint8 H×H×3, ``hull`` packed mask, ``landmarks`` 68×2, ``yaw`` in degrees (NaN where unknown), ``pixels`` the sha256
+    of the photograph's decoded pixels, ``faces_found`` how many faces the photograph shows.
+    """
+
+    image: NDArray[np.uint8]
+    hull: NDArray[np.uint8]
+    landmarks: Points
+    yaw: float
+    pixels: str
+    faces_found: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Why a file could not be used."""
+
+    reason: str
+
+
+class Worker:
+    """What is loaded once per process: the detector and the landmark network."""
+
+    def __init__(self, options: Options):
+        self.options = options
+        self._detector = None if options.aligned else FaceDetector(options.min_face)
+        self._landmarks: Landmarker = make_landmarker(options.landmarks)
+
+    def prepare_one(self, path: Path) -> Prepared | Skipped:
+        """Read, detect, align, mask. Of several faces the largest is taken. A file that cannot be used gives a reason."""
+        try:
+            photo = read_image(path, name="the file")
+            return self._already_aligned(photo) if self._detector is None else self._cut_out(photo, self._detector)
+        except ImageError as error:
+            return Skipped(str(error))
+
+    def _cut_out(self, photo: NDArray[np.uint8], detector: FaceDetector) -> Prepared:
+        options = self.options
+        faces = detector.detect(photo)
+        if not faces:
+            raise ImageError(f"no face of at least {detector.min_size} pixels was found.")
+        face = faces[0]
+        eyes = float(np.linalg.norm(face.points[1] - face.points[0]))
+        if face.size < options.min_face or eyes < MIN_EYE_DISTANCE:
+            raise ImageError(f"the face is too small: {face.size:.0f} pixels wide with the eyes {eyes:.0f} apart.")
+        aligned = align_face(photo, face.points, options.alignment)
+        landmarks = transform_points(self._landmarks(photo, face), aligned.matrix)
+        return _prepared(photo, aligned.image, landmarks, estimate_yaw(face.points), len(faces))
+
+    def _already_aligned(self, photo: NDArray[np.uint8]) -> Prepared:
+        height, width = photo.shape[:2]
+        if height != width:
+            raise ImageError(f"it is {width}×{height}, but an aligned image is square.")
+        size = self.options.alignment.image_size
+        quality = cv2.INTER_AREA if width > size else cv2.INTER_CUBIC
+        image = photo if width == size else np.asarray(cv2.resize(photo, (size, size), interpolation=quality), np.uint8)
+        return _prepared(photo, image, canonical_landmarks(self.options.alignment), float("nan"), 1)
+
+
+@cache
+def canonical_landmarks(alignment: Alignment) -> Points:
+    """The mean shape with its eyes where the alignment puts them, float32 68×2 in pixels of the aligned image."""
+    return transform_points(mean_shape(), eye_matrix(five_points(mean_shape()), alignment))
+
+
+def part_rows(part: int, records: int) -> range:
+    """The records of a part."""
+    return range(part * PART_SIZE, min(records, (part + 1) * PART_SIZE))
+
+
+def part_path(folder: Path, part: int) -> Path:
+    """The file of a part."""
+    return folder / f"part_{part:06d}.npz"
+
+
+def prepare_part(worker: Worker, files: Sequence[Path], file: Path) -> tuple[int, int]:
+    """Prepare some files and store the results; returns how many could be used and how many could not."""
+    results = [worker.prepare_one(path) for path in files]
+    used = [(row, result) for row, result in enumerate(results) if isinstance(result, Prepared)]
+    skipped = [(row, result) for row, result in enumerate(results) if isinstance(result, Skipped)]
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            rows=np.array([row for row, _ in used], np.int64),
+            images=np.array([result.image for _, result in used], np.uint8),
+            hulls=np.array([result.hull for _, result in used], np.uint8),
+            landmarks=np.array([result.landmarks for _, result in used], np.float32),
+            yaw=np.array([result.yaw for _, result in used], np.float32),
+            pixels=np.array([result.pixels for _, result in used], "U64"),
+            faces_found=np.array([result.faces_found for _, result in used], np.int64),
+            skipped_rows=np.array([row for row, _ in skipped], np.int64),
+            reasons=np.array([result.reason for _, result in skipped], np.str_),
+        )
+    temporary.replace(file)
+    return len(used), len(skipped)
+
+
+def _prepared(photo: NDArray[np.uint8], image: NDArray[np.uint8], landmarks: Points, yaw: float, faces_found: int) -> Prepared:
+    digest = hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).hexdigest()
+    hull = pack_mask(hull_mask(landmarks, image.shape[0]))
+    return Prepared(image, hull, landmarks, yaw, digest, faces_found)

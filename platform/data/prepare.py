@@ -1,0 +1,219 @@
+"""``prepare``: a source's photographs to a data set folder, in parallel on Ray Data, resumable at any moment.
+
+While it runs, OUT.partial holds plan.json (what is being prepared, and how) and a file per finished part. Started again,
+it goes on with the parts that are missing; the result is byte for byte that of an undisturbed run, because it is put together
+from the parts in the records' order. On a cluster, OUT has to lie on storage that every node sees.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import ray
+import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from legan.platform.data.assemble import assemble
+from legan.platform.data.dataset import Dataset, open_dataset, publish, refuse_existing, split_by_subject
+from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
+from legan.platform.data.sources.source import SourceFaces
+from legan.platform.errors import DataError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is being prepared: the photographs in order, where the parts lie, and a digest of all that decides the result."""
+
+    files: tuple[Path, ...]
+    folder: Path
+    digest: str
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are."""
+        return -(-len(self.files) // PART_SIZE)
+
+    def missing(self) -> list[int]:
+        """The parts that are not done."""
+        return [part for part in range(self.parts) if not part_path(self.folder, part).is_file()]
+
+    def files_of(self, part: int) -> tuple[Path, ...]:
+        """The photographs of a part."""
+        rows = part_rows(part, len(self.files))
+        return self.files[rows.start : rows.stop]
+
+
+def prepare(
+    source: SourceFaces,
+    out: Path,
+    options: Options,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    val_share: float | None = None,
+    test_share: float | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Dataset:
+    """Make a data set folder of a source's photographs and open it.
+
+    ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Subjects are
+    split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call repeated
+    after it was finished changes nothing; unfinished work of other options or files is refused, and dropped by ``overwrite``.
+    Raises DataError for that, for an existing ``out`` without ``overwrite``, and where no photograph could be used.
+    """
+    records = _with_splits(source, seed, val_share, test_share)
+    out = out.resolve()
+    files = tuple(source.root / path for path in records["path"])
+    plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
+    if not overwrite and _finished(out, plan.digest):
+        shutil.rmtree(plan.folder, ignore_errors=True)
+        return open_dataset(out)
+    refuse_existing(out, overwrite=overwrite)
+    _start(plan, overwrite=overwrite)
+    _work(plan, options, workers, progress)
+    assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
+    publish(plan.folder / "dataset", out, overwrite=overwrite)
+    shutil.rmtree(plan.folder)
+    return open_dataset(out)
+
+
+def _with_splits(source: SourceFaces, seed: int, val_share: float | None, test_share: float | None) -> pd.DataFrame:
+    if "split" in source.records.columns:
+        if val_share is not None or test_share is not None:
+            raise DataError(f"the source {source.name} has its own splits, so --val-share and --test-share have no meaning.")
+        return source.records
+    splits = split_by_subject(
+        source.records["subject"],
+        val_share=source.val_share if val_share is None else val_share,
+        test_share=source.test_share if test_share is None else test_share,
+        seed=seed,
+    )
+    return source.records.assign(split=source.records["subject"].map(splits))
+
+
+def _digest(source: SourceFaces, records: pd.DataFrame, files: Sequence[Path], options: Options, name: str) -> str:
+    """Sha256 of names, labels, sizes and times of the files, and of the options: equal digests give equal data sets."""
+    stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(file)) else None for file in files]
+    values = [name, source.name, source.schema.to_dict(), source.unusable, dict(source.info), options.to_dict(), PART_SIZE, stats]
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    digest.update(records.to_json(orient="split").encode())
+    return digest.hexdigest()
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    try:
+        return file.stat()
+    except (OSError, ValueError):
+        return None  # reading it will give the reason
+
+
+def _finished(out: Path, digest: str) -> bool:
+    return (out / "dataset.json").is_file() and open_dataset(out).info.get("prepared") == digest
+
+
+def _start(plan: Plan, *, overwrite: bool) -> None:
+    """Make the unfinished folder, or go on with one of the same plan."""
+    described = plan.folder / "plan.json"
+    if plan.folder.exists():
+        known = json.loads(described.read_text()).get("digest") if described.is_file() else None
+        if known == plan.digest:
+            for leftover in plan.folder.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+            shutil.rmtree(plan.folder / "dataset", ignore_errors=True)
+            return
+        if known is not None and not overwrite:
+            raise DataError(
+                f"{plan.folder} holds unfinished work with other options or other files; repeat the options of then to go on, "
+                "or start over with --overwrite."
+            )
+        shutil.rmtree(plan.folder)
+    plan.folder.mkdir(parents=True)
+    temporary = plan.folder / ".plan.json.tmp"
+    temporary.write_text(json.dumps({"digest": plan.digest}) + "\n")
+    temporary.replace(described)
+
+
+def _work(plan: Plan, options: Options, workers: int | None, progress: bool) -> None:
+    todo = plan.missing()
+    columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[skipped]} skipped"), disable=not progress) as bar:
+        left = sum(len(plan.files_of(part)) for part in todo)
+        task = bar.add_task("", total=len(plan.files), completed=len(plan.files) - left, skipped=0)
+        skipped = 0
+        for used_here, skipped_here in _results(plan, options, todo, workers):
+            skipped += skipped_here
+            bar.update(task, advance=used_here + skipped_here, skipped=skipped)
+
+
+def _results(plan: Plan, options: Options, todo: list[int], workers: int | None) -> Iterator[tuple[int, int]]:
+    """How many files of each finished part were used and skipped, as the parts get done."""
+    if not todo:
+        return
+    if workers == 0:
+        worker = Worker(options)
+        for part in todo:
+            yield prepare_part(worker, plan.files_of(part), part_path(plan.folder, part))
+        return
+    with _ray(workers):
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        size = min(workers or cores, cores, len(todo))
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        items = [
+            {"file": str(part_path(plan.folder, part)), "photos": [str(file) for file in plan.files_of(part)]} for part in todo
+        ]
+        done = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            _PartWorker,
+            fn_constructor_args=(options,),
+            batch_size=1,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=size),
+            num_cpus=1,
+        )
+        for row in done.iter_rows():
+            yield int(row["used"]), int(row["skipped"])
+
+
+class _PartWorker:
+    """An actor of Ray Data: one thread, one detector."""
+
+    def __init__(self, options: Options):
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self._worker = Worker(options)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, NDArray[np.int64]]:
+        counts = [
+            prepare_part(self._worker, [Path(photo) for photo in photos], Path(file))
+            for file, photos in zip(batch["file"], batch["photos"], strict=True)
+        ]
+        return {"used": np.array([used for used, _ in counts]), "skipped": np.array([skipped for _, skipped in counts])}
+
+
+@contextmanager
+def _ray(workers: int | None) -> Iterator[None]:
+    """The Ray cluster that is there (RAY_ADDRESS or already joined), or a local one for as long as this takes."""
+    if ray.is_initialized():
+        yield
+        return
+    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+    try:
+        yield
+    finally:
+        ray.shutdown()

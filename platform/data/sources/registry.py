@@ -1,0 +1,31 @@
+"""The sources by name, in one place. A source is a function from a folder to ``SourceFaces``."""
+
+from pathlib import Path
+
+from legan.platform.data.sources.multipie import multipie
+from legan.platform.data.sources.source import Source, SourceFaces
+from legan.platform.data.sources.table import table
+from legan.platform.data.sources.yale import yale
+from legan.platform.errors import DataError
+
+FOLDER_SOURCES: dict[str, Source] = {"multipie": multipie, "yale": yale}
+SOURCES = (*FOLDER_SOURCES, "table")
+
+
+def load_source(name: str, root: Path | None, table_file: Path | None = None) -> SourceFaces:
+    """The records of a source; DataError for an unknown name, a missing folder, or options that don't belong together."""
+    if name not in SOURCES:
+        raise DataError(f"there is no source {name!r}; known are: {', '.join(SOURCES)}.")
+    if root is not None and not root.is_dir():
+        raise DataError(f"the folder {root} (--root) does not exist.")
+    if name == "table":
+        if table_file is None:
+            raise DataError("the source table needs the table's file: --table FACES.csv or FACES.parquet.")
+        if not table_file.is_file():
+            raise DataError(f"the table {table_file} does not exist.")
+        return table(table_file.resolve(), root and root.resolve())
+    if table_file is not None:
+        raise DataError(f"--table belongs to the source table, not to {name}.")
+    if root is None:
+        raise DataError(f"the source {name} needs the folder of its images: --root FOLDER.")
+    return FOLDER_SOURCES[name](root.resolve())

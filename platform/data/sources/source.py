@@ -1,0 +1,32 @@
+"""What a source says about a labelled collection of photographs, before any of them is opened."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from legan.models.attributes import AttributeSchema
+
+
+@dataclass(frozen=True)
+class SourceFaces:
+    """The photographs of a source and their labels.
+
+    ``records`` has a row per photograph: path (relative to ``root``, or absolute), subject, expression, lighting, and, where
+    the source itself says so, split; further columns go into faces.parquet as they are. ``unusable`` (path, reason)
+    are files known from their names alone to be none of it. The shares hold where the records have no split.
+    """
+
+    name: str
+    root: Path
+    schema: AttributeSchema
+    records: pd.DataFrame
+    unusable: list[tuple[str, str]] = field(default_factory=list)
+    val_share: float = 0.0
+    test_share: float = 0.0
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+Source = Callable[[Path], SourceFaces]

@@ -1,0 +1,88 @@
+"""Any labelled photographs, named by a CSV or Parquet table: path, subject and, optionally, expression, lighting, split.
+
+Without an expression or lighting column there is one class, ``any``. Without a split column, subjects are split at random. A
+row that lacks a value is skipped with its reason; what is wrong with the table as a whole is reported at once.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.dataset import SPLITS
+from legan.platform.data.sources.source import SourceFaces
+from legan.platform.errors import DataError
+
+ANY = "any"
+_COLUMNS = ("path", "subject", "expression", "lighting", "split")
+
+
+def table(file: Path, root: Path | None = None) -> SourceFaces:
+    """The rows of a .csv or .parquet file; relative paths count from ``root``, or else from the table's folder.
+
+    Classes are the column's values in alphabetical order. DataError lists all that is wrong with the table.
+    """
+    rows = _read(file)
+    present = [column for column in _COLUMNS if column in rows.columns]
+    rows = pd.DataFrame({column: rows[column].map(_text) for column in present}, index=rows.index, columns=present, dtype=object)
+    problems = [f"it has no column {column}" for column in ("path", "subject") if column not in present]
+    if "split" in present:
+        unknown = sorted(set(rows["split"]) - {"", *SPLITS})
+        if unknown:
+            problems.append(f"its column split holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known")
+    if rows.empty:
+        problems.append("it has no rows")
+    usable = (rows != "").all(axis=1)
+    if "path" in present:
+        usable &= ~rows["path"].where(usable).duplicated() | ~usable
+    if {"subject", "split"} <= set(present):
+        per_subject = rows[usable].groupby("subject")["split"].nunique()
+        torn = [str(name) for name in per_subject.index[per_subject > 1]]
+        if torn:
+            problems.append(f"subject {', '.join(torn[:5])}{' …' if len(torn) > 5 else ''} is in more than one split")
+    if not problems and not usable.any():
+        problems.append("no row has a value in every column")
+    if problems:
+        raise DataError(f"the table {file} cannot be used: {'; '.join(problems)}.")
+
+    unusable = [(str(row["path"]) or f"row {number}", _reason(row, number)) for number, row in _numbered(rows[~usable])]
+    records = rows[usable].reset_index(drop=True)
+    for column in ("expression", "lighting"):
+        if column not in present:
+            records[column] = ANY
+    expressions, lightings = (tuple(sorted(set(records[column]))) for column in ("expression", "lighting"))
+    # Mirroring cannot change a lighting that is not told apart from others; of named ones nobody said what it does.
+    flip = {lightings[0]: lightings[0]} if len(lightings) == 1 else {}
+    schema = AttributeSchema(expressions, lightings, flip)
+    return SourceFaces("table", root or file.parent, schema, records, unusable, val_share=0.05, test_share=0.1)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        if file.suffix.lower() == ".parquet":
+            return pd.read_parquet(file)
+        if file.suffix.lower() == ".csv":
+            return pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"the table {file} cannot be read: {cause}.") from error
+    raise DataError(f"the table {file} is neither .csv nor .parquet.")
+
+
+def _text(value: object) -> str:
+    """A cell as text: nothing for a missing value, 7 for the 7.0 that a whole number with gaps becomes."""
+    if value is None or value is pd.NA or value is pd.NaT or value != value:  # NaN
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _numbered(rows: pd.DataFrame) -> list[tuple[int, "pd.Series[str]"]]:
+    return [(int(str(index)) + 1, row) for index, row in rows.iterrows()]
+
+
+def _reason(row: "pd.Series[str]", number: int) -> str:
+    lacking = [str(column) for column, value in row.items() if value == ""]
+    return f"row {number} of the table has no {' and no '.join(lacking)}" if lacking else f"row {number} names it once more"
