@@ -42,9 +42,10 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Float32 in [-1, 1] from uint8 in 0..255, on the images' own device and memory format."""
-    return images.to(torch.float32).mul_(2.0 / 255.0).sub_(1.0)
+def normalise(images: Tensor, channels_last: bool = True) -> Tensor:
+    """Float32 in [-1, 1] from uint8 in 0..255, on the images' own device, in the wanted memory format."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return images.to(torch.float32, memory_format=layout).mul_(2.0 / 255.0).sub_(1.0)
 
 
 def to_images(images: Tensor) -> npt.NDArray[np.uint8]:

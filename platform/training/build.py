@@ -17,7 +17,7 @@ from legan.platform.config import (
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.ratings import read_ratings
 from legan.platform.errors import LeganError
-from legan.platform.model import NetworkFolder, read_network
+from legan.platform.model import StoredNetwork, load_network
 from legan.platform.training.classifier import classifier_task
 from legan.platform.training.identity import identity_task
 from legan.platform.training.legan import LeganTask
@@ -104,7 +104,7 @@ def _legan_task(settings: LeganSettings, data: Dataset, ranks: Ranks) -> LeganTa
 
 
 def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> torch.nn.Module:
-    network = read_network(_given(folder)).module.eval().requires_grad_(False)
+    network = load_network(_given(folder)).module.eval().requires_grad_(False)
     memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
     return network.to(ranks.device, memory_format=memory_format)
 
@@ -133,7 +133,7 @@ def _check_judges(settings: LeganSettings, data: Dataset | None) -> list[str]:
         if folder is None or weight == 0:
             continue
         try:
-            found: NetworkFolder = read_network(folder)
+            found: StoredNetwork = load_network(folder)
         except LeganError as error:
             problems.append(f"{name}: {error}")
             continue

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: S403  (only the exception: state.pt is read with weights_only)
+from pickle import UnpicklingError  # only the exception: state.pt is read with weights_only
 from typing import Any, Literal
 
 import torch

@@ -4,7 +4,6 @@ The run folder has to be reachable under the same path from every node. Our own 
 worker goes on from, so nothing depends on Ray's copies or on the driver being alive.
 """
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -24,15 +23,16 @@ PROGRESS = "progress.log"
 FOLLOW_EVERY_S = 0.3
 
 
-def train_on_ray(run: Run, tracking_uri: str, say: Callable[[str], None]) -> None:
+def train_on_ray(run: Run, tracking_uri: str, say: Callable[[str], None], threads: int | None = None) -> None:
     """Train ``run`` on the connected Ray cluster and wait for the end; each progress line goes to ``say``.
 
+    ``threads`` per worker; by default the cluster's CPUs shared out among the workers.
     Raises the error that ended the training, or ClusterError when workers died more than ``max_failures`` times.
     """
     settings = run.settings
     progress = run.folder / PROGRESS
     offset = progress.stat().st_size if progress.exists() else 0
-    threads = max(1, int(_cluster_cpus() // settings.workers)) if not settings.gpu else 4
+    threads = threads or max(1, int(ray.cluster_resources().get("CPU", 1) // settings.workers))
     (run.folder / "status.json").unlink(missing_ok=True)
     trainer = TorchTrainer(
         _worker,
@@ -110,10 +110,6 @@ class _Follower:
                     self.say(line)
             if last_look:
                 return
-
-
-def _cluster_cpus() -> float:
-    return float(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
 
 
 def _root_cause(error: BaseException) -> str:

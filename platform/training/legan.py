@@ -17,15 +17,15 @@ from legan.models.attributes import AttributeSchema, sample_targets
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator, Translation
 from legan.platform.config import LeganSettings
-from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.align import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.data.dataset import Dataset
-from legan.platform.model import Model, write_model
+from legan.platform.model import Model, weights_hash, write_model
 from legan.platform.training.batches import normalise, rows_of_step, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
 from legan.platform.training.optimise import adam, autocast, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
-from legan.platform.training.samples import fixed_samples, target_distance, target_pairs
-from legan.platform.training.task import Batch, Goal, Image
+from legan.platform.training.samples import goal_of, held_out_distance, held_out_pairs, sample_grids
+from legan.platform.training.task import Batch, Image
 
 
 class LeganTask:
@@ -45,8 +45,8 @@ class LeganTask:
         self.rows = data.rows("train")
         self.images_per_step = settings.batch_size * settings.critic_steps
         self.total_steps = total_steps(settings, len(self.rows), self.images_per_step)
-        self.pairs = target_pairs(data)
-        self.goal = Goal("eval/l1_to_target" if self.pairs else "eval/l1_cycle", "min")
+        self.pairs = held_out_pairs(data)
+        self.goal = goal_of(self.pairs)
         self.flips = self.schema.flip_indices() if settings.flip else None
         self.expression = torch.from_numpy(data.expression)
         self.lighting = torch.from_numpy(data.lighting)
@@ -82,7 +82,7 @@ class LeganTask:
         """The critic steps, then the generator step; terms of D are means over the critic steps."""
         settings, n = self.settings, self.settings.critic_steps
         device = self.ranks.device
-        x_all = normalise(batch["x"].to(device, non_blocking=True))
+        x_all = normalise(batch["x"].to(device, non_blocking=True), settings.channels_last)
         f_org_all, f_trg_all, alpha_all, hull = (
             batch[name].to(device, non_blocking=True) for name in ("f_org", "f_trg", "alpha", "hull")
         )
@@ -125,15 +125,16 @@ class LeganTask:
 
     def validate(self) -> dict[str, float]:
         """Mean L1 distance to the true targets of held-out subjects, or of the cycle where there are no targets."""
-        return target_distance(self.G, self.data, self.pairs, self.ranks.device)
+        return held_out_distance(self.G, self.data, self.pairs, self.ranks.device)
 
     def samples(self) -> dict[str, Image]:
         """The same held-out faces under the same targets, and the masks Me and Ml."""
-        return fixed_samples(self.G, self.data, self.ranks.device)
+        return sample_grids(self.G, self.data, self.ranks.device)
 
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
-        """A model folder with G and, where there is one, Q."""
-        quality = self.judges.quality
+        """A model folder with G and, where there is one, Q; it remembers T's hash, so that no score is taken with T."""
+        quality, identity = self.judges.quality, self.judges.identity
+        info = dict(provenance) | ({"identity_weights": weights_hash(identity)} if identity is not None else {})
         write_model(
             folder,
             Model(
@@ -141,7 +142,7 @@ class LeganTask:
                 quality=quality,
                 schema=self.schema,
                 image_size=self.data.image_size,
-                alignment=DEFAULT_ALIGNMENT,
-                info=dict(provenance),
+                alignment=Alignment.from_dict(self.data.alignment) if self.data.alignment else DEFAULT_ALIGNMENT,
+                info=info,
             ),
         )

@@ -9,18 +9,15 @@ model/           what others load
 status.json      finished or failed, and why
 """
 
-import fcntl
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
+from legan import __version__
 from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
 from legan.platform.tracking import Tracker, git_commit
@@ -29,7 +26,6 @@ from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
 
 EXPERIMENT = "legan"
-LOCK_PATIENCE_S = 20
 
 
 class Run(NamedTuple):
@@ -90,43 +86,48 @@ def work(
     if not ranks.is_first:
         train(build_task(run.settings, ranks), run.settings, run.checkpoints, ranks, Listener(None, say, report))
         return
-    with _locked(run.folder):
-        (run.folder / "status.json").unlink(missing_ok=True)
-        task = build_task(run.settings, ranks)
-        data = check(run.settings).data
-        tags = {
-            "kind": run.kind,
-            "git_commit": git_commit() or "none",
-            "data_hash": data.content_hash if data is not None else "none",
-            "data": str(data.path) if data is not None else "none",
+    (run.folder / "status.json").unlink(missing_ok=True)
+    task = build_task(run.settings, ranks)
+    data = check(run.settings).data
+    tags = {
+        "kind": run.kind,
+        "git_commit": git_commit() or "none",
+        "data_hash": data.content_hash if data is not None else "none",
+        "data": str(data.path) if data is not None else "none",
+    }
+    tracker = Tracker(
+        run.folder,
+        experiment=EXPERIMENT,
+        run_name=run.folder.name,
+        params=flatten(run.settings.model_dump(mode="json")),
+        tags=tags,
+        uri=tracking_uri,
+    )
+    status = "FAILED"
+    try:
+        train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
+        step = load_for_export(task, run.checkpoints)
+        provenance = {
+            "run": run.folder.name,
+            "run_id": tracker.run_id or "",
+            "step": str(step),
+            "created_by": f"legan {__version__}",
+            "git_commit": tags["git_commit"],
+            "data_hash": tags["data_hash"],
         }
-        tracker = Tracker(
-            run.folder,
-            experiment=EXPERIMENT,
-            run_name=run.folder.name,
-            params=flatten(run.settings.model_dump(mode="json")),
-            tags=tags,
-            uri=tracking_uri,
-        )
-        status = "FAILED"
-        try:
-            train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
-            step = load_for_export(task, run.checkpoints)
-            if run.model.exists():
-                shutil.rmtree(run.model)
-            task.export(run.model, {**tags, "run": run.folder.name, "mlflow_run": tracker.run_id or "", "step": str(step)})
-            tracker.log_artifact(run.folder / "config.yaml", None)
-            tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
-            if run.kind == "legan":
-                tracker.register_model(run.model, "legan")
-            else:
-                tracker.log_artifact(run.model, "model")
-            status = "FINISHED"
-        finally:
-            unsent = tracker.close(status)
-            if unsent:
-                say(f"{unsent} records are not in MLflow yet; `legan sync {run.folder.name}` sends them when it is back")
-        say(f"finished: the model is {run.model}")
+        task.export(run.model, provenance)
+        tracker.log_artifact(run.folder / "config.yaml", None)
+        tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
+        if run.kind == "legan":
+            tracker.register_model(run.model, "legan")
+        else:
+            tracker.log_artifact(run.model, "model")
+        status = "FINISHED"
+    finally:
+        unsent = tracker.close(status)
+        if unsent:
+            say(f"{unsent} records are not in MLflow yet; `legan sync {run.folder.name}` sends them when it is back")
+    say(f"finished: the model is {run.model}")
 
 
 def write_status(run: Run, error: LeganError | None) -> None:
@@ -144,19 +145,3 @@ def raise_status(run: Run) -> None:
         raise CheckpointError(f"the run {name} ended without a word; continue it with --resume {name}.") from error
     if outcome["status"] != "finished":
         raise LeganError(outcome["error"])
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep two processes from training one run; a killed driver's last worker gets a moment to disappear."""
-    with (folder / "lock").open("w") as lock:
-        for patience in range(LOCK_PATIENCE_S, -1, -1):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if patience == 0:
-                    message = f"the run {folder.name} is being trained by another process; wait for it or stop it."
-                    raise CheckpointError(message) from error
-                time.sleep(1.0)
-        yield

@@ -45,9 +45,11 @@ class SupervisedTask:
         goal: Goal,
         mirror: Callable[[Mapping[str, Tensor], Tensor], Mapping[str, Tensor]] | None = None,
         clip: float | None = None,
+        info: Mapping[str, Any] | None = None,
     ):
         self.settings, self.data, self.ranks, self.goal = settings, data, ranks, goal
-        self.kind, self.numbers, self.loss, self.validation, self.clip = kind, numbers, loss, validation, clip
+        self.kind, self.numbers, self.info = kind, numbers, info or {}
+        self.loss, self.validation, self.clip = loss, validation, clip
         self.mirror = mirror if settings.flip else None
         memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.network = network.to(ranks.device, memory_format=memory_format)
@@ -74,7 +76,7 @@ class SupervisedTask:
         """One optimiser step."""
         device = self.ranks.device
         moved = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
-        x = normalise(moved.pop("x"))
+        x = normalise(moved.pop("x"), self.settings.channels_last)
         self.network.train()
         with autocast(device, self.settings.precision):
             terms = self.loss(self.network, x, moved)
@@ -101,7 +103,7 @@ class SupervisedTask:
 
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
         """A network folder."""
-        save_network(folder, self.kind, self.numbers, self.network, **provenance)
+        save_network(folder, self.kind, self.numbers, self.network, **self.info, **provenance)
 
 
 def in_batches(network: Callable[[Tensor], Any], images: Any, rows: Rows, device: torch.device, size: int = 128) -> list[Any]:

@@ -76,7 +76,8 @@ WRITER = textwrap.dedent("""
         step += 1
         big = nn.Linear(700, 700)
         nn.init.constant_(big.weight, step)
-        save_checkpoint(Path(sys.argv[1]), step, {"g": big}, {"step": step, "x": torch.full((400_000,), float(step))}, {"m": -step})
+        state = {"step": step, "x": torch.full((400_000,), float(step))}
+        save_checkpoint(Path(sys.argv[1]), step, {"g": big}, state, {"m": -step})
         prune_checkpoints(Path(sys.argv[1]), 2, "m", "max")
         print(step, flush=True)
 """)

@@ -102,7 +102,7 @@ def test_a_nan_names_step_and_term_and_keeps_the_last_good_checkpoint(tmp_path):
 
 
 def test_a_nan_is_found_before_a_checkpoint_between_logs_is_written(tmp_path):
-    with pytest.raises(NonFiniteLossError, match="step 3: .* no checkpoint had been written yet"):
+    with pytest.raises(NonFiniteLossError, match=r"step 3: .* no checkpoint had been written yet"):
         train(Toy(20, poison=2), settings(log_every=20, checkpoint_every=4), tmp_path, Ranks(), Listener(None, str))
     assert list_checkpoints(tmp_path) == []
 
@@ -127,7 +127,8 @@ KILLED = textwrap.dedent("""
     from test_loop import Toy, settings
     from legan.platform.training.loop import Listener, train
     from legan.platform.training.parallel import Ranks
-    train(Toy(3000), settings(checkpoint_every=7), Path(sys.argv[2]), Ranks(), Listener(None, lambda line: print(line, flush=True)))
+    say = lambda line: print(line, flush=True)
+    train(Toy(3000), settings(checkpoint_every=7), Path(sys.argv[2]), Ranks(), Listener(None, say))
 """)
 
 

@@ -1,0 +1,113 @@
+"""LEGAN's training step against a straightforward one with the same networks and the same mathematics.
+
+Both sides, and ours in fp32 and in bf16, are measured in turn in one run; each figure is the median of the ratios of
+neighbouring measurements. See straightforward.py for the other side.
+
+    python benchmarks/train_step.py [--width 64] [--size 128] [--batch 2] [--rounds 5] [--threads 2]
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from straightforward import straightforward_step
+
+from legan.models.discriminator import Discriminator
+from legan.models.generator import Generator
+from legan.models.identity import LightCNN
+from legan.models.quality import QualityModel
+from legan.platform.config import LeganSettings
+from legan.platform.data.dataset import Dataset
+from legan.platform.data.render import render_dataset
+from legan.platform.training.legan import LeganTask
+from legan.platform.training.objective import Judges
+from legan.platform.training.parallel import Ranks
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        data = render_dataset(Path(folder) / "faces", subjects=5, size=arguments.size, seed=0, images_per_subject=24)
+        compare(data, arguments)
+
+
+def compare(data: Dataset, arguments: argparse.Namespace) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sides = {
+        "straightforward": straightforward(data, arguments, device),
+        "ours fp32": ours(data, arguments, device, "fp32"),
+        "ours bf16": ours(data, arguments, device, "bf16"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(arguments.rounds + 1):  # the first round warms up
+        for name, step in sides.items():
+            seconds[name].append(timed(step, device))
+    size, width, batch = arguments.size, arguments.width, arguments.batch
+    print(f"{size}×{size}, width {width}, batch {batch}, {arguments.threads} threads, {device}")
+    print(f"{'':18}{'s/step':>10}{'images/s':>10}{'ratio':>8}")
+    for name in sides:
+        ratios = [base / own for base, own in zip(seconds["straightforward"][1:], seconds[name][1:], strict=True)]
+        median, ratio = statistics.median(seconds[name][1:]), statistics.median(ratios)
+        print(f"{name:18}{median:10.3f}{batch * 5 / median:10.2f}{ratio:8.2f}")
+        figure = {"benchmark": "train_step", "side": name, "seconds": round(median, 4), "ratio": round(ratio, 3)}
+        print(json.dumps(figure | {key: getattr(arguments, key) for key in ("size", "width", "batch", "threads")}))
+
+
+def networks(data: Dataset, width: int) -> tuple[Generator, Discriminator, Judges]:
+    torch.manual_seed(0)
+    size, layers = data.image_size, data.image_size.bit_length() - 2
+    G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=width)
+    D = Discriminator(data.schema.size, size, width=width, layers=layers)
+    T = LightCNN(29, 10, image_size=size, width=width / 64).eval().requires_grad_(False)
+    Q = QualityModel(size, width=width, layers=layers).eval().requires_grad_(False)
+    return G, D, Judges(T, Q)
+
+
+def settings_for(data: Dataset, arguments: argparse.Namespace, precision: str) -> LeganSettings:
+    given = {"data": data.path, "steps": 10_000, "batch_size": arguments.batch, "identity": "t", "quality": "q"}
+    return LeganSettings.model_validate(given | {"precision": precision})
+
+
+def ours(data: Dataset, arguments: argparse.Namespace, device: torch.device, precision: str) -> Callable[[], None]:
+    G, D, judges = networks(data, arguments.width)
+    for judge in judges:
+        judge.to(device, memory_format=torch.channels_last)
+    task = LeganTask(settings_for(data, arguments, precision), data, judges, Ranks(device=device), G, D)
+    batch = task.batch(0)
+    return lambda: float(task.step(batch)["loss/g_total"])
+
+
+def straightforward(data: Dataset, arguments: argparse.Namespace, device: torch.device) -> Callable[[], None]:
+    G, D, judges = networks(data, arguments.width)
+    for network in (G, D, *judges):
+        network.to(device)
+    settings = settings_for(data, arguments, "fp32")
+    adams = [torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999)) for network in (G, D)]
+    task = LeganTask(settings, data, judges, Ranks(), *networks(data, arguments.width)[:2])
+    batch = {name: values.to(device) for name, values in task.batch(0).items()}
+    return lambda: float(straightforward_step(G, D, *judges, *adams, batch, settings.loss, settings.critic_steps)[1])
+
+
+def timed(step: Callable[[], None], device: torch.device) -> float:
+    start = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("width", 64), ("size", 128), ("batch", 2), ("rounds", 5), ("threads", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

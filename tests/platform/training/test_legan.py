@@ -1,0 +1,167 @@
+import copy
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import multiprocessing, nn
+
+from legan.models.discriminator import Discriminator
+from legan.models.generator import Generator
+from legan.models.identity import LightCNN
+from legan.models.quality import QualityModel
+from legan.platform.config import LeganSettings
+from legan.platform.data.dataset import open_dataset
+from legan.platform.training.legan import LeganTask
+from legan.platform.training.objective import Judges
+from legan.platform.training.parallel import Ranks
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    return network.eval().requires_grad_(False)
+
+
+def make_task(data_path: Path, ranks: Ranks | None = None, **values) -> LeganTask:
+    given = {"data": data_path, "steps": 4, "batch_size": 4, "identity": "t", "quality": "q", "flip": True}
+    settings = LeganSettings.model_validate(given | values)
+    data = open_dataset(data_path)
+    torch.manual_seed(0)
+    T, Q = frozen(LightCNN(9, 4, image_size=32, width=0.125, features=16)), frozen(QualityModel(32, width=8, layers=3, hidden=8))
+    disentangled = settings.generator.disentangled
+    G = Generator(3, 4, width=8, blocks=1, disentangled=disentangled)
+    D = Discriminator(7, 32, width=8, layers=3)
+    return LeganTask(settings, data, Judges(T, Q), ranks or Ranks(), G, D)
+
+
+def test_step_equals_the_straightforward_one(tiny_data):
+    straightforward_step = runpy.run_path(str(REPOSITORY / "benchmarks" / "straightforward.py"))["straightforward_step"]
+    task = make_task(tiny_data)
+    G, D, T, Q = (copy.deepcopy(network) for network in (task.G, task.D, task.judges.identity, task.judges.quality))
+    for network in (G, D):
+        network.to(memory_format=torch.contiguous_format)
+    adams = [torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999)) for network in (G, D)]
+    for step in range(3):
+        batch = task.batch(step)
+        terms = task.step(batch)
+        d_total, g_total = straightforward_step(G, D, T, Q, *adams, batch, task.settings.loss, 5)
+        assert float(terms["loss/g_total"]) == pytest.approx(float(g_total), rel=2e-4)
+    for ours, theirs in zip(task.D.parameters(), D.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-2, atol=2e-5)
+    for ours, theirs in zip(task.G.parameters(), G.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("term", ["lambda_adv", "lambda_1", "lambda_2", "lambda_3", "lambda_4", "lambda_5", "lambda_gp"])
+def test_a_weight_of_zero_leaves_the_term_out(tiny_data, term):
+    names = {
+        "lambda_adv": {"d_adv", "g_adv", "gp"}, "lambda_1": {"d_cls", "g_cls"}, "lambda_2": {"rec"}, "lambda_3": {"id"},
+        "lambda_4": {"qual", "quality_fake", "quality_source", "share_above_q"}, "lambda_5": {"tv"}, "lambda_gp": {"gp"},
+    }  # fmt: skip
+    every = set(make_task(tiny_data).step(make_task(tiny_data).batch(0)))
+    task = make_task(tiny_data, loss={term: 0})
+    assert every - set(task.step(task.batch(0))) == {f"loss/{name}" for name in names[term]}
+
+
+def test_totals_are_the_weighted_sums_of_their_terms(tiny_data):
+    task = make_task(tiny_data)
+    terms = {name.removeprefix("loss/"): float(value) for name, value in task.step(task.batch(0)).items()}
+    g_total = (
+        terms["g_adv"] + 20 * terms["g_cls"] + 10 * terms["rec"] + 10 * terms["id"] + 0.5 * terms["qual"] + 1e-7 * terms["tv"]
+    )
+    assert terms["g_total"] == pytest.approx(g_total, rel=1e-5)
+    assert terms["d_total"] == pytest.approx(terms["d_adv"] + 10 * terms["gp"] + 20 * terms["d_cls"], rel=1e-5)
+
+
+def test_one_hourglass_trains_too(tiny_data):
+    task = make_task(tiny_data, generator={"disentangled": False})
+    assert torch.isfinite(task.step(task.batch(0))["loss/g_total"])
+    assert set(task.samples()) == {"samples/translation"}
+
+
+def test_bf16_follows_fp32(tiny_data):
+    exact, rounded = make_task(tiny_data), make_task(tiny_data, precision="bf16")
+    for step in range(3):
+        a, b = exact.step(exact.batch(step)), rounded.step(rounded.batch(step))
+    for name in ("loss/d_total", "loss/g_total", "loss/rec", "loss/id"):
+        assert float(b[name]) == pytest.approx(float(a[name]), rel=0.05)
+    assert all(parameter.dtype == torch.float32 for parameter in rounded.G.parameters())
+
+
+def test_bf16_sees_each_critic_update(tiny_data):
+    """Autocast keeps bf16 copies of weights; a region over several updates would train each on the first one's weights."""
+    task = make_task(tiny_data, precision="bf16", adam={"learning_rate": 0.05, "beta1": 0.0})
+    exact = make_task(tiny_data, adam={"learning_rate": 0.05, "beta1": 0.0})
+    assert float(task.step(task.batch(0))["loss/d_cls"]) == pytest.approx(float(exact.step(exact.batch(0))["loss/d_cls"]), rel=0.1)
+
+
+def test_mirrored_images_have_mirrored_lights(tiny_data):
+    task = make_task(tiny_data)
+    plain = make_task(tiny_data, flip=False)
+    a, b = task.batch(0), plain.batch(0)
+    mirrored = [i for i in range(20) if not torch.equal(a["x"][i], b["x"][i])]
+    assert mirrored
+    left, right = 3 + 0, 3 + 1
+    for i in mirrored:
+        assert torch.equal(a["x"][i].flip(2), b["x"][i])
+        swapped = b["f_org"][i].clone()
+        swapped[[left, right]] = swapped[[right, left]]
+        assert torch.equal(a["f_org"][i], swapped)
+
+
+def test_workers_share_one_global_batch(tiny_data):
+    whole = make_task(tiny_data).batch(2)
+    parts = [make_task(tiny_data, Ranks(rank, 2)).batch(2) for rank in range(2)]
+    for name in ("x", "f_org", "f_trg", "alpha"):
+        together = torch.cat([part[name].view(5, 2, *part[name].shape[1:]) for part in parts], dim=1).flatten(0, 1)
+        assert torch.equal(together, whole[name])
+    assert torch.equal(torch.cat([part["hull"] for part in parts]), whole["hull"])
+
+
+def _rank_gradients(rank: int, data_path: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    task = make_task(data_path, Ranks(rank, 2), critic_steps=1, adam={"learning_rate": 1e-12})
+    task.step(task.batch(0))
+    gradients = {name: [p.grad for p in network.parameters()] for name, network in task.networks.items()}
+    torch.save(gradients, folder / f"rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_workers_have_the_gradients_of_one(tiny_data, tmp_path):
+    multiprocessing.spawn(_rank_gradients, (tiny_data, tmp_path), nprocs=2)
+    task = make_task(tiny_data, critic_steps=1, adam={"learning_rate": 1e-12})
+    task.step(task.batch(0))
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    for name, network in task.networks.items():
+        for parameter, a, b in zip(network.parameters(), first[name], second[name], strict=True):
+            assert torch.equal(a, b)
+            scale = float(parameter.grad.abs().max()) + 1e-12
+            assert float((a - parameter.grad).abs().max()) / scale < 1e-4, name
+
+
+def test_a_checkpoint_continues_bit_for_bit(tiny_data, tmp_path):
+    from legan.platform.training.loop import Listener, train
+
+    whole, first, rest = make_task(tiny_data), make_task(tiny_data, steps=2), make_task(tiny_data)
+    train(whole, whole.settings, tmp_path / "whole", Ranks(), Listener(None, str))
+    train(first, first.settings, tmp_path / "parts", Ranks(), Listener(None, str))
+    train(rest, rest.settings, tmp_path / "parts", Ranks(), Listener(None, str))
+    for name in ("G", "D"):
+        for a, b in zip(getattr(whole, name).parameters(), getattr(rest, name).parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_samples_show_input_translations_and_masks(tiny_data):
+    grids = make_task(tiny_data).samples()
+    assert set(grids) == {"samples/translation", "samples/expression_mask", "samples/lighting_mask"}
+    assert all(grid.ndim == 3 and grid.shape[2] == 3 for grid in grids.values())
+
+
+def test_validation_measures_the_distance_to_the_true_target(tiny_data):
+    task = make_task(tiny_data)
+    value = task.validate()[task.goal.metric]
+    assert task.goal.metric == "eval/l1_to_target"
+    assert 0 < value < 2
