@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -172,36 +173,37 @@ def _results(plan: Plan, options: Options, todo: list[int], workers: int | None)
         size = min(workers or cores, cores, len(todo))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         items = [
             {"file": str(part_path(plan.folder, part)), "photos": [str(file) for file in plan.files_of(part)]} for part in todo
         ]
         done = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            _PartWorker,
-            fn_constructor_args=(options,),
+            _prepare_batch,
+            fn_args=(options,),
             batch_size=1,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=size),
+            compute=ray.data.TaskPoolStrategy(size=size),
             num_cpus=1,
         )
         for row in done.iter_rows():
             yield int(row["used"]), int(row["skipped"])
 
 
-class _PartWorker:
-    """An actor of Ray Data: one thread, one detector."""
+def _prepare_batch(batch: dict[str, Any], options: Options) -> dict[str, NDArray[np.int64]]:
+    """A task of Ray Data; done once more, it writes the same file again."""
+    counts = [
+        prepare_part(_process_worker(options), [Path(photo) for photo in photos], Path(file))
+        for file, photos in zip(batch["file"], batch["photos"], strict=True)
+    ]
+    return {"used": np.array([used for used, _ in counts]), "skipped": np.array([skipped for _, skipped in counts])}
 
-    def __init__(self, options: Options):
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
-        self._worker = Worker(options)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, NDArray[np.int64]]:
-        counts = [
-            prepare_part(self._worker, [Path(photo) for photo in photos], Path(file))
-            for file, photos in zip(batch["file"], batch["photos"], strict=True)
-        ]
-        return {"used": np.array([used for used, _ in counts]), "skipped": np.array([skipped for _, skipped in counts])}
+@cache
+def _process_worker(options: Options) -> Worker:
+    """The detector of this process: Ray gives a process many tasks, and it is loaded for the first."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    return Worker(options)
 
 
 @contextmanager

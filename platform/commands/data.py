@@ -1,0 +1,93 @@
+"""``legan data``: make data sets of photographs, and look at them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from legan.platform.commands.render import mount_data
+
+data = typer.Typer(
+    help="Make data sets of photographs or rendered faces, and look at them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@data.command()
+def prepare(
+    source: Annotated[str, typer.Argument(help="multipie, yale or table.", metavar="SOURCE")],
+    out: Annotated[Path, typer.Option(help="Folder of the new data set; unfinished work lies in OUT.partial.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the photographs.")] = None,
+    table: Annotated[Path | None, typer.Option(help="The .csv or .parquet of source table; its paths count from --root.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set (default: the name of --out).")] = None,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the aligned images in pixels.")] = 128,
+    aligned: Annotated[bool, typer.Option("--aligned", help="The images are aligned squares: look for no faces.")] = False,
+    landmarks: Annotated[
+        Literal["auto", "mean", "exact"],
+        typer.Option(help="The mean shape, or exact ones by the face-alignment extra (auto: where it is there)."),
+    ] = "auto",
+    min_face: Annotated[int, typer.Option(min=20, help="Smaller faces are not used, in pixels of the photograph.")] = 40,
+    val_share: Annotated[float | None, typer.Option(min=0, max=0.9, help="Share of subjects for validation.")] = None,
+    test_share: Annotated[float | None, typer.Option(min=0, max=0.9, help="Share of subjects for testing.")] = None,
+    seed: Annotated[int, typer.Option(help="Which subjects go where.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes (default: all cores of Ray; 0: without Ray).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set at --out, and unfinished work.")] = False,
+) -> None:
+    """Find, align and mask the faces of labelled photographs. Stopped at any moment, the same command goes on."""
+    from legan.platform.data.align import Alignment
+    from legan.platform.data.landmarks import choose_landmarks
+    from legan.platform.data.pipeline import Options
+    from legan.platform.data.prepare import prepare as run
+    from legan.platform.data.show import describe
+    from legan.platform.data.sources.registry import load_source
+
+    faces = load_source(source, root, table)
+    options = Options(Alignment(image_size=size), aligned, choose_landmarks("mean" if aligned else landmarks), min_face)
+    typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
+    dataset = run(
+        faces,
+        out,
+        options,
+        name=name,
+        seed=seed,
+        val_share=val_share,
+        test_share=test_share,
+        workers=workers,
+        overwrite=overwrite,
+        progress=True,
+    )
+    typer.echo(describe(dataset))
+    typer.echo(f"\nwritten to {dataset.path}; look at it with: legan data show {out}")
+
+
+@data.command()
+def show(
+    dataset: Annotated[Path, typer.Argument(help="A data set folder.")],
+    sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes (default: DATASET.png beside it).")] = None,
+    subjects: Annotated[int, typer.Option(min=1, max=100, help="Rows of the contact sheet.")] = 12,
+    conditions: Annotated[int, typer.Option(min=1, max=120, help="Columns of the contact sheet.")] = 12,
+) -> None:
+    """Write a contact sheet and print class counts, splits, duplicates and skipped files."""
+    from legan.platform.data.dataset import open_dataset
+    from legan.platform.data.show import contact_sheet, describe
+    from legan.platform.errors import DataError
+
+    opened = open_dataset(dataset)
+    target = sheet or opened.path.with_name(f"{opened.path.name}.png")
+    if target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise DataError(f"the contact sheet {target} has to be a .png or .jpg file.")
+    try:
+        contact_sheet(opened, subjects=subjects, conditions=conditions).save(target)
+    except OSError as error:
+        raise DataError(f"the contact sheet {target} cannot be written: {error.strerror or error}.") from error
+    typer.echo(describe(opened))
+    typer.echo(f"\ncontact sheet: {target}")
+
+
+def mount(app: typer.Typer) -> None:
+    """Add ``legan data`` to the command line."""
+    app.add_typer(data, name="data")
+
+
+mount_data(data)

@@ -1,0 +1,141 @@
+"""Looking at a data set: a contact sheet of subjects × conditions, and its numbers as text."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from legan.platform.data.dataset import SPLITS, Dataset
+
+_PAPER, _INK, _EMPTY = (255, 255, 255), (30, 30, 30), (225, 225, 225)
+_MOST_NAMED = 20
+
+
+def contact_sheet(dataset: Dataset, *, subjects: int = 12, conditions: int = 12, tile: int = 128) -> Image.Image:
+    """A row per subject, a column per combination of expression and lighting that occurs; grey where a subject lacks it.
+
+    Of more subjects or combinations than asked for, evenly spread ones are shown. ``tile`` is a face's side in pixels.
+    """
+    faces = dataset.faces
+    pairs = faces[["expression", "lighting"]].drop_duplicates()
+    order = pairs.assign(
+        e=pairs["expression"].map(dataset.schema.expressions.index), l=pairs["lighting"].map(dataset.schema.lightings.index)
+    ).sort_values(["e", "l"])
+    columns = _spread(list(zip(order["expression"], order["lighting"], strict=True)), conditions)
+    names = _spread([(split, subject) for split, members in dataset.splits.items() for subject in members], subjects)
+    first = faces.reset_index(names="row").groupby(["subject", "expression", "lighting"])["row"].min()
+
+    letter = max(11, tile // 9)
+    font = ImageFont.load_default(letter)
+    line, gap = round(letter * 1.3), 4
+    left = gap + max(int(font.getlength(text)) for name in names for text in name) + gap
+    top = gap + 2 * line + gap
+    size = (left + len(columns) * (tile + gap), top + len(names) * (tile + gap))
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, pair in enumerate(columns):
+        for row, text in enumerate(pair):
+            centre = left + column * (tile + gap) + tile / 2
+            draw.text((centre, gap + row * line), _fitted(text, font, tile), fill=_INK, font=font, anchor="ma")
+    for row, (split, subject) in enumerate(names):
+        y = top + row * (tile + gap)
+        draw.text((gap, y + tile / 2 - line), subject, fill=_INK, font=font)
+        draw.text((gap, y + tile / 2), split, fill=_INK, font=font)
+        for column, pair in enumerate(columns):
+            place = (left + column * (tile + gap), y)
+            index = first.get((subject, *pair))
+            if index is None:
+                sheet.paste(_EMPTY, (*place, place[0] + tile, place[1] + tile))
+            else:
+                face = Image.fromarray(np.asarray(dataset.images[int(index)]))
+                sheet.paste(face.resize((tile, tile), Image.Resampling.LANCZOS), place)
+    return sheet
+
+
+def describe(dataset: Dataset) -> str:
+    """Class counts by split, subjects, duplicates, skipped files and the content hash, as lines of text."""
+    splits = [split for split in SPLITS if split in dataset.splits]
+    size, occurring = dataset.image_size, len(dataset.faces[["expression", "lighting"]].drop_duplicates())
+    possible = len(dataset.schema.expressions) * len(dataset.schema.lightings)
+    lines = [
+        f"{dataset.name}: {len(dataset)} faces of {size}×{size} from source {dataset.source}",
+        f"content hash {dataset.content_hash}",
+        f"{occurring} of {possible} combinations of expression and lighting occur",
+        f"mirroring: {'on, ' + _flips(dataset) if dataset.schema.flip else 'off, the schema has no flip map'}",
+        "",
+        *_counts(dataset, splits),
+        "",
+        *(f"{split}: {_named(dataset.splits[split], 'subject')}" for split in splits),
+        "",
+        *_duplicates(dataset.faces),
+        "",
+        *_skipped(dataset.skipped),
+        *([f"not there at all: {', '.join(dataset.info['missing'])}"] if dataset.info.get("missing") else []),
+    ]
+    return "\n".join(lines)
+
+
+def _counts(dataset: Dataset, splits: list[str]) -> list[str]:
+    lines = ["".join([f"{'faces':24}", *(f"{split:>9}" for split in splits), f"{'all':>9}"])]
+    for kind, classes in (("expression", dataset.schema.expressions), ("lighting", dataset.schema.lightings)):
+        table = pd.crosstab(dataset.faces[kind], dataset.faces["split"]).reindex(index=classes, columns=splits, fill_value=0)
+        for name, row in table.iterrows():
+            counts = [int(count) for count in row]
+            lines.append(f"{kind + ' ' + str(name):24}" + "".join(f"{count:>9}" for count in [*counts, sum(counts)]))
+    totals = [int((dataset.faces["split"] == split).sum()) for split in splits]
+    return [*lines, f"{'together':24}" + "".join(f"{count:>9}" for count in [*totals, sum(totals)])]
+
+
+def _duplicates(faces: pd.DataFrame) -> list[str]:
+    """Every face whose photograph is pixel for pixel an earlier one; those that matter are marked."""
+    copies = faces[faces["duplicate_of"].notna()]
+    if copies.empty:
+        return ["no exact duplicates"]
+    lines = []
+    for copy, original in zip(
+        copies.to_dict("records"), faces.iloc[copies["duplicate_of"].astype(int)].to_dict("records"), strict=True
+    ):
+        differing = [
+            f"{column} {copy[column]} against {original[column]}"
+            for column in ("subject", "expression", "lighting", "split")
+            if copy[column] != original[column]
+        ]
+        note = f", but their labels differ: {', '.join(differing)}" if differing else ""
+        lines.append((not differing, f"  {copy['source_path']} = {original['source_path']}{note}"))
+    lines.sort(key=lambda entry: entry[0])
+    contradicting = sum(1 for agrees, _ in lines if not agrees)
+    head = f"{len(lines)} exact duplicate{'s' if len(lines) != 1 else ''}, {contradicting or 'none'} with labels that differ:"
+    more = [f"  … and {len(lines) - _MOST_NAMED} more (faces.parquet, column duplicate_of)"] if len(lines) > _MOST_NAMED else []
+    return [head, *(text for _, text in lines[:_MOST_NAMED]), *more]
+
+
+def _skipped(skipped: pd.DataFrame) -> list[str]:
+    if skipped.empty:
+        return ["no file was skipped"]
+    lines = [f"{len(skipped)} file{'s were' if len(skipped) != 1 else ' was'} skipped (skipped.parquet):"]
+    for reason, paths in skipped.groupby("reason", sort=True)["path"]:
+        lines.append(f"  {len(paths)} × {reason} ({paths.iloc[0]}{', …' if len(paths) > 1 else ''})")
+    return lines
+
+
+def _flips(dataset: Dataset) -> str:
+    swaps = [f"{name} ↔ {other}" for name, other in dataset.schema.flip.items() if name < other]
+    return "it swaps " + ", ".join(swaps) if swaps else "it changes no lighting"
+
+
+def _named(names: Sequence[str], what: str) -> str:
+    shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    return f"{len(names)} {what}{'s' if len(names) != 1 else ''} ({shown})"
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    while text and font.getlength(text) > width:
+        text = text.removesuffix("…")[:-1] + "…"
+    return text
+
+
+def _spread(items: list[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    if len(items) <= most:
+        return items
+    return [items[round(i * (len(items) - 1) / max(1, most - 1))] for i in range(most)]
