@@ -1,0 +1,127 @@
+"""The Ray cluster: one started here for the moment, or the one at an address.
+
+Ray's ports answer on every network interface of the machine; a cluster started here therefore asks for Ray's token,
+which Ray keeps in ~/.ray/auth_token. A cluster elsewhere is reached with the token from RAY_AUTH_TOKEN,
+RAY_AUTH_TOKEN_PATH or that file, if there is one.
+"""
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import ray
+from ray.exceptions import AuthenticationError, RayError
+
+from legan.platform.errors import ClusterError
+
+ANSWER_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the connected cluster has; ``address`` is host:port of its control service."""
+
+    address: str
+    cpus: float
+    gpus: float
+    nodes: int
+
+
+def connect(
+    address: str | None = None, *, cpus: int | None = None, gpus: int | None = None, include_dashboard: bool = False
+) -> Cluster:
+    """Connect to ``address``, else to RAY_ADDRESS, else start a cluster on this machine that ends with this process.
+
+    ``cpus`` and ``gpus`` limit a cluster started here; by default it has all of the machine's. A process that is
+    connected already stays where it is. Raises ClusterError when nobody answers at the address.
+    """
+    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if wanted == "local":
+            _start(cpus, gpus, include_dashboard)
+        else:
+            _reach(wanted)
+    return describe()
+
+
+def describe() -> Cluster:
+    """The cluster this process is connected to."""
+    resources = ray.cluster_resources()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    context = ray.get_runtime_context()
+    return Cluster(str(context.gcs_address), resources.get("CPU", 0.0), resources.get("GPU", 0.0), len(alive))
+
+
+def require(cpus: float, gpus: float = 0) -> Cluster:
+    """Check that the connected cluster has this many processors and GPUs in all, busy or not.
+
+    Raises ClusterError naming what it has and what was asked.
+    """
+    cluster = describe()
+    if cpus > cluster.cpus or gpus > cluster.gpus:
+        raise ClusterError(
+            f"the cluster at {cluster.address} has {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs on {cluster.nodes} "
+            f"node{'s' if cluster.nodes != 1 else ''}, asked for were {cpus:g} CPUs and {gpus:g} GPUs; "
+            "take fewer workers, or name a larger cluster with --address or RAY_ADDRESS."
+        )
+    return cluster
+
+
+def answers(address: str) -> bool:
+    """Whether something listens at host:port or ray://host:port; True for ``auto``, which only Ray can tell."""
+    if address == "auto":
+        return True
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        if not parts.hostname or not parts.port:
+            return False
+        with socket.create_connection((parts.hostname, parts.port), ANSWER_WITHIN_S):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _start(cpus: int | None, gpus: int | None, include_dashboard: bool) -> None:
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=include_dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        raise ClusterError(f"no Ray cluster could be started on this machine: {_line(error)}") from error
+
+
+def _reach(address: str) -> None:
+    # Ray itself would try a dead address for minutes and then end the process.
+    if not answers(address):
+        raise ClusterError(
+            f"no Ray cluster answers at {address}; start it, correct --address or RAY_ADDRESS (host:port), "
+            "or unset both to use this machine."
+        )
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, RayError, AuthenticationError) as error:
+        raise ClusterError(
+            f"the Ray cluster at {address} does not take this process in: {_line(error)}; if it asks for a token, "
+            "name the file that holds it in RAY_AUTH_TOKEN_PATH."
+        ) from error
+
+
+def _has_token() -> bool:
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(named or "~/.ray/auth_token").expanduser().is_file()
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:300]

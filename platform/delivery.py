@@ -1,0 +1,175 @@
+"""Brings a run's record to a store, in order, each record once; waits and tries again while the store is away.
+
+The store is a protocol: platform/mlflow_store.py is the real one, tests use a fake where the store's own behaviour
+is not the point.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from legan.platform.errors import TrackingError
+from legan.platform.spool import Entry, Record, Sent, Spool
+
+METRICS_PER_BATCH = 500
+RETRY_FIRST_S, RETRY_MAX_S = 1.0, 60.0
+
+
+class StoreAwayError(Exception):
+    """The store cannot be reached or cannot work now; the message is the reason, one line."""
+
+
+class RecordRejectedError(Exception):
+    """The store will never take this record; the message is the reason, one line."""
+
+
+class RunGoneError(Exception):
+    """The store does not know the run, as after it was replaced by an empty one."""
+
+
+class Store(Protocol):
+    """Where records go. Every method raises StoreAwayError when trying again later makes sense."""
+
+    def open_run(self, uid: str, opening: Record) -> str:
+        """The id of the run tagged ``uid``, made after the record of kind ``open`` if there is none."""
+
+    def send(self, run_id: str, records: Sequence[Record]) -> None:
+        """Take records of one kind; taking them again changes nothing. Raises RecordRejectedError and RunGoneError."""
+
+
+def say(line: str) -> None:
+    """One line for the person at the terminal."""
+    print(f"legan: {line}", file=sys.stderr, flush=True)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, short enough for a line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+class Delivery:
+    """Sends what is pending in ``spool``; ``connect`` makes the store on first use and may raise StoreAwayError."""
+
+    def __init__(self, spool: Spool, uri: str, connect: Callable[[], Store], say: Callable[[str], None]):
+        self._spool, self._uri, self._connect, self._say = spool, uri, connect, say
+        self._store: Store | None = None
+        self.run_id: str | None = None
+
+    def drain(self) -> int:
+        """Send everything pending; returns how many records were sent. Raises StoreAwayError."""
+        if self._spool.sent.uri == self._uri and self._spool.sent.offset >= self._spool.size:
+            self.run_id = self._spool.sent.run_id
+            return 0
+        try:
+            return self._drain(self._open())
+        except RunGoneError:
+            self._spool.mark_sent(Sent())
+        try:
+            return self._drain(self._open())
+        except RunGoneError as error:
+            raise StoreAwayError("it loses the run again and again") from error
+
+    def _open(self) -> Store:
+        if self._store is None:
+            self._store = self._connect()
+        sent = self._spool.sent
+        if sent.uri != self._uri or not sent.run_id:  # a new run, or one moving to another store, which gets everything
+            opening = next(
+                (entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"), None
+            )
+            if opening is None:
+                raise TrackingError(
+                    f"{self._spool.folder / 'tracking.jsonl'} does not say which run it records; it cannot be sent."
+                )
+            sent = Sent(0, self._uri, self._store.open_run(self._spool.uid, opening))
+            self._spool.mark_sent(sent)
+        self.run_id = sent.run_id
+        return self._store
+
+    def _drain(self, store: Store) -> int:
+        count = 0
+        for batch in _batches(self._spool):
+            self._send(store, batch)
+            count += len(batch)
+        return count
+
+    def _send(self, store: Store, batch: Sequence[Entry]) -> None:
+        sent = Sent(batch[-1].end, self._uri, self._spool.sent.run_id)
+        try:
+            store.send(sent.run_id, [self._ready(entry) for entry in batch])
+        except RecordRejectedError as error:
+            if len(batch) > 1:
+                for entry in batch:
+                    self._send(store, [entry])
+                return
+            self._spool.reject(batch[0].record, str(error))
+            self._say(f"a record of {self._spool.folder} cannot be sent, see tracking.rejected.jsonl there: {error}")
+        self._spool.mark_sent(sent)
+        for entry in batch:
+            self._spool.release(entry.record)
+
+    def _ready(self, entry: Entry) -> Record:
+        """The record with ``file``, the absolute path of what it speaks of, if it speaks of a file."""
+        if entry.record is None:
+            raise RecordRejectedError(f"the line that ends at byte {entry.end} of tracking.jsonl cannot be read")
+        if "path" not in entry.record:
+            return entry.record
+        places = [self._spool.folder / entry.record["path"], Path(entry.record.get("source") or entry.record["path"])]
+        found = next((place for place in places if place.exists()), None)
+        if found is None:
+            raise RecordRejectedError(f"{places[-1]} is no longer there")
+        return {**entry.record, "file": str(found.absolute())}
+
+
+class Sender(threading.Thread):
+    """Drains a delivery every ``every_s`` seconds; a store that is away is tried again ever more rarely."""
+
+    def __init__(self, delivery: Delivery, spool: Spool, *, every_s: float, shown: str, say: Callable[[str], None]):
+        super().__init__(name="legan-tracking", daemon=True)
+        self._delivery, self._spool, self._every_s, self._shown, self._say = delivery, spool, every_s, shown, say
+        self._closing = threading.Event()
+
+    def run(self) -> None:
+        """Until ``finish``: send, wait, send."""
+        away, wait_s, closing = False, self._every_s, False
+        while True:
+            try:
+                count = self._delivery.drain()
+            except StoreAwayError as error:
+                wait_s = min(wait_s * 2, RETRY_MAX_S) if away else RETRY_FIRST_S
+                if not away:
+                    kept = self._spool.folder / "tracking.jsonl"
+                    self._say(f"MLflow at {self._shown} is away ({error}); the run goes on and is recorded in {kept}.")
+                away = True
+            else:
+                wait_s = self._every_s
+                if away:
+                    self._say(f"MLflow at {self._shown} is back; {count} records were sent.")
+                away = False
+            if closing:
+                return
+            closing = self._closing.wait(wait_s)
+
+    def finish(self, timeout_s: float) -> bool:
+        """Send a last time, for at most ``timeout_s`` seconds; False when it did not end in time."""
+        self._closing.set()
+        self.join(timeout_s)
+        return not self.is_alive()
+
+
+def _batches(spool: Spool) -> Iterator[list[Entry]]:
+    """Consecutive records of metrics together, every other record alone."""
+    batch: list[Entry] = []
+    values = 0
+    for entry in spool.entries(spool.sent.offset):
+        size = len(entry.record["values"]) if entry.record and entry.record["kind"] == "metrics" else 0
+        if batch and (size == 0 or values == 0 or values + size > METRICS_PER_BATCH):
+            yield batch
+            batch, values = [], 0
+        batch.append(entry)
+        values += size
+    if batch:
+        yield batch

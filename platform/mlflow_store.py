@@ -1,0 +1,228 @@
+"""MLflow's runs, artifacts and system metrics, as a store that records are sent to.
+
+mlflow is imported here, in mlflow_models.py and in pyfunc_model.py only. It takes seconds, so others reach it through
+legan.platform.tracking, which also sets what MLflow reads from the environment when it is imported.
+"""
+
+import contextlib
+import fcntl
+import getpass
+import logging
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import mlflow
+import requests
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+from mlflow.system_metrics.metrics.rocm_monitor import ROCMMonitor
+from mlflow.tracking.multimedia import compress_image_size
+from PIL import Image, UnidentifiedImageError
+from sqlalchemy.exc import SQLAlchemyError
+
+from legan.platform.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError, one_line
+from legan.platform.errors import TrackingError
+from legan.platform.mlflow_models import REFUSALS, register
+from legan.platform.spool import Record
+from legan.platform.tracking import sqlite_file
+
+RUN_UID = "legan.run_uid"
+PARAMS_PER_BATCH = 100
+PARAM_LENGTH, TAG_LENGTH = 6000, 8000
+for noisy in ("mlflow", "mlflow.store.db.utils"):  # they tell of every table they make and every check they pass
+    logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class MlflowStore:
+    """The store at ``uri``; see delivery.Store. Raises StoreAwayError when it cannot be reached."""
+
+    def __init__(self, uri: str):
+        self._database = sqlite_file(uri)
+        with _away(), self._first_use():
+            self._client = mlflow.MlflowClient(tracking_uri=uri)
+            self._client.search_experiments(max_results=1)
+
+    def open_run(self, uid: str, opening: Record) -> str:
+        """The id of the run tagged ``uid``; made after the record ``opening`` if there is none."""
+        with _away(), self._first_use():
+            experiment = self._experiment(opening["experiment"])
+            found = self._client.search_runs([experiment], f"tags.`{RUN_UID}` = '{uid}'", ViewType.ALL, max_results=1)
+            if found:
+                return str(found[0].info.run_id)
+            tags = {RUN_UID: uid, "mlflow.user": _user(), "mlflow.source.name": "legan", "mlflow.source.type": "LOCAL"}
+            run = self._client.create_run(experiment, start_time=opening["time"], tags=tags, run_name=opening["run_name"])
+            return str(run.info.run_id)
+
+    def send(self, run_id: str, records: Sequence[Record]) -> None:
+        """Take records of one kind; taking them again changes nothing."""
+        with _away():
+            try:
+                if records[0]["kind"] == "metrics":
+                    self._metrics(run_id, records)
+                else:
+                    for record in records:
+                        self._send_one(run_id, record)
+            except MlflowException as error:
+                if error.error_code not in REFUSALS:
+                    raise
+                raise self._refusal(run_id, error) from error
+            except UnidentifiedImageError as error:
+                raise RecordRejectedError(one_line(error)) from error
+            except requests.HTTPError as error:
+                status = error.response.status_code if error.response is not None else 500
+                if not 400 <= status < 500 or status in (401, 403, 404, 408, 429):
+                    raise
+                raise RecordRejectedError(one_line(error)) from error
+
+    def _send_one(self, run_id: str, record: Record) -> None:
+        match record["kind"]:
+            case "open":
+                self._client.update_run(run_id, status="RUNNING")
+                self._params(run_id, record["params"])
+                self._tags(run_id, record["tags"])
+            case "tags":
+                self._tags(run_id, record["tags"])
+            case "image":
+                self._image(run_id, record)
+            case "artifact":
+                self._client.log_artifact(run_id, record["file"], record["artifact_path"])
+            case "text":
+                self._client.log_text(run_id, record["text"], record["name"])
+            case "model":
+                register(self._client, run_id, record)
+            case "close":
+                self._client.set_terminated(run_id, record["status"], end_time=record["time"])
+            case kind:
+                raise RecordRejectedError(f"records of kind {kind!r} are unknown to this version of legan")
+
+    def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
+        metrics = [
+            Metric(key, value, record["time"], record["step"]) for record in records for key, value in record["values"].items()
+        ]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH], synchronous=True)
+
+    def _params(self, run_id: str, params: Mapping[str, str]) -> None:
+        for part in _parts(params):
+            self._client.log_batch(
+                run_id, params=[Param(key, _short(value, PARAM_LENGTH)) for key, value in part], synchronous=True
+            )
+
+    def _tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        for part in _parts(tags):
+            self._client.log_batch(run_id, tags=[RunTag(key, _short(value, TAG_LENGTH)) for key, value in part], synchronous=True)
+
+    def _image(self, run_id: str, record: Record) -> None:
+        """As MlflowClient.log_image names it, but with a name that is the same when sent again."""
+        key, step, when = record["key"], record["step"], record["time"]
+        name = f"{key.replace('/', '~')}+step+{step}+timestamp+{when}+{uuid.uuid5(uuid.UUID(run_id), f'{key} {step} {when}')}"
+        with tempfile.TemporaryDirectory() as folder, Image.open(record["file"]) as image:
+            full, small = Path(folder, f"{name}.png"), Path(folder, f"{name}+compressed.webp")
+            shutil.copyfile(record["file"], full)
+            compress_image_size(image).save(small)
+            self._client.log_artifact(run_id, str(full), "images")
+            self._client.log_artifact(run_id, str(small), "images")
+        self._client.set_tag(run_id, "mlflow.loggedImages", "True", synchronous=True)
+
+    def _experiment(self, name: str) -> str:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            beside = self._database.parent / "mlartifacts" / quote(name, safe="") if self._database else None
+            try:
+                return str(self._client.create_experiment(name, artifact_location=beside.as_uri() if beside else None))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                experiment = self._client.get_experiment_by_name(name)  # another process was faster
+        if experiment.lifecycle_stage == "deleted":
+            raise StoreAwayError(f"the experiment {name!r} was deleted there; restore it in MLflow, or name another")
+        return str(experiment.experiment_id)
+
+    def _refusal(self, run_id: str, error: MlflowException) -> Exception:
+        """Why the store refused: the run is gone, was deleted by somebody, or the record itself is at fault."""
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and not (self._database or isinstance(error, RestException)):
+            return StoreAwayError(one_line(error))  # somebody else's 404, such as a proxy's
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as second:
+            return RunGoneError() if second.error_code == "RESOURCE_DOES_NOT_EXIST" else StoreAwayError(one_line(second))
+        if run.info.lifecycle_stage == "deleted":
+            return StoreAwayError("its run was deleted there; restore it in MLflow to go on")
+        return RecordRejectedError(one_line(error))
+
+    @contextlib.contextmanager
+    def _first_use(self) -> Iterator[None]:
+        """One process at a time makes the tables of a SQLite file and the experiments in it."""
+        if self._database is None:
+            yield
+            return
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        with self._database.with_name(f"{self._database.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+class SystemMetrics:
+    """MLflow's own collectors: processor, memory, disk, network and whatever GPU there is."""
+
+    def __init__(self) -> None:
+        self._monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+        for kind in (GPUMonitor, ROCMMonitor):
+            with contextlib.suppress(ImportError, RuntimeError):  # how they say that there is no such GPU
+                self._monitors.append(kind())
+
+    def sample(self) -> dict[str, float]:
+        """The values now, named as MLflow names them (``system/cpu_utilization_percentage``, …)."""
+        values: dict[str, float] = {}
+        for monitor in self._monitors:
+            monitor.collect_metrics()
+            values.update({f"system/{key}": float(value) for key, value in monitor.aggregate_metrics().items()})
+            monitor.clear_metrics()
+        return values
+
+
+def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str) -> None:
+    """See tracking.log_to_run."""
+    now = time.time_ns() // 1_000_000
+    try:
+        client = mlflow.MlflowClient(tracking_uri=store)
+        client.log_batch(run_id, metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()], synchronous=True)
+        for file in files:
+            client.log_artifact(run_id, str(file), "evaluation")
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(f"nothing can be added to the MLflow run {run_id}: {one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _away() -> Iterator[None]:
+    """What MLflow raises when it cannot be reached, in one kind."""
+    try:
+        yield
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
+        raise StoreAwayError(one_line(error)) from error
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _parts(values: Mapping[str, str]) -> Iterator[list[tuple[str, str]]]:
+    items = list(values.items())
+    for start in range(0, len(items), PARAMS_PER_BATCH):
+        yield items[start : start + PARAMS_PER_BATCH]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without an entry for its user
+        return "unknown"

@@ -1,0 +1,241 @@
+"""The durable record of a run: everything measured is in the run's folder before anybody sends it anywhere.
+
+Files in the folder of a run:
+
+    tracking.jsonl            one JSON object per line, in the order of the calls
+    tracking.sent             how many bytes of it have arrived where (JSON, replaced as a whole)
+    tracking.rejected.jsonl   records that the store will never take, each with the reason
+    tracking.lock             held by the process that records or sends
+    outbox/                   hard links to files that are still to be sent, so that rotating a checkpoint loses nothing
+    run.json                  ``run_uid``: the name by which the run is found again
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from legan.platform.errors import TrackingError
+
+Record = dict[str, Any]
+
+
+class Entry(NamedTuple):
+    """A record and the offset of the byte behind its line; ``record`` is None for a line that cannot be read."""
+
+    record: Record | None
+    end: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How far the record has been sent: bytes of tracking.jsonl that arrived in run ``run_id`` of the store ``uri``."""
+
+    offset: int = 0
+    uri: str = ""
+    run_id: str = ""
+
+
+@dataclass
+class History:
+    """What earlier processes recorded: the largest step of each metric and image, and the parameters."""
+
+    metrics: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    last: Record | None = None
+
+    def add(self, record: Record) -> None:
+        """Take one record into account."""
+        self.last = record
+        if record["kind"] == "metrics":
+            for key in record["values"]:
+                self.metrics[key] = max(record["step"], self.metrics.get(key, record["step"]))
+        elif record["kind"] == "image":
+            self.images[record["key"]] = max(record["step"], self.images.get(record["key"], record["step"]))
+        elif record["kind"] == "open":
+            self.params.update(record["params"])
+
+
+class Spool:
+    """The record in ``folder``, which is made if need be; one process at a time.
+
+    A half-written last line, left by a process that was killed, is dropped. Raises TrackingError when another
+    process still holds the record after ``wait_s`` seconds.
+    """
+
+    def __init__(self, folder: Path, *, wait_s: float = 10.0):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._lock = _lock_file(folder / "tracking.lock", wait_s)
+        self._writing = threading.Lock()
+        self._path = folder / "tracking.jsonl"
+        self._file = self._path.open("ab")
+        self._file.truncate(_end_of_last_line(self._path))
+        self.size = self._path.stat().st_size
+        sent = read_sent(folder)
+        # After a power cut the record can be shorter than what had been sent of it.
+        self.sent = replace(sent, offset=min(sent.offset, self.size))
+        self.history = History()
+        waiting = set()
+        for entry in self.entries():
+            if entry.record is not None:
+                self.history.add(entry.record)
+                if entry.end > self.sent.offset and entry.record.get("outbox"):
+                    waiting.add(str(entry.record["outbox"]))
+        _drop_others(folder / "outbox", waiting)
+
+    @property
+    def uid(self) -> str:
+        """The run's own identifier, made on first use and kept in run.json."""
+        path = self.folder / "run.json"
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            known = {}
+        except ValueError as error:
+            raise TrackingError(f"{path} is not JSON; delete it to record {self.folder} as a new run.") from error
+        if "run_uid" not in known:
+            known["run_uid"] = uuid.uuid4().hex
+            write_json(path, known)
+        return str(known["run_uid"])
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Write one record, flushed to the operating system before this returns."""
+        record = {"kind": kind, "time": time.time_ns() // 1_000_000, **fields}
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        with self._writing:
+            self._file.write(line)
+            self._file.flush()
+            self.size += len(line)
+
+    def entries(self, offset: int = 0) -> Iterator[Entry]:
+        """Records from a byte offset on; a line still being written is left for later."""
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                yield Entry(_parse(line), offset)
+
+    def keep(self, source: Path) -> dict[str, str]:
+        """Hold a file or folder until it is sent: fields ``outbox``, ``path`` (both relative) and ``source`` of its record.
+
+        Links instead of copies where the file system can, so this costs next to nothing and later replacing or
+        deleting ``source`` changes nothing. Raises TrackingError when there is no such file or folder.
+        """
+        box = Path("outbox") / uuid.uuid4().hex
+        source = source.absolute()
+        target = self.folder / box / source.name
+        if source.is_dir():
+            shutil.copytree(source, target, copy_function=_link)
+        elif source.is_file():
+            target.parent.mkdir(parents=True)
+            _link(source, target)
+        else:
+            raise TrackingError(f"{source} cannot be recorded: there is no such file or folder.")
+        return {"outbox": str(box), "path": str(box / source.name), "source": str(source)}
+
+    def mark_sent(self, sent: Sent) -> None:
+        """Remember how far the record has been sent."""
+        write_json(self.folder / "tracking.sent", asdict(sent))
+        self.sent = sent
+
+    def release(self, record: Record | None) -> None:
+        """Let go of the file held for a record."""
+        if record and record.get("outbox"):
+            shutil.rmtree(self.folder / record["outbox"], ignore_errors=True)
+
+    def reject(self, record: Record | None, reason: str) -> None:
+        """Set aside a record that the store will never take."""
+        with (self.folder / "tracking.rejected.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"reason": reason, "record": record}, ensure_ascii=False) + "\n")
+
+    def unsent(self) -> int:
+        """Number of records that are still to be sent."""
+        return sum(1 for _ in self.entries(self.sent.offset))
+
+    def close(self) -> None:
+        """Write everything to the disk and let other processes have the record."""
+        with self._writing:
+            if not self._file.closed:
+                os.fsync(self._file.fileno())
+                self._file.close()
+                os.close(self._lock)
+
+
+def read_sent(folder: Path) -> Sent:
+    """How far the record in ``folder`` has been sent; nothing known means nothing sent."""
+    try:
+        return Sent(**json.loads((folder / "tracking.sent").read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return Sent()  # sending again from the start changes nothing in the store
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace a JSON file as a whole."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    fresh.replace(path)
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "kind" in record else None
+
+
+def _lock_file(path: Path, wait_s: float) -> int:
+    """A POSIX lock, which forked data loaders do not inherit and which goes with its process, however that ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise TrackingError(
+                    f"{path.parent} is being recorded by another process, which also sends it; wait until that has ended."
+                ) from error
+            time.sleep(0.1)
+        else:
+            return descriptor
+
+
+def _end_of_last_line(path: Path) -> int:
+    with path.open("rb") as file:
+        position = file.seek(0, os.SEEK_END)
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            found = file.read(position - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            position = start
+    return 0
+
+
+def _link(source: str | Path, target: str | Path) -> str:
+    try:
+        os.link(Path(source).resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)
+    return str(target)
+
+
+def _drop_others(outbox: Path, waiting: set[str]) -> None:
+    if outbox.is_dir():
+        for box in outbox.iterdir():
+            if f"outbox/{box.name}" not in waiting:
+                shutil.rmtree(box)

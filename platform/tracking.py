@@ -1,0 +1,273 @@
+"""Tracking of a run: recorded in its folder first, sent to MLflow in the background (spool.py, delivery.py).
+
+This module does not import mlflow itself, which takes seconds; that happens in the sending thread.
+"""
+
+import os
+import posixpath
+import re
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from legan.platform.delivery import Delivery, Sender, StoreAwayError, say
+from legan.platform.errors import CheckpointError, TrackingError
+from legan.platform.spool import Spool, read_sent
+
+if TYPE_CHECKING:
+    from legan.platform.mlflow_store import MlflowStore
+
+# Nothing is sent home, and a server that is away is noticed in seconds instead of minutes: the record is kept and the
+# sending thread tries again by itself.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+NAME = re.compile(r"[\w\-./ ]+", re.ASCII)
+NAME_LENGTH = 250
+
+
+class Tracker:
+    """Records one run in ``folder`` and sends it to MLflow; opening a folder again goes on with the same MLflow run.
+
+    Nothing here waits for MLflow, and MLflow being away stops nothing: what is recorded is kept and sent later, at the
+    latest by ``sync_run``. Metrics and images at steps that an earlier process of this run recorded are left out, so
+    that a run resumed from a checkpoint does not record the steps since then twice. A parameter that has another value
+    than before goes to the tag ``legan.resumed_with.<name>``, because MLflow keeps parameters as they are.
+
+    ``params`` are the flattened settings; ``tags`` come on top of the user and the git commit. The store is ``uri``,
+    else MLFLOW_TRACKING_URI, else the one this run went to before, else the default. Metrics ``system/…`` come every
+    ``system_every_s`` seconds. ``say`` gets the few lines a person should see: MLflow is away, is back, still lacks
+    records. Raises TrackingError when another process is recording the same folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        experiment: str,
+        run_name: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        uri: str | None = None,
+        say: Callable[[str], None] = say,
+        send_every_s: float = 2.0,
+        system_every_s: float = 10.0,
+    ):
+        self._spool = Spool(folder)
+        self._uri = uri or run_tracking_uri(folder)
+        self._say = say
+        self._ended = threading.Event()
+        self._record_opening(experiment, run_name, params, tags)
+        self._delivery = Delivery(self._spool, shown(self._uri), lambda: _connect(self._uri), say)
+        self._sender = Sender(self._delivery, self._spool, every_s=send_every_s, shown=shown(self._uri), say=say)
+        self._sender.start()
+        self._sampler = threading.Thread(
+            target=self._sample_system, args=(system_every_s,), name="legan-system-metrics", daemon=True
+        )
+        self._sampler.start()
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None until MLflow was reached for the first time."""
+        return self._delivery.run_id or self._spool.sent.run_id or None
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record named values at a step; ValueError for a name that MLflow does not take."""
+        before = self._spool.history.metrics
+        fresh = {check_name(key): float(value) for key, value in values.items() if step > before.get(key, step - 1)}
+        if fresh:
+            self._spool.append("metrics", {"step": step, "values": fresh})
+
+    def log_image(self, key: str, image: NDArray[np.uint8], step: int) -> None:
+        """Record an image, uint8 H×W×3, at a step; it stays under samples/ in the run's folder."""
+        check_name(key)
+        if step <= self._spool.history.images.get(key, step - 1):
+            return
+        path = Path("samples") / f"{key.replace('/', '-')}-{step:08d}.png"
+        (self._spool.folder / "samples").mkdir(exist_ok=True)
+        fresh = self._spool.folder / f"{path}.part"
+        Image.fromarray(image).save(fresh, format="png")
+        fresh.replace(self._spool.folder / path)
+        self._spool.append("image", {"key": key, "step": step, "path": str(path)})
+
+    def log_artifact(self, path: Path, artifact_path: str | None = None) -> None:
+        """Record a file or folder under ``artifact_path``; it may be deleted or replaced afterwards, but not changed in place."""
+        self._spool.append("artifact", {**self._spool.keep(path), "artifact_path": artifact_path})
+
+    def log_text(self, text: str, name: str) -> None:
+        """Record a text as the artifact ``name``."""
+        self._spool.append("text", {"text": text, "name": name})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        self._spool.append("tags", {"tags": {check_name(key): str(value) for key, value in tags.items()}})
+
+    def register_model(self, folder: Path, name: str = "legan") -> None:
+        """Record that a model folder becomes the next version of the registered model ``name``.
+
+        The first version ever gets the alias ``champion``. Raises CheckpointError when it is no model folder.
+        """
+        if not (folder / "model.json").is_file():
+            raise CheckpointError(f"{folder} cannot be registered: it is no model folder, model.json is missing.")
+        self._spool.append("model", {**self._spool.keep(folder), "name": name, "uid": uuid.uuid4().hex})
+
+    def close(self, status: Status = "FINISHED", timeout_s: float = 30.0) -> int:
+        """Record how the run ended and send the rest; returns the number of records still unsent.
+
+        Takes at most about ``timeout_s`` seconds. Closing twice does nothing.
+        """
+        if self._ended.is_set():
+            return 0
+        self._ended.set()
+        self._sampler.join(timeout_s)
+        self._spool.append("close", {"status": status})
+        finished = self._sender.finish(timeout_s)
+        unsent = self._spool.unsent()
+        if unsent:
+            self._say(
+                f"{unsent} records of {self._spool.folder} are not in MLflow yet; send them with: legan sync {self._spool.folder}"
+            )
+        if finished:
+            self._spool.close()
+        return unsent
+
+    def _record_opening(self, experiment: str, run_name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        known = self._spool.history.params
+        given = {check_name(key): str(value) for key, value in params.items()}
+        changed = {
+            f"legan.resumed_with.{key}"[:NAME_LENGTH]: value for key, value in given.items() if known.get(key, value) != value
+        }
+        commit = git_commit()
+        opening = {
+            "experiment": experiment,
+            "run_name": run_name,
+            "params": {key: value for key, value in given.items() if key not in known},
+            "tags": {
+                **({"mlflow.source.git.commit": commit} if commit else {}),
+                **{check_name(key): str(value) for key, value in tags.items()},
+                **changed,
+            },
+        }
+        self._spool.append("open", opening)
+
+    def _sample_system(self, every_s: float) -> None:
+        from legan.platform.mlflow_store import SystemMetrics
+
+        metrics = SystemMetrics()
+        steps = [last for key, last in self._spool.history.metrics.items() if key.startswith("system/")]
+        step = max(steps, default=-1) + 1
+        while not self._ended.wait(every_s):
+            self.log_metrics(metrics.sample(), step)
+            step += 1
+
+
+def sync_run(folder: Path, uri: str | None = None) -> int:
+    """Send what is pending of a run that nobody records any more; returns how many records were sent.
+
+    A run whose process was killed is marked KILLED. With another store than before, everything is sent there. Raises
+    TrackingError when the folder is no run, when it is still being recorded, or when MLflow cannot be reached.
+    """
+    if not (folder / "tracking.jsonl").is_file():
+        raise TrackingError(
+            f"{folder} is no recorded run: there is no tracking.jsonl in it; name a folder under {default_home()}."
+        )
+    spool = Spool(folder, wait_s=1.0)
+    try:
+        store = uri or run_tracking_uri(folder)
+        if spool.history.last is not None and spool.history.last["kind"] != "close":
+            spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
+        return Delivery(spool, shown(store), lambda: _connect(store), say).drain()
+    except StoreAwayError as error:
+        raise TrackingError(
+            f"{spool.unsent()} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "
+            "try again when it is back."
+        ) from error
+    finally:
+        spool.close()
+
+
+def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path] = (), *, uri: str | None = None) -> None:
+    """Add metrics and files, as artifacts under evaluation/, to a run that has ended.
+
+    Raises TrackingError when the store does not know the run or cannot be reached.
+    """
+    from legan.platform import mlflow_store
+
+    mlflow_store.log_to_run(run_id, metrics, files, uri or default_tracking_uri())
+
+
+def resolve_model(uri: str) -> Path:
+    """Local path of the model folder at ``models:/name@alias``, ``models:/name/version`` or ``runs:/id/path``.
+
+    Models of a server are fetched once into ``downloads`` under the runs' home. Raises TrackingError for a URI the
+    store does not know, naming the aliases and versions it does know, and when the store cannot be reached.
+    """
+    from legan.platform.mlflow_models import resolve
+
+    return resolve(uri, default_tracking_uri(), default_home() / "downloads")
+
+
+def default_home() -> Path:
+    """Where runs are kept: $LEGAN_HOME, by default ./runs."""
+    return Path(os.environ.get("LEGAN_HOME") or "runs").absolute()
+
+
+def default_tracking_uri() -> str:
+    """$MLFLOW_TRACKING_URI, else a SQLite file beside the runs."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_home() / 'mlflow.db'}"
+
+
+home = default_home
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite URI, None for other stores."""
+    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+
+
+def run_tracking_uri(folder: Path) -> str:
+    """The store a run goes to: $MLFLOW_TRACKING_URI, else the one it went to before, else the default."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or read_sent(folder).uri or default_tracking_uri()
+
+
+def shown(uri: str) -> str:
+    """A store's URI without user name and password."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this package runs from, None when it was installed without one."""
+    here = Path(__file__).resolve()
+    for command in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
+        try:
+            done = subprocess.run(["git", *command], cwd=here.parent, capture_output=True, text=True, check=True, timeout=10)
+        except (OSError, subprocess.SubprocessError):
+            return None
+    return done.stdout.strip()
+
+
+def check_name(name: str) -> str:
+    """The name, if MLflow takes it for a metric, parameter, tag or image; ValueError otherwise."""
+    if not NAME.fullmatch(name) or len(name) > NAME_LENGTH or posixpath.normpath(name) != name or name.startswith(("/", "..")):
+        raise ValueError(
+            f"{name!r} cannot be recorded: use letters, digits, _ - . / and spaces, at most {NAME_LENGTH} characters"
+        )
+    return name
+
+
+def _connect(uri: str) -> "MlflowStore":
+    from legan.platform.mlflow_store import MlflowStore
+
+    return MlflowStore(uri)
