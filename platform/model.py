@@ -1,0 +1,265 @@
+"""Networks in folders: the model that is registered and served, and the judges that trainings pass to each other.
+
+    model folder      model.json     format, networks (kind and numbers), schema, alignment, image size, info
+                      generator.safetensors
+                      quality.safetensors     (optional)
+
+    network folder    network.json   format, kind, numbers, info
+                      weights.safetensors
+
+JSON and safetensors only: nothing in such a folder is ever run. A folder is written under another name and then renamed, so
+that it is whole or not there.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from legan.models.attributes import AttributeSchema
+from legan.models.discriminator import Discriminator
+from legan.models.expression import AttributeClassifier
+from legan.models.generator import Generator
+from legan.models.identity import FacenetIdentity, LightCNN
+from legan.models.quality import QualityModel
+from legan.platform.data.align import Alignment
+from legan.platform.errors import CheckpointError
+from legan.platform.tracking import resolve_model
+
+FORMAT = 1
+MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
+
+KINDS: dict[str, type[nn.Module]] = {
+    "generator": Generator,
+    "discriminator": Discriminator,
+    "quality": QualityModel,
+    "lightcnn": LightCNN,
+    "facenet": FacenetIdentity,
+    "attribute_classifier": AttributeClassifier,
+}
+
+
+class StoredNetwork(NamedTuple):
+    """A network as it came from its folder, in eval mode on the CPU."""
+
+    kind: str
+    module: nn.Module
+    numbers: dict[str, Any]
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What translates faces: G, Q where there is one, and all that is needed to use them.
+
+    ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_id``
+    (MLflow), ``data_hash``, ``git_commit``, ``created_by`` and ``identity_weights`` (``weights_hash`` of T).
+    """
+
+    generator: Generator
+    quality: QualityModel | None
+    schema: AttributeSchema
+    image_size: int
+    alignment: Alignment
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alignment", replace(self.alignment, image_size=self.image_size))
+
+
+def find_model(source: str | Path) -> Path:
+    """The model folder that ``source`` names: the folder itself, or what an MLflow URI (models:/…, runs:/…) leads to.
+
+    Raises TrackingError for a URI that the store does not know.
+    """
+    if isinstance(source, str) and source.startswith(("models:/", "runs:/")):
+        return resolve_model(source)
+    return Path(source)
+
+
+def write_model(folder: Path, model: Model) -> None:
+    """Write a model folder, in place of an older one of the same name.
+
+    Raises CheckpointError where ``folder`` is something else.
+    """
+    networks: dict[str, nn.Module] = {"generator": model.generator}
+    if model.quality is not None:
+        networks["quality"] = model.quality
+    record = {
+        "format": FORMAT,
+        "image_size": model.image_size,
+        "networks": {name: {"kind": name, "numbers": numbers_of(network)} for name, network in networks.items()},
+        "schema": model.schema.to_dict(),
+        "alignment": model.alignment.to_dict(),
+        "info": dict(model.info),
+    }
+    _write_folder(folder, MODEL_FILE, record, networks)
+
+
+def read_model(folder: Path) -> Model:
+    """The model in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong."""
+    record = _read_record(folder, MODEL_FILE, "model")
+    try:
+        schema = AttributeSchema.from_dict(record["schema"])
+        alignment = Alignment.from_dict(record["alignment"])
+        image_size, info = int(record["image_size"]), dict(record["info"])
+        described = {
+            name: (str(record["networks"][name]["kind"]), dict(record["networks"][name]["numbers"]))
+            for name in record["networks"]
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder / MODEL_FILE, error) from error
+    modules = {name: _load(folder / f"{name}.safetensors", *about) for name, about in described.items()}
+    generator, quality = modules.get("generator"), modules.get("quality")
+    if not isinstance(generator, Generator):
+        raise CheckpointError(f"the model {folder} holds no generator; train it anew.")
+    if quality is not None and not isinstance(quality, QualityModel):
+        raise CheckpointError(
+            f"the model {folder} holds a {described['quality'][0]} where its quality model should be; train it anew."
+        )
+    numbers = described["generator"][1]
+    if (numbers.get("expressions"), numbers.get("lightings")) != (len(schema.expressions), len(schema.lightings)):
+        raise CheckpointError(f"the generator of the model {folder} does not have the classes of its schema; train it anew.")
+    return Model(generator, quality, schema, image_size, alignment, info)
+
+
+def read_schema(folder: Path) -> AttributeSchema:
+    """The classes that the model in ``folder`` knows, without loading its weights; CheckpointError as ``read_model``."""
+    record = _read_record(folder, MODEL_FILE, "model")
+    try:
+        return AttributeSchema.from_dict(record["schema"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder / MODEL_FILE, error) from error
+
+
+def save_network(folder: Path, kind: str, numbers: Mapping[str, Any], module: nn.Module, **info: Any) -> None:
+    """Write a network folder, in place of an older one of the same name.
+
+    ``kind`` is one of KINDS, ``numbers`` what its constructor takes, ``info`` plain JSON values. Raises CheckpointError where
+    ``folder`` is something else.
+    """
+    if not isinstance(module, KINDS[kind]):
+        raise ValueError(f"a {type(module).__name__} is no {kind}")
+    record = {"format": FORMAT, "kind": kind, "numbers": dict(numbers), "info": info}
+    _write_folder(folder, NETWORK_FILE, record, {"weights": module})
+
+
+def load_network(folder: Path) -> StoredNetwork:
+    """The network in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong."""
+    record = _read_record(folder, NETWORK_FILE, "network")
+    try:
+        kind, numbers, info = str(record["kind"]), dict(record["numbers"]), dict(record["info"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / NETWORK_FILE, error) from error
+    return StoredNetwork(kind, _load(folder / "weights.safetensors", kind, numbers), numbers, info)
+
+
+def numbers_of(module: nn.Module) -> dict[str, Any]:
+    """What a network's constructor was given: its attributes of the parameters' names."""
+    return {name: getattr(module, name) for name in inspect.signature(type(module)).parameters}
+
+
+def weights_hash(module: nn.Module) -> str:
+    """Sha256 (hex) over names, shapes and values of all weights: equal for two networks that compute the same."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(_plain(value).reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _write_folder(folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> None:
+    if folder.exists() and not (folder / file).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists and has no {file}, so it is not replaced; choose another folder.")
+    mark = uuid.uuid4().hex[:8]
+    draft, old = folder.with_name(f".{folder.name}.{mark}.tmp"), folder.with_name(f".{folder.name}.{mark}.old")
+    draft.mkdir(parents=True)
+    try:
+        for name, network in networks.items():
+            save_file({key: _plain(value) for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
+        (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        for path in (*draft.iterdir(), draft):
+            _flush(path)
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+        _flush(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_record(folder: Path, file: str, what: str) -> dict[str, Any]:
+    path = folder / file
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no {what} folder (it has no {file}); give the folder that `legan train` wrote.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        form = record["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if form != FORMAT:
+        raise CheckpointError(f"{path} has format {form!r}, this version reads {FORMAT}; use the version of legan that wrote it.")
+    return dict(record)
+
+
+def _load(path: Path, kind: str, numbers: Mapping[str, Any]) -> nn.Module:
+    if kind not in KINDS:
+        raise CheckpointError(f"{path.parent} holds a network of the unknown kind {kind!r}; known: {', '.join(KINDS)}.")
+    try:
+        with torch.random.fork_rng(devices=[]):  # the first values are overwritten: let nobody's random numbers depend on them
+            module = KINDS[kind](**numbers)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{path.parent} describes a {kind} that cannot be built: {_first_line(error)}.") from error
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"the weights {path} cannot be read ({_first_line(error)}); restore or train them anew.") from error
+    problem = _misfit(module.state_dict(), weights)
+    if problem:
+        raise CheckpointError(f"the weights {path} do not fit the {kind} that the folder describes: {problem}.")
+    module.load_state_dict(weights)
+    return module.eval()
+
+
+def _misfit(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
+    for name in (*wanted, *given):
+        if name not in given:
+            return f"{name} is missing"
+        if name not in wanted:
+            return f"{name} is not part of it"
+        if wanted[name].shape != given[name].shape:
+            return f"{name} has shape {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
+    return None
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.detach().cpu().contiguous()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damaged(path: Path, error: BaseException) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged ({_first_line(error)}); restore the folder or train anew.")
+
+
+def _first_line(error: BaseException) -> str:
+    text = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,230 @@
+"""From weights to images: a loaded model that translates aligned faces, and faces in photographs.
+
+Shapes: B batch, S the model's image size. Images are uint8 RGB, photographs H×W×3 of any size, aligned faces S×S×3. All left and
+right are the viewer's.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from legan.models.attributes import AttributeSchema
+from legan.models.generator import Translation
+from legan.platform.data.align import AlignedFace, Face, FaceDetector, align_face
+from legan.platform.data.masks import hull_mask, place_mean_shape
+from legan.platform.errors import CheckpointError, ConfigError, ImageError
+from legan.platform.model import Model, find_model, read_model
+from legan.serve.paste import face_weight, paste_face
+
+Picture = NDArray[np.uint8]
+Pictures = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
+
+DETECTION_SIZE = 1600
+"""Larger photographs are shrunk to this many pixels a side for detection only."""
+OUTSIDE_HULL = -1.0  # black
+
+
+class FoundFace(NamedTuple):
+    """A face of a photograph: as detected, and aligned for the model."""
+
+    face: Face
+    aligned: AlignedFace
+
+
+class MaskedTranslation(NamedTuple):
+    """Outputs and the masks Me and Ml as pictures, uint8 B×S×S×3 each; masks are None for the single hourglass."""
+
+    images: Pictures
+    expression_masks: Pictures | None
+    lighting_masks: Pictures | None
+
+
+@dataclass(frozen=True)
+class TranslatedFace:
+    """A face of a photograph, translated: uint8 S×S×3 and Q's rating (None for a model without Q)."""
+
+    found: FoundFace
+    image: Picture
+    quality: float | None
+
+
+class Engine:
+    """A model ready for use: eval mode, channels-last, bf16 on a GPU and float32 on a CPU."""
+
+    def __init__(self, model: Model, device: torch.device):
+        self.model, self.device = model, device
+        self.generator = model.generator.to(device).to(memory_format=torch.channels_last).eval()
+        self.quality_model = (
+            None if model.quality is None else model.quality.to(device).to(memory_format=torch.channels_last).eval()
+        )
+        self._batch = 64 if device.type == "cuda" else 8
+        self._detector: FaceDetector | None = None
+
+    @property
+    def schema(self) -> AttributeSchema:
+        """The expressions and lightings this model knows."""
+        return self.model.schema
+
+    @property
+    def image_size(self) -> int:
+        """S."""
+        return self.model.image_size
+
+    def unknown_classes(self, expressions: Iterable[str], lightings: Iterable[str]) -> list[str]:
+        """One sentence for each name that the model does not know."""
+        return unknown_classes(self.schema, expressions, lightings)
+
+    def translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Pictures:
+        """Aligned faces B×S×S×3 under the wanted attributes, one name of each kind per image; uint8 B×S×S×3.
+
+        Raises ConfigError for names the model does not know and ImageError for images of another size.
+        """
+        batches = [_pictures(translation.image) for translation in self._translate(images, expressions, lightings)]
+        return np.concatenate(batches) if batches else images.copy()
+
+    def translate_with_masks(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> MaskedTranslation:
+        """As ``translate``, with the masks."""
+        batches = list(self._translate(images, expressions, lightings))
+        expression_masks = [batch.expression_mask for batch in batches if batch.expression_mask is not None]
+        lighting_masks = [batch.lighting_mask for batch in batches if batch.lighting_mask is not None]
+        return MaskedTranslation(
+            _pictures(torch.cat([batch.image for batch in batches])),
+            _pictures(torch.cat(expression_masks)) if expression_masks else None,
+            _pictures(torch.cat(lighting_masks)) if lighting_masks else None,
+        )
+
+    def quality(self, images: Pictures, hulls: Masks) -> NDArray[np.float32]:
+        """Q's rating (0–10) of each face B×S×S×3, outside of its hull (bool B×S×S) black; float32 B.
+
+        Raises CheckpointError for a model without Q.
+        """
+        if self.quality_model is None:
+            raise CheckpointError("this model has no quality model; train LEGAN with a Q to get ratings.")
+        self._check_images(images)
+        ratings = []
+        with torch.inference_mode(), self._autocast():
+            for start in range(0, len(images), self._batch):
+                piece = slice(start, start + self._batch)
+                hull = torch.from_numpy(hulls[piece]).to(self.device).unsqueeze(1)
+                ratings.append(self.quality_model(torch.where(hull, self._tensor(images[piece]), OUTSIDE_HULL)).float().cpu())
+        return np.asarray(torch.cat(ratings).numpy() if ratings else [], np.float32)
+
+    def find_faces(self, photo: Picture) -> list[FoundFace]:
+        """All faces of a photograph, the largest first, aligned; an empty list where there is none."""
+        if self._detector is None:
+            self._detector = FaceDetector(device=str(self.device))
+        scale = max(1.0, max(photo.shape[:2]) / DETECTION_SIZE)
+        small = photo
+        if scale > 1:
+            height, width = (max(1, round(side / scale)) for side in photo.shape[:2])
+            small = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        ratio = np.array(photo.shape[1::-1], np.float32) / np.array(small.shape[1::-1], np.float32)
+        found = []
+        for face in self._detector.detect(small):
+            points = ((face.points + 0.5) * ratio - 0.5).astype(np.float32)
+            enlarged = Face(face.box * np.tile(ratio, 2), points, face.confidence)
+            found.append(FoundFace(enlarged, align_face(photo, enlarged.points, self.model.alignment)))
+        return found
+
+    def translate_faces(self, faces: Sequence[FoundFace], expression: str, lighting: str) -> list[TranslatedFace]:
+        """Each face under the same wanted attributes; ConfigError for names the model does not know."""
+        if not faces:
+            return []
+        images = self.translate(
+            np.stack([face.aligned.image for face in faces]), [expression] * len(faces), [lighting] * len(faces)
+        )
+        ratings = self.rate(images, faces)
+        return [TranslatedFace(*each) for each in zip(faces, images, ratings, strict=True)]
+
+    def rate(self, images: Pictures, faces: Sequence[FoundFace]) -> list[float | None]:
+        """Q's rating of images B×S×S×3 inside the hulls of the B faces they came from; None for a model without Q."""
+        if self.quality_model is None:
+            return [None] * len(faces)
+        hulls = np.stack([hull_mask(place_mean_shape(face.aligned.points), self.image_size) for face in faces])
+        return [float(rating) for rating in self.quality(images, hulls)]
+
+    def paste(self, photo: Picture, faces: Iterable[TranslatedFace]) -> Picture:
+        """The photograph with these faces in their places, feathered; outside of them it keeps its bytes."""
+        for face in faces:
+            aligned = face.found.aligned
+            photo = paste_face(photo, face.image, face_weight(aligned.points, self.image_size), aligned.matrix)
+        return photo
+
+    def translate_photo(self, photo: Picture, expression: str, lighting: str, face: int = 0, *, paste: bool = False) -> Picture:
+        """A face of a photograph (0: the largest) translated: aligned S×S×3, or the whole photograph with it pasted back.
+
+        Raises ConfigError for names the model does not know, ImageError where there is no such face.
+        """
+        problems = self.unknown_classes([expression], [lighting])
+        if problems:
+            raise ConfigError(problems)
+        found = self.find_faces(photo)
+        if not 0 <= face < len(found):
+            raise ImageError(f"face {face} was asked for, but the photograph has {len(found)}, counted from 0.")
+        translated = self.translate_faces([found[face]], expression, lighting)
+        return self.paste(photo, translated) if paste else translated[0].image
+
+    def _translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Iterator[Translation]:
+        problems = self.unknown_classes(expressions, lightings)
+        if not len(images) == len(expressions) == len(lightings):
+            problems.append(
+                f"{len(images)} images need as many expressions and lightings, not {len(expressions)} and {len(lightings)}"
+            )
+        if problems:
+            raise ConfigError(problems)
+        self._check_images(images)
+        expression = torch.tensor([self.schema.expression_index(name) for name in expressions], dtype=torch.int64)
+        lighting = torch.tensor([self.schema.lighting_index(name) for name in lightings], dtype=torch.int64)
+        labels = self.schema.encode(expression, lighting).to(self.device)
+        for start in range(0, len(images), self._batch):
+            piece = slice(start, start + self._batch)
+            with torch.inference_mode(), self._autocast():
+                yield self.generator(self._tensor(images[piece]), labels[piece])
+
+    def _check_images(self, images: Pictures) -> None:
+        wanted = (self.image_size, self.image_size, 3)
+        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+            size = "×".join(str(side) for side in wanted)
+            raise ImageError(
+                f"this model takes aligned faces, uint8 B×{size}, not {images.dtype} {images.shape}; find_faces makes them."
+            )
+
+    def _tensor(self, images: Pictures) -> Tensor:
+        on_device = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        return (on_device.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+def load_engine(source: str | Path, device: str | None = None) -> Engine:
+    """A model folder, or an MLflow URI such as ``models:/legan@champion``, ready for use.
+
+    On the GPU where there is one, unless ``device`` says otherwise. Raises CheckpointError for a folder that is no model,
+    TrackingError for a URI that the store does not know.
+    """
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Engine(read_model(find_model(source)), torch.device(chosen))
+
+
+def unknown_classes(schema: AttributeSchema, expressions: Iterable[str], lightings: Iterable[str]) -> list[str]:
+    """One sentence for each name that is not in the schema."""
+    problems = []
+    for kind, names, known in (("expression", expressions, schema.expressions), ("lighting", lightings, schema.lightings)):
+        for name in dict.fromkeys(names):
+            if name not in known:
+                problems.append(f"unknown {kind} {name!r}; this model knows: {', '.join(known)}")
+    return problems
+
+
+def _pictures(images: Tensor) -> Pictures:
+    scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())

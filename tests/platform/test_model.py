@@ -1,0 +1,212 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from legan.models.attributes import AttributeSchema
+from legan.models.discriminator import Discriminator
+from legan.models.expression import AttributeClassifier
+from legan.models.generator import Generator
+from legan.models.identity import LightCNN
+from legan.models.quality import QualityModel
+from legan.platform import model as model_module
+from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.errors import CheckpointError
+from legan.platform.model import (
+    Model,
+    find_model,
+    load_network,
+    read_model,
+    read_schema,
+    save_network,
+    weights_hash,
+    write_model,
+)
+
+SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"), {"left": "right", "front": "front", "right": "left"})
+SIZE = 32
+QUALITY = {"image_size": SIZE, "width": 4, "layers": 3, "hidden": 8, "mean_rating": 5.5}
+
+
+def tiny_model(*, quality: bool = True, upsampling: str = "bilinear", disentangled: bool = True) -> Model:
+    generator = Generator(2, 3, width=4, blocks=1, upsampling=upsampling, disentangled=disentangled)
+    return Model(
+        generator,
+        QualityModel(**QUALITY) if quality else None,
+        SCHEMA,
+        SIZE,
+        DEFAULT_ALIGNMENT,
+        {"run_id": "abc", "data_hash": "123"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model(tmp_path / "model", tiny_model())
+    return tmp_path / "model"
+
+
+def edit(path: Path, **values: object) -> None:
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | values))
+
+
+@pytest.mark.parametrize("upsampling", ["pixel_shuffle", "bilinear", "transposed"])
+@pytest.mark.parametrize("disentangled", [True, False])
+def test_a_model_comes_back_as_it_was(tmp_path: Path, upsampling: str, disentangled: bool) -> None:
+    model = tiny_model(upsampling=upsampling, disentangled=disentangled)
+    write_model(tmp_path / "m", model)
+    back = read_model(tmp_path / "m")
+    x, f = torch.rand(2, 3, SIZE, SIZE) * 2 - 1, torch.eye(5)[[0, 4]]
+    model.generator.eval()
+    torch.testing.assert_close(back.generator(x, f).image, model.generator(x, f).image, rtol=0, atol=0)
+    assert back.quality is not None
+    assert model.quality is not None
+    torch.testing.assert_close(back.quality(x), model.quality.eval()(x), rtol=0, atol=0)
+    assert (back.schema, back.image_size, back.info) == (SCHEMA, SIZE, {"run_id": "abc", "data_hash": "123"})
+    assert not back.generator.training
+    assert read_schema(tmp_path / "m") == SCHEMA
+
+
+def test_a_model_without_quality_comes_back_without(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", tiny_model(quality=False))
+    assert read_model(tmp_path / "m").quality is None
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["generator.safetensors", "model.json"]
+
+
+def test_the_alignment_is_for_the_models_image_size(folder: Path) -> None:
+    alignment = read_model(folder).alignment
+    assert alignment.image_size == SIZE
+    assert alignment.left_eye == DEFAULT_ALIGNMENT.left_eye
+
+
+def test_reading_changes_no_random_numbers(folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    read_model(folder)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_a_folder_holds_json_and_safetensors_only_and_nothing_is_left_beside_it(folder: Path) -> None:
+    write_model(folder, tiny_model())
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_write_that_fails_leaves_the_old_model_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weights_hash(read_model(folder).generator)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model_module, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        write_model(folder, tiny_model())
+    assert weights_hash(read_model(folder).generator) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("precious")
+    with pytest.raises(CheckpointError, match=r"photos exists and has no model\.json"):
+        write_model(tmp_path / "photos", tiny_model())
+    assert (tmp_path / "photos" / "holiday.jpg").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model.json").unlink(), r"is no model folder \(it has no model\.json\)"),
+        (lambda f: (f / "model.json").write_text("{ not json"), r"model\.json is damaged"),
+        (lambda f: (f / "model.json").write_text("[1, 2]"), r"model\.json is damaged"),
+        (lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"), r"model\.json is damaged"),
+        (lambda f: edit(f / "model.json", format=99), r"has format 99, this version reads 1"),
+        (lambda f: edit(f / "model.json", schema={"expressions": []}), r"model\.json is damaged \('lightings' is missing\)"),
+        (
+            lambda f: edit(f / "model.json", schema={"expressions": ["a"], "lightings": ["b"]}),
+            r"does not have the classes of its schema",
+        ),
+        (lambda f: edit(f / "model.json", networks={}), r"holds no generator"),
+        (lambda f: edit(f / "model.json", networks={"generator": {"kind": "gan", "numbers": {}}}), r"unknown kind 'gan'"),
+        (
+            lambda f: edit(f / "model.json", networks={"generator": {"kind": "generator", "numbers": {"depth": 3}}}),
+            r"describes a generator that cannot be built",
+        ),
+        (lambda f: (f / "generator.safetensors").unlink(), r"generator\.safetensors cannot be read"),
+        (lambda f: (f / "generator.safetensors").write_bytes(b"junk" * 100), r"generator\.safetensors cannot be read"),
+        (lambda f: os.truncate(f / "generator.safetensors", 1000), r"generator\.safetensors cannot be read"),
+        (lambda f: (f / "quality.safetensors").write_bytes(b""), r"quality\.safetensors cannot be read"),
+    ],
+)
+def test_damage_is_one_sentence(folder: Path, damage: object, message: str) -> None:
+    damage(folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop(next(iter(w))), "is missing"),
+        (lambda w: w.update(extra=torch.zeros(1)), "extra is not part of it"),
+        (lambda w: w.update({next(iter(w)): torch.zeros(2, 2)}), r"has shape \(2, 2\) instead of"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_name(folder: Path, change: object, message: str) -> None:
+    weights = load_file(folder / "generator.safetensors")
+    change(weights)
+    save_file(weights, folder / "generator.safetensors")
+    with pytest.raises(CheckpointError, match=f"do not fit the generator.*{message}"):
+        read_model(folder)
+
+
+NETWORKS: list[tuple[str, type[nn.Module], dict[str, object]]] = [
+    ("quality", QualityModel, QUALITY),
+    ("discriminator", Discriminator, {"attributes": 5, "image_size": SIZE, "width": 4, "layers": 3, "classifier": "valid"}),
+    ("lightcnn", LightCNN, {"layers": 9, "classes": 3, "image_size": SIZE, "width": 0.125, "features": 8}),
+    ("attribute_classifier", AttributeClassifier, {"expressions": 2, "lightings": 3, "image_size": SIZE, "width": 4}),
+]
+
+
+@pytest.mark.parametrize(("kind", "network", "numbers"), NETWORKS)
+def test_a_network_comes_back_as_it_was(tmp_path: Path, kind: str, network: type[nn.Module], numbers: dict[str, object]) -> None:
+    module = network(**numbers)
+    save_network(tmp_path / "n", kind, numbers, module, schema=SCHEMA.to_dict(), run_id="r")
+    back = load_network(tmp_path / "n")
+    assert (back.kind, back.numbers, back.info) == (kind, numbers, {"schema": SCHEMA.to_dict(), "run_id": "r"})
+    assert type(back.module) is network
+    assert weights_hash(back.module) == weights_hash(module)
+    assert not back.module.training
+
+
+def test_a_network_of_the_wrong_class_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a QualityModel is no lightcnn"):
+        save_network(tmp_path / "n", "lightcnn", {}, QualityModel(**QUALITY))
+    assert not (tmp_path / "n").exists()
+
+
+def test_a_model_folder_is_no_network_folder(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"is no network folder \(it has no network\.json\)"):
+        load_network(folder)
+
+
+def test_the_hash_changes_with_any_weight_and_not_with_the_memory_format() -> None:
+    network = QualityModel(**QUALITY)
+    before = weights_hash(network)
+    network.to(memory_format=torch.channels_last)
+    assert weights_hash(network) == before
+    with torch.no_grad():
+        next(network.parameters())[0, 0, 0, 0].add_(1e-3)
+    assert weights_hash(network) != before
+
+
+def test_a_folder_stands_for_itself(tmp_path: Path) -> None:
+    assert find_model(tmp_path) == tmp_path
+    assert find_model(str(tmp_path)) == tmp_path
