@@ -15,6 +15,8 @@ Points = NDArray[np.float32]
 DILATION = 0.02
 """Default widening of the hull on every side, as a share of the image size (2.56 pixels at 128)."""
 
+_FINE, _SHIFT = 4, 4
+
 # The viewer's left half of an average face in iBUG's order of 68 points, and the points on its axis: x to the right, y
 # down, the eyes' centres at (±0.5, 0). The five points of such a face are the eyes' centres, point 30, and 48 and 54.
 _JAW = [(-1.09, -0.04), (-1.08, 0.23), (-1.04, 0.50), (-0.97, 0.77), (-0.86, 1.03), (-0.69, 1.26), (-0.48, 1.45), (-0.25, 1.58)]
@@ -37,8 +39,8 @@ def mean_shape() -> Points:
     # The right eye starts at its inner corner and, as the left one, runs over its upper lid first.
     right_eye = [_EYE[i] for i in (3, 2, 1, 0, 5, 4)]
     points += [(-x, y) for x, y in right_eye]
-    points += [*_arc(_UPPER_LIP), *_mirrored(_LOWER_LIP[:-1]), *_LOWER_LIP[::-1]]
-    points += [*_arc(_INNER_UPPER), *_mirrored(_INNER_LOWER[:-1]), *_INNER_LOWER[::-1]]
+    points += [*_arc(_UPPER_LIP), *_arc(_LOWER_LIP)[::-1]]
+    points += [*_arc(_INNER_UPPER), *_arc(_INNER_LOWER)[::-1]]
     return np.array(points, np.float32)
 
 
@@ -70,15 +72,17 @@ def unpack_mask(packed: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:
 
 def hull_mask(landmarks: Points, size: int, dilate: float = DILATION) -> NDArray[np.bool_]:
     """Convex hull of the landmarks (K×2, K ≥ 3) in a size×size image, widened by ``dilate`` · size, bool size×size."""
-    hull = cv2.convexHull(np.asarray(landmarks, np.float32).reshape(-1, 1, 2))
-    bits = 4
-    corners = np.round(hull * 2**bits).astype(np.int32)
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [corners], (1,), lineType=cv2.LINE_8, shift=bits)
-    radius = dilate * size
-    if radius > 0:
-        cv2.polylines(mask, [corners], isClosed=True, color=(1,), thickness=max(1, round(2 * radius)), shift=bits)
-    return mask.astype(np.bool_)
+    # Drawn four times as large, because OpenCV also fills every pixel that an edge merely touches.
+    fine = np.asarray(landmarks, np.float64) * _FINE + (_FINE - 1) / 2
+    hull = cv2.convexHull(fine.astype(np.float32).reshape(-1, 1, 2))
+    corners = np.round(hull * 2**_SHIFT).astype(np.int32)
+    mask = np.zeros((size * _FINE, size * _FINE), np.uint8)
+    cv2.fillPoly(mask, [corners], (255,), shift=_SHIFT)
+    radius = dilate * size * _FINE
+    if radius >= 0.5:
+        cv2.polylines(mask, [corners], isClosed=True, color=(255,), thickness=round(2 * radius), shift=_SHIFT)
+    small = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(small >= 128, np.bool_)
 
 
 def _mirrored(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
