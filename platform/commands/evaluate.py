@@ -40,8 +40,9 @@ def mount(app: typer.Typer) -> None:
         judges = check_judges(loaded, dataset, load_network(classifier), load_network(matcher))
         chosen = choose_pairs(dataset, pairs, seed)
         subjects = chosen["subject"].nunique()
+        people = "1 subject" if subjects == 1 else f"{subjects} subjects"
         print(
-            f"Translating {len(chosen)} held-out images of {subjects} subjects of {dataset.name} and scoring them …", flush=True
+            f"Translating {len(chosen)} held-out images of {people} of {dataset.name} and scoring them …", flush=True
         )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluate_pairs(loaded, dataset, chosen, judges, device)

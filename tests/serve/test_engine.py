@@ -1,0 +1,192 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from legan.models.attributes import AttributeSchema
+from legan.models.generator import Generator
+from legan.models.quality import QualityModel
+from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
+from legan.platform.data.image import read_image
+from legan.platform.errors import CheckpointError, ConfigError, ImageError
+from legan.platform.model import Model, write_model
+from legan.serve import engine as engine_module
+from legan.serve.engine import DETECTION_SIZE, Engine, load_engine
+
+PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
+needs_photos = pytest.mark.skipif(
+    not PHOTOS.is_dir(), reason="needs the photographs of ../shared/data/photos, which are not in the repository"
+)
+
+SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
+SIZE = 32
+FIVE = np.array([[60, 80], [100, 80], [80, 105], [65, 125], [95, 125]], np.float32)
+
+
+def tiny_model(*, quality: bool = True, disentangled: bool = True) -> Model:
+    torch.manual_seed(0)
+    generator = Generator(2, 3, width=4, blocks=1, upsampling="bilinear", disentangled=disentangled)
+    return Model(
+        generator,
+        QualityModel(image_size=SIZE, width=4, layers=3, hidden=8) if quality else None,
+        SCHEMA,
+        SIZE,
+        DEFAULT_ALIGNMENT,
+    )
+
+
+def tiny_engine(**options: bool) -> Engine:
+    return Engine(tiny_model(**options), torch.device("cpu"))
+
+
+def faces(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+class OneFace:
+    """Stands for the detector: the same face wherever the photograph is cut or scaled to."""
+
+    def __init__(self, **_: object):
+        self.seen: list[tuple[int, ...]] = []
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        self.seen.append(image.shape)
+        return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.99)]
+
+
+def test_outputs_are_what_the_generator_gives_for_these_labels() -> None:
+    engine = tiny_engine()
+    images = faces(11)  # more than a batch
+    expressions, lightings = ["smile"] * 11, ["left", "front", "right"] * 3 + ["left", "front"]
+    outputs = engine.translate(images, expressions, lightings)
+    assert outputs.shape == images.shape
+    assert outputs.dtype == np.uint8
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
+    labels = SCHEMA.encode(torch.ones(11, dtype=torch.int64), torch.tensor([SCHEMA.lighting_index(name) for name in lightings]))
+    with torch.no_grad():
+        expected = ((tiny_model().generator.eval()(x, labels).image + 1) * 127.5).round().permute(0, 2, 3, 1)
+    assert np.abs(outputs.astype(int) - expected.numpy()).max() <= 1
+
+
+def test_masks_come_with_the_disentangled_generator_only() -> None:
+    images = faces(3)
+    masked = tiny_engine().translate_with_masks(images, ["smile"] * 3, ["left"] * 3)
+    assert masked.expression_masks is not None
+    assert masked.lighting_masks is not None
+    assert masked.images.shape == masked.expression_masks.shape == masked.lighting_masks.shape == images.shape
+    single = tiny_engine(disentangled=False).translate_with_masks(images, ["smile"] * 3, ["left"] * 3)
+    assert (single.expression_masks, single.lighting_masks) == (None, None)
+
+
+def test_no_images_are_no_images() -> None:
+    assert tiny_engine().translate(faces(0), [], []).shape == (0, SIZE, SIZE, 3)
+    assert tiny_engine().quality(faces(0), np.zeros((0, SIZE, SIZE), np.bool_)).shape == (0,)
+
+
+def test_unknown_names_and_counts_are_refused_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        tiny_engine().translate(faces(2), ["smile", "grin"], ["noon"])
+    assert len(caught.value.problems) == 3
+    assert "unknown expression 'grin'; this model knows: neutral, smile" in caught.value.problems
+    assert "unknown lighting 'noon'; this model knows: left, front, right" in caught.value.problems
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((1, 16, 16, 3), np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((1, SIZE, SIZE, 3), np.float32)]
+)
+def test_images_of_another_form_are_refused(images: NDArray[np.uint8]) -> None:
+    with pytest.raises(ImageError, match="takes aligned faces, uint8 B×32×32×3"):
+        tiny_engine().translate(images, ["smile"] * len(images), ["left"] * len(images))
+
+
+def test_quality_does_not_depend_on_what_is_outside_of_the_face() -> None:
+    engine = tiny_engine()
+    images = faces(2)
+    hulls = np.zeros((2, SIZE, SIZE), np.bool_)
+    hulls[:, 8:24, 8:24] = True
+    changed = images.copy()
+    changed[~hulls] = 17
+    np.testing.assert_array_equal(engine.quality(images, hulls), engine.quality(changed, hulls))
+    changed[hulls] = 17
+    assert not np.array_equal(engine.quality(images, hulls), engine.quality(changed, hulls))
+
+
+def test_a_model_without_q_has_no_ratings() -> None:
+    engine = tiny_engine(quality=False)
+    with pytest.raises(CheckpointError, match="no quality model"):
+        engine.quality(faces(1), np.ones((1, SIZE, SIZE), np.bool_))
+
+
+def test_large_photographs_are_shrunk_for_detection_and_points_are_in_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = OneFace()
+    monkeypatch.setattr(engine_module, "FaceDetector", lambda **_: detector)
+    small = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (400, 800, 3), dtype=np.uint8), (0, 0), 6)
+    photo = cv2.resize(small, (4 * DETECTION_SIZE // 2, DETECTION_SIZE), interpolation=cv2.INTER_LINEAR)
+    (found,) = tiny_engine().find_faces(photo)
+    assert detector.seen == [(DETECTION_SIZE // 2, DETECTION_SIZE, 3)]
+    np.testing.assert_allclose(found.face.points, (FIVE + 0.5) * 2 - 0.5, rtol=1e-5)
+    np.testing.assert_allclose(found.face.box, [100, 100, 220, 280], rtol=1e-5)
+    np.testing.assert_allclose(found.aligned.points[:2], tiny_model().alignment.eyes, atol=1e-3)
+    assert found.aligned.image.shape == (SIZE, SIZE, 3)
+
+
+def test_a_face_of_a_photograph_is_translated_and_pasted_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FaceDetector", OneFace)
+    engine = tiny_engine()
+    photo = np.random.default_rng(2).integers(0, 256, (200, 180, 3), dtype=np.uint8)
+    image = engine.translate_photo(photo, "smile", "left")
+    (found,) = engine.find_faces(photo)
+    np.testing.assert_array_equal(image, engine.translate(found.aligned.image[None], ["smile"], ["left"])[0])
+    pasted = engine.translate_photo(photo, "smile", "left", paste=True)
+    assert pasted.shape == photo.shape
+    assert not np.array_equal(pasted[70:130, 60:100], photo[70:130, 60:100])
+    np.testing.assert_array_equal(pasted[:20], photo[:20])
+
+
+def test_asking_for_a_face_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FaceDetector", OneFace)
+    photo = np.zeros((200, 180, 3), np.uint8)
+    with pytest.raises(ImageError, match="face 1 was asked for, but the photograph has 1"):
+        tiny_engine().translate_photo(photo, "smile", "left", face=1)
+    with pytest.raises(ConfigError, match="unknown expression 'grin'"):
+        tiny_engine().translate_photo(photo, "grin", "left", face=1)
+
+
+def test_a_photograph_without_a_face_has_none() -> None:
+    assert tiny_engine().find_faces(np.full((200, 300, 3), 90, np.uint8)) == []
+
+
+def test_an_engine_loads_from_a_folder(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", tiny_model())
+    engine = load_engine(tmp_path / "m")
+    assert engine.schema == SCHEMA
+    assert not engine.generator.training
+    with pytest.raises(CheckpointError, match="is no model folder"):
+        load_engine(tmp_path)
+
+
+@needs_photos
+def test_real_faces_are_found_largest_first_and_aligned() -> None:
+    engine = tiny_engine()
+    found = engine.find_faces(read_image(PHOTOS / "group.jpg"))
+    assert len(found) >= 5
+    areas = [float(np.prod(face.face.box[2:] - face.face.box[:2])) for face in found]
+    assert areas == sorted(areas, reverse=True)
+    for face in found:
+        np.testing.assert_allclose(face.aligned.points[:2], engine.model.alignment.eyes, atol=0.01)
+
+
+@needs_photos
+def test_real_faces_pasted_back_untranslated_look_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tiny_engine()
+    monkeypatch.setattr(engine, "translate", lambda images, expressions, lightings: images)
+    photo = read_image(PHOTOS / "group.jpg")
+    found = engine.find_faces(photo)
+    pasted = engine.paste(photo, engine.translate_faces(found, "smile", "left"))
+    changed = (pasted != photo).any(axis=2)
+    assert 0.001 < changed.mean() < 0.2
+    # A 32-pixel face is softer than the photograph's, but neither darker, nor shifted.
+    assert np.abs(pasted[changed].astype(float).mean(axis=0) - photo[changed].mean(axis=0)).max() < 3

@@ -1,0 +1,292 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from legan.models.attributes import AttributeSchema
+from legan.models.generator import Generator
+from legan.models.quality import QualityModel
+from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
+from legan.platform.errors import ConfigError, ImageError, LeganError
+from legan.platform.model import Model, write_model
+from legan.serve import commands
+from legan.serve import engine as engine_module
+
+PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
+needs_photos = pytest.mark.skipif(
+    not PHOTOS.is_dir(), reason="needs the photographs of ../shared/data/photos, which are not in the repository"
+)
+
+SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
+SIZE = 32
+FIVE = np.array([[60, 80], [100, 80], [80, 105], [65, 125], [95, 125]], np.float32)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    generator = Generator(2, 3, width=4, blocks=0, upsampling="bilinear")
+    quality = QualityModel(image_size=SIZE, width=4, layers=3, hidden=8)
+    write_model(tmp_path / "model", Model(generator, quality, SCHEMA, SIZE, DEFAULT_ALIGNMENT))
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, with a picture that stands for a photograph."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "photo.jpg")
+    return folder
+
+
+class Detector:
+    """Stands for MTCNN: two faces, 200 pixels apart."""
+
+    count = 2
+
+    def __init__(self, **_: object):
+        pass
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        box = np.array([50, 50, 110, 140], np.float32)
+        shift = np.array([200, 0], np.float32)
+        return [Face(box, FIVE, 0.99), Face(box + np.tile(shift, 2), FIVE + shift, 0.95)][: self.count]
+
+
+@pytest.fixture
+def two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FaceDetector", Detector)
+
+
+def translate(*arguments: object) -> str:
+    """Output of the command; what it raises is raised."""
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    commands.mount(app)
+    result = CliRunner().invoke(app, ["translate", *map(str, arguments)], catch_exceptions=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def written(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"photo.jpg"}
+
+
+def pixels(path: str | Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+WANTED = ("--expression", "smile", "--lighting", "left")
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_the_largest_face_is_translated_and_the_others_are_named(here: Path, model: Path) -> None:
+    output = translate("photo.jpg", *WANTED, "--model", model)
+    assert written(here) == {"photo.smile.left.png"}
+    assert pixels("photo.smile.left.png").shape == (SIZE, SIZE, 3)
+    assert "2 faces in photo.jpg (400×200); translating face 1" in output
+    assert "face 2: 60×90 pixels at (250, 50)" in output
+    assert "written: photo.smile.left.png" in output
+    assert "quality " in output
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_a_face_can_be_chosen_and_all_can(here: Path, model: Path) -> None:
+    translate("photo.jpg", *WANTED, "--model", model, "--face", 2)
+    assert written(here) == {"photo.face2.smile.left.png"}
+    second = Path("photo.face2.smile.left.png").read_bytes()
+    translate("photo.jpg", *WANTED, "--model", model, "--face", "all", "--out", "both.png")
+    assert written(here) == {"photo.face2.smile.left.png", "both.face1.png", "both.face2.png"}
+    assert Path("both.face2.png").read_bytes() == second
+    assert Path("both.face1.png").read_bytes() != second
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_no_file_is_replaced_unasked(here: Path, model: Path) -> None:
+    arguments = ("photo.jpg", *WANTED, "--model", model)
+    translate(*arguments)
+    first = Path("photo.smile.left.png").read_bytes()
+    translate("photo.jpg", "--expression", "neutral", "--lighting", "left", "--model", model, "--out", "photo.png")
+    assert "photo.smile.left-2.png" in translate(*arguments)
+    assert Path("photo.smile.left.png").read_bytes() == first
+    assert "(replaced)" in translate(*arguments, "--out", "photo.png")
+    assert Path("photo.png").read_bytes() == first
+    assert written(here) == {"photo.smile.left.png", "photo.smile.left-2.png", "photo.png"}
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_paste_changes_the_chosen_faces_only(here: Path, model: Path) -> None:
+    Image.fromarray(pixels("photo.jpg")).save("photo.png")
+    before = pixels("photo.png")
+    translate("photo.png", *WANTED, "--model", model, "--paste", "--out", "one.png")
+    one = pixels("one.png")
+    assert one.shape == before.shape
+    assert (one[60:130, 50:110] != before[60:130, 50:110]).mean() > 0.5
+    np.testing.assert_array_equal(one[:, 200:], before[:, 200:])
+    translate("photo.png", *WANTED, "--model", model, "--paste", "--face", "all")
+    both = pixels("photo.smile.left.pasted.png")
+    np.testing.assert_array_equal(both[:, :180], one[:, :180])
+    assert (both[60:130, 250:310] != before[60:130, 250:310]).mean() > 0.5
+
+
+@pytest.mark.usefixtures("two_faces")
+@pytest.mark.parametrize(
+    ("options", "name", "columns", "rows"),
+    [
+        ((), "photo.grid.png", 4, 2),
+        (("--expression", "smile"), "photo.smile.grid.png", 4, 1),
+        (("--lighting", "left"), "photo.left.grid.png", 2, 2),
+    ],
+)
+def test_the_grid_has_all_combinations_of_what_is_not_given(
+    here: Path, model: Path, options: tuple[str, ...], name: str, columns: int, rows: int
+) -> None:
+    output = translate("photo.jpg", "--grid", *options, "--model", model)
+    assert written(here) == {name}
+    assert f"{(columns - 1) * rows} translations, quality " in output
+    height, width = pixels(name).shape[:2]
+    assert columns * 100 <= width <= columns * 100 + 120
+    assert rows * 100 <= height <= rows * 100 + 60
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_every_problem_is_said_at_once_and_before_computing(here: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(engine_module.Engine, "__init__", never)
+    with pytest.raises(ConfigError) as caught:
+        translate(
+            "nophoto.jpg", "--expression", "grin", "--lighting", "noon", "--model", model, "--out", "no/where.jpg", "--face", "0"
+        )
+    problems = caught.value.problems
+    assert len(problems) == 6
+    for word in (
+        "--face 0",
+        "only PNG",
+        "no folder no",
+        "nophoto.jpg cannot be read",
+        "unknown expression 'grin'",
+        "left, front, right",
+    ):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("photo.jpg", "--lighting", "left"), "--expression is missing; this model knows: neutral, smile"),
+        (("photo.jpg", *WANTED, "--face", "two"), "--face two: give a number from 1"),
+        (("photo.jpg", *WANTED, "--grid", "--paste"), "--grid and --paste exclude each other"),
+        (("photo.jpg", *WANTED, "--out", "picture.jpg"), "only PNG is written"),
+        (("photo.png", *WANTED, "--out", "photo.png"), "photo.png is the photograph itself"),
+        (("photo.jpg", *WANTED, "--model", "nowhere"), "nowhere is no model folder"),
+        (("broken.jpg", *WANTED), "broken.jpg"),
+        (("text.jpg", *WANTED), "text.jpg is no image"),
+        (("empty.jpg", *WANTED), "empty.jpg is empty"),
+        (("folder.jpg", *WANTED), "folder.jpg cannot be read"),
+    ],
+)
+def test_one_problem_is_one_sentence(here: Path, model: Path, arguments: tuple[str, ...], message: str) -> None:
+    data = (here / "photo.jpg").read_bytes()
+    Image.fromarray(pixels("photo.jpg")).save("photo.png")
+    (here / "broken.jpg").write_bytes(data[: len(data) // 3])
+    (here / "text.jpg").write_text("no picture")
+    (here / "empty.jpg").write_bytes(b"")
+    (here / "folder.jpg").mkdir()
+    before = written(here)
+    with pytest.raises(LeganError, match=message) as caught:
+        translate(*(arguments if "--model" in arguments else (*arguments, "--model", model)))
+    assert "\n" not in str(caught.value)
+    assert written(here) == before
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_a_face_that_is_not_there_is_an_error(here: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImageError, match=r"there is no face 3 in photo\.jpg; there are faces 1 to 2"):
+        translate("photo.jpg", *WANTED, "--model", model, "--face", 3)
+    monkeypatch.setattr(Detector, "count", 1)
+    with pytest.raises(ImageError, match=r"there is no face 3 in photo\.jpg; there is only face 1"):
+        translate("photo.jpg", *WANTED, "--model", model, "--face", 3)
+    monkeypatch.setattr(Detector, "count", 0)
+    with pytest.raises(ImageError, match=r"no face was found in photo\.jpg"):
+        translate("photo.jpg", *WANTED, "--model", model, "--face", "all")
+    assert written(here) == set()
+
+
+def test_the_command_ends_with_code_2_and_one_sentence(here: Path, model: Path) -> None:
+    Image.new("RGB", (200, 200), (90, 120, 90)).save("meadow.png")
+    command = [sys.executable, "-m", "legan.cli", "translate", "meadow.png", *WANTED, "--model", str(model)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=here, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("legan: no face was found in meadow.png")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+# Real photographs
+
+
+@needs_photos
+@pytest.mark.parametrize("kind", ["as it is", "grey", "CMYK", "palette", "16 bit", "alpha", "turned by EXIF"])
+def test_photographs_of_every_kind_give_the_same_face(
+    here: Path, model: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a generator of random weights makes of small differences is not the point.
+    monkeypatch.setattr(engine_module.Engine, "translate", lambda self, images, expressions, lightings: images)
+    photo = Image.fromarray(pixels(PHOTOS / "celeba_hq_3.jpg")).resize((512, 512), Image.Resampling.LANCZOS)
+    photo.save("plain.png")
+    if kind == "grey":
+        photo.convert("L").save("other.png")
+    elif kind == "CMYK":
+        photo.convert("CMYK").save("other.tiff")
+    elif kind == "palette":
+        photo.quantize(256).save("other.png")
+    elif kind == "16 bit":
+        Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save("other.png")
+    elif kind == "alpha":
+        photo.convert("RGBA").save("other.png")
+    elif kind == "turned by EXIF":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be seen turned right by 90°: stored turned left
+        photo.transpose(Image.Transpose.ROTATE_90).save("other.png", exif=exif)
+    else:
+        photo.save("other.jpg", quality=90)
+    (other,) = here.glob("other.*")
+    translate("plain.png", *WANTED, "--model", model, "--out", "a.png")
+    translate(other, *WANTED, "--model", model, "--out", "b.png")
+    a, b = (pixels(name).astype(float) for name in ("a.png", "b.png"))
+    if kind in ("grey", "16 bit"):
+        a, b = a @ [0.299, 0.587, 0.114], b.mean(axis=2)
+    # The detector places the points of a grey face up to 1 % of its size elsewhere.
+    assert np.abs(a - b).mean() < (9 if kind in ("grey", "16 bit") else 4)
+
+
+@needs_photos
+def test_several_faces_of_a_real_photograph(here: Path, model: Path) -> None:
+    output = translate(PHOTOS / "group.jpg", *WANTED, "--model", model, "--face", "all")
+    count = int(output.split(" faces in group.jpg (1200×630)")[0])
+    assert count >= 5
+    assert written(here) == {f"group.face{number}.smile.left.png" for number in range(1, count + 1)}
+
+
+@needs_photos
+def test_a_large_face_is_said_to_be_pasted_softer(here: Path, model: Path) -> None:
+    output = translate(PHOTOS / "portrait_2.jpg", *WANTED, "--model", model, "--paste")
+    assert "the model works at 32 pixels" in output
+    assert pixels("portrait_2.smile.left.pasted.png").shape == (2048, 1638, 3)
