@@ -31,6 +31,8 @@ from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, 
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError
 
+_PLAN_TEMPORARY = ".plan.json.tmp"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -80,14 +82,15 @@ def prepare(
     files = tuple(source.root / path for path in records["path"])
     plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
-        shutil.rmtree(plan.folder, ignore_errors=True)
+        if plan.folder.exists():
+            _drop(plan.folder)
         return open_dataset(out)
     refuse_existing(out, overwrite=overwrite)
     _start(plan, overwrite=overwrite)
     _work(plan, options, workers, progress)
     assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
     publish(plan.folder / "dataset", out, overwrite=overwrite)
-    shutil.rmtree(plan.folder)
+    _drop(plan.folder)
     return open_dataset(out)
 
 
@@ -135,16 +138,28 @@ def _start(plan: Plan, *, overwrite: bool) -> None:
                 leftover.unlink(missing_ok=True)
             shutil.rmtree(plan.folder / "dataset", ignore_errors=True)
             return
+        if known is None and any(child.name != _PLAN_TEMPORARY for child in plan.folder.iterdir()):
+            raise DataError(f"{plan.folder} is in the way and is not the unfinished work of {plan.folder.stem}; move it away.")
         if known is not None and not overwrite:
             raise DataError(
                 f"{plan.folder} holds unfinished work with other options or other files; repeat the options of then to go on, "
                 "or start over with --overwrite."
             )
-        shutil.rmtree(plan.folder)
+        _drop(plan.folder)
     plan.folder.mkdir(parents=True)
-    temporary = plan.folder / ".plan.json.tmp"
+    temporary = plan.folder / _PLAN_TEMPORARY
     temporary.write_text(json.dumps({"digest": plan.digest}) + "\n")
     temporary.replace(described)
+
+
+def _drop(folder: Path) -> None:
+    """Remove an unfinished folder, plan.json last: until then it is known for what it is."""
+    for child in folder.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        elif child.name != "plan.json":
+            child.unlink()
+    shutil.rmtree(folder)
 
 
 def _work(plan: Plan, options: Options, workers: int | None, progress: bool) -> None:

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from legan.platform.commands.data import data
+from legan.platform.errors import DataError
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["path,subject,lighting"]
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,s{i // 2},{'left' if i % 2 else 'right'}")
+    (tmp_path / "t.csv").write_text("\n".join([*lines, "gone.png,s0,left\n"]))
+    return tmp_path / "t.csv"
+
+
+def prepare(table: Path, out: Path, *more: str) -> list[str]:
+    return ["prepare", "table", "--table", str(table), "--out", str(out), "--aligned", "--size", "16", "--workers", "0", *more]
+
+
+def test_prepare_and_show(table: Path, tmp_path: Path) -> None:
+    made = runner.invoke(data, prepare(table, tmp_path / "set"), catch_exceptions=False)
+    assert made.exit_code == 0
+    assert "9 photographs of 4 subjects" in made.output
+    assert "1 file was skipped" in made.output
+    shown = runner.invoke(data, ["show", str(tmp_path / "set")], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "8 faces of 16×16" in shown.output
+    assert Image.open(tmp_path / "set.png").width > 100
+    runner.invoke(data, ["show", str(tmp_path / "set"), "--sheet", str(tmp_path / "x.jpg")], catch_exceptions=False)
+    assert (tmp_path / "x.jpg").is_file()
+
+
+def test_bad_input_is_one_sentence(table: Path, tmp_path: Path) -> None:
+    for arguments, message in [
+        (["prepare", "celeba", "--out", str(tmp_path / "o")], "no source 'celeba'"),
+        (["prepare", "yale", "--root", str(tmp_path / "gone"), "--out", str(tmp_path / "o")], "does not exist"),
+        (["show", str(tmp_path)], "is no data set"),
+    ]:
+        result = runner.invoke(data, arguments)
+        assert isinstance(result.exception, DataError)
+        assert message in str(result.exception)
+        assert "\n" not in str(result.exception)
+    runner.invoke(data, prepare(table, tmp_path / "set"), catch_exceptions=False)
+    for sheet, message in [("sheet.txt", r"has to be a \.png or \.jpg"), ("gone/sheet.png", "cannot be written: No such file")]:
+        with pytest.raises(DataError, match=message):
+            runner.invoke(data, ["show", str(tmp_path / "set"), "--sheet", str(tmp_path / sheet)], catch_exceptions=False)
+    with pytest.raises(DataError, match="already exists"):
+        runner.invoke(data, prepare(table, tmp_path / "set", "--seed", "3"), catch_exceptions=False)

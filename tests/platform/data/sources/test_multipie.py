@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from legan.platform.data.dataset import split_by_subject
+from legan.platform.data.sources.multipie import EXPRESSIONS, LIGHTINGS, RECORDINGS, multipie
+from legan.platform.errors import DataError
+
+
+def touch(root: Path, subject: int, session: int, recording: int, light: int, camera: str = "05_1") -> Path:
+    folder = root / f"session{session:02d}" / "multiview" / f"{subject:03d}" / f"{recording:02d}" / camera
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{subject:03d}_{session:02d}_{recording:02d}_{camera.replace('_', '')}_{light:02d}.png"
+    (folder / name).touch()
+    return folder / name
+
+
+def test_reads_the_layout(tmp_path: Path) -> None:
+    for session, recording in RECORDINGS:
+        for light in range(20):
+            touch(tmp_path, 1, session, recording, light)
+    found = multipie(tmp_path)
+    assert len(found.records) == 11 * 20
+    assert found.schema.expressions == EXPRESSIONS == ("neutral", "smile", "surprise", "squint", "disgust", "scream")
+    assert found.schema.lightings == LIGHTINGS
+    assert len(LIGHTINGS) == 20
+    assert found.schema.flip == {}
+    by_path = found.records.set_index("path")
+    # The published list of recordings, written out once more.
+    for session, recording, expression in [
+        (1, 1, "neutral"), (1, 2, "smile"), (2, 1, "neutral"), (2, 2, "surprise"), (2, 3, "squint"), (3, 1, "neutral"),
+        (3, 2, "smile"), (3, 3, "disgust"), (4, 1, "neutral"), (4, 2, "neutral"), (4, 3, "scream"),
+    ]:  # fmt: skip
+        path = f"session{session:02d}/multiview/001/{recording:02d}/05_1/001_{session:02d}_{recording:02d}_051_07.png"
+        row = by_path.loc[path]
+        assert (row["subject"], row["expression"], row["lighting"]) == ("001", expression, "light_07")
+        assert (row["session"], row["recording"]) == (session, recording)
+    assert list(found.records["path"]) == sorted(found.records["path"])
+
+
+def test_other_cameras_and_recordings_are_no_records(tmp_path: Path) -> None:
+    touch(tmp_path, 7, 1, 1, 0)
+    touch(tmp_path, 7, 1, 1, 0, camera="04_1")
+    touch(tmp_path, 7, 1, 3, 0)
+    touch(tmp_path, 7, 5, 1, 0)
+    found = multipie(tmp_path)
+    assert list(found.records["path"]) == ["session01/multiview/007/01/05_1/007_01_01_051_00.png"]
+    assert found.unusable == []
+
+
+def test_odd_files_are_named(tmp_path: Path) -> None:
+    folder = touch(tmp_path, 7, 1, 1, 0).parent
+    (folder / "Thumbs.db").touch()
+    (folder / "007_01_01_051_20.png").touch()
+    (folder / "008_01_01_051_01.png").touch()
+    found = multipie(tmp_path)
+    assert len(found.records) == 1
+    reasons = {Path(path).name: reason for path, reason in found.unusable}
+    assert set(reasons) == {"Thumbs.db", "007_01_01_051_20.png", "008_01_01_051_01.png"}
+    assert "differ in subject" in reasons["008_01_01_051_01.png"]
+
+
+def test_finds_the_sessions_in_a_data_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "data", 3, 2, 2, 19)
+    (row,) = multipie(tmp_path).records.to_dict("records")
+    assert (row["path"], row["expression"]) == ("data/session02/multiview/003/02/05_1/003_02_02_051_19.png", "surprise")
+
+
+@pytest.mark.parametrize("found", ["nothing", "other camera", "empty folder"])
+def test_another_layout_is_explained(tmp_path: Path, found: str) -> None:
+    if found == "other camera":
+        touch(tmp_path, 7, 1, 1, 0, camera="04_1")
+    if found == "empty folder":
+        touch(tmp_path, 7, 1, 1, 0).unlink()
+    with pytest.raises(DataError, match=r"expected sessionNN/multiview/SSS/RR/05_1/SSS_SN_RN_051_II\.png"):
+        multipie(tmp_path)
+
+
+def test_all_subjects_are_split_303_to_34(tmp_path: Path) -> None:
+    for subject in range(1, 347):
+        if subject not in (213, 10, 20, 30, 40, 50, 60, 70, 80):
+            touch(tmp_path, subject, 1, 1, 7)
+    found = multipie(tmp_path)
+    splits = list(split_by_subject(found.records["subject"], test_share=found.test_share, val_share=found.val_share).values())
+    assert (splits.count("train"), splits.count("val"), splits.count("test")) == (303, 0, 34)
