@@ -53,9 +53,9 @@ class AttributeSchema:
 
     def encode(self, expression: Tensor, lighting: Tensor) -> Tensor:
         """Label vectors f, float32 B×A, from class indices, int64 B each."""
-        return torch.cat(
-            [F.one_hot(expression, len(self.expressions)), F.one_hot(lighting, len(self.lightings))], dim=1
-        ).to(torch.float32)
+        return torch.cat([F.one_hot(expression, len(self.expressions)), F.one_hot(lighting, len(self.lightings))], dim=1).to(
+            torch.float32
+        )
 
     def flip_indices(self) -> Tensor | None:
         """Int64 L: lighting index after mirroring, or None where mirroring is off."""

@@ -1,0 +1,47 @@
+"""LEGAN's discriminator (paper, section 4.1 and Table 10).
+
+Shapes: B batch, S image size, h = w = S / 2^layers, A attributes.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from legan.models.layers import expect_images, full_precision, strided_trunk
+
+CLASSIFIERS = ("average", "valid")
+
+
+class Judgement(NamedTuple):
+    """What the discriminator returns: the realness map D_src, B×1×h×w, and the class logits D_cls, B×A."""
+
+    source: Tensor
+    logits: Tensor
+
+
+class Discriminator(nn.Module):
+    """D: is the image real, patch by patch, and which attributes does it show?
+
+    ``layers`` convolutions of stride 2, the first with ``width`` filters; 6 and 64 in the paper. ``classifier`` is the head
+    of D_cls: ``average`` is Table 10's 1×1 convolution, its logits averaged over the map; ``valid`` is StarGAN's
+    convolution as large as the map. Neither head has a bias, as in StarGAN. At the paper's size 44 774 336 parameters.
+
+    ValueError for an unknown classifier, or an image size that is not a multiple of 2^layers.
+    """
+
+    def __init__(self, attributes: int, image_size: int = 128, width: int = 64, layers: int = 6, classifier: str = "average"):
+        super().__init__()
+        if classifier not in CLASSIFIERS:
+            raise ValueError(f"unknown classifier head {classifier!r}; there are: {', '.join(CLASSIFIERS)}.")
+        self.image_size = image_size
+        self.trunk = strided_trunk(image_size, width, layers)
+        channels = width * 2 ** (layers - 1)
+        kernel = 1 if classifier == "average" else image_size // 2**layers
+        self.src = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=False)  # conv6
+        self.cls = nn.Conv2d(channels, attributes, kernel_size=kernel, bias=False)  # conv7
+
+    def forward(self, x: Tensor) -> Judgement:
+        """Judge images x, B×3×S×S in [-1, 1]; ValueError for another shape. Float32 also under autocast."""
+        expect_images(x, self.image_size)
+        h = self.trunk(x)
+        return Judgement(full_precision(self.src(h)), full_precision(self.cls(h)).mean((2, 3)))

@@ -1,0 +1,65 @@
+"""The independent judge of expression and lighting: a classifier that never sees a generator's output in training.
+
+Without its accuracy an evaluation favours generators that copy their input.
+
+Shapes: B batch, S image size, E expressions, L lightings.
+"""
+
+from torch import Tensor, nn
+
+from legan.models.layers import LEAKY_SLOPE, expect_images, full_precision
+
+
+class AttributeClassifier(nn.Module):
+    """A small residual network with LeakyReLU and dropout, and one linear head for each kind of attribute.
+
+    Four stages of ``width``, 2·, 4· and 8·``width`` channels, each halving the map, then the mean over each quadrant of
+    the aligned face, because which side is bright is what tells a lighting from its mirror image. Batch norm keeps absolute
+    brightness, which instance norm would take away. ValueError for an image size that is no multiple of 32.
+    """
+
+    def __init__(self, expressions: int, lightings: int, image_size: int = 128, width: int = 32, dropout: float = 0.3):
+        super().__init__()
+        if image_size < 32 or image_size % 32:
+            raise ValueError(f"the attribute classifier needs an image size that is a multiple of 32, not {image_size}.")
+        self.image_size = image_size
+        channels = [width * 2**i for i in range(4)]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+        )
+        self.stages = nn.Sequential(
+            *(HalvingBlock(c_in, c_out) for c_in, c_out in zip([width, *channels], channels, strict=False))
+        )
+        self.pool = nn.AvgPool2d(image_size // 32)
+        self.dropout = nn.Dropout(dropout)
+        self.expression = nn.Linear(channels[-1] * 4, expressions)
+        self.lighting = nn.Linear(channels[-1] * 4, lightings)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of expression, B×E, and of lighting, B×L, for images B×3×S×S in [-1, 1]; ValueError for another shape."""
+        expect_images(x, self.image_size)
+        h = self.dropout(self.pool(self.stages(self.stem(x))).flatten(1))
+        return full_precision(self.expression(h)), full_precision(self.lighting(h))
+
+
+class HalvingBlock(nn.Module):
+    """Residual block of stride 2: B×C×H×W to B×C'×H/2×W/2."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False))
+        self.activation = nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activated sum of body and skip."""
+        out: Tensor = self.activation(self.body(x) + self.skip(x))
+        return out

@@ -1,0 +1,105 @@
+"""LEGAN's generator (paper, section 4.1 and Tables 7–9).
+
+Shapes: B batch, H×W image, E expressions, L lightings, A = E + L attributes.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from legan.models.layers import UPSAMPLERS, ResidualBlock, SameConv, full_precision, memory_format, norm_relu
+
+
+class Translation(NamedTuple):
+    """What the generator returns; all B×3×H×W in [-1, 1]. Masks are None in the single-hourglass ablation."""
+
+    image: Tensor
+    expression_mask: Tensor | None
+    lighting_mask: Tensor | None
+
+
+class Hourglass(nn.Module):
+    """One of Tables 7–9: in_channels planes in, an image or mask of three channels out.
+
+    ``width`` is conv0's number of filters and ``blocks`` the number of residual blocks; 64 and 6 in the paper.
+    """
+
+    def __init__(self, in_channels: int, *, width: int = 64, blocks: int = 6, upsampling: str = "pixel_shuffle"):
+        super().__init__()
+        if upsampling not in UPSAMPLERS:
+            raise ValueError(f"unknown upsampling {upsampling!r}; there are: {', '.join(UPSAMPLERS)}.")
+        upsample = UPSAMPLERS[upsampling]
+        C0, C1, C2 = width, 2 * width, 4 * width
+        self.conv0 = norm_relu(nn.Conv2d(in_channels, C0, kernel_size=7, padding=3, bias=False), channels=C0)
+        self.conv1 = norm_relu(nn.Conv2d(C0, C1, kernel_size=4, stride=2, padding=1, bias=False), channels=C1)
+        self.conv2 = norm_relu(nn.Conv2d(C1, C2, kernel_size=4, stride=2, padding=1, bias=False), channels=C2)
+        self.rb = nn.Sequential(*(ResidualBlock(C2) for _ in range(blocks)))
+        self.ps0 = upsample(C2)
+        self.conv3 = norm_relu(SameConv(C2, C1), channels=C1)
+        self.ps1 = upsample(C1)
+        self.conv4 = norm_relu(SameConv(C1, C0), channels=C0)
+        self.conv5 = nn.Conv2d(C0, 3, kernel_size=7, padding=3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B×in_channels×H×W to B×3×H×W in [-1, 1]; ValueError unless H and W are multiples of 4."""
+        if x.shape[2] % 4 or x.shape[3] % 4:
+            raise ValueError(f"the generator halves images twice, so {x.shape[2]}×{x.shape[3]} has to be a multiple of 4.")
+        h = self.conv2(self.conv1(self.conv0(x)))
+        h = self.rb(h)
+        h = self.conv3(self.ps0(h))
+        h = self.conv4(self.ps1(h))
+        return torch.tanh(full_precision(self.conv5(h)))
+
+
+class Generator(nn.Module):
+    """G: an image and target labels to the image under them, by way of an expression mask Me and a lighting mask Ml.
+
+    ``disentangled=False`` is Table 11's "wo/ disentangling": one hourglass that reads the image and all labels.
+    At the paper's width and with 6 + 20 classes it has 34 185 152 parameters.
+    """
+
+    def __init__(
+        self,
+        expressions: int,
+        lightings: int,
+        width: int = 64,
+        blocks: int = 6,
+        upsampling: str = "pixel_shuffle",
+        disentangled: bool = True,
+    ):
+        super().__init__()
+        self.expressions, self.lightings, self.disentangled = expressions, lightings, disentangled
+        self.width, self.blocks, self.upsampling = width, blocks, upsampling
+
+        def hourglass(in_channels: int) -> Hourglass:
+            return Hourglass(in_channels, width=width, blocks=blocks, upsampling=upsampling)
+
+        if disentangled:
+            self.expression = hourglass(3 + expressions)  # Table 7
+            self.lighting = hourglass(3 + lightings)  # Table 8
+            self.target = hourglass(6)  # Table 9
+        else:
+            self.target = hourglass(3 + expressions + lightings)
+
+    def forward(self, x: Tensor, f: Tensor) -> Translation:
+        """Translate images x, B×3×H×W in [-1, 1], to labels f, B×A = [expression one-hot | lighting one-hot].
+
+        The output keeps x's memory format; it is float32 also under autocast.
+        """
+        A = self.expressions + self.lightings
+        if f.shape != (x.shape[0], A):
+            raise ValueError(f"labels have to be {x.shape[0]}×{A} for these images, not {'×'.join(map(str, f.shape))}.")
+        if not self.disentangled:
+            return Translation(self.target(with_labels(x, f)), None, None)
+        c_e, c_l = torch.split(f, [self.expressions, self.lightings], dim=1)
+        mask_e = self.expression(with_labels(x, c_e))
+        mask_l = self.lighting(with_labels(x, c_l))
+        image = self.target(torch.cat([mask_e, mask_l], dim=1))
+        return Translation(image, mask_e, mask_l)
+
+
+def with_labels(x: Tensor, c: Tensor) -> Tensor:
+    """Each label, B×K, spread over a plane and put behind the image's channels: B×(3+K)×H×W in x's layout."""
+    planes = c.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, planes], dim=1).contiguous(memory_format=memory_format(x))
