@@ -29,7 +29,7 @@ def straightforward_step(
     critic_steps: int,
 ) -> tuple[Tensor, Tensor]:
     """One generator step after ``critic_steps`` critic steps; the last totals of D and G. See LeganTask.batch for ``batch``."""
-    x_all = batch["x"].float().contiguous() / 127.5 - 1
+    x_all = batch["x"].to(next(G.parameters()).dtype).contiguous() / 127.5 - 1
     minibatches = zip(
         *(values.chunk(critic_steps) for values in (x_all, batch["f_org"], batch["f_trg"], batch["alpha"])), strict=True
     )

@@ -90,10 +90,10 @@ class LeganTask:
         b, E = x[0].shape[0], len(self.schema.expressions)
         with self._autocast():
             translated: Translation = self.G(x[-1], f_trg[-1])
-        fakes = [translated.image.detach().float()]
+        fakes = [translated.image.detach()]
         if n > 1:
             with torch.no_grad(), self._autocast():
-                fakes = [*self.G(x_all[: (n - 1) * b], f_trg_all[: (n - 1) * b]).image.float().chunk(n - 1), *fakes]
+                fakes = [*self.G(x_all[: (n - 1) * b], f_trg_all[: (n - 1) * b]).image.chunk(n - 1), *fakes]
         critic_terms = []
         for i in range(n):
             with self._autocast():

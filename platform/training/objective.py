@@ -1,6 +1,7 @@
 """The two sides of Eq. 7: D's and G's totals, each with its named terms.
 
-Shapes: b this worker's images of one minibatch, A attributes. Images are float b×3×H×W in [-1, 1].
+Shapes: b this worker's images of one minibatch, A attributes. Images are float b×3×H×W in [-1, 1]. Under autocast the
+networks answer in float32, so every loss is computed in it.
 """
 
 from collections.abc import Mapping
@@ -44,13 +45,13 @@ def d_objective(
     # D has no normalisation over the batch, so real and fake images can share one pass.
     source, logits = D(torch.cat([x_real, x_fake]))
     if loss.lambda_adv > 0:
-        terms["d_adv"] = losses.adversarial_loss_d(source[:b].float(), source[b:].float())
+        terms["d_adv"] = losses.adversarial_loss_d(source[:b], source[b:])
         total = total + loss.lambda_adv * terms["d_adv"]
         if loss.lambda_gp > 0:
             terms["gp"] = losses.gradient_penalty(lambda x: D(x).source, x_real, x_fake, alpha)
             total = total + loss.lambda_adv * loss.lambda_gp * terms["gp"]
     if loss.lambda_1 > 0:
-        terms["d_cls"] = losses.classification_loss(logits[:b].float(), f_org, expressions, loss.classification)
+        terms["d_cls"] = losses.classification_loss(logits[:b], f_org, expressions, loss.classification)
         total = total + loss.lambda_1 * terms["d_cls"]
     terms["d_total"] = total
     return total, terms
@@ -72,25 +73,25 @@ def g_objective(
 
     ``translated`` is G(x_real, f_trg) with its graph; ``hull``, bool b×1×H×W, is the source's face.
     """
-    x_fake = translated.image.float()
+    x_fake = translated.image
     terms: dict[str, Tensor] = {}
     total = x_fake.new_zeros(())
-    x_rec = G(x_fake, f_org).image.float() if loss.lambda_2 > 0 or loss.lambda_4 > 0 or loss.lambda_5 > 0 else None
+    x_rec = G(x_fake, f_org).image if loss.lambda_2 > 0 or loss.lambda_4 > 0 or loss.lambda_5 > 0 else None
     if loss.lambda_adv > 0 or loss.lambda_1 > 0:
         source, logits = D(x_fake)
         if loss.lambda_adv > 0:
-            terms["g_adv"] = losses.adversarial_loss_g(source.float())
+            terms["g_adv"] = losses.adversarial_loss_g(source)
             total = total + loss.lambda_adv * terms["g_adv"]
         if loss.lambda_1 > 0:
-            terms["g_cls"] = losses.classification_loss(logits.float(), f_trg, expressions, loss.classification)
+            terms["g_cls"] = losses.classification_loss(logits, f_trg, expressions, loss.classification)
             total = total + loss.lambda_1 * terms["g_cls"]
     if loss.lambda_2 > 0 and x_rec is not None:
         terms["rec"] = losses.reconstruction_loss(x_real, x_rec)
         total = total + loss.lambda_2 * terms["rec"]
     if loss.lambda_3 > 0 and judges.identity is not None:
         with torch.no_grad():
-            features_source = judges.identity.features(x_real).float()
-        terms["id"] = losses.identity_loss(features_source, judges.identity.features(x_fake).float())
+            features_source = judges.identity.features(x_real)
+        terms["id"] = losses.identity_loss(features_source, judges.identity.features(x_fake))
         total = total + loss.lambda_3 * terms["id"]
     if loss.lambda_4 > 0 and judges.quality is not None and x_rec is not None:
         terms.update(_quality_terms(judges.quality, x_real, x_fake, x_rec, hull, loss.q))
@@ -105,9 +106,9 @@ def g_objective(
 def _quality_terms(Q: nn.Module, x_real: Tensor, x_fake: Tensor, x_rec: Tensor, hull: Tensor, q: float) -> Mapping[str, Tensor]:
     """Lqual (Eq. 6) on the images masked by the source's hull, and where Q stands."""
     with torch.no_grad():
-        quality_source = Q(torch.where(hull, x_real, OUTSIDE_HULL)).float()
+        quality_source = Q(torch.where(hull, x_real, OUTSIDE_HULL))
     masked = torch.cat([torch.where(hull, x_fake, OUTSIDE_HULL), torch.where(hull, x_rec, OUTSIDE_HULL)])
-    quality_fake, quality_rec = Q(masked).float().chunk(2)
+    quality_fake, quality_rec = Q(masked).chunk(2)
     return {
         "qual": losses.quality_loss(q, quality_fake, quality_source, quality_rec),
         "quality_fake": quality_fake.detach().mean(),

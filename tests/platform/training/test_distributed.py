@@ -1,0 +1,117 @@
+"""Real Ray Train runs, with real processes killed in them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from legan.platform.config import LeganSettings
+from legan.platform.errors import LeganError
+from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.distributed import train_on_ray
+from legan.platform.training.run import Run, create_run
+
+STEPS = 40
+
+
+def settings(data: Path, **values) -> LeganSettings:
+    return LeganSettings.model_validate(
+        {
+            "data": data, "steps": STEPS, "batch_size": 4, "workers": 2, "log_every": 5, "checkpoint_every": 5,
+            "validate_every": 20, "sample_every": 40, "critic_steps": 2,
+            "generator": {"width": 8, "blocks": 1}, "discriminator": {"width": 8, "layers": 3},
+            "loss": {"lambda_3": 0, "lambda_4": 0},
+        } | values
+    )  # fmt: skip
+
+
+def store(folder: Path) -> str:
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def weights(run: Run) -> dict[str, bytes]:
+    last = list_checkpoints(run.checkpoints)[-1]
+    assert last.step == STEPS
+    return {
+        f"{file.stem}.{name}": tensor.numpy().tobytes()
+        for file in last.path.glob("*.safetensors")
+        for name, tensor in load_file(file).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(ray_cluster: None, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    home = tmp_path_factory.mktemp("whole")
+    run = create_run(home, "legan", settings(tiny_data), "whole")
+    train_on_ray(run, store(home), str)
+    return run
+
+
+def test_two_workers_train_and_leave_a_model(uninterrupted):
+    assert (uninterrupted.model / "model.json").is_file()
+    assert not list(uninterrupted.model.glob("*.pkl"))
+    lines = (uninterrupted.folder / "progress.log").read_text().splitlines()
+    assert lines[0].startswith(f"step 5/{STEPS}  ")
+    assert lines[-1].startswith("finished: the model is ")
+
+
+@pytest.mark.kills
+def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted, tiny_data, tmp_path):
+    run = create_run(tmp_path, "legan", settings(tiny_data), "killed")
+    killed: list[int] = []
+
+    def kill_one_worker() -> None:
+        while len(list_checkpoints(run.checkpoints)) < 2:
+            time.sleep(0.02)
+        workers = [process for process in psutil.process_iter(["name"]) if "RayTrainWorker" in process.info["name"]]
+        killed.append(workers[-1].pid)
+        os.kill(workers[-1].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one_worker)
+    killer.start()
+    lines: list[str] = []
+    train_on_ray(run, store(tmp_path), lines.append)
+    killer.join()
+    assert killed
+    assert any(line.startswith("resumed from step ") for line in lines)
+    assert weights(run) == weights(uninterrupted)
+
+
+@pytest.mark.kills
+def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, tiny_data, tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump({"legan": settings(tiny_data).model_dump(mode="json")}))
+    environment = os.environ | {"LEGAN_HOME": str(tmp_path / "runs"), "RAY_ADDRESS": ""}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "legan.cli", "train", "legan"]
+    driver = subprocess.Popen([*command, "--preset", str(file), "--name", "killed"], env=environment, stdout=subprocess.DEVNULL)
+    run = Run(tmp_path / "runs" / "killed", "legan", settings(tiny_data))
+    while len(list_checkpoints(run.checkpoints)) < 2:
+        assert driver.poll() is None
+        time.sleep(0.02)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert list_checkpoints(run.checkpoints)[-1].step < STEPS
+    resumed = subprocess.run([*command, "--resume", "killed"], env=environment, capture_output=True, text=True, timeout=200)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed from step " in resumed.stdout
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_a_loss_that_explodes_stops_the_run_with_its_name_and_no_retries(ray_cluster, tiny_data, tmp_path):
+    wild = settings(
+        tiny_data,
+        adam={"learning_rate": 1.0},
+        loss={"lambda_1": 1e6, "lambda_2": 1e6, "lambda_3": 0, "lambda_4": 0, "lambda_gp": 1e6},
+    )
+    run = create_run(tmp_path, "legan", wild, "wild")
+    with pytest.raises(LeganError, match=r"step \d+: the loss term loss/\w+ became (nan|inf|-inf)"):
+        train_on_ray(run, store(tmp_path), str)
