@@ -10,7 +10,7 @@ from PIL import Image
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.image import read_image
-from legan.platform.errors import ConfigError, DataError, ImageError, LeganError
+from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, TrackingError
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.model import find_model, read_schema
 from legan.serve.engine import Engine, FoundFace, Picture, TranslatedFace, load_engine, unknown_classes
@@ -75,6 +75,8 @@ def check(request: Request) -> tuple[Picture, Path]:
     try:
         folder = find_model(request.model)
         schema = read_schema(folder)
+    except TrackingError as error:
+        problems.append(f"{str(error).rstrip('.')}; or name a model folder with --model.")
     except LeganError as error:
         problems.append(str(error))
     problems += _class_problems(request, schema)

@@ -41,9 +41,7 @@ def mount(app: typer.Typer) -> None:
         chosen = choose_pairs(dataset, pairs, seed)
         subjects = chosen["subject"].nunique()
         people = "1 subject" if subjects == 1 else f"{subjects} subjects"
-        print(
-            f"Translating {len(chosen)} held-out images of {people} of {dataset.name} and scoring them …", flush=True
-        )
+        print(f"Translating {len(chosen)} held-out images of {people} of {dataset.name} and scoring them …", flush=True)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = evaluate_pairs(loaded, dataset, chosen, judges, device)
         about = {
@@ -70,18 +68,26 @@ def mount(app: typer.Typer) -> None:
 def _plain_name(source: str) -> str:
     """A folder name for a model: the folder's own, or the URI without its signs."""
     kind, sign, rest = source.partition(":/")
-    name = rest if sign and kind in ("models", "runs") else Path(source).resolve().name
+    name = rest if sign and kind in ("models", "runs") else _folder_name(Path(source).resolve())
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name.strip("/"))
+
+
+def _folder_name(folder: Path) -> str:
+    """The model's name: a run keeps its model in a folder called ``model``, so the run's own name says more."""
+    return folder.parent.name if folder.name == "model" else folder.name
 
 
 def _print_table(evaluation: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="on held-out subjects")
+    metrics = evaluation.table.drop(columns="pairs")
+    table = Table(title=f"{len(evaluation.pairs)} translations of held-out subjects")
     table.add_column("")
-    for name in evaluation.table.columns:
-        table.add_column(str(name).replace("_", " "), justify="right")
-    for method, row in evaluation.table.iterrows():
-        table.add_row(str(method), *(f"{value:.0f}" if name == "pairs" else f"{value:.3f}" for name, value in row.items()))
+    for method in metrics.index:
+        table.add_column(str(method), justify="right")
+    for name, values in metrics.items():
+        table.add_row(str(name).replace("_", " "), *(f"{value:.3f}" for value in values))
     Console().print(table)
+    if evaluation.strangers is not None:
+        print(f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that.")

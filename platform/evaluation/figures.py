@@ -35,7 +35,7 @@ def labelled_grid(
     tile = size * factor
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     top_labels = [_fit(draw, name, tile) for name in columns]
-    side_labels = [_fit(draw, name, tile) for name in rows]
+    side_labels = [_fit(draw, name, 2 * tile) for name in rows]
     title_label = None if title is None else _fit(draw, title, len(columns) * (tile + GAP))
     head = max(label.height(draw) for label in top_labels) + 2 * GAP
     side = max(label.width(draw) for label in side_labels) + 3 * GAP if any(rows) else GAP

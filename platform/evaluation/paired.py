@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import FacenetIdentity, LightCNN
@@ -45,7 +46,8 @@ class Evaluation:
     """What came out.
 
     ``scores`` has a row per pair and method; ``table`` the means, a row per method and a column per metric; ``classes`` the
-    accuracy per expression and per lighting.
+    accuracy per expression and per lighting. ``strangers`` is the mean match of real images of different subjects: a match of
+    that size says nothing about the person. None where all pairs are of one subject.
     """
 
     reference: Reference
@@ -53,6 +55,7 @@ class Evaluation:
     scores: pd.DataFrame
     table: pd.DataFrame
     classes: pd.DataFrame
+    strangers: float | None
 
 
 def choose_pairs(data: Dataset, count: int, seed: int, split: Split = "test") -> pd.DataFrame:
@@ -135,15 +138,30 @@ def evaluate_pairs(model: Model, data: Dataset, pairs: pd.DataFrame, judges: Jud
         if network is not None:
             network.to(device).eval()
     reference = reference_of(pairs)
-    parts = []
+    parts, features = [], []
     for start in range(0, len(pairs), BATCH):
         piece = pairs.iloc[start : start + BATCH]
         with torch.inference_mode():
-            for method, metrics in _score_batch(model, data, piece, judges, reference, device).items():
+            by_method, real_features = _score_batch(model, data, piece, judges, reference, device)
+            features.append(real_features.cpu())
+            for method, metrics in by_method.items():
                 values = {name: value.double().cpu().numpy() for name, value in metrics.items()}
                 parts.append(pd.DataFrame({"pair": piece.index, "method": method, **values}))
     scores = pd.concat(parts, ignore_index=True)
-    return Evaluation(reference, pairs, scores, _table(scores), _classes_table(scores, pairs))
+    strangers = match_of_strangers(torch.cat(features), pairs["subject"].to_numpy(np.str_))
+    return Evaluation(reference, pairs, scores, _table(scores), _classes_table(scores, pairs), strangers)
+
+
+def match_of_strangers(features: Tensor, subjects: NDArray[np.str_]) -> float | None:
+    """Mean Pearson correlation of features n×F over all pairs of different subjects (n); None where there is but one."""
+    names, label = np.unique(subjects, return_inverse=True)
+    if len(names) == 1:
+        return None
+    centred = features.double() - features.double().mean(dim=1, keepdim=True)
+    unit = F.normalize(centred, dim=1)
+    correlation = unit @ unit.T
+    different = torch.from_numpy(label[:, None] != label[None, :])
+    return float(correlation[different].mean())
 
 
 def load_batch(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
@@ -161,7 +179,8 @@ def label_batch(data: Dataset, pairs: pd.DataFrame, device: torch.device) -> tup
 
 def _score_batch(
     model: Model, data: Dataset, pairs: pd.DataFrame, judges: Judges, reference: Reference, device: torch.device
-) -> dict[str, dict[str, Tensor]]:
+) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
+    """Every method's metrics, B values each, and the matcher's features of the real images, B×F."""
     source_rows = pairs["source_row"].to_numpy(np.int64)
     x, source_hull = load_batch(data, source_rows, device), _hulls(data, source_rows, device)
     wanted = label_batch(data, pairs, device)
@@ -192,7 +211,7 @@ def _score_batch(
         }
         if model.quality is not None:
             scores[method]["quality"] = model.quality(torch.where(hull, image, OUTSIDE_HULL))
-    return scores
+    return scores, real_features
 
 
 def _hulls(data: Dataset, rows: Rows, device: torch.device) -> Tensor:

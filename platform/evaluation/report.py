@@ -35,6 +35,7 @@ def write_report(
         **about,
         "reference": evaluation.reference,
         "methods": {str(method): row.to_dict() for method, row in evaluation.table.iterrows()},
+        "match_of_strangers": evaluation.strangers,
         "classes": evaluation.classes.to_dict(orient="records"),
     }
     (out / "evaluation.json").write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -52,6 +53,8 @@ def tracked_metrics(evaluation: Evaluation) -> dict[str, float]:
     for method, row in evaluation.table.drop(columns="pairs").iterrows():
         prefix = "eval/" if method == "output" else f"eval/{str(method).replace(' ', '_')}/"
         metrics.update({f"{prefix}{name}": float(value) for name, value in row.items()})
+    if evaluation.strangers is not None:
+        metrics[f"eval/strangers/match_to_{evaluation.reference}"] = evaluation.strangers
     return metrics
 
 
@@ -64,6 +67,8 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     lines = ["# Evaluation", ""]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items()]
     lines += ["", compared, "", *_markdown_table(evaluation.table.rename_axis("method").reset_index())]
+    if evaluation.strangers is not None:
+        lines += ["", f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that."]
     lines += ["", "Accuracy per class:", "", *_markdown_table(evaluation.classes)]
     lines += [
         "",

@@ -11,7 +11,7 @@ from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
-from legan.models.identity import LightCNN
+from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform import model as model_module
 from legan.platform.data.align import DEFAULT_ALIGNMENT
@@ -171,6 +171,7 @@ NETWORKS: list[tuple[str, type[nn.Module], dict[str, object]]] = [
     ("quality", QualityModel, QUALITY),
     ("discriminator", Discriminator, {"attributes": 5, "image_size": SIZE, "width": 4, "layers": 3, "classifier": "valid"}),
     ("lightcnn", LightCNN, {"layers": 9, "classes": 3, "image_size": SIZE, "width": 0.125, "features": 8}),
+    ("facenet", FacenetIdentity, {}),
     ("attribute_classifier", AttributeClassifier, {"expressions": 2, "lightings": 3, "image_size": SIZE, "width": 4}),
 ]
 

@@ -214,6 +214,12 @@ def test_one_problem_is_one_sentence(here: Path, model: Path, arguments: tuple[s
     assert written(here) == before
 
 
+@pytest.mark.usefixtures("here", "home")
+def test_without_any_registered_model_the_remedy_is_named() -> None:
+    with pytest.raises(LeganError, match=r"models:/legan@champion is unknown.*; or name a model folder with --model\."):
+        translate("photo.jpg", *WANTED)
+
+
 @pytest.mark.usefixtures("two_faces")
 def test_a_face_that_is_not_there_is_an_error(here: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match=r"there is no face 3 in photo\.jpg; there are faces 1 to 2"):

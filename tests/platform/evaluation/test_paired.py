@@ -17,7 +17,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, DataError
-from legan.platform.evaluation.paired import Judges, check_judges, choose_pairs, evaluate_pairs, reference_of
+from legan.platform.evaluation.paired import Judges, check_judges, choose_pairs, evaluate_pairs, match_of_strangers, reference_of
 from legan.platform.model import Model, StoredNetwork, weights_hash
 
 CPU = torch.device("cpu")
@@ -167,6 +167,14 @@ def test_a_classifier_of_other_or_unknown_classes_is_refused(data: Dataset) -> N
 
 
 # Scores
+
+
+def test_the_match_of_strangers_is_the_mean_over_pairs_of_different_subjects() -> None:
+    features = np.random.default_rng(0).normal(size=(4, 8))
+    pairs = [(0, 2), (0, 3), (1, 2), (1, 3)]
+    expected = np.mean([np.corrcoef(features[i], features[j])[0, 1] for i, j in pairs])
+    assert match_of_strangers(torch.from_numpy(features), np.array(["a", "a", "b", "b"])) == pytest.approx(expected)
+    assert match_of_strangers(torch.from_numpy(features), np.array(["a", "a", "a", "a"])) is None
 
 
 class Oracle(Generator):

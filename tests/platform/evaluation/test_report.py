@@ -86,9 +86,12 @@ def test_metrics_are_named_by_method(data: Dataset) -> None:
 
 def test_unpaired_reports_say_so(data: Dataset) -> None:
     evaluation = evaluated(tiny_model(data), data)
-    unpaired = Evaluation("source", evaluation.pairs, evaluation.scores, evaluation.table, evaluation.classes)
+    unpaired = Evaluation("source", evaluation.pairs, evaluation.scores, evaluation.table, evaluation.classes, 0.25)
     assert "Unpaired" in markdown_report(unpaired, {})
+    assert "different people match by 0.250" in markdown_report(unpaired, {})
+    assert tracked_metrics(unpaired)["eval/strangers/match_to_source"] == 0.25
     assert "Unpaired" not in markdown_report(evaluation, {})
+    assert "different people" not in markdown_report(evaluation, {})
 
 
 # The command
@@ -125,7 +128,7 @@ def test_the_command_prints_the_table_and_where_the_pictures_are(data: Dataset, 
 
 def test_files_go_beside_the_runs_by_default(data: Dataset, folders: dict[str, Path], home: Path) -> None:
     assert run(folders, data).exit_code == 0
-    assert (home / "evaluations" / "model-on-tiny" / "evaluation.md").is_file()
+    assert (home / "evaluations" / f"{folders['model'].parent.name}-on-tiny" / "evaluation.md").is_file()
 
 
 def test_results_are_logged_to_the_models_run(
