@@ -1,0 +1,296 @@
+"""Naturalness ratings that Q is trained on: read from a folder or a plain table, or SIMULATED where nobody was asked.
+
+A ratings folder holds ratings.json (``simulated`` says what it is), ratings.parquet (a row per image: image = row of
+images.npy, mean, std, source, split; for simulated ones also rater_1 … rater_3, subject, kind, strength) and images.npy
+(uint8 N×H×W×3, black outside the hull of the face). A plain table is a CSV or Parquet file with the columns image (path
+relative to the table), mean, std, source, split; its images are used as they are, black outside the face or not.
+
+Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image's scores (paper, section 3); simulated
+ones use the population's standard deviation (divided by 3), so three equal scores give 0.
+"""
+
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from legan.platform.data.dataset import SPLITS, Dataset, split_by_subject
+from legan.platform.data.distortions import DISTORTIONS, distort
+from legan.platform.data.image import read_image
+from legan.platform.errors import DataError
+
+FORMAT = 1
+COLUMNS = ("image", "mean", "std", "source", "split")
+_SHOWN = 10
+_CLEAN = 0.16
+_MOST_IMAGES = 6000
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """Rated images: uint8 N×H×W×3, float32 N means and standard deviations from 0 to 10, str N sources and splits."""
+
+    path: Path
+    images: NDArray[np.uint8]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    source: NDArray[np.str_]
+    split: NDArray[np.str_]
+    simulated: bool
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class SimulatedRater:
+    """Answers scale · (quality − 5) + 5 + bias + noise · N(0, 1), rounded to a whole number from 0 to 10."""
+
+    bias: float
+    scale: float
+    noise: float
+
+
+RATERS = (SimulatedRater(0.25, 1.0, 0.55), SimulatedRater(-0.45, 1.15, 0.75), SimulatedRater(0.10, 0.85, 0.95))
+
+# How far each distortion at full strength pulls an image down from what it would get untouched.
+_PENALTY = {
+    "blur": 5.5, "noise": 5.5, "blocks": 6.0, "warp": 6.5, "blobs": 6.5, "colour_shift": 5.5, "pale": 5.0, "ghost": 6.0,
+    "halves": 6.5, "checkerboard": 5.5, "low_contrast": 4.5, "average_face": 7.0, "smear": 7.0, "flat": 6.5,
+}  # fmt: skip
+_UNTOUCHED = 8.3
+
+
+def simulated_quality(kinds: tuple[str, ...], strengths: tuple[float, ...]) -> float:
+    """The quality from 0 to 10 that simulated raters see: 8.3, less each distortion's penalty · strength^0.8."""
+    lost = sum(_PENALTY[kind] * strength**0.8 for kind, strength in zip(kinds, strengths, strict=True))
+    return float(max(0.3, _UNTOUCHED - lost))
+
+
+def simulated_raters(quality: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Scores of the three simulated RATERS for N images of this quality, int64 N×3 from 0 to 10.
+
+    Raters agree on an image more than their noise says: each image also has a charm of its own, N(0, 0.45), seen by all.
+    """
+    seen = quality + rng.normal(0, 0.45, len(quality))
+    scores = [5 + rater.bias + rater.scale * (seen - 5) + rater.noise * rng.standard_normal(len(seen)) for rater in RATERS]
+    return np.clip(np.rint(np.stack(scores, axis=1)), 0, 10).astype(np.int64)
+
+
+def make_simulated_ratings(
+    dataset: Dataset, out: Path | str, *, count: int | None = None, seed: int = 0, overwrite: bool = False
+) -> Ratings:
+    """Distort faces of a data set, let the simulated raters rate them, and write a ratings folder, whole or not at all.
+
+    ``count`` images (default: as many as faces, 6000 at the most) are drawn from all faces; about one in six stays
+    untouched, most distortions are mild. Splits are the data set's own where it has all three, else 80/10/10 by subject.
+    Raises DataError where ``out`` exists or ``count`` is not above 0.
+    """
+    out = Path(out)
+    _refuse_existing(out, overwrite=overwrite)
+    count = min(len(dataset), _MOST_IMAGES) if count is None else count
+    if count < 1:
+        raise DataError(f"at least one image has to be rated, not {count}.")
+    rng = np.random.default_rng([seed, 5])
+    rows = np.sort(np.concatenate([rng.permutation(len(dataset)) for _ in range(-(-count // len(dataset)))])[:count])
+    average = dataset.images[np.sort(rng.permutation(len(dataset))[:200])].mean(axis=0).astype(np.uint8)
+    images = np.empty((count, *dataset.images.shape[1:]), np.uint8)
+    done: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
+    for i, row in enumerate(rows):
+        kinds, strengths = _draw_distortions(rng)
+        image = np.asarray(dataset.images[row])
+        for kind, strength in zip(kinds, strengths, strict=True):
+            image = distort(image, kind, strength, rng, average)
+        images[i] = image
+        done.append((kinds, strengths))
+    images *= dataset.hulls(rows)[..., None]
+    scores = simulated_raters(np.array([simulated_quality(*applied) for applied in done]), rng)
+    subject = dataset.subject[rows]
+    splits = _splits(dataset, seed)
+    table = pd.DataFrame(
+        {
+            "image": np.arange(count),
+            "mean": scores.mean(axis=1).astype(np.float32),
+            "std": scores.std(axis=1).astype(np.float32),
+            "source": [f"simulated: {' + '.join(kinds) or 'untouched'}" for kinds, _ in done],
+            "split": [splits[name] for name in subject],
+            **{f"rater_{k + 1}": scores[:, k] for k in range(scores.shape[1])},
+            "subject": subject,
+            "kind": ["+".join(kinds) or "untouched" for kinds, _ in done],
+            "strength": [max(strengths, default=0.0) for _, strengths in done],
+        }
+    )
+    about = {
+        "format": FORMAT,
+        "simulated": True,
+        "note": "SIMULATED ratings: distorted images scored by three formulas, no person was asked.",
+        "raters": [vars(rater) for rater in RATERS],
+        "std": "population standard deviation of the three scores",
+        "seed": seed,
+        "images": count,
+        "image_size": dataset.image_size,
+        "dataset": dataset.name,
+        "dataset_hash": dataset.content_hash,
+        "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
+    }
+    _write_folder(out, about, table, images, overwrite=overwrite)
+    return read_ratings(out)
+
+
+def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
+    """Ratings of a folder or a plain table, the images brought to ``image_size`` (default: as stored; 128 for a table).
+
+    Raises DataError naming everything that is wrong at once: missing columns, ratings outside 0 to 10, unknown splits,
+    images that are missing or cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path, image_size)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        what = "is neither a ratings folder nor a .csv or .parquet table" if path.exists() else "does not exist"
+        raise DataError(f"the ratings {path} cannot be read: it {what}; make some with `legan data ratings`.")
+    return _read_table(path, image_size or 128)
+
+
+def histogram(mean: NDArray[np.float32]) -> str:
+    """Ratings in the ten bins of the paper's Figure 7, a line per bin."""
+    counts, _ = np.histogram(mean, bins=np.arange(11))
+    widest = max(1, int(counts.max()))
+    return "\n".join(f"{low:>2}-{low + 1:<2} {'█' * round(40 * n / widest)} {n}" for low, n in enumerate(counts))
+
+
+def _draw_distortions(rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    chance = rng.uniform()
+    if chance < _CLEAN:
+        return (), ()
+    many = 2 if chance > 0.90 else 1
+    kinds = tuple(str(kind) for kind in rng.choice(list(DISTORTIONS), many, replace=False))
+    # Mostly slight traces, and a tail of ruins.
+    strengths = rng.beta(0.8, 3.2, many) if rng.uniform() < 0.78 else rng.beta(2.2, 1.4, many)
+    return kinds, tuple(float(strength) for strength in strengths)
+
+
+def _splits(dataset: Dataset, seed: int) -> dict[str, str]:
+    own = dataset.splits
+    if set(own) == set(SPLITS):
+        return {name: split for split, names in own.items() for name in names}
+    return dict(split_by_subject(dataset.subject.tolist(), val_share=0.1, test_share=0.1, seed=seed))
+
+
+def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise DataError(f"{out} already exists; choose another --out, or replace it with --overwrite.")
+    if not (out / "ratings.json").is_file():
+        raise DataError(f"{out} exists and holds no ratings, so --overwrite leaves it alone; choose another --out.")
+
+
+def _write_folder(out: Path, about: dict[str, Any], table: pd.DataFrame, images: NDArray[np.uint8], *, overwrite: bool) -> None:
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        np.save(temporary / "images.npy", images)
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary / "ratings.parquet")
+        (temporary / "ratings.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        _refuse_existing(out, overwrite=overwrite)
+        if out.exists():
+            shutil.rmtree(out)
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read_folder(path: Path, image_size: int | None) -> Ratings:
+    if not (path / "ratings.json").is_file():
+        raise DataError(f"{path} holds no ratings (it has no ratings.json); make some with `legan data ratings`.")
+    try:
+        about = json.loads((path / "ratings.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise DataError(f"{path} has ratings format {about['format']}, this version reads {FORMAT}; make them anew.")
+        table = pq.read_table(path / "ratings.parquet").to_pandas()
+        images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
+        simulated = bool(about["simulated"])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise DataError(f"the ratings {path} are damaged ({str(error).splitlines()[0]}); make them anew.") from error
+    problems = _problems(table)
+    if images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
+        problems.append(f"images.npy holds {images.dtype} {images.shape} for {len(table)} rows")
+    elif "image" in table and not ((table["image"] >= 0) & (table["image"] < len(images))).all():
+        problems.append("the column image names rows that images.npy does not have")
+    _raise(path, problems)
+    chosen = np.asarray(images[table["image"].to_numpy()])
+    if image_size is not None and image_size != chosen.shape[1]:
+        chosen = np.stack([_resized(image, image_size) for image in chosen])
+    return _ratings(path, table, chosen, simulated)
+
+
+def _read_table(path: Path, image_size: int) -> Ratings:
+    try:
+        table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pq.read_table(path).to_pandas()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        cause = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"the ratings {path} cannot be read: {cause}.") from error
+    problems = _problems(table)
+    images = []
+    for number, name in enumerate(table.get("image", []), start=1):
+        try:
+            image = read_image(path.parent / str(name))
+        except DataError as error:
+            problems.append(f"row {number}: {str(error).rstrip('.')}")
+            continue
+        height, width = image.shape[:2]
+        if max(height, width) > 1.1 * min(height, width):
+            problems.append(f"row {number}: {name} is {width}×{height}, but rated images have to be square")
+        images.append(_resized(image, image_size))
+    _raise(path, problems)
+    return _ratings(path, table, np.stack(images), simulated=False)
+
+
+def _problems(table: pd.DataFrame) -> list[str]:
+    missing = [column for column in COLUMNS if column not in table]
+    problems = [f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"] if missing else []
+    if table.empty:
+        problems.append("it has no rows")
+    for column, top in (("mean", 10), ("std", 5)):
+        if column in table:
+            values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+            wrong = np.flatnonzero(~((values >= 0) & (values <= top)))
+            problems += [f"row {i + 1}: {column} is {table[column].iloc[i]}, not a number from 0 to {top}" for i in wrong]
+    if "split" in table:
+        unknown = sorted(set(table["split"].astype(str)) - set(SPLITS))
+        problems += [f"split {name!r} is not one of {', '.join(SPLITS)}" for name in unknown]
+    return problems
+
+
+def _raise(path: Path, problems: list[str]) -> None:
+    if not problems:
+        return
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    raise DataError(f"the ratings {path} cannot be used: {'; '.join(problems[:_SHOWN])}{more}.")
+
+
+def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    shrinks = size < image.shape[0]
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
+
+
+def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool) -> Ratings:
+    return Ratings(
+        path=path.resolve(),
+        images=images,
+        mean=pd.to_numeric(table["mean"]).to_numpy(np.float32),
+        std=pd.to_numeric(table["std"]).to_numpy(np.float32),
+        source=table["source"].astype(str).to_numpy(np.str_),
+        split=table["split"].astype(str).to_numpy(np.str_),
+        simulated=simulated,
+    )
