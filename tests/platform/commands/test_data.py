@@ -34,7 +34,8 @@ def test_prepare_and_show(table: Path, tmp_path: Path) -> None:
     shown = runner.invoke(data, ["show", str(tmp_path / "set")], catch_exceptions=False)
     assert shown.exit_code == 0
     assert "8 faces of 16×16" in shown.output
-    assert Image.open(tmp_path / "set.png").width > 100
+    with Image.open(tmp_path / "set.png") as sheet:
+        assert sheet.width > 100
     runner.invoke(data, ["show", str(tmp_path / "set"), "--sheet", str(tmp_path / "x.jpg")], catch_exceptions=False)
     assert (tmp_path / "x.jpg").is_file()
 

@@ -34,7 +34,8 @@ def squares(tmp_path: Path) -> Path:
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
     (folder / "040.png").write_bytes(b"broken")
     (folder / "041.png").write_bytes((folder / "039.png").read_bytes())
-    Image.open(folder / "071.png").save(folder / "072.png", compress_level=1)
+    with Image.open(folder / "071.png") as image:
+        image.save(folder / "072.png", compress_level=1)
     rows = [(f"{i:03d}.png", f"s{i // 11}", "smile" if i % 2 else "neutral") for i in range(COUNT)]
     pd.DataFrame([*rows, ("lost.png", "s0", "")], columns=["path", "subject", "expression"]).to_csv(folder / "t.csv", index=False)
     return folder / "t.csv"
