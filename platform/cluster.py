@@ -9,15 +9,16 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, RayError
 
 from legan.platform.errors import ClusterError
 
 ANSWER_WITHIN_S = 5.0
+logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it tells at every start that there is a token
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def answers(address: str) -> bool:
     """Whether something listens at host:port or ray://host:port; True for ``auto``, which only Ray can tell."""
     if address == "auto":
         return True
-    parts = urlsplit(address if "//" in address else f"//{address}")
     try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
         if not parts.hostname or not parts.port:
             return False
         with socket.create_connection((parts.hostname, parts.port), ANSWER_WITHIN_S):
@@ -86,7 +87,6 @@ def answers(address: str) -> bool:
 
 
 def _start(cpus: int | None, gpus: int | None, include_dashboard: bool) -> None:
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         ray.init(
             address="local",
@@ -107,8 +107,9 @@ def _reach(address: str) -> None:
             f"no Ray cluster answers at {address}; start it, correct --address or RAY_ADDRESS (host:port), "
             "or unset both to use this machine."
         )
-    if _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    # What `ray start` does and ray.init does not: with a token there, use it. Setting RAY_AUTH_MODE would come too late, as
+    # Ray reads it on import.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError, AuthenticationError) as error:
@@ -116,11 +117,6 @@ def _reach(address: str) -> None:
             f"the Ray cluster at {address} does not take this process in: {_line(error)}; if it asks for a token, "
             "name the file that holds it in RAY_AUTH_TOKEN_PATH."
         ) from error
-
-
-def _has_token() -> bool:
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(named or "~/.ray/auth_token").expanduser().is_file()
 
 
 def _line(error: BaseException) -> str:

@@ -4,6 +4,7 @@ The store is a protocol: platform/mlflow_store.py is the real one, tests use a f
 is not the point.
 """
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ def say(line: str) -> None:
 
 def one_line(error: BaseException) -> str:
     """What an error says, short enough for a line."""
-    text = " ".join(str(error).split())
+    text = re.sub(r"(?<=://)[^/@\s]+@", "", " ".join(str(error).split()))  # without passwords in URLs
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
@@ -56,17 +57,18 @@ class Delivery:
     def __init__(self, spool: Spool, uri: str, connect: Callable[[], Store], say: Callable[[str], None]):
         self._spool, self._uri, self._connect, self._say = spool, uri, connect, say
         self._store: Store | None = None
-        self.run_id: str | None = None
+        if spool.sent.uri != uri:  # a new run, or one moving to another store, which gets everything
+            spool.mark_sent(Sent(0, uri))
+        self.run_id = spool.sent.run_id or None
 
     def drain(self) -> int:
         """Send everything pending; returns how many records were sent. Raises StoreAwayError."""
-        if self._spool.sent.uri == self._uri and self._spool.sent.offset >= self._spool.size:
-            self.run_id = self._spool.sent.run_id
+        if self._spool.sent.offset >= self._spool.size:
             return 0
         try:
             return self._drain(self._open())
         except RunGoneError:
-            self._spool.mark_sent(Sent())
+            self._spool.mark_sent(Sent(0, self._uri))
         try:
             return self._drain(self._open())
         except RunGoneError as error:
@@ -76,7 +78,7 @@ class Delivery:
         if self._store is None:
             self._store = self._connect()
         sent = self._spool.sent
-        if sent.uri != self._uri or not sent.run_id:  # a new run, or one moving to another store, which gets everything
+        if not sent.run_id:
             opening = next(
                 (entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"), None
             )

@@ -106,7 +106,7 @@ def _mlflow() -> Fact:
     database = sqlite_file(uri)
     if database is not None:
         place = next(folder for folder in database.parents if folder.exists())
-        if not os.access(database if database.exists() else place, os.W_OK):
+        if not place.is_dir() or not os.access(database if database.exists() else place, os.W_OK):
             return Fact("MLflow store", "problem", f"{database} cannot be written", "name a folder of yours in LEGAN_HOME")
         return Fact("MLflow store", "ok", f"{database}{'' if database.exists() else ', made when first needed'}")
     if not uri.startswith("http"):

@@ -208,7 +208,14 @@ def _away() -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-        raise StoreAwayError(one_line(error)) from error
+        unanswered = any(isinstance(cause, requests.ConnectionError | requests.Timeout) for cause in _causes(error))
+        raise StoreAwayError("it does not answer" if unanswered else one_line(error)) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _short(text: str, length: int) -> str:

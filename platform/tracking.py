@@ -69,7 +69,7 @@ class Tracker:
         self._say = say
         self._ended = threading.Event()
         self._record_opening(experiment, run_name, params, tags)
-        self._delivery = Delivery(self._spool, shown(self._uri), lambda: _connect(self._uri), say)
+        self._delivery = Delivery(self._spool, shown(self._uri), lambda: open_store(self._uri), say)
         self._sender = Sender(self._delivery, self._spool, every_s=send_every_s, shown=shown(self._uri), say=say)
         self._sender.start()
         self._sampler = threading.Thread(
@@ -80,7 +80,7 @@ class Tracker:
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run; None until MLflow was reached for the first time."""
-        return self._delivery.run_id or self._spool.sent.run_id or None
+        return self._delivery.run_id
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record named values at a step; ValueError for a name that MLflow does not take."""
@@ -187,7 +187,7 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         store = uri or run_tracking_uri(folder)
         if spool.history.last is not None and spool.history.last["kind"] != "close":
             spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
-        return Delivery(spool, shown(store), lambda: _connect(store), say).drain()
+        return Delivery(spool, shown(store), lambda: open_store(store), say).drain()
     except StoreAwayError as error:
         raise TrackingError(
             f"{spool.unsent()} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "
@@ -267,7 +267,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def _connect(uri: str) -> "MlflowStore":
+def open_store(uri: str) -> "MlflowStore":
+    """The MLflow store at ``uri``, its tables made if need be; raises StoreAwayError when it cannot be reached."""
     from legan.platform.mlflow_store import MlflowStore
 
     return MlflowStore(uri)

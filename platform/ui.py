@@ -12,6 +12,7 @@ from legan.platform.errors import TrackingError
 
 HOST = "127.0.0.1"
 END_WITHIN_S = 5.0
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
 
 
 def serve_ui(database: Path, port: int) -> None:
@@ -38,11 +39,9 @@ def serve_ui(database: Path, port: int) -> None:
 def command(database: Path, port: int) -> list[str]:
     """The command line of the server."""
     artifacts = (database.parent / "mlartifacts").as_uri()
-    options = ["--host", HOST, "--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
-    return [sys.executable, "-m", "mlflow", "server", *options, "--artifacts-destination", artifacts]
-
-
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    stores = ["--backend-store-uri", f"sqlite:///{database}", "--registry-store-uri", f"sqlite:///{database}"]
+    listen = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    return [sys.executable, "-m", "mlflow", "server", *stores, "--artifacts-destination", artifacts, *listen]
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:

@@ -19,14 +19,21 @@ def mount(app: typer.Typer) -> None:
     @app.command()
     def ui(port: Port = 5000) -> None:
         """Show the runs in MLflow's web pages."""
-        from legan.platform.tracking import default_tracking_uri, shown, sqlite_file
+        from legan.platform.delivery import StoreAwayError
+        from legan.platform.errors import TrackingError
+        from legan.platform.tracking import default_tracking_uri, open_store, shown, sqlite_file
         from legan.platform.ui import serve_ui
 
         database = sqlite_file(default_tracking_uri())
         if database is None:
             print(f"MLFLOW_TRACKING_URI points to {shown(default_tracking_uri())}: open that; nothing was started here.")
-        else:
-            serve_ui(database, port)
+            return
+        if not database.exists():  # made here, because a training may be about to make it too
+            try:
+                open_store(default_tracking_uri())
+            except StoreAwayError as error:
+                raise TrackingError(f"{database} cannot be made: {error}.") from error
+        serve_ui(database, port)
 
     @app.command()
     def sync(run: RunName) -> None:

@@ -1,0 +1,76 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from legan.platform.cluster import answers, connect, require
+from legan.platform.errors import ClusterError
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def run(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=100)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_process_that_is_connected_stays_where_it_is() -> None:
+    cluster = connect("127.0.0.1:1")
+    assert (cluster.cpus, cluster.nodes) == (2.0, 1)
+    assert ":" in cluster.address
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_the_cluster_lacks_is_said() -> None:
+    assert require(cpus=2).cpus == 2.0
+    with pytest.raises(
+        ClusterError, match=r"has 2 CPUs and 0 GPUs on 1 node, asked for were 3 CPUs and 0 GPUs; take fewer workers"
+    ):
+        require(cpus=3)
+    with pytest.raises(ClusterError, match="asked for were 1 CPUs and 1 GPUs"):
+        require(cpus=1, gpus=1)
+
+
+def test_a_cluster_starts_here_quietly_and_others_need_its_token(tmp_path: str) -> None:
+    begin = """
+import subprocess, sys, os
+from legan.platform.cluster import connect
+cluster = connect(cpus=1, gpus=0)
+import ray
+print(cluster.cpus, cluster.nodes, ray.get(ray.remote(lambda: 7).remote()))
+env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"RAY_ADDRESS": cluster.address}
+code = "from legan.platform.cluster import connect; print(connect().cpus)"
+print(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout)
+"""
+    done = run(begin, HOME=str(tmp_path))
+    assert done.stdout.split() == ["1.0", "1", "7", "1.0"], done
+    assert done.stderr == ""
+
+
+def test_a_dead_address_is_told_within_seconds() -> None:
+    code = "from legan.platform.cluster import connect; connect()"
+    begin = time.monotonic()
+    done = run(code, RAY_ADDRESS="127.0.0.1:9")
+    assert "ClusterError: no Ray cluster answers at 127.0.0.1:9; start it, correct --address or RAY_ADDRESS" in done.stderr
+    assert time.monotonic() - begin < 10.0
+
+
+def test_addresses_that_answer(listening: int) -> None:
+    assert answers(f"127.0.0.1:{listening}")
+    assert answers(f"ray://127.0.0.1:{listening}")
+    assert answers("auto")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1", "nowhere", "", "127.0.0.1:port", "[::1:2"])
+def test_addresses_that_do_not_answer(address: str) -> None:
+    assert not answers(address)

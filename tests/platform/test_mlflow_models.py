@@ -1,0 +1,151 @@
+import io
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+import legan
+from legan.models.attributes import AttributeSchema
+from legan.models.generator import Generator
+from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.errors import TrackingError
+from legan.platform.model import Model, write_model
+from legan.platform.tracking import Tracker, default_tracking_uri, resolve_model
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy is deprecated"),  # MLflow's use of SQLAlchemy 2.1
+    pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType"),  # MLflow's own classes, on import
+    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),  # MLflow's use of pandas 3
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    schema = AttributeSchema(("neutral", "smile"), ("left", "front"))
+    folder = tmp_path_factory.mktemp("models") / "model"
+    write_model(folder, Model(Generator(2, 2, width=4, blocks=1), None, schema, 32, DEFAULT_ALIGNMENT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def registered(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The runs' home after a run registered its model twice, and the run's id."""
+    home = tmp_path_factory.mktemp("registered")
+    run = Tracker(home / "run", experiment="e", run_name="r", params={}, tags={}, uri=f"sqlite:///{home / 'mlflow.db'}")
+    run.register_model(model)
+    run.register_model(model)
+    run.log_artifact(model, "plain")
+    assert run.close(timeout_s=60) == 0
+    assert not (home / "run/tracking.rejected.jsonl").exists()
+    return home, str(run.run_id)
+
+
+@pytest.fixture
+def store(registered: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    monkeypatch.setenv("LEGAN_HOME", str(registered[0]))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return mlflow.MlflowClient(tracking_uri=default_tracking_uri())
+
+
+def test_registered_models_are_code_and_tensors_without_pickle(store: mlflow.MlflowClient, registered: tuple[Path, str]) -> None:
+    folder = resolve_model("models:/legan@champion").parents[1]
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {"MLmodel", "pyfunc_model.py", "input_example.json", "artifacts/model/generator.safetensors"} <= files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pt", ".pth", ".bin"))]
+    about = yaml.safe_load((folder / "MLmodel").read_text())
+    flavor = about["flavors"]["python_function"]
+    assert flavor["loader_module"] == "mlflow.pyfunc.loaders.code_model"
+    assert "python_model" not in flavor
+    assert [column["name"] for column in json.loads(about["signature"]["inputs"])] == ["image", "expression", "lighting"]
+    assert about["saved_input_example_info"]["artifact_path"] == "input_example.json"
+    assert about["run_id"] == registered[1]
+    assert f"legan=={legan.__version__}" in (folder / "requirements.txt").read_text()
+
+
+def test_the_first_version_is_the_champion_and_stays_it(store: mlflow.MlflowClient) -> None:
+    aliases = store.get_registered_model("legan").aliases
+    assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 1}
+    assert sorted(int(version.version) for version in store.search_model_versions("name = 'legan'")) == [1, 2]
+
+
+@pytest.mark.usefixtures("store")
+def test_mlflow_loads_the_model_and_translates(registered: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow.set_tracking_uri(default_tracking_uri())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", default_tracking_uri())  # set_tracking_uri sets it too; undone after the test
+    loaded = mlflow.pyfunc.load_model("models:/legan@champion")
+    faces = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    table = pd.DataFrame(
+        {"image": [png(face) for face in faces], "expression": ["smile", "neutral"], "lighting": ["left", "front"]}
+    )
+    answer = loaded.predict(table)
+    translated = np.stack([np.asarray(Image.open(io.BytesIO(data))) for data in answer["image"]])
+    wanted = legan.load("models:/legan@champion").translate(faces, ["smile", "neutral"], ["left", "front"])
+    np.testing.assert_array_equal(translated, wanted)
+    assert loaded.predict(loaded.input_example).shape == (1, 1)
+    mlflow.set_tracking_uri(None)
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+@pytest.mark.usefixtures("store")
+def test_models_are_found_by_alias_version_and_run(registered: tuple[Path, str], model: Path) -> None:
+    weights = (model / "generator.safetensors").read_bytes()
+    found = [resolve_model(uri) for uri in ("models:/legan@champion", "models:/legan/2", f"runs:/{registered[1]}/plain/model")]
+    assert len(set(found)) == 3
+    assert all((folder / "generator.safetensors").read_bytes() == weights for folder in found)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("models:/legan@best", "models:/legan@best is unknown: legan has the aliases @champion and the versions 1, 2."),
+        ("models:/legan/7", "legan has the aliases @champion and the versions 1, 2."),
+        ("models:/legan@1x", "legan has the aliases @champion"),
+        ("models:/legan", "legan has the aliases @champion"),
+        ("models:/other@champion", "there is no registered model 'other'; registered models: legan."),
+        ("models:/", "is unknown: there is no registered model ''"),
+        (f"runs:/{'0' * 32}/model", "cannot be fetched from the MLflow store: "),
+    ],
+)
+def test_unknown_models_say_what_is_known(uri: str, says: str) -> None:
+    with pytest.raises(TrackingError) as caught:
+        resolve_model(uri)
+    assert says in str(caught.value)
+
+
+def test_a_run_that_holds_no_model_says_so(store: mlflow.MlflowClient, registered: tuple[Path, str]) -> None:
+    store.log_text(registered[1], "x", "notes/a.txt")
+    with pytest.raises(TrackingError, match=r"is no LEGAN model: there is no model\.json in"):
+        resolve_model(f"runs:/{registered[1]}/notes")
+
+
+def test_looking_for_a_model_makes_no_store(home: Path) -> None:
+    with pytest.raises(TrackingError, match=r"nothing has been recorded yet in .*mlflow\.db"):
+        resolve_model("models:/legan@champion")
+    assert not home.exists()
+
+
+def test_a_server_that_is_away_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match="models:/legan@champion cannot be fetched from the MLflow store"):
+        resolve_model("models:/legan@champion")
+
+
+def test_a_model_file_that_says_nothing_is_set_aside(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.json").write_text("{}")
+    said: list[str] = []
+    run = Tracker(home / "run", experiment="e", run_name="r", params={}, tags={}, say=said.append)
+    run.register_model(tmp_path / "model")
+    assert run.close(timeout_s=60) == 0
+    assert "does not say the image size and schema of a model" in said[0]
