@@ -8,6 +8,7 @@ import posixpath
 import re
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -129,16 +130,17 @@ class Tracker:
         """
         if self._ended.is_set():
             return 0
+        deadline = time.monotonic() + timeout_s
         self._ended.set()
         self._sampler.join(timeout_s)
         self._spool.append("close", {"status": status})
-        finished = self._sender.finish(timeout_s)
+        finished = self._sender.finish(max(0.0, deadline - time.monotonic()))
         unsent = self._spool.unsent()
         if unsent:
             self._say(
                 f"{unsent} records of {self._spool.folder} are not in MLflow yet; send them with: legan sync {self._spool.folder}"
             )
-        if finished:
+        if finished and not self._sampler.is_alive():
             self._spool.close()
         return unsent
 
