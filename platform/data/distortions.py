@@ -42,7 +42,7 @@ def _blur(image: Image, strength: float, rng: np.random.Generator, average: Imag
 
 
 def _noise(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
-    return image + (0.28 * strength * rng.standard_normal(image.shape)).astype(np.float32)
+    return image + (0.22 * strength * rng.standard_normal(image.shape)).astype(np.float32)
 
 
 def _blocks(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
@@ -60,7 +60,7 @@ def _warp(image: Image, strength: float, rng: np.random.Generator, average: Imag
     """Features pulled out of place by a smooth random field."""
     size = image.shape[0]
     field = _blurred(rng.standard_normal((size, size, 2)).astype(np.float32), 0.07)
-    field *= 0.075 * strength * size / max(float(np.abs(field).max()), 1e-6)
+    field *= 0.11 * strength * size / max(float(np.abs(field).max()), 1e-6)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     moved = cv2.remap(image, x + field[..., 0], y + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.float32)
@@ -77,7 +77,7 @@ def _blobs(image: Image, strength: float, rng: np.random.Generator, average: Ima
         distance = np.hypot(x - cx, y - cy) / radius
         hole = np.exp(-(distance**4))[..., None]
         rim = np.exp(-(((distance - 1.15) / 0.2) ** 2))[..., None]
-        colour = rng.uniform(0, 0.9, 3).astype(np.float32)
+        colour = (0.6 * image.mean(axis=(0, 1)) * rng.uniform(0, 1.6) + 0.4 * rng.uniform(0, 0.9, 3)).astype(np.float32)
         changed = changed + (colour - changed) * hole * (0.4 + 0.6 * strength) + 0.35 * strength * rim
     return np.asarray(changed, np.float32)
 
@@ -140,7 +140,7 @@ def _smear(image: Image, strength: float, rng: np.random.Generator, average: Ima
     common = average.mean(axis=2, keepdims=True)
     run = _blurred(image - grey, 0.02 + 0.10 * strength)
     blotches = _blurred(rng.standard_normal(image.shape).astype(np.float32), 0.06)
-    blotches *= 0.10 / max(float(blotches.std()), 1e-6)
+    blotches *= 0.05 / max(float(blotches.std()), 1e-6)
     chroma = 0.5 * run + 0.5 * (average - common) + blotches
     light = grey + (_blurred(image, 0.012).mean(axis=2, keepdims=True) - grey) * strength
     return np.asarray(image + (light + chroma - image) * strength, np.float32)

@@ -1,0 +1,253 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from legan.platform.data.dataset import Dataset
+from legan.platform.data.distortions import DISTORTIONS
+from legan.platform.data.ratings import (
+    RATERS,
+    histogram,
+    make_simulated_ratings,
+    read_ratings,
+    simulated_quality,
+    simulated_raters,
+)
+from legan.platform.data.render import render_dataset
+from legan.platform.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return render_dataset(tmp_path_factory.mktemp("faces") / "faces", subjects=10, size=32, images_per_subject=40)
+
+
+@pytest.fixture(scope="module")
+def folder(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("ratings") / "ratings"
+    make_simulated_ratings(dataset, out, count=1500, seed=1)
+    return out
+
+
+def test_folder_says_that_nobody_was_asked(folder: Path) -> None:
+    about = json.loads((folder / "ratings.json").read_text())
+    assert about["simulated"] is True
+    assert "SIMULATED" in about["note"]
+    assert len(about["raters"]) == len(RATERS) == 3
+    ratings = read_ratings(folder)
+    assert ratings.simulated
+    assert all(source.startswith("simulated: ") for source in ratings.source)
+
+
+def test_labels_are_mean_and_population_deviation_of_three_whole_scores(folder: Path) -> None:
+    table = pd.read_parquet(folder / "ratings.parquet")
+    scores = table[["rater_1", "rater_2", "rater_3"]].to_numpy()
+    assert scores.dtype == np.int64
+    assert scores.min() >= 0
+    assert scores.max() <= 10
+    mean = scores.sum(axis=1) / 3
+    assert np.allclose(table["mean"], mean)
+    assert np.allclose(table["std"], np.sqrt(((scores - mean[:, None]) ** 2).sum(axis=1) / 3))
+
+
+def test_ratings_fall_with_strength_and_are_spread_like_figure_7(folder: Path) -> None:
+    table = pd.read_parquet(folder / "ratings.parquet")
+    single = table[~table["kind"].str.contains(r"\+")]
+    bins = pd.cut(single["strength"], [-0.01, 0.0, 0.1, 0.3, 0.6, 1.0])
+    by_strength = single.groupby(bins, observed=True)["mean"].mean().tolist()
+    assert len(by_strength) == 5
+    assert by_strength == sorted(by_strength, reverse=True)
+    counts = np.histogram(table["mean"], bins=np.arange(11))[0]
+    assert counts[5:].sum() > 2 * counts[:5].sum()
+    assert counts[7:9].sum() == max(counts[i : i + 2].sum() for i in range(9))
+    assert 0 < counts[9] < counts[8]
+
+
+def test_splits_are_the_data_sets_own_subjects(folder: Path, dataset: Dataset) -> None:
+    table = pd.read_parquet(folder / "ratings.parquet")
+    for split, subjects in dataset.splits.items():
+        assert set(table.loc[table["split"] == split, "subject"]) == set(subjects)
+    share = table["split"].value_counts(normalize=True)
+    assert share["train"] == pytest.approx(0.8, abs=0.03)
+
+
+def test_images_are_black_outside_the_hull_and_untouched_ones_are_the_faces(folder: Path, dataset: Dataset) -> None:
+    ratings = read_ratings(folder)
+    assert ratings.images.shape == (1500, 32, 32, 3)
+    assert (ratings.images[:, 0] == 0).all()
+    untouched = np.flatnonzero(ratings.source == "simulated: untouched")
+    assert 0.1 < len(untouched) / len(ratings) < 0.25
+    every = dataset.images * dataset.hulls(dataset.rows())[..., None]
+    assert (np.abs(every.astype(int) - ratings.images[untouched[0]]).sum(axis=(1, 2, 3)) == 0).any()
+
+
+def test_same_seed_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
+    first, again, other = (
+        make_simulated_ratings(dataset, tmp_path / name, count=40, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert np.array_equal(first.images, again.images)
+    assert np.array_equal(first.mean, again.mean)
+    assert (tmp_path / "a" / "ratings.parquet").read_bytes() == (tmp_path / "b" / "ratings.parquet").read_bytes()
+    assert not np.array_equal(first.images, other.images)
+
+
+def test_every_distortion_costs_quality_and_bad_generators_cost_most() -> None:
+    assert simulated_quality((), ()) > 8
+    for kind in DISTORTIONS:
+        falling = [simulated_quality((kind,), (strength,)) for strength in (0.0, 0.25, 0.5, 1.0)]
+        assert falling == sorted(falling, reverse=True)
+        assert falling[-1] < 4
+    assert max(simulated_quality((kind,), (1.0,)) for kind in ("average_face", "smear", "flat")) < 2
+
+
+@given(quality=st.lists(st.floats(0, 10), min_size=1, max_size=20), seed=st.integers(0, 1000))
+def test_raters_answer_in_whole_numbers_from_0_to_10(quality: list[float], seed: int) -> None:
+    scores = simulated_raters(np.array(quality), np.random.default_rng(seed))
+    assert scores.shape == (len(quality), 3)
+    assert scores.dtype == np.int64
+    assert ((scores >= 0) & (scores <= 10)).all()
+
+
+def test_raters_have_biases_and_scales_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    low, high = (simulated_raters(np.full(20_000, quality), rng).mean(axis=0) for quality in (3.0, 7.0))
+    assert np.allclose((high - low) / 4, [rater.scale for rater in RATERS], atol=0.03)
+    assert np.allclose((high + low) / 2 - 5, [rater.bias for rater in RATERS], atol=0.03)
+
+
+def test_written_whole_or_not_at_all(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*arguments: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("legan.platform.data.ratings.pq.write_table", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_existing_folders_are_kept(dataset: Dataset, tmp_path: Path) -> None:
+    make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
+    with pytest.raises(DataError, match="already exists; choose another --out"):
+        make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
+    assert len(make_simulated_ratings(dataset, tmp_path / "ratings", count=6, overwrite=True)) == 6
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("dear")
+    with pytest.raises(DataError, match="holds no ratings, so --overwrite leaves it alone"):
+        make_simulated_ratings(dataset, tmp_path / "mine", count=5, overwrite=True)
+    with pytest.raises(DataError, match="at least one image"):
+        make_simulated_ratings(dataset, tmp_path / "none", count=0)
+
+
+def write_table(folder: Path, name: str = "ratings.csv", **columns: list[object]) -> Path:
+    for i, colour in enumerate([(250, 10, 10), (10, 10, 250)]):
+        Image.new("RGB", (20, 20), colour).save(folder / f"{i}.png")
+    table = pd.DataFrame(
+        {
+            "image": ["0.png", "1.png"],
+            "mean": [7.5, 2.0],
+            "std": [0.5, 1.0],
+            "source": ["web", "gan"],
+            "split": ["train", "test"],
+        }
+        | columns
+    )
+    path = folder / name
+    table.to_parquet(path) if name.endswith(".parquet") else table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "ratings.parquet"])
+def test_a_plain_table_is_read_and_its_images_resized(name: str, tmp_path: Path) -> None:
+    ratings = read_ratings(write_table(tmp_path, name), image_size=16)
+    assert ratings.images.shape == (2, 16, 16, 3)
+    assert ratings.images[0, 8, 8].tolist() == [250, 10, 10]
+    assert ratings.mean.tolist() == [7.5, 2.0]
+    assert ratings.std.dtype == np.float32
+    assert ratings.source.tolist() == ["web", "gan"]
+    assert ratings.split.tolist() == ["train", "test"]
+    assert not ratings.simulated
+    assert read_ratings(write_table(tmp_path, name)).images.shape == (2, 128, 128, 3)
+
+
+def test_a_folder_is_read_at_another_size(folder: Path) -> None:
+    assert read_ratings(folder, image_size=16).images.shape == (1500, 16, 16, 3)
+
+
+def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
+    path = write_table(tmp_path, image=["0.png", "gone.png"], mean=[11, "good"], std=[-1, 1.0], split=["train", "dev"])
+    with pytest.raises(DataError) as caught:
+        read_ratings(path)
+    for part in (
+        "row 1: mean is 11, not a number from 0 to 10",
+        "row 2: mean is good, not a number from 0 to 10",
+        "row 1: std is -1.0, not a number from 0 to 5",
+        "split 'dev' is not one of train, val, test",
+        "row 2: ",
+        "gone.png cannot be read: No such file or directory",
+    ):
+        assert part in str(caught.value)
+
+
+def test_missing_columns_are_named(tmp_path: Path) -> None:
+    pd.DataFrame({"image": ["a.png"], "score": [3]}).to_csv(tmp_path / "r.csv", index=False)
+    with pytest.raises(DataError, match="it lacks the columns mean, std, source, split"):
+        read_ratings(tmp_path / "r.csv")
+
+
+def test_long_lists_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    pd.DataFrame({"image": [f"{i}.png" for i in range(30)], "mean": 5, "std": 1, "source": "x", "split": "train"}).to_csv(path)
+    with pytest.raises(DataError, match="; and 20 more"):
+        read_ratings(path)
+
+
+def test_long_images_are_refused(tmp_path: Path) -> None:
+    path = write_table(tmp_path)
+    Image.new("RGB", (40, 20)).save(tmp_path / "1.png")
+    with pytest.raises(DataError, match=r"row 2: 1\.png is 40×20, but rated images have to be square"):
+        read_ratings(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("gone.csv", None, "No such file"),
+        ("gone", None, "does not exist; make some with `legan data ratings`"),
+        ("notes.txt", b"hello", "neither a ratings folder nor a .csv or .parquet table"),
+        ("broken.parquet", b"hello", "cannot be read"),
+        ("empty.csv", b"", "cannot be read: No columns"),
+        ("headers.csv", b"image,mean,std,source,split\n", "it has no rows"),
+    ],
+)
+def test_what_is_no_table_is_told(name: str, content: bytes | None, says: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_ratings(tmp_path / name)
+
+
+def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no ratings \(it has no ratings.json\)"):
+        read_ratings(tmp_path)
+    make_simulated_ratings(dataset, tmp_path / "r", count=5)
+    np.save(tmp_path / "r" / "images.npy", np.zeros((3, 32, 32, 3), np.uint8))
+    with pytest.raises(DataError, match=r"images.npy holds uint8 \(3, 32, 32, 3\) for 5 rows"):
+        read_ratings(tmp_path / "r")
+    (tmp_path / "r" / "ratings.parquet").unlink()
+    with pytest.raises(DataError, match="are damaged"):
+        read_ratings(tmp_path / "r")
+    (tmp_path / "r" / "ratings.json").write_text('{"format": 9, "simulated": true}')
+    with pytest.raises(DataError, match="has ratings format 9, this version reads 1"):
+        read_ratings(tmp_path / "r")
+
+
+def test_histogram_has_the_ten_bins_of_figure_7() -> None:
+    lines = histogram(np.array([0.2, 9.5, 9.9, 10.0], np.float32)).splitlines()
+    assert len(lines) == 10
+    assert lines[0].split() == ["0-1", "█" * 13, "1"]
+    assert lines[9].split() == ["9-10", "█" * 40, "3"]
