@@ -150,7 +150,8 @@ class FacenetIdentity(nn.Module):
     """facenet-pytorch's InceptionResnetV1 with weights from a file of its releases; frozen, always in evaluation mode.
 
     ``weights`` is the path of such a file (``20180402-114759-vggface2.pt`` or ``20180408-102900-casia-webface.pt``); only tensors
-    are read from it, and its classifier is left out; without it the weights are random, to be loaded afterwards. ValueError, naming the file, when it is missing or something else.
+    are read from it, and its classifier is left out. ValueError, naming the file, when it is missing or something else.
+    Without it the weights are random, for a state dict that is loaded later.
     """
 
     def __init__(self, weights: Path | None = None):

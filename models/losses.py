@@ -26,19 +26,30 @@ def adversarial_loss_g(fake_source: Tensor) -> Tensor:
     return -fake_source.mean()
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, alpha: Tensor) -> Tensor:
-    """Last term of Eq. 2 without its weight: E[(‖∇D(x̂)‖₂ − 1)²] at x̂ = α·real + (1 − α)·fake.
-
-    ``critic`` maps images B×3×H×W to realness maps, whose patches are summed per sample; ``alpha``, B in [0, 1], is one
-    weight per sample. Always in float32, also under autocast; can be differentiated with respect to the critic.
-    """
+def interpolate(x_real: Tensor, x_fake: Tensor, alpha: Tensor) -> Tensor:
+    """Î of Eq. 2: α·real + (1 − α)·fake, one weight per sample; images B×3×H×W, ``alpha`` B in [0, 1]; float32, no graph."""
     dtype = torch.promote_types(x_real.dtype, torch.float32)
     weight = alpha.to(dtype).view(-1, 1, 1, 1)
-    with torch.autocast(x_real.device.type, enabled=False):
-        x_hat = torch.lerp(x_fake.detach().to(dtype), x_real.detach().to(dtype), weight).requires_grad_()
-        (gradient,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
-        norm: Tensor = torch.linalg.vector_norm(gradient, dim=(1, 2, 3))
+    return torch.lerp(x_fake.detach().to(dtype), x_real.detach().to(dtype), weight)
+
+
+def norm_penalty(gradient: Tensor) -> Tensor:
+    """E[(‖∇‖₂ − 1)²] over a batch of gradients, B×3×H×W, one norm per sample."""
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=(1, 2, 3))
     return (norm - 1).square().mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, alpha: Tensor) -> Tensor:
+    """Last term of Eq. 2 without its weight: E[(‖∇D(Î)‖₂ − 1)²] for any critic.
+
+    ``critic`` maps images B×3×H×W to realness maps, whose patches are summed per sample. Always in float32, also under
+    autocast; can be differentiated with respect to the critic. For LEGAN's own D,
+    ``norm_penalty(D.source_gradient(interpolate(x_real, x_fake, alpha)))`` is the same number in half the time.
+    """
+    with torch.autocast(x_real.device.type, enabled=False):
+        x_hat = interpolate(x_real, x_fake, alpha).requires_grad_()
+        (gradient,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
+        return norm_penalty(gradient)
 
 
 def classification_loss(logits: Tensor, f: Tensor, expressions: int, kind: str = "bce") -> Tensor:
