@@ -27,10 +27,14 @@ def distort(
         raise ValueError(f"the strength of a distortion is from 0 to 1, not {strength}")
     if strength == 0:
         return image.copy()
-    plain = image.astype(np.float32) / 255
-    common = average.astype(np.float32) / 255 if average is not None else _blurred(0.5 * (plain + plain[:, ::-1]), 0.04)
+    plain = _floats(image)
+    common = _floats(average) if average is not None else _blurred(_floats(image // 2 + image[:, ::-1] // 2), 0.04)
     changed = DISTORTIONS[kind](plain, strength, rng, common)
     return np.clip(np.round(changed * 255), 0, 255).astype(np.uint8)
+
+
+def _floats(image: NDArray[np.uint8]) -> Image:
+    return np.asarray(image / 255, np.float32)
 
 
 def _blurred(image: Image, share: float) -> Image:
@@ -53,7 +57,7 @@ def _blocks(image: Image, strength: float, rng: np.random.Generator, average: Im
     quality = round(60 - 56 * strength)
     _, code = cv2.imencode(".jpg", (reduced * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
-    return np.asarray(cv2.resize(decoded, (size, size), interpolation=cv2.INTER_NEAREST), np.float32) / 255
+    return _floats(cv2.resize(decoded, (size, size), interpolation=cv2.INTER_NEAREST))
 
 
 def _warp(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
