@@ -228,7 +228,7 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
     elif "image" in table and not ((table["image"] >= 0) & (table["image"] < len(images))).all():
         problems.append("the column image names rows that images.npy does not have")
     _raise(path, problems)
-    chosen = np.asarray(images[table["image"].to_numpy()])
+    chosen = np.array(images)[table["image"].to_numpy()]
     if image_size is not None and image_size != chosen.shape[1]:
         chosen = np.stack([_resized(image, image_size) for image in chosen])
     return _ratings(path, table, chosen, simulated)
@@ -288,8 +288,8 @@ def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulat
     return Ratings(
         path=path.resolve(),
         images=images,
-        mean=pd.to_numeric(table["mean"]).to_numpy(np.float32),
-        std=pd.to_numeric(table["std"]).to_numpy(np.float32),
+        mean=pd.to_numeric(table["mean"]).to_numpy(np.float32, copy=True),
+        std=pd.to_numeric(table["std"]).to_numpy(np.float32, copy=True),
         source=table["source"].astype(str).to_numpy(np.str_),
         split=table["split"].astype(str).to_numpy(np.str_),
         simulated=simulated,

@@ -42,6 +42,7 @@ def test_folder_says_that_nobody_was_asked(folder: Path) -> None:
     ratings = read_ratings(folder)
     assert ratings.simulated
     assert all(source.startswith("simulated: ") for source in ratings.source)
+    assert all(values.flags.writeable and type(values) is np.ndarray for values in (ratings.images, ratings.mean, ratings.std))
 
 
 def test_labels_are_mean_and_population_deviation_of_three_whole_scores(folder: Path) -> None:
