@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from legan.models.layers import UPSAMPLERS, ResidualBlock, SameConv, full_precision, memory_format, norm_relu
+from legan.models.layers import UPSAMPLERS, ResidualBlock, SameConv, full_precision, norm_relu
+from legan.models.norm import memory_format
 
 
 class Translation(NamedTuple):

@@ -95,7 +95,7 @@ class DepthToSpace(nn.Module):
             cells = x.permute(0, 2, 3, 1).view(B, H, W, 2, 2, C // 4).transpose(2, 3)
             return cells.reshape(B, 2 * H, 2 * W, C // 4).permute(0, 3, 1, 2)
         cells = x.view(B, 2, 2, C // 4, H, W).permute(0, 3, 4, 1, 5, 2)
-        return cells.reshape(B, C // 4, 2 * H, 2 * W)
+        return cells.reshape(B, C // 4, 2 * H, 2 * W).contiguous()
 
 
 class ResidualBlock(nn.Module):
