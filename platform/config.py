@@ -266,11 +266,11 @@ def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[
     try:
         return kind.model_validate(values), []
     except ValidationError as error:
-        details = [dict(detail) for detail in error.errors()]
+        details: list[dict[str, Any]] = [dict(detail) for detail in error.errors()]
     problems = [_sentence(kind, detail) for detail in details]
     # Checks over several fields run only once each field by itself is right: leave the wrong ones out and look again.
     rest = _copy(values)
-    wrong = [detail["loc"] for detail in details if detail["loc"]]
+    wrong: list[tuple[Any, ...]] = [detail["loc"] for detail in details if detail["loc"]]
     for place in wrong:
         _remove(rest, place)
     if wrong:

@@ -2,12 +2,15 @@
 
 import typer
 
-from legan.platform.commands import data, evaluate, tracking, train
+from legan.platform.commands.data import mount as mount_data
+from legan.platform.commands.evaluate import mount as mount_evaluate
+from legan.platform.commands.tracking import mount as mount_tracking
+from legan.platform.commands.train import mount as mount_train
 
 
 def mount(app: typer.Typer) -> None:
     """Add all of platform's commands."""
-    data.mount(app)
-    train.mount(app)
-    evaluate.mount(app)
-    tracking.mount(app)
+    mount_data(app)
+    mount_train(app)
+    mount_evaluate(app)
+    mount_tracking(app)

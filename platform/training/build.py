@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
+from legan.models.identity import FacenetIdentity, LightCNN
+from legan.models.quality import QualityModel
 from legan.platform.config import (
     ClassifierSettings,
     IdentitySettings,
@@ -22,6 +25,7 @@ from legan.platform.training.classifier import classifier_task
 from legan.platform.training.identity import identity_task
 from legan.platform.training.legan import LeganTask
 from legan.platform.training.objective import Judges
+from legan.platform.training.optimise import place
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.quality import quality_task
 from legan.platform.training.task import Task
@@ -100,13 +104,15 @@ def _legan_task(settings: LeganSettings, data: Dataset, ranks: Ranks) -> LeganTa
     )
     identity = _frozen(settings.identity, settings, ranks) if settings.loss.lambda_3 > 0 else None
     quality = _frozen(settings.quality, settings, ranks) if settings.loss.lambda_4 > 0 else None
+    if not isinstance(identity, LightCNN | FacenetIdentity | None) or not isinstance(quality, QualityModel | None):
+        raise TypeError(f"{settings.identity} or {settings.quality} holds another kind of network than its name says")
     return LeganTask(settings, data, Judges(identity, quality), ranks, G, D)
 
 
-def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> torch.nn.Module:
+def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> nn.Module:
     network = load_network(_given(folder)).module.eval().requires_grad_(False)
-    memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
-    return network.to(ranks.device, memory_format=memory_format)
+    place(network, ranks.device, settings.channels_last)
+    return network
 
 
 def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:

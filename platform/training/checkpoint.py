@@ -54,7 +54,7 @@ def save_checkpoint(
     _flush(draft)
     draft.rename(final)
     _flush(folder)
-    return Checkpoint(final, step, record["metrics"])
+    return Checkpoint(final, step, dict(metrics))
 
 
 def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -> dict[str, Any]:

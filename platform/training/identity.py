@@ -1,6 +1,7 @@
 """Training of T, the identity network (section 4.1): LightCNN as a classifier of the training subjects."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
     classes, train_labels = np.unique(labels[train], return_inverse=True)
     label = torch.full((len(data.subject),), -1)
     label[torch.from_numpy(train)] = torch.from_numpy(train_labels)
-    numbers = {
+    numbers: dict[str, Any] = {
         "layers": int(settings.network.removeprefix("lightcnn")),
         "classes": len(classes),
         "image_size": data.image_size,
@@ -36,16 +37,18 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
     held_out = _spread(data.rows("val"), VALIDATION_IMAGES)
     same = torch.from_numpy(labels[held_out])
 
-    def validation(network: nn.Module) -> dict[str, float]:
-        if len(held_out) == 0 or same.unique().numel() in (1, len(same)):
+    T = LightCNN(**numbers)
+
+    def validation(_: nn.Module) -> dict[str, float]:
+        if len(held_out) == 0 or len(np.unique(same)) in (1, len(same)):
             return {}
-        features = torch.cat(in_batches(network.features, data.images, held_out, ranks.device))
+        features = torch.cat(in_batches(T.features, data.images, held_out, ranks.device))
         return {"eval/verification_auc": verification_auc(features, same)}
 
     return SupervisedTask(
         settings,
         Labelled(data.images, {"subject": label}, train),
-        LightCNN(**numbers),
+        T,
         ranks,
         kind="lightcnn",
         numbers=numbers,

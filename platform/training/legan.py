@@ -8,7 +8,7 @@ Shapes: n critic steps, b this worker's images of one minibatch, A attributes.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.model import Model, weights_hash, write_model
 from legan.platform.training.batches import normalise, rows_of_step, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
-from legan.platform.training.optimise import adam, autocast, total_steps, update
+from legan.platform.training.optimise import adam, autocast, place, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.samples import goal_of, held_out_distance, held_out_pairs, sample_grids
 from legan.platform.training.task import Batch, Image
@@ -31,14 +31,14 @@ from legan.platform.training.task import Batch, Image
 class LeganTask:
     """G, D, their optimisers and the training split; see Task."""
 
-    exports = "last"
+    exports: Literal["best", "last"] = "last"
 
     def __init__(self, settings: LeganSettings, data: Dataset, judges: Judges, ranks: Ranks, G: Generator, D: Discriminator):
         self.settings, self.data, self.ranks = settings, data, ranks
         self.schema: AttributeSchema = data.schema
-        memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
-        self.G = G.to(ranks.device, memory_format=memory_format)
-        self.D = D.to(ranks.device, memory_format=memory_format)
+        self.G, self.D = G, D
+        for network in (G, D):
+            place(network, ranks.device, settings.channels_last)
         self.judges = judges
         self.networks: Mapping[str, nn.Module] = {"generator": self.G, "discriminator": self.D}
         self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, settings.adam)

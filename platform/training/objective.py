@@ -5,31 +5,26 @@ networks answer in float32, so every loss is computed in it.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from legan.models import losses
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator, Translation
+from legan.models.identity import FacenetIdentity, LightCNN
+from legan.models.quality import QualityModel
 from legan.platform.config import LossSettings
 
 OUTSIDE_HULL = -1.0  # black
 
 
-class HasFeatures(Protocol):
-    """T: anything that gives penultimate features, b×features."""
-
-    def features(self, x: Tensor) -> Tensor:
-        """Penultimate features."""
-
-
 class Judges(NamedTuple):
     """The frozen networks that G is trained against; None where their term is off."""
 
-    identity: HasFeatures | None
-    quality: nn.Module | None
+    identity: LightCNN | FacenetIdentity | None
+    quality: QualityModel | None
 
 
 def d_objective(
@@ -103,7 +98,9 @@ def g_objective(
     return total, terms
 
 
-def _quality_terms(Q: nn.Module, x_real: Tensor, x_fake: Tensor, x_rec: Tensor, hull: Tensor, q: float) -> Mapping[str, Tensor]:
+def _quality_terms(
+    Q: QualityModel, x_real: Tensor, x_fake: Tensor, x_rec: Tensor, hull: Tensor, q: float
+) -> Mapping[str, Tensor]:
     """Lqual (Eq. 6) on the images masked by the source's hull, and where Q stands."""
     with torch.no_grad():
         quality_source = Q(torch.where(hull, x_real, OUTSIDE_HULL))

@@ -19,6 +19,12 @@ def adam(network: nn.Module, settings: AdamSettings) -> Adam:
     )
 
 
+def place(network: nn.Module, device: torch.device, channels_last: bool) -> None:
+    """Move a network's weights to the device and into the memory format, in place."""
+    network.to(device)
+    network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bf16 where asked for; weights, optimiser state and losses stay in fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -1,6 +1,7 @@
 """Training of Q, the quality model (section 3), on rated images."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from scipy.stats import pearsonr
@@ -26,7 +27,7 @@ LOSSES: dict[str, RatingLoss] = {
     "margin": margin_loss,
     "hinge": hinge_margin_loss,
     "absolute": absolute_margin_loss,
-    "squared": lambda mu, sigma, prediction: squared_loss(mu, prediction),
+    "squared": squared_loss,
 }
 
 
@@ -34,7 +35,7 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
     """Q on mean and standard deviation of the ratings; validated by mean absolute error, correlation and share inside σ."""
     train, held_out = rows_of_split(ratings.split, "train"), rows_of_split(ratings.split, "val")
     labels = {"mean": torch.from_numpy(ratings.mean).float(), "std": torch.from_numpy(ratings.std).float()}
-    numbers = {
+    numbers: dict[str, Any] = {
         "image_size": settings.image_size,
         "width": settings.width,
         "layers": settings.layers,

@@ -20,7 +20,7 @@ import yaml
 from legan import __version__
 from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
-from legan.platform.tracking import Tracker, git_commit
+from legan.platform.tracking import Status, Tracker, git_commit
 from legan.platform.training.build import build_task, check
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
@@ -102,8 +102,9 @@ def work(
         params=flatten(run.settings.model_dump(mode="json")),
         tags=tags,
         uri=tracking_uri,
+        say=say,
     )
-    status = "FAILED"
+    status: Status = "FAILED"
     try:
         train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
         step = load_for_export(task, run.checkpoints)
@@ -124,9 +125,7 @@ def work(
             tracker.log_artifact(run.model, "model")
         status = "FINISHED"
     finally:
-        unsent = tracker.close(status)
-        if unsent:
-            say(f"{unsent} records are not in MLflow yet; `legan sync {run.folder.name}` sends them when it is back")
+        tracker.close(status)
     say(f"finished: the model is {run.model}")
 
 

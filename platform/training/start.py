@@ -10,7 +10,7 @@ import torch
 from legan.platform.cluster import connect, require
 from legan.platform.config import KINDS, TrainingSettings, apply_overrides, check_settings, read_section, to_yaml
 from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.tracking import default_home, default_tracking_uri
+from legan.platform.tracking import default_home, default_tracking_uri, run_tracking_uri
 from legan.platform.training.build import Facts, build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.parallel import Ranks
@@ -104,13 +104,13 @@ def _train(run: Run, address: str | None) -> None:
     try:
         if settings.workers == 0:
             device = torch.device("cuda" if settings.gpu else "cpu")
-            work(run, Ranks(device=device), default_tracking_uri(), print)
+            work(run, Ranks(device=device), run_tracking_uri(run.folder), print)
             return
         connect(address, cpus=None)
         require(cpus=settings.workers, gpus=settings.workers if settings.gpu else 0)
         from legan.platform.training.distributed import train_on_ray
 
-        train_on_ray(run, default_tracking_uri(), print)
+        train_on_ray(run, run_tracking_uri(run.folder), print)
     except KeyboardInterrupt:
         print(f"stopped; continue with `legan train {run.kind} --resume {run.folder.name}`", file=sys.stderr)
         raise

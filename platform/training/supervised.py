@@ -5,7 +5,7 @@ The three differ in what a batch holds and in the loss; everything else is this 
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from legan.platform.config import TrainingSettings
 from legan.platform.model import save_network
 from legan.platform.training.batches import Rows, normalise, rows_of_step, to_tensor
-from legan.platform.training.optimise import adam, autocast, total_steps, update
+from legan.platform.training.optimise import adam, autocast, place, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Batch, Goal, Image
 
@@ -29,7 +29,7 @@ class Labelled(NamedTuple):
 class SupervisedTask:
     """One network, one optimiser, one loss; see Task."""
 
-    exports = "best"
+    exports: Literal["best", "last"] = "best"
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class SupervisedTask:
         self.kind, self.numbers, self.info = kind, numbers, info or {}
         self.loss, self.validation, self.clip = loss, validation, clip
         self.mirror = mirror if settings.flip else None
-        memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
-        self.network = network.to(ranks.device, memory_format=memory_format)
+        self.network = network
+        place(network, ranks.device, settings.channels_last)
         self.networks: Mapping[str, nn.Module] = {kind: self.network}
         self.adam = adam(self.network, settings.adam)
         self.images_per_step = settings.batch_size

@@ -109,7 +109,7 @@ def test_user_file_and_its_faults(tmp_path: Path):
     bad.write_text("classifier: {steps: 5\n")
     with pytest.raises(ConfigError, match="not valid YAML"):
         read_section(bad, "classifier")
-    with pytest.raises(ConfigError, match="there is no preset or file 'papr'; presets: .*paper"):
+    with pytest.raises(ConfigError, match=r"there is no preset or file 'papr'; presets: .*paper"):
         read_section("papr", "legan")
 
 
