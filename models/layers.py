@@ -104,21 +104,20 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.conv0 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
-        self.norm0 = InstanceNorm(channels)
+        self.norm0 = InstanceNorm(channels, relu=True)
         self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
-        self.norm1 = InstanceNorm(channels)
+        self.norm1 = InstanceNorm(channels, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C×H×W to the same shape."""
-        hidden = F.relu(self.norm0(self.conv0(x)), inplace=True)
-        out: Tensor = self.norm1(self.conv1(hidden))
+        out: Tensor = self.norm1(self.conv1(self.norm0(self.conv0(x))))
         return out.add_(x)
 
 
 def norm_relu(*layers: nn.Module, channels: int) -> nn.Sequential:
     """The layers, then instance norm and ReLU: a 'conv' or 'PS' row of Tables 7–9 that is not the last."""
     named = [("conv" if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else "resize", layer) for layer in layers]
-    return nn.Sequential(OrderedDict([*named, ("norm", InstanceNorm(channels)), ("relu", nn.ReLU(inplace=True))]))
+    return nn.Sequential(OrderedDict([*named, ("norm", InstanceNorm(channels, relu=True))]))
 
 
 def pixel_shuffle(channels: int) -> nn.Sequential:

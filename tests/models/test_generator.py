@@ -129,10 +129,14 @@ def test_every_row_but_the_last_has_instance_norm_and_relu(paper: Generator) -> 
         hourglass = paper.get_submodule(name)
         assert isinstance(hourglass, Hourglass)
         for row in (hourglass.conv0, hourglass.conv1, hourglass.conv2, hourglass.conv3, hourglass.conv4):
-            assert [type(layer) for layer in row[1:]] == [InstanceNorm, nn.ReLU]
+            assert [type(layer) for layer in row[1:]] == [InstanceNorm]
         for row in (hourglass.ps0, hourglass.ps1):
-            assert [type(layer) for layer in row] == [nn.Conv2d, DepthToSpace, InstanceNorm, nn.ReLU]
+            assert [type(layer) for layer in row] == [nn.Conv2d, DepthToSpace, InstanceNorm]
         assert all(isinstance(block, ResidualBlock) for block in hourglass.rb)
+        without_relu = {
+            name for name, module in hourglass.named_modules() if isinstance(module, InstanceNorm) and not module.relu
+        }
+        assert without_relu == {f"rb.{i}.norm1" for i in range(6)}
         assert isinstance(hourglass.conv3[0], SameConv)
         assert isinstance(hourglass.conv4[0], SameConv)
         assert type(hourglass.conv5) is nn.Conv2d

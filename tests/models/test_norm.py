@@ -4,30 +4,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from legan.models import norm
 from legan.models.norm import InstanceNorm, instance_norm, memory_format
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 SHAPES = [(2, 5, 8, 8), (3, 4, 32, 32), (2, 3, 40, 28), (1, 7, 4, 6)]  # below and above the size where the kernel changes
 
 
-def reference(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor) -> list[Tensor]:
+def reference(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, relu: bool = False) -> list[Tensor]:
     """Output and gradients of PyTorch's instance norm, in float64 and contiguous."""
-    norm = nn.InstanceNorm2d(x.shape[1], affine=True, dtype=torch.float64)
+    theirs = nn.InstanceNorm2d(x.shape[1], affine=True, dtype=torch.float64)
     with torch.no_grad():
-        norm.weight.copy_(weight)
-        norm.bias.copy_(bias)
+        theirs.weight.copy_(weight)
+        theirs.bias.copy_(bias)
     x = x.detach().double().contiguous().requires_grad_()
-    y = norm(x)
+    y = theirs(x).relu() if relu else theirs(x)
     y.backward(dy.double().contiguous())  # PyTorch 2.15 answers wrongly where B = 1 and the layouts differ
     assert x.grad is not None
-    assert norm.weight.grad is not None
-    assert norm.bias.grad is not None
-    return [y.detach(), x.grad, norm.weight.grad, norm.bias.grad]
+    assert theirs.weight.grad is not None
+    assert theirs.bias.grad is not None
+    return [y.detach(), x.grad, theirs.weight.grad, theirs.bias.grad]
 
 
-def ours(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor) -> list[Tensor]:
+def ours(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, relu: bool = False) -> list[Tensor]:
     leaves = [values.detach().requires_grad_() for values in (x, weight, bias)]
-    y = instance_norm(*leaves)
+    y = instance_norm(*leaves, relu)
     y.backward(dy)
     gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
     assert len(gradients) == 3
@@ -44,9 +45,10 @@ def problem(shape: tuple[int, ...], layout: torch.memory_format, dtype: torch.dt
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_equals_pytorchs_instance_norm(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("relu", [False, True])
+def test_equals_pytorchs_instance_norm(shape: tuple[int, ...], layout: torch.memory_format, relu: bool) -> None:
     arguments = problem(shape, layout, torch.float32)
-    for own, expected in zip(ours(*arguments), reference(*arguments), strict=True):
+    for own, expected in zip(ours(*arguments, relu), reference(*arguments, relu), strict=True):
         torch.testing.assert_close(own.double(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -55,6 +57,7 @@ def test_equals_pytorchs_instance_norm(shape: tuple[int, ...], layout: torch.mem
 def test_bfloat16_maps_keep_their_dtype_and_float32_statistics(shape: tuple[int, ...], layout: torch.memory_format) -> None:
     arguments = problem(shape, layout, torch.bfloat16)
     y, dx, d_weight, d_bias = ours(*arguments)
+    assert torch.equal(ours(*arguments, relu=True)[0], y.relu())
     expected = reference(*arguments)
     assert (y.dtype, dx.dtype, d_weight.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
     for own, exact in zip((y, dx), expected[:2], strict=True):  # a rounding to bfloat16 is at most 1/256 of the value
@@ -67,11 +70,12 @@ def test_bfloat16_maps_keep_their_dtype_and_float32_statistics(shape: tuple[int,
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(2, 40), st.integers(2, 40)),
     channels_last=st.booleans(),
+    relu=st.booleans(),
     seed=st.integers(0, 10_000),
 )
-def test_equals_pytorchs_instance_norm_at_any_size(shape: tuple[int, ...], channels_last: bool, seed: int) -> None:
+def test_equals_pytorchs_instance_norm_at_any_size(shape: tuple[int, ...], channels_last: bool, relu: bool, seed: int) -> None:
     arguments = problem(shape, torch.channels_last if channels_last else torch.contiguous_format, torch.float32, seed)
-    for own, expected in zip(ours(*arguments), reference(*arguments), strict=True):
+    for own, expected in zip(ours(*arguments, relu), reference(*arguments, relu), strict=True):
         torch.testing.assert_close(own.double(), expected, rtol=1e-3, atol=1e-3)
 
 
@@ -81,7 +85,25 @@ def test_gradients_are_the_derivatives(layout: torch.memory_format) -> None:
     x = torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     weight = torch.rand(3, generator=generator, dtype=torch.float64, requires_grad=True)
     bias = torch.rand(3, generator=generator, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(instance_norm, (x, weight, bias))
+    for relu in (False, True):
+        assert torch.autograd.gradcheck(instance_norm, (x, weight, bias, relu))
+
+
+def test_relu_in_chunks_is_relu_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = problem((5, 4, 32, 32), torch.channels_last, torch.float32)
+    whole = ours(*arguments, relu=True)
+    for cached in (1, 2 * 4 * 32 * 32):  # one sample at a time, and two, which leaves one over
+        monkeypatch.setattr(norm, "_CACHED", cached)
+        for own, expected in zip(ours(*arguments, relu=True), whole, strict=True):
+            assert torch.equal(own, expected)
+
+
+def test_a_second_derivative_is_refused_and_not_wrong() -> None:
+    x, weight, bias, _ = problem((1, 2, 8, 8), torch.channels_last, torch.float32)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(instance_norm(x, weight, bias).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -101,10 +123,10 @@ def test_parameters_are_those_of_pytorchs_layer() -> None:
     with torch.no_grad():
         theirs.weight.uniform_()
         theirs.bias.uniform_()
-    norm = InstanceNorm(4)
-    norm.load_state_dict(theirs.state_dict())
+    ours = InstanceNorm(4, relu=False)
+    ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 4, 6, 6)
-    torch.testing.assert_close(norm(x), theirs(x))
+    torch.testing.assert_close(ours(x), theirs(x))
 
 
 def test_a_constant_map_becomes_the_bias() -> None:
@@ -116,10 +138,10 @@ def test_a_constant_map_becomes_the_bias() -> None:
 
 
 def test_a_low_precision_module_still_computes_in_float32() -> None:
-    norm = InstanceNorm(3).bfloat16()
+    low = InstanceNorm(3, relu=False).bfloat16()
     x = torch.randn(2, 3, 8, 8).bfloat16()
     for layout in LAYOUTS:
-        y = norm(x.contiguous(memory_format=layout))
+        y = low(x.contiguous(memory_format=layout))
         assert y.dtype == torch.bfloat16
         torch.testing.assert_close(y.float(), nn.InstanceNorm2d(3)(x.float()), atol=2e-2, rtol=1e-2)
 
