@@ -16,7 +16,7 @@ import torch
 
 from legan.platform.cluster import answers
 from legan.platform.errors import WeightsError
-from legan.platform.tracking import default_home, default_tracking_uri, shown, sqlite_file
+from legan.platform.tracking.places import default_home, default_tracking_uri, shown, sqlite_file
 from legan.platform.weights import PRETRAINED, find_weights, weights_folder
 
 MIN_MEMORY_GB, MIN_DISK_GB = 4.0, 2.0

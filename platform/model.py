@@ -35,7 +35,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.align import Alignment
 from legan.platform.errors import CheckpointError
-from legan.platform.tracking import resolve_model
+from legan.platform.tracking.mlflow_access import resolve_model
 
 FORMAT = 1
 MODEL_FILE, NETWORK_FILE = "model.json", "network.json"

@@ -34,7 +34,8 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.evaluation.paired import check_judges, choose_pairs, evaluate_pairs
         from legan.platform.evaluation.report import tracked_metrics, write_report
         from legan.platform.model import find_model, load_network, read_model
-        from legan.platform.tracking import home, log_to_run
+        from legan.platform.tracking.mlflow_access import log_to_run
+        from legan.platform.tracking.places import default_home
 
         loaded, dataset = read_model(find_model(model)), open_dataset(data)
         judges = check_judges(loaded, dataset, load_network(classifier), load_network(matcher))
@@ -56,7 +57,7 @@ def mount(app: typer.Typer) -> None:
             if "identity_weights" in loaded.info
             else "unknown, the model does not name its T",
         }
-        folder = out or home() / "evaluations" / f"{_plain_name(model)}-on-{dataset.name}"
+        folder = out or default_home() / "evaluations" / f"{_plain_name(model)}-on-{dataset.name}"
         files = write_report(folder, evaluation, loaded, dataset, about, device)
         _print_table(evaluation)
         print(f"Tables and pictures: {folder} (evaluation.md, pictures.png)")

@@ -19,10 +19,11 @@ def mount(app: typer.Typer) -> None:
     @app.command()
     def ui(port: Port = 5000) -> None:
         """Show the runs in MLflow's web pages."""
-        from legan.platform.delivery import StoreAwayError
         from legan.platform.errors import TrackingError
-        from legan.platform.tracking import default_tracking_uri, open_store, shown, sqlite_file
-        from legan.platform.ui import serve_ui
+        from legan.platform.tracking.delivery import StoreAwayError
+        from legan.platform.tracking.mlflow_access import open_store
+        from legan.platform.tracking.places import default_tracking_uri, shown, sqlite_file
+        from legan.platform.tracking.ui import serve_ui
 
         database = sqlite_file(default_tracking_uri())
         if database is None:
@@ -38,7 +39,8 @@ def mount(app: typer.Typer) -> None:
     @app.command()
     def sync(run: RunName) -> None:
         """Send to MLflow what a run recorded while MLflow was away."""
-        from legan.platform.tracking import default_home, run_tracking_uri, shown, sync_run
+        from legan.platform.tracking.places import default_home, run_tracking_uri, shown
+        from legan.platform.tracking.tracker import sync_run
 
         folder = Path(run) if (Path(run) / "tracking.jsonl").is_file() else default_home() / run
         count = sync_run(folder)

@@ -30,7 +30,7 @@ from legan.platform.training.task import Image, Task
 
 
 class Recorder(Protocol):
-    """Where metrics and pictures go; platform.tracking.Tracker is one."""
+    """Where metrics and pictures go; platform.tracking.tracker.Tracker is one."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record numbers."""

@@ -20,7 +20,8 @@ import yaml
 from legan import __version__
 from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
-from legan.platform.tracking import Status, Tracker, git_commit
+from legan.platform.tracking.places import git_commit
+from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import build_task, check
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks

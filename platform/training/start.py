@@ -10,7 +10,7 @@ import torch
 from legan.platform.cluster import connect, require
 from legan.platform.config import KINDS, TrainingSettings, apply_overrides, check_settings, read_section, to_yaml
 from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.tracking import default_home, default_tracking_uri, run_tracking_uri
+from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
 from legan.platform.training.build import Facts, build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.parallel import Ranks

@@ -13,7 +13,6 @@ from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform import tracking
 from legan.platform.commands import evaluate
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
@@ -21,6 +20,7 @@ from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.evaluation.paired import Evaluation, Judges, choose_pairs, evaluate_pairs
 from legan.platform.evaluation.report import markdown_report, tracked_metrics, write_report
 from legan.platform.model import Model, save_network, write_model
+from legan.platform.tracking import mlflow_access
 
 CPU = torch.device("cpu")
 CLASSIFIER = {"expressions": 3, "lightings": 4, "image_size": 32, "width": 4}
@@ -136,7 +136,7 @@ def test_results_are_logged_to_the_models_run(
 ) -> None:
     write_model(folders["model"], tiny_model(data, run_id="run7", identity_weights="another"))
     calls = []
-    monkeypatch.setattr(tracking, "log_to_run", lambda *given: calls.append(given))
+    monkeypatch.setattr(mlflow_access, "log_to_run", lambda *given: calls.append(given))
     result = run(folders, data, "--out", str(tmp_path / "out"))
     ((run_id, metrics, files),) = calls
     assert run_id == "run7"

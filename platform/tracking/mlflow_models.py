@@ -1,6 +1,6 @@
 """Models in MLflow's registry: logged as models-from-code, without pickle, and found again by URI.
 
-See mlflow_store.py for how to reach this module.
+mlflow_access.py is the way here.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from mlflow.types.schema import ColSpec, Schema
 from PIL import Image
 from sqlalchemy.exc import SQLAlchemyError
 
-from legan.platform.delivery import RecordRejectedError, one_line
 from legan.platform.errors import TrackingError
-from legan.platform.spool import Record
-from legan.platform.tracking import sqlite_file
+from legan.platform.tracking.delivery import RecordRejectedError, one_line
+from legan.platform.tracking.places import sqlite_file
+from legan.platform.tracking.spool import Record
 
 RECORD_UID = "legan.record_uid"
 CHAMPION = "champion"
@@ -84,7 +84,7 @@ def save_pyfunc(model: Path, target: Path, description: Model | None = None) -> 
 
 
 def resolve(uri: str, store: str, downloads: Path) -> Path:
-    """Local path of the model folder at a ``models:/`` or ``runs:/`` URI; see tracking.resolve_model."""
+    """Local path of the model folder at a ``models:/`` or ``runs:/`` URI; see mlflow_access.resolve_model."""
     database = sqlite_file(store)
     if database and not database.exists():
         raise TrackingError(

@@ -1,6 +1,6 @@
 """Brings a run's record to a store, in order, each record once; waits and tries again while the store is away.
 
-The store is a protocol: platform/mlflow_store.py is the real one, tests use a fake where the store's own behaviour
+The store is a protocol: mlflow_store.py is the real one, tests use a fake where the store's own behaviour
 is not the point.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from legan.platform.errors import TrackingError
-from legan.platform.spool import Entry, Record, Sent, Spool
+from legan.platform.tracking.spool import Entry, Record, Sent, Spool
 
 METRICS_PER_BATCH = 500
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 60.0

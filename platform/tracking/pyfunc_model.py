@@ -5,7 +5,6 @@ Input: a table with the columns ``image`` (an aligned face as PNG or JPEG bytes)
 """
 
 import io
-from typing import TYPE_CHECKING
 
 import mlflow
 import numpy as np
@@ -14,14 +13,9 @@ from PIL import Image
 
 import legan
 
-if TYPE_CHECKING:
-    from legan.serve.engine import Engine
-
 
 class TranslateFaces(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow has no types
     """Changes expression and lighting of aligned faces."""
-
-    engine: "Engine"
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
         """Load the model folder that was registered."""

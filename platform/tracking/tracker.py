@@ -1,37 +1,26 @@
 """Tracking of a run: recorded in its folder first, sent to MLflow in the background (spool.py, delivery.py).
 
-This module does not import mlflow itself, which takes seconds; that happens in the sending thread.
+This module does not import mlflow itself, which takes seconds; that happens in its two threads (mlflow_access.py).
 """
 
-import os
 import posixpath
 import re
-import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from legan.platform.delivery import Delivery, Sender, StoreAwayError, say
 from legan.platform.errors import CheckpointError, TrackingError
-from legan.platform.spool import Spool, read_sent
-
-if TYPE_CHECKING:
-    from legan.platform.mlflow_store import MlflowStore
-
-# Nothing is sent home, and a server that is away is noticed in seconds instead of minutes: the record is kept and the
-# sending thread tries again by itself.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+from legan.platform.tracking.delivery import Delivery, Sender, StoreAwayError, say
+from legan.platform.tracking.mlflow_access import open_store, system_metrics
+from legan.platform.tracking.places import default_home, git_commit, run_tracking_uri, shown
+from legan.platform.tracking.spool import Spool
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 NAME = re.compile(r"[\w\-./ ]+", re.ASCII)
@@ -164,9 +153,7 @@ class Tracker:
         self._spool.append("open", opening)
 
     def _sample_system(self, every_s: float) -> None:
-        from legan.platform.mlflow_store import SystemMetrics
-
-        metrics = SystemMetrics()
+        metrics = system_metrics()
         steps = [last for key, last in self._spool.history.metrics.items() if key.startswith("system/")]
         step = max(steps, default=-1) + 1
         while not self._ended.wait(every_s):
@@ -199,67 +186,6 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         spool.close()
 
 
-def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path] = (), *, uri: str | None = None) -> None:
-    """Add metrics and files, as artifacts under evaluation/, to a run that has ended.
-
-    Raises TrackingError when the store does not know the run or cannot be reached.
-    """
-    from legan.platform import mlflow_store
-
-    mlflow_store.log_to_run(run_id, metrics, files, uri or default_tracking_uri())
-
-
-def resolve_model(uri: str) -> Path:
-    """Local path of the model folder at ``models:/name@alias``, ``models:/name/version`` or ``runs:/id/path``.
-
-    Models of a server are fetched once into ``downloads`` under the runs' home. Raises TrackingError for a URI the
-    store does not know, naming the aliases and versions it does know, and when the store cannot be reached.
-    """
-    from legan.platform.mlflow_models import resolve
-
-    return resolve(uri, default_tracking_uri(), default_home() / "downloads")
-
-
-def default_home() -> Path:
-    """Where runs are kept: $LEGAN_HOME, by default ./runs."""
-    return Path(os.environ.get("LEGAN_HOME") or "runs").absolute()
-
-
-def default_tracking_uri() -> str:
-    """$MLFLOW_TRACKING_URI, else a SQLite file beside the runs."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_home() / 'mlflow.db'}"
-
-
-home = default_home
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite URI, None for other stores."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
-
-
-def run_tracking_uri(folder: Path) -> str:
-    """The store a run goes to: $MLFLOW_TRACKING_URI, else the one it went to before, else the default."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or read_sent(folder).uri or default_tracking_uri()
-
-
-def shown(uri: str) -> str:
-    """A store's URI without user name and password."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout this package runs from, None when it was installed without one."""
-    here = Path(__file__).resolve()
-    for command in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
-        try:
-            done = subprocess.run(["git", *command], cwd=here.parent, capture_output=True, text=True, check=True, timeout=10)
-        except (OSError, subprocess.SubprocessError):
-            return None
-    return done.stdout.strip()
-
-
 def check_name(name: str) -> str:
     """The name, if MLflow takes it for a metric, parameter, tag or image; ValueError otherwise."""
     if not NAME.fullmatch(name) or len(name) > NAME_LENGTH or posixpath.normpath(name) != name or name.startswith(("/", "..")):
@@ -267,10 +193,3 @@ def check_name(name: str) -> str:
             f"{name!r} cannot be recorded: use letters, digits, _ - . / and spaces, at most {NAME_LENGTH} characters"
         )
     return name
-
-
-def open_store(uri: str) -> "MlflowStore":
-    """The MLflow store at ``uri``, its tables made if need be; raises StoreAwayError when it cannot be reached."""
-    from legan.platform.mlflow_store import MlflowStore
-
-    return MlflowStore(uri)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,29 +17,14 @@ import requests
 from typer import Typer
 from typer.testing import CliRunner
 
-from legan.platform import delivery, tracking
 from legan.platform.commands.tracking import mount
 from legan.platform.errors import CheckpointError, TrackingError
-from legan.platform.tracking import (
-    Tracker,
-    check_name,
-    default_home,
-    default_tracking_uri,
-    git_commit,
-    log_to_run,
-    open_store,
-    resolve_model,
-    run_tracking_uri,
-    shown,
-    sync_run,
-)
-from legan.platform.ui import QUIET, command, end_group
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy is deprecated"),  # MLflow's use of SQLAlchemy 2.1
-    pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType"),  # MLflow's own classes, on import
-    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),  # MLflow's use of pandas 3
-]
+from legan.platform.tracking import delivery, tracker
+from legan.platform.tracking.mlflow_access import log_to_run, open_store, resolve_model
+from legan.platform.tracking.places import default_tracking_uri, git_commit, run_tracking_uri
+from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.tracker import Tracker, check_name, sync_run
+from legan.platform.tracking.ui import QUIET, command, end_group
 
 GREY = np.full((8, 10, 3), 128, np.uint8)
 
@@ -56,16 +42,21 @@ def open_tracker(folder: Path, **changes: object) -> Tracker:
         "params": {"loss.q": 8.0, "data": None},
         "tags": {"kind": "legan"},
         "send_every_s": 0.05,
-        "system_every_s": 60.0,
+        "system_every_s": 3600.0,
     }
     return Tracker(folder, **{**given, **changes})
+
+
+def finish(run: Tracker, status: tracker.Status = "FINISHED") -> int:
+    """Close with patience: the first sending imports mlflow, which takes long on a busy machine."""
+    return run.close(status, timeout_s=120.0)
 
 
 def history(run_id: str | None, key: str, uri: str | None = None) -> list[tuple[int, float]]:
     return sorted((metric.step, metric.value) for metric in mlflow_client(uri).get_metric_history(run_id, key))
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -89,7 +80,7 @@ class Server:
                 command(self._folder / "mlflow.db", self.port),
                 env={**os.environ, **QUIET}, stdout=log, stderr=log, start_new_session=True, cwd=self._folder,
             )  # fmt: skip
-        wait_for(self._answers, 60.0)
+        wait_for(self._answers)
 
     def kill(self) -> None:
         assert self._process is not None
@@ -102,7 +93,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.uri}/health", timeout=1).ok
+            return requests.get(f"{self.uri}/health", timeout=5).ok
         except requests.RequestException:
             return False
 
@@ -149,8 +140,8 @@ def test_everything_recorded_is_in_mlflow(home: Path, tmp_path: Path) -> None:
     run.log_artifact(tmp_path / "model/a.txt")
     run.log_text("# table", "tables/one.md")
     run.set_tags({"data_hash": "abc"})
-    assert run.close() == 0
-    assert run.close() == 0
+    assert finish(run) == 0
+    assert finish(run) == 0
 
     client = mlflow_client()
     found = client.get_run(run.run_id)
@@ -161,7 +152,7 @@ def test_everything_recorded_is_in_mlflow(home: Path, tmp_path: Path) -> None:
     assert found.data.params["p149"] == "149"
     assert found.data.tags["kind"] == "legan"
     assert found.data.tags["data_hash"] == "abc"
-    assert found.data.tags["mlflow.source.git.commit"] == git_commit()
+    assert found.data.tags.get("mlflow.source.git.commit") == git_commit()
     assert found.data.tags["mlflow.user"]
     assert history(run.run_id, "loss/g_total") == [(step, step / 4) for step in range(700)]
     assert len(history(run.run_id, "eval/fd_identity")) == 1
@@ -176,7 +167,7 @@ def test_system_metrics_come_from_mlflows_collectors_and_go_on_counting(ready: P
     for opening in range(2):
         run = open_tracker(ready / "run", system_every_s=0.05)
         wait_for(lambda last=3 * opening + 2: f'"step": {last}' in (ready / "run/tracking.jsonl").read_text())
-        assert run.close() == 0
+        assert finish(run) == 0
     steps = [step for step, _ in history(run.run_id, "system/cpu_utilization_percentage")]
     assert steps == list(range(len(steps)))
     assert len(steps) >= 6
@@ -186,7 +177,7 @@ def test_system_metrics_come_from_mlflows_collectors_and_go_on_counting(ready: P
 def test_images_are_named_as_mlflow_names_them(ready: Path) -> None:
     run = open_tracker(ready / "run")
     run.log_image("masks/expression", GREY, 7)
-    run.close()
+    finish(run)
     client = mlflow_client()
     client.log_image(run.run_id, GREY, key="masks/expression", step=7)
     shapes = [
@@ -203,7 +194,7 @@ def test_sending_everything_again_changes_nothing(ready: Path) -> None:
         run.log_metrics({"loss": step * 0.1, "nan": float("nan")}, step)
     run.log_image("grid", GREY, 3)
     run.log_text("text", "a.md")
-    run.close()
+    finish(run)
     before = (history(run.run_id, "loss"), len(history(run.run_id, "nan")), images(run.run_id))
     (ready / "run/tracking.sent").unlink()
     assert sync_run(ready / "run") == 34
@@ -221,7 +212,7 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(ready: Path) -> None:
     for step in range(0, 60, 10):
         first.log_metrics({"loss": float(step)}, step)
     first.log_image("grid", GREY, 50)
-    first.close("FAILED")
+    finish(first, "FAILED")
     assert mlflow_client().get_run(first.run_id).info.status == "FAILED"
 
     again = open_tracker(ready / "run", params={"steps": 200, "seed": 1, "workers": 2})
@@ -231,7 +222,7 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(ready: Path) -> None:
     again.log_image("grid", GREY, 60)
     wait_for(lambda: again.run_id and len(history(again.run_id, "late")) == 4)
     assert mlflow_client().get_run(again.run_id).info.status == "RUNNING"
-    again.close()
+    finish(again)
 
     assert again.run_id == first.run_id
     found = mlflow_client().get_run(first.run_id)
@@ -264,7 +255,7 @@ def test_a_server_killed_in_the_middle_loses_nothing(tmp_path: Path, server: Ser
             wait_for(lambda: "away" in said[-1] if said else False)
             server.start()
             wait_for(lambda: "back" in said[-1])
-    assert run.close() == 0
+    assert finish(run) == 0
     assert history(run.run_id, "loss", server.uri) == [(index, index * 0.5) for index in range(step)]
     found = mlflow_client(server.uri).list_artifacts(run.run_id, "images")
     assert len(found) == 2 * 3
@@ -280,7 +271,7 @@ def experiments(uri: str) -> list[str]:
 KILLED = """
 import sys, time
 from pathlib import Path
-from legan.platform.tracking import Tracker
+from legan.platform.tracking.tracker import Tracker
 run = Tracker(Path(sys.argv[1]), experiment="kills", run_name="run", params={"a": 1}, tags={}, uri=sys.argv[2], send_every_s=0.01)
 start, step = int(sys.argv[3]), int(sys.argv[3])
 while True:
@@ -295,14 +286,19 @@ while True:
 @pytest.mark.kills
 def test_a_killed_process_loses_nothing_it_recorded(tmp_path: Path, server: Server) -> None:
     folder = tmp_path / "run"
-    for attempt, moment in enumerate((0.0, 3.0, 5.0)):
+    moments: list[Callable[[], object]] = [
+        lambda: True,  # before the run is made
+        lambda: read_sent(folder).run_id,  # just after
+        lambda: read_sent(folder).offset > 0,  # while metrics are being sent
+    ]
+    for attempt, moment in enumerate(moments):
         start = max(0, last_step(folder) - 10) if attempt else 0
         with subprocess.Popen(
             [sys.executable, "-c", KILLED, folder, server.uri, str(start)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(moment)  # before the run is made, around it, and while metrics are being sent
+            wait_for(moment)
             process.kill()
     with (folder / "tracking.jsonl").open("ab") as file:
         file.write(b'{"kind": "metrics", "time": 17')
@@ -320,15 +316,30 @@ def last_step(folder: Path) -> int:
     return max(record["step"] for record in map(json.loads, lines) if "loss" in record.get("values", {}))
 
 
+def test_recording_does_not_wait_for_mlflow(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+
+    def slow(uri: str) -> object:
+        assert answers.wait(120)
+        return open_store(uri)
+
+    monkeypatch.setattr(tracker, "open_store", slow)
+    run = open_tracker(ready / "run")
+    run.log_metrics({"loss": 1.0}, 1)
+    run.log_image("grid", GREY, 1)
+    assert run.run_id is None
+    answers.set()
+    assert finish(run) == 0
+    assert history(run.run_id, "loss") == [(1, 1.0)]
+
+
 @pytest.mark.usefixtures("quick_retries")
 def test_a_server_that_is_away_from_the_start_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    begin = time.monotonic()
     run = open_tracker(tmp_path / "run", uri="http://user:secret@127.0.0.1:9")
     run.log_metrics({"loss": 1.0}, 1)
     run.log_image("grid", GREY, 1)
-    assert time.monotonic() - begin < 2.0
     assert run.run_id is None
-    assert run.close(timeout_s=20.0) == 4
+    assert finish(run) == 4
     said = capsys.readouterr().err
     assert said.count("MLflow at http://127.0.0.1:9 is away (it does not answer)") == 1
     assert f"4 records of {tmp_path / 'run'} are not in MLflow yet; send them with: legan sync {tmp_path / 'run'}" in said
@@ -340,7 +351,7 @@ def test_a_server_that_is_away_from_the_start_stops_nothing(tmp_path: Path, caps
 def test_sync_sends_the_rest_and_can_move_a_run_to_another_store(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_tracker(ready / "run", uri="http://127.0.0.1:9")
     run.log_metrics({"loss": 1.0}, 1)
-    assert run.close() == 3
+    assert finish(run) == 3
     app = Typer()
     mount(app)
     answer = CliRunner().invoke(app, ["sync", "run"])
@@ -368,20 +379,18 @@ def test_sync_of_something_else_says_so(home: Path) -> None:
 
 def test_passwords_stay_out_of_the_folder(tmp_path: Path, server: Server) -> None:
     run = open_tracker(tmp_path / "run", uri=server.uri.replace("//", "//user:secret@"))
-    assert run.close() == 0
+    assert finish(run) == 0
     assert run.run_id
     for path in (tmp_path / "run").rglob("*"):
         assert not path.is_file() or "secret" not in path.read_text()
-    assert shown("postgresql://me:pw@db:5432/x?y=1") == "postgresql://db:5432/x?y=1"
-    assert shown("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
 
 
 CREATES = """
 import sys
 from pathlib import Path
-from legan.platform.tracking import Tracker
+from legan.platform.tracking.tracker import Tracker
 run = Tracker(Path(sys.argv[1]), experiment="shared", run_name="run", params={}, tags={}, send_every_s=0.01)
-print(run.close(timeout_s=60))
+print(run.close(timeout_s=120))
 """
 
 
@@ -391,7 +400,7 @@ def test_two_processes_make_the_store_at_the_same_time(home: Path) -> None:
         subprocess.Popen([sys.executable, "-c", CREATES, home / name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
-    outputs = [start.communicate(timeout=90) for start in starts]
+    outputs = [start.communicate(timeout=240) for start in starts]
     assert [output[0] for output in outputs] == ["0\n", "0\n"], outputs
     assert [output[1] for output in outputs] == ["", ""]
     client = mlflow_client()
@@ -404,7 +413,7 @@ def test_what_mlflow_refuses_is_set_aside_and_the_rest_goes_on(ready: Path) -> N
     run._spool.append("metrics", {"step": 1, "values": {"bad\nname": 1.0}})
     run._spool.append("dance", {})
     run.log_metrics({"loss": 1.0}, 1)
-    assert run.close() == 0
+    assert finish(run) == 0
     assert history(run.run_id, "loss") == [(1, 1.0)]
     rejected = (ready / "run/tracking.rejected.jsonl").read_text()
     assert "bad" in rejected
@@ -422,13 +431,13 @@ def test_a_run_deleted_by_somebody_is_not_made_again(ready: Path) -> None:
     wait_for(lambda: said)
     assert "its run was deleted there; restore it in MLflow to go on" in said[0]
     mlflow_client().restore_run(run.run_id)
-    assert run.close() == 0
+    assert finish(run) == 0
     assert history(run.run_id, "loss") == [(1, 1.0)]
 
 
 def test_metrics_can_be_added_to_a_run_that_has_ended(ready: Path, tmp_path: Path) -> None:
     run = open_tracker(ready / "run")
-    run.close()
+    finish(run)
     (tmp_path / "evaluation.md").write_text("table")
     log_to_run(str(run.run_id), {"eval/ssim": 0.5}, [tmp_path / "evaluation.md"])
     assert history(run.run_id, "eval/ssim") == [(0, 0.5)]
@@ -452,7 +461,7 @@ def test_a_model_of_a_server_is_registered_and_fetched_once(
     (model / "generator.safetensors").write_bytes(b"weights")
     run = open_tracker(home / "run", uri=server.uri)
     run.register_model(model, "served")
-    assert run.close(timeout_s=60) == 0
+    assert finish(run) == 0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     found = resolve_model("models:/served@champion")
     assert (found / "generator.safetensors").read_bytes() == b"weights"
@@ -467,7 +476,7 @@ def test_a_model_of_a_server_is_registered_and_fetched_once(
 def log_model_folder(home: Path, model: Path, uri: str) -> str | None:
     run = open_tracker(home / "plain", uri=uri)
     run.log_artifact(model, "plain")
-    assert run.close(timeout_s=60) == 0
+    assert finish(run) == 0
     return run.run_id
 
 
@@ -477,36 +486,21 @@ def test_names_are_checked_at_once(ready: Path) -> None:
         run.log_metrics({"a:b": 1.0}, 1)
     with pytest.raises(ValueError, match="cannot be recorded"):
         run.log_image("a:b", GREY, 1)
-    assert run.close() == 0
+    assert finish(run) == 0
 
 
 def test_a_folder_that_is_no_model_cannot_be_registered(ready: Path, tmp_path: Path) -> None:
     run = open_tracker(ready / "run")
     with pytest.raises(CheckpointError, match=r"cannot be registered: it is no model folder, model\.json is missing"):
         run.register_model(tmp_path)
-    run.close()
-
-
-def test_where_runs_and_records_go(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert default_home() == home
-    assert default_tracking_uri() == f"sqlite:///{home}/mlflow.db"
-    monkeypatch.delenv("LEGAN_HOME")
-    monkeypatch.chdir(tmp_path)
-    assert default_home() == tmp_path / "runs"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://x:1")
-    assert default_tracking_uri() == "http://x:1"
-
-
-def test_the_commit_is_none_without_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    here = Path(__file__).parent
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False).stdout.strip()
-    assert git_commit() == (head or None)
-    (tmp_path / "tracking.py").touch()
-    monkeypatch.setattr(tracking, "__file__", str(tmp_path / "tracking.py"))
-    assert git_commit() is None
+    finish(run)
 
 
 def test_importing_the_tracker_does_not_import_mlflow() -> None:
-    code = "import sys, os, legan.platform.tracking; print('mlflow' in sys.modules, os.environ['MLFLOW_DISABLE_TELEMETRY'])"
+    code = """
+import os, sys
+import legan.platform.tracking.tracker
+print("mlflow" in sys.modules, os.environ["MLFLOW_DISABLE_TELEMETRY"])
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False true\n"

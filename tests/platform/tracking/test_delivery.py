@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from legan.platform import delivery as module
-from legan.platform.delivery import Delivery, RecordRejectedError, RunGoneError, Sender, StoreAwayError
 from legan.platform.errors import TrackingError
-from legan.platform.spool import Record, Spool
+from legan.platform.tracking import delivery as module
+from legan.platform.tracking.delivery import Delivery, RecordRejectedError, RunGoneError, Sender, StoreAwayError
+from legan.platform.tracking.spool import Record, Spool
 
 
 class FakeStore:
@@ -187,7 +187,7 @@ def test_the_sender_speaks_once_when_the_store_goes_and_once_when_it_comes(spool
     wait_for(lambda: len(said) == 2)
     assert said[1] == "MLflow at here is back; 1 records were sent."
     metrics(spool, [1])
-    assert sender.finish(5.0)
+    assert sender.finish(60.0)
     assert store.steps == [1]
     assert len(said) == 2
 
@@ -197,12 +197,12 @@ def test_the_sender_ends_when_the_store_stays_away(spool: Spool) -> None:
     store.away_after = 0
     sender = Sender(deliver(spool, store), spool, every_s=60.0, shown="here", say=lambda line: None)
     sender.start()
-    assert sender.finish(5.0)
+    assert sender.finish(60.0)
     assert spool.unsent() == 1
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 60.0
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

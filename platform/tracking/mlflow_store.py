@@ -1,7 +1,7 @@
 """MLflow's runs, artifacts and system metrics, as a store that records are sent to.
 
-mlflow is imported here, in mlflow_models.py and in pyfunc_model.py only. It takes seconds, so others reach it through
-legan.platform.tracking, which also sets what MLflow reads from the environment when it is imported.
+mlflow is imported here, in mlflow_models.py and in pyfunc_model.py only; others reach it through mlflow_access.py, which also
+sets what MLflow reads from the environment when it is imported.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ from mlflow.tracking.multimedia import compress_image_size
 from PIL import Image, UnidentifiedImageError
 from sqlalchemy.exc import SQLAlchemyError
 
-from legan.platform.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError, one_line
 from legan.platform.errors import TrackingError
-from legan.platform.mlflow_models import REFUSALS, register
-from legan.platform.spool import Record
-from legan.platform.tracking import sqlite_file
+from legan.platform.tracking.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError, one_line
+from legan.platform.tracking.mlflow_models import REFUSALS, register
+from legan.platform.tracking.places import sqlite_file
+from legan.platform.tracking.spool import Record
 
 RUN_UID = "legan.run_uid"
 PARAMS_PER_BATCH = 100
@@ -191,7 +191,7 @@ class SystemMetrics:
 
 
 def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str) -> None:
-    """See tracking.log_to_run."""
+    """See mlflow_access.log_to_run."""
     now = time.time_ns() // 1_000_000
     try:
         client = mlflow.MlflowClient(tracking_uri=store)

@@ -15,13 +15,9 @@ from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.errors import TrackingError
 from legan.platform.model import Model, write_model
-from legan.platform.tracking import Tracker, default_tracking_uri, resolve_model
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy is deprecated"),  # MLflow's use of SQLAlchemy 2.1
-    pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType"),  # MLflow's own classes, on import
-    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),  # MLflow's use of pandas 3
-]
+from legan.platform.tracking.mlflow_access import resolve_model
+from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,7 @@ def registered(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     run.register_model(model)
     run.register_model(model)
     run.log_artifact(model, "plain")
-    assert run.close(timeout_s=60) == 0
+    assert run.close(timeout_s=120) == 0
     assert not (home / "run/tracking.rejected.jsonl").exists()
     return home, str(run.run_id)
 
@@ -147,5 +143,5 @@ def test_a_model_file_that_says_nothing_is_set_aside(tmp_path: Path, home: Path)
     said: list[str] = []
     run = Tracker(home / "run", experiment="e", run_name="r", params={}, tags={}, say=said.append)
     run.register_model(tmp_path / "model")
-    assert run.close(timeout_s=60) == 0
+    assert run.close(timeout_s=120) == 0
     assert "does not say the image size and schema of a model" in said[0]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legan.platform.errors import TrackingError
-from legan.platform.spool import Sent, Spool, read_sent
+from legan.platform.tracking.spool import Sent, Spool, read_sent
 
 
 def reopen(spool: Spool) -> Spool:
@@ -170,11 +170,11 @@ def test_the_runs_identifier_stays_and_others_keep_their_entries(tmp_path: Path)
 
 @pytest.mark.kills
 def test_one_process_at_a_time_until_it_is_killed(tmp_path: Path) -> None:
-    code = "import time, pathlib, legan.platform.spool as m; s = m.Spool(pathlib.Path()); print(1); time.sleep(60)"
+    code = "import time, pathlib, legan.platform.tracking.spool as m; s = m.Spool(pathlib.Path()); print(1); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-uc", code], cwd=tmp_path, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(TrackingError, match="is being recorded by another process"):
             Spool(tmp_path, wait_s=0.0)
         holder.send_signal(signal.SIGKILL)
-    Spool(tmp_path, wait_s=5.0).close()
+    Spool(tmp_path, wait_s=60.0).close()

@@ -1,0 +1,45 @@
+"""Where runs are kept and which MLflow store they go to."""
+
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from legan.platform.tracking.spool import read_sent
+
+
+def default_home() -> Path:
+    """Where runs are kept: $LEGAN_HOME, by default ./runs."""
+    return Path(os.environ.get("LEGAN_HOME") or "runs").absolute()
+
+
+def default_tracking_uri() -> str:
+    """$MLFLOW_TRACKING_URI, else a SQLite file beside the runs."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_home() / 'mlflow.db'}"
+
+
+def run_tracking_uri(folder: Path) -> str:
+    """The store a run goes to: $MLFLOW_TRACKING_URI, else the one it went to before, else the default."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or read_sent(folder).uri or default_tracking_uri()
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite URI, None for other stores."""
+    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+
+
+def shown(uri: str) -> str:
+    """A store's URI without user name and password."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this package runs from, None when it was installed without one."""
+    here = Path(__file__).resolve()
+    for command in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
+        try:
+            done = subprocess.run(["git", *command], cwd=here.parent, capture_output=True, text=True, check=True, timeout=10)
+        except (OSError, subprocess.SubprocessError):
+            return None
+    return done.stdout.strip()
