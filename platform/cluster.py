@@ -15,7 +15,7 @@ import ray
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, RayError
 
-from legan.platform.errors import ClusterError
+from legan.platform.errors import ClusterError, one_line
 
 ANSWER_WITHIN_S = 5.0
 logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it tells at every start that there is a token
@@ -97,7 +97,7 @@ def _start(cpus: int | None, gpus: int | None, include_dashboard: bool) -> None:
             logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise ClusterError(f"no Ray cluster could be started on this machine: {_line(error)}") from error
+        raise ClusterError(f"no Ray cluster could be started on this machine: {one_line(error)}") from error
 
 
 def _reach(address: str) -> None:
@@ -114,10 +114,6 @@ def _reach(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError, AuthenticationError) as error:
         raise ClusterError(
-            f"the Ray cluster at {address} does not take this process in: {_line(error)}; if it asks for a token, "
+            f"the Ray cluster at {address} does not take this process in: {one_line(error)}; if it asks for a token, "
             "name the file that holds it in RAY_AUTH_TOKEN_PATH."
         ) from error
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:300]

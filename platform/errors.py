@@ -1,7 +1,7 @@
 """Every error a user can cause, in one tree.
 
     LeganError
-    ├── ConfigError          settings that cannot be run; carries all problems at once
+    ├── ConfigError          settings or arguments that cannot be used; carries all problems at once
     ├── DataError            a data set folder, table or source that cannot be used
     │   └── ImageError       one image that cannot be used: unreadable, too small, no face
     ├── CheckpointError      a run, checkpoint or model folder that is missing, incomplete or of another kind
@@ -14,6 +14,7 @@ The command line prints the message and exits with code 2; a traceback is a bug.
 the cause and the remedy, in one sentence.
 """
 
+import re
 from collections.abc import Sequence
 
 
@@ -22,12 +23,12 @@ class LeganError(Exception):
 
 
 class ConfigError(LeganError):
-    """Settings that cannot be run; ``problems`` holds one sentence each."""
+    """Settings or arguments that cannot be used; ``problems`` holds one sentence each."""
 
     def __init__(self, problems: Sequence[str]):
         self.problems = list(problems)
         count = len(self.problems)
-        head = f"{count} problem{'s' if count != 1 else ''} in the settings:"
+        head = f"{count} problem{'s' if count != 1 else ''}:"
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
 
 
@@ -65,3 +66,15 @@ class TrackingError(LeganError):
 
 class ClusterError(LeganError):
     """The Ray cluster cannot be reached or cannot give what was asked."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, without a full stop, as part of a message of ours."""
+    text = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    return (text.strip().splitlines() or [""])[0].rstrip(". ") or type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    """All of what an error says on one line, without a full stop and without passwords in URLs, cut at 300 characters."""
+    text = re.sub(r"(?<=://)[^/@\s]+@", "", " ".join(str(error).split())).rstrip(".") or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -7,16 +7,12 @@
     network folder    network.json   format, kind, numbers, info
                       weights.safetensors
 
-JSON and safetensors only: nothing in such a folder is ever run. A folder is written under another name and then renamed, so
-that it is whole or not there.
+JSON and safetensors only: nothing in such a folder is ever run. A folder is whole or not there.
 """
 
 import hashlib
 import inspect
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +30,8 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.align import Alignment
-from legan.platform.errors import CheckpointError
+from legan.platform.errors import CheckpointError, first_line
+from legan.platform.files import whole_folder
 from legan.platform.tracking.mlflow_access import resolve_model
 
 FORMAT = 1
@@ -182,22 +179,10 @@ def weights_hash(module: nn.Module) -> str:
 def _write_folder(folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> None:
     if folder.exists() and not (folder / file).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and has no {file}, so it is not replaced; choose another folder.")
-    mark = uuid.uuid4().hex[:8]
-    draft, old = folder.with_name(f".{folder.name}.{mark}.tmp"), folder.with_name(f".{folder.name}.{mark}.old")
-    draft.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as draft:
         for name, network in networks.items():
             save_file({key: _plain(value) for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
         (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for path in (*draft.iterdir(), draft):
-            _flush(path)
-        if folder.exists():
-            folder.rename(old)
-        draft.rename(folder)
-        _flush(folder.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_record(folder: Path, file: str, what: str) -> dict[str, Any]:
@@ -221,11 +206,11 @@ def _load(path: Path, kind: str, numbers: Mapping[str, Any]) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # the first values are overwritten: let nobody's random numbers depend on them
             module = KINDS[kind](**numbers)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{path.parent} describes a {kind} that cannot be built: {_first_line(error)}.") from error
+        raise CheckpointError(f"{path.parent} describes a {kind} that cannot be built: {first_line(error)}.") from error
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"the weights {path} cannot be read ({_first_line(error)}); restore or train them anew.") from error
+        raise CheckpointError(f"the weights {path} cannot be read ({first_line(error)}); restore or train them anew.") from error
     problem = _misfit(module.state_dict(), weights)
     if problem:
         raise CheckpointError(f"the weights {path} do not fit the {kind} that the folder describes: {problem}.")
@@ -248,18 +233,5 @@ def _plain(value: Tensor) -> Tensor:
     return value.detach().cpu().contiguous()
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _damaged(path: Path, error: BaseException) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged ({_first_line(error)}); restore the folder or train anew.")
-
-
-def _first_line(error: BaseException) -> str:
-    text = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
+    return CheckpointError(f"{path} is damaged ({first_line(error)}); restore the folder or train anew.")

@@ -31,6 +31,7 @@ def mount(app: typer.Typer) -> None:
         import torch
 
         from legan.platform.data.dataset import open_dataset
+        from legan.platform.errors import TrackingError
         from legan.platform.evaluation.paired import check_judges, choose_pairs, evaluate_pairs
         from legan.platform.evaluation.report import tracked_metrics, write_report
         from legan.platform.model import find_model, load_network, read_model
@@ -62,8 +63,12 @@ def mount(app: typer.Typer) -> None:
         _print_table(evaluation)
         print(f"Tables and pictures: {folder} (evaluation.md, pictures.png)")
         if about["run_id"]:
-            log_to_run(str(about["run_id"]), tracked_metrics(evaluation), files)
-            print(f"Logged as eval/… to the model's MLflow run {about['run_id']}.")
+            try:
+                log_to_run(str(about["run_id"]), tracked_metrics(evaluation), files)
+            except TrackingError as error:
+                print(f"The scores are in these files and not in MLflow: {error}")
+            else:
+                print(f"Logged as eval/… to the model's MLflow run {about['run_id']}.")
 
 
 def _plain_name(source: str) -> str:

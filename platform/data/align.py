@@ -15,7 +15,7 @@ import torch
 from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 
-from legan.platform.errors import ImageError
+from legan.platform.errors import ImageError, first_line
 
 Points = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class FaceDetector:
             raise
         except (RuntimeError, IndexError) as error:
             # Candidates of no area inside the image leave its second and third stage with counts that differ.
-            raise ImageError(f"the face detector failed on this image: {str(error).splitlines()[0]}") from error
+            raise ImageError(f"the face detector failed on this image: {first_line(error)}") from error
         if boxes is None:
             return []
         faces = [

@@ -11,8 +11,6 @@ Shapes: N faces, H = W = image size, K landmarks per face.
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,9 +26,11 @@ from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.masks import pack_mask, unpack_mask
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, first_line
+from legan.platform.files import whole_folder
 
 FORMAT = 1
+FILE = "dataset.json"
 SPLITS = ("train", "val", "test")
 Split = Literal["train", "val", "test"]
 
@@ -115,7 +115,7 @@ class Dataset:
 def open_dataset(path: Path | str) -> Dataset:
     """Open a data set folder; DataError says what is missing or does not fit together."""
     path = Path(path)
-    described = path / "dataset.json"
+    described = path / FILE
     if not described.is_file():
         raise DataError(
             f"{path} is no data set (it has no dataset.json); make one with `legan data prepare` or `legan data render`."
@@ -145,7 +145,7 @@ def open_dataset(path: Path | str) -> Dataset:
             info=values["info"],
         )
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"the data set {path} is damaged ({_first_line(error)}); prepare or render it anew.") from error
+        raise DataError(f"the data set {path} is damaged ({first_line(error)}); prepare or render it anew.") from error
     expected = (len(faces), size, size, 3)
     if images.shape != expected or images.dtype != np.uint8 or hulls.shape != (len(faces), -(-size * size // 8)):
         raise DataError(
@@ -177,7 +177,7 @@ def write_dataset(
     fit together, where there is no face at all, and where ``out`` exists (unless ``overwrite``).
     """
     out = Path(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, FILE, overwrite=overwrite)
     faces = _checked_faces(faces, schema)
     stream = iter(images)
     first = next(stream, None)
@@ -188,29 +188,25 @@ def write_dataset(
     if packed.shape != (len(faces), -(-size * size // 8)):
         raise DataError(f"{len(faces)} faces of {size}×{size} do not fit hull masks of shape {hulls.shape}.")
 
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        _write_images(temporary / "images.npy", chain([first], stream), (len(faces), size, size, 3))
-        np.save(temporary / "hulls.npy", packed)
-        pq.write_table(_arrow_faces(faces), temporary / "faces.parquet")
-        pq.write_table(_arrow_skipped(skipped), temporary / "skipped.parquet")
+    with whole_folder(out) as draft:
+        _write_images(draft / "images.npy", chain([first], stream), (len(faces), size, size, 3))
+        np.save(draft / "hulls.npy", packed)
+        pq.write_table(_arrow_faces(faces), draft / "faces.parquet")
+        pq.write_table(_arrow_skipped(skipped), draft / "skipped.parquet")
         values = {
             "format": FORMAT,
             "name": name,
             "source": source,
             "image_size": size,
             "faces": len(faces),
-            "content_hash": content_hash(np.load(temporary / "images.npy", mmap_mode="r"), packed, faces, schema),
+            "content_hash": content_hash(np.load(draft / "images.npy", mmap_mode="r"), packed, faces, schema),
             "schema": schema.to_dict(),
             "splits": _splits(faces),
             "alignment": dict(alignment or {}),
             "info": dict(info or {}),
         }
-        (temporary / "dataset.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        publish(temporary, out, overwrite=overwrite)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (draft / FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        refuse_existing(out, FILE, overwrite=overwrite)
     return open_dataset(out)
 
 
@@ -247,24 +243,14 @@ def split_by_subject(
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(names)}
 
 
-def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """DataError when ``out`` must not be written: it exists, or it is no data set and would be overwritten."""
+def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
+    """DataError when ``out`` must not be written: it exists, or, with ``overwrite``, has no ``file`` and so is something else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
         raise DataError(f"{out} already exists; choose another --out, or replace it with --overwrite.")
-    if not (out / "dataset.json").is_file():
-        raise DataError(f"{out} exists and is no data set, so --overwrite leaves it alone; choose another --out.")
-
-
-def publish(folder: Path, out: Path, *, overwrite: bool) -> None:
-    """Rename a finished data set folder to ``out``; an old data set there goes away only after the new one is whole."""
-    refuse_existing(out, overwrite=overwrite)
-    old = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.old")
-    if out.exists():
-        out.replace(old)
-    folder.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
+    if not (out / file).is_file():
+        raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another --out.")
 
 
 def _checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:
@@ -334,7 +320,3 @@ def _splits(faces: pd.DataFrame) -> dict[str, list[str]]:
 def _indices(names: "pd.Series[str]", classes: tuple[str, ...]) -> NDArray[np.int64]:
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[name] for name in names], np.int64)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

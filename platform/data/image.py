@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from legan.platform.errors import ImageError
+from legan.platform.errors import ImageError, first_line
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded (300 MB in memory)."""
@@ -74,7 +74,7 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
     except UnidentifiedImageError as error:
         raise ImageError(f"{named} is no image of a known format.") from error
     except _DECODE_ERRORS as error:
-        raise ImageError(f"{named} cannot be decoded: {_cause(error)}.") from error
+        raise ImageError(f"{named} cannot be decoded: {first_line(error)}.") from error
     raise ImageError(f"{named} has {size} pixels, more than the limit of {max_pixels:,}; scale it down first.")
 
 
@@ -107,7 +107,3 @@ def _scaled(values: NDArray[np.float64], top: float, kind: str) -> NDArray[np.ui
 
 def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(grey[:, :, None], 3, axis=2)
-
-
-def _cause(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__

@@ -5,7 +5,6 @@ and renamed, so a file that is there is whole, and doing a part twice does no ha
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +28,7 @@ from legan.platform.data.image import read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
 from legan.platform.errors import ImageError
+from legan.platform.files import whole_file
 
 PART_SIZE = 32
 MIN_EYE_DISTANCE = 8.0
@@ -136,8 +136,7 @@ def prepare_part(worker: Worker, files: Sequence[Path], file: Path) -> tuple[int
     results = [worker.prepare_one(path) for path in files]
     used = [(row, result) for row, result in enumerate(results) if isinstance(result, Prepared)]
     skipped = [(row, result) for row, result in enumerate(results) if isinstance(result, Skipped)]
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
+    with whole_file(file) as draft, draft.open("wb") as stream:
         np.savez(
             stream,
             rows=np.array([row for row, _ in used], np.int64),
@@ -150,7 +149,6 @@ def prepare_part(worker: Worker, files: Sequence[Path], file: Path) -> tuple[int
             skipped_rows=np.array([row for row, _ in skipped], np.int64),
             reasons=np.array([result.reason for _, result in skipped], np.str_),
         )
-    temporary.replace(file)
     return len(used), len(skipped)
 
 

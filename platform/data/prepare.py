@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from legan.platform.data.assemble import assemble
-from legan.platform.data.dataset import Dataset, open_dataset, publish, refuse_existing, split_by_subject
+from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError
-
-_PLAN_TEMPORARY = ".plan.json.tmp"
+from legan.platform.files import replace_folder, whole_file
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,12 @@ def prepare(
         if plan.folder.exists():
             _drop(plan.folder)
         return open_dataset(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, FILE, overwrite=overwrite)
     _start(plan, overwrite=overwrite)
     _work(plan, options, workers, progress)
     assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
-    publish(plan.folder / "dataset", out, overwrite=overwrite)
+    refuse_existing(out, FILE, overwrite=overwrite)
+    replace_folder(out, plan.folder / "dataset")
     _drop(plan.folder)
     return open_dataset(out)
 
@@ -125,7 +125,7 @@ def _stat(file: Path) -> os.stat_result | None:
 
 
 def _finished(out: Path, digest: str) -> bool:
-    return (out / "dataset.json").is_file() and open_dataset(out).info.get("prepared") == digest
+    return (out / FILE).is_file() and open_dataset(out).info.get("prepared") == digest
 
 
 def _start(plan: Plan, *, overwrite: bool) -> None:
@@ -135,10 +135,10 @@ def _start(plan: Plan, *, overwrite: bool) -> None:
         known = json.loads(described.read_text()).get("digest") if described.is_file() else None
         if known == plan.digest:
             for leftover in plan.folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             shutil.rmtree(plan.folder / "dataset", ignore_errors=True)
             return
-        if known is None and any(child.name != _PLAN_TEMPORARY for child in plan.folder.iterdir()):
+        if known is None and any(not child.match(".plan.json.*.tmp") for child in plan.folder.iterdir()):
             raise DataError(f"{plan.folder} is in the way and is not the unfinished work of {plan.folder.stem}; move it away.")
         if known is not None and not overwrite:
             raise DataError(
@@ -147,9 +147,8 @@ def _start(plan: Plan, *, overwrite: bool) -> None:
             )
         _drop(plan.folder)
     plan.folder.mkdir(parents=True)
-    temporary = plan.folder / _PLAN_TEMPORARY
-    temporary.write_text(json.dumps({"digest": plan.digest}) + "\n")
-    temporary.replace(described)
+    with whole_file(described) as draft:
+        draft.write_text(json.dumps({"digest": plan.digest}) + "\n")
 
 
 def _drop(folder: Path) -> None:

@@ -10,8 +10,6 @@ ones use the population's standard deviation (divided by 3), so three equal scor
 """
 
 import json
-import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from legan.platform.data.dataset import SPLITS, Dataset, split_by_subject
+from legan.platform.data.dataset import SPLITS, Dataset, refuse_existing, split_by_subject
 from legan.platform.data.distortions import DISTORTIONS, distort
 from legan.platform.data.image import read_image
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, first_line
+from legan.platform.files import whole_folder
 
 FORMAT = 1
+FILE = "ratings.json"
 COLUMNS = ("image", "mean", "std", "source", "split")
 _SHOWN = 10
 _CLEAN = 0.16
@@ -96,7 +96,7 @@ def make_simulated_ratings(
     Raises DataError where ``out`` exists or ``count`` is not above 0.
     """
     out = Path(out)
-    _refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, FILE, overwrite=overwrite)
     count = min(len(dataset), _MOST_IMAGES) if count is None else count
     if count < 1:
         raise DataError(f"at least one image has to be rated, not {count}.")
@@ -186,42 +186,26 @@ def _splits(dataset: Dataset, seed: int) -> dict[str, str]:
     return dict(split_by_subject(dataset.subject.tolist(), val_share=0.1, test_share=0.1, seed=seed))
 
 
-def _refuse_existing(out: Path, *, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise DataError(f"{out} already exists; choose another --out, or replace it with --overwrite.")
-    if not (out / "ratings.json").is_file():
-        raise DataError(f"{out} exists and holds no ratings, so --overwrite leaves it alone; choose another --out.")
-
-
 def _write_folder(out: Path, about: dict[str, Any], table: pd.DataFrame, images: NDArray[np.uint8], *, overwrite: bool) -> None:
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        np.save(temporary / "images.npy", images)
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary / "ratings.parquet")
-        (temporary / "ratings.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        _refuse_existing(out, overwrite=overwrite)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(out) as draft:
+        np.save(draft / "images.npy", images)
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), draft / "ratings.parquet")
+        (draft / FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        refuse_existing(out, FILE, overwrite=overwrite)
 
 
 def _read_folder(path: Path, image_size: int | None) -> Ratings:
-    if not (path / "ratings.json").is_file():
+    if not (path / FILE).is_file():
         raise DataError(f"{path} holds no ratings (it has no ratings.json); make some with `legan data ratings`.")
     try:
-        about = json.loads((path / "ratings.json").read_text(encoding="utf-8"))
+        about = json.loads((path / FILE).read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise DataError(f"{path} has ratings format {about['format']}, this version reads {FORMAT}; make them anew.")
         table = pq.read_table(path / "ratings.parquet").to_pandas()
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         simulated = bool(about["simulated"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"the ratings {path} are damaged ({str(error).splitlines()[0]}); make them anew.") from error
+        raise DataError(f"the ratings {path} are damaged ({first_line(error)}); make them anew.") from error
     problems = _problems(table)
     if images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
         problems.append(f"images.npy holds {images.dtype} {images.shape} for {len(table)} rows")
@@ -238,7 +222,7 @@ def _read_table(path: Path, image_size: int) -> Ratings:
     try:
         table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pq.read_table(path).to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
-        cause = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        cause = getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"the ratings {path} cannot be read: {cause}.") from error
     problems = _problems(table)
     images = []

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import Dataset, refuse_existing, split_by_subject, write_dataset
+from legan.platform.data.dataset import FILE, Dataset, refuse_existing, split_by_subject, write_dataset
 from legan.platform.data.masks import hull_mask, pack_mask
 from legan.platform.data.rendered.canvas import EYE_DISTANCE, EYE_LEVEL
 from legan.platform.data.rendered.faces import Order, RenderedFaces, be_single_threaded, draw, face_landmarks, render_faces
@@ -52,7 +52,7 @@ def render_dataset(
     all of them at once, and where ``out`` exists.
     """
     _check(subjects, size, seed, images_per_subject, workers)
-    refuse_existing(Path(out), overwrite=overwrite)
+    refuse_existing(Path(out), FILE, overwrite=overwrite)
     names = [f"rendered-{identity:05d}" for identity in range(subjects)]
     splits = split_by_subject(names, val_share=val_share, test_share=test_share, seed=seed)
     orders = [Order(identity, size, seed, _wanted(identity, seed, images_per_subject)) for identity in range(subjects)]

@@ -4,7 +4,6 @@ The store is a protocol: mlflow_store.py is the real one, tests use a fake where
 is not the point.
 """
 
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -43,12 +42,6 @@ class Store(Protocol):
 def say(line: str) -> None:
     """One line for the person at the terminal."""
     print(f"legan: {line}", file=sys.stderr, flush=True)
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, short enough for a line."""
-    text = re.sub(r"(?<=://)[^/@\s]+@", "", " ".join(str(error).split()))  # without passwords in URLs
-    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 class Delivery:

@@ -21,8 +21,8 @@ from mlflow.types.schema import ColSpec, Schema
 from PIL import Image
 from sqlalchemy.exc import SQLAlchemyError
 
-from legan.platform.errors import TrackingError
-from legan.platform.tracking.delivery import RecordRejectedError, one_line
+from legan.platform.errors import TrackingError, one_line
+from legan.platform.tracking.delivery import RecordRejectedError
 from legan.platform.tracking.places import sqlite_file
 from legan.platform.tracking.spool import Record
 

@@ -29,8 +29,8 @@ from mlflow.tracking.multimedia import compress_image_size
 from PIL import Image, UnidentifiedImageError
 from sqlalchemy.exc import SQLAlchemyError
 
-from legan.platform.errors import TrackingError
-from legan.platform.tracking.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError, one_line
+from legan.platform.errors import TrackingError, one_line
+from legan.platform.tracking.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError
 from legan.platform.tracking.mlflow_models import REFUSALS, register
 from legan.platform.tracking.places import sqlite_file
 from legan.platform.tracking.spool import Record
@@ -193,13 +193,15 @@ class SystemMetrics:
 def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str) -> None:
     """See mlflow_access.log_to_run."""
     now = time.time_ns() // 1_000_000
+    values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
     try:
-        client = mlflow.MlflowClient(tracking_uri=store)
-        client.log_batch(run_id, metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()], synchronous=True)
-        for file in files:
-            client.log_artifact(run_id, str(file), "evaluation")
-    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-        raise TrackingError(f"nothing can be added to the MLflow run {run_id}: {one_line(error)}") from error
+        with _away():
+            client = mlflow.MlflowClient(tracking_uri=store)
+            client.log_batch(run_id, metrics=values, synchronous=True)
+            for file in files:
+                client.log_artifact(run_id, str(file), "evaluation")
+    except StoreAwayError as error:
+        raise TrackingError(f"nothing can be added to the MLflow run {run_id}: {error}.") from error
 
 
 @contextlib.contextmanager

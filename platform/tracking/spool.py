@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legan.platform.errors import TrackingError
+from legan.platform.files import whole_file
 
 Record = dict[str, Any]
 
@@ -104,7 +105,7 @@ class Spool:
             raise TrackingError(f"{path} is not JSON; delete it to record {self.folder} as a new run.") from error
         if "run_uid" not in known:
             known["run_uid"] = uuid.uuid4().hex
-            write_json(path, known)
+            _write_json(path, known)
         return str(known["run_uid"])
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -146,7 +147,7 @@ class Spool:
 
     def mark_sent(self, sent: Sent) -> None:
         """Remember how far the record has been sent."""
-        write_json(self.folder / "tracking.sent", asdict(sent))
+        _write_json(self.folder / "tracking.sent", asdict(sent))
         self.sent = sent
 
     def release(self, record: Record | None) -> None:
@@ -180,11 +181,9 @@ def read_sent(folder: Path) -> Sent:
         return Sent()  # sending again from the start changes nothing in the store
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a JSON file as a whole."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(values, indent=2), encoding="utf-8")
-    fresh.replace(path)
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
 def _parse(line: bytes) -> Record | None:

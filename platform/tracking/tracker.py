@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.errors import CheckpointError, TrackingError
+from legan.platform.files import whole_file
 from legan.platform.tracking.delivery import Delivery, Sender, StoreAwayError, say
 from legan.platform.tracking.mlflow_access import open_store, system_metrics
 from legan.platform.tracking.places import default_home, git_commit, run_tracking_uri, shown
@@ -86,9 +87,8 @@ class Tracker:
             return
         path = Path("samples") / f"{key.replace('/', '-')}-{step:08d}.png"
         (self._spool.folder / "samples").mkdir(exist_ok=True)
-        fresh = self._spool.folder / f"{path}.part"
-        Image.fromarray(image).save(fresh, format="png")
-        fresh.replace(self._spool.folder / path)
+        with whole_file(self._spool.folder / path) as draft:
+            Image.fromarray(image).save(draft, format="png")
         self._spool.append("image", {"key": key, "step": step, "path": str(path)})
 
     def log_artifact(self, path: Path, artifact_path: str | None = None) -> None:

@@ -6,7 +6,6 @@ and renamed; whatever a killed writer left behind has the other name and is remo
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from legan.platform.errors import CheckpointError
+from legan.platform.errors import CheckpointError, first_line
+from legan.platform.files import flush
 
 UNFINISHED = ".unfinished-"
 
@@ -50,10 +50,10 @@ def save_checkpoint(
     record = {"step": step, "metrics": dict(metrics), "networks": sorted(networks)}
     (draft / "checkpoint.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     for path in draft.iterdir():
-        _flush(path)
-    _flush(draft)
+        flush(path)
+    flush(draft)
     draft.rename(final)
-    _flush(folder)
+    flush(folder)
     return Checkpoint(final, step, dict(metrics))
 
 
@@ -67,9 +67,8 @@ def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -
             network.load_state_dict(load_file(checkpoint.path / f"{name}.safetensors"))
         state: dict[str, Any] = torch.load(checkpoint.path / "state.pt", weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"checkpoint {checkpoint.path} does not fit these networks ({reason}); resume with the run's own settings."
+            f"checkpoint {checkpoint.path} does not fit these networks ({first_line(error)}); resume with the run's own settings."
         ) from error
     return state
 
@@ -109,11 +108,3 @@ def prune_checkpoints(folder: Path, keep_last: int, metric: str, mode: Literal["
             doomed = folder / f"{UNFINISHED}{checkpoint.path.name}"
             checkpoint.path.rename(doomed)  # first out of sight, so that no half-removed checkpoint is ever listed
             shutil.rmtree(doomed)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.sources.source import SourceFaces
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, first_line
 
 ANY = "any"
 _COLUMNS = ("path", "subject", "expression", "lighting", "split")
@@ -65,8 +65,7 @@ def _read(file: Path) -> pd.DataFrame:
         if file.suffix.lower() == ".csv":
             return pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except (OSError, ValueError, pa.ArrowException) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"the table {file} cannot be read: {cause}.") from error
+        raise DataError(f"the table {file} cannot be read: {first_line(error)}.") from error
     raise DataError(f"the table {file} is neither .csv nor .parquet.")
 
 

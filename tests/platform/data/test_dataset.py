@@ -120,7 +120,7 @@ def test_existing_folders_are_kept_unless_told(tmp_path: Path) -> None:
     assert write(tmp_path / "set", name="new", overwrite=True).name == "new"
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "thesis.tex").touch()
-    with pytest.raises(DataError, match="no data set"):
+    with pytest.raises(DataError, match=r"papers exists and has no dataset\.json"):
         write(tmp_path / "papers", overwrite=True)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["papers", "set"]
     (tmp_path / "empty").mkdir()

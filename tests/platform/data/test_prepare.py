@@ -110,6 +110,8 @@ def test_resuming_does_only_what_is_missing(squares: Path, tmp_path: Path, monke
     (partial / ".part_000002.npz.1.tmp").write_bytes(b"half a part")
     (partial / "dataset").mkdir()
     (partial / "dataset" / "images.npy").write_bytes(b"half a data set")
+    (partial / ".dataset.0123abcd.tmp").mkdir()
+    (partial / ".dataset.0123abcd.tmp" / "images.npy").write_bytes(b"half a data set")
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
         run(squares, tmp_path / "out")

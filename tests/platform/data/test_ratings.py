@@ -87,6 +87,21 @@ def test_images_are_black_outside_the_hull_and_untouched_ones_are_the_faces(fold
     assert (np.abs(every.astype(int) - ratings.images[untouched[0]]).sum(axis=(1, 2, 3)) == 0).any()
 
 
+def test_a_write_that_fails_leaves_the_old_ratings_whole(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        make_simulated_ratings(dataset, tmp_path / "ratings", count=6, overwrite=True)
+    assert np.array_equal(read_ratings(tmp_path / "ratings").images, first.images)
+    assert [path.name for path in tmp_path.iterdir()] == ["ratings"]
+
+
 def test_same_seed_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
     first, again, other = (
         make_simulated_ratings(dataset, tmp_path / name, count=40, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -138,7 +153,7 @@ def test_existing_folders_are_kept(dataset: Dataset, tmp_path: Path) -> None:
     assert len(make_simulated_ratings(dataset, tmp_path / "ratings", count=6, overwrite=True)) == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("dear")
-    with pytest.raises(DataError, match="holds no ratings, so --overwrite leaves it alone"):
+    with pytest.raises(DataError, match=r"has no ratings\.json, so --overwrite leaves it alone"):
         make_simulated_ratings(dataset, tmp_path / "mine", count=5, overwrite=True)
     with pytest.raises(DataError, match="at least one image"):
         make_simulated_ratings(dataset, tmp_path / "none", count=0)

@@ -145,6 +145,23 @@ def test_results_are_logged_to_the_models_run(
     assert "run7" in result.output
 
 
+@pytest.mark.parametrize(("uri", "why"), [("http://127.0.0.1:9", "it does not answer"), (None, "run7")])
+def test_scores_are_kept_when_mlflow_cannot_take_them(
+    uri: str | None, why: str, data: Dataset, folders: dict[str, Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(folders["model"], tiny_model(data, run_id="run7", identity_weights="another"))
+    if uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    else:
+        home.mkdir()
+    result = run(folders, data, "--out", str(home / "out"))
+    assert result.exit_code == 0
+    last = result.output.splitlines()[-1]
+    assert last.startswith("The scores are in these files and not in MLflow: nothing can be added to the MLflow run run7: ")
+    assert why in last
+    assert (home / "out" / "evaluation.json").is_file()
+
+
 def test_wrong_folders_are_refused_before_computing(data: Dataset, folders: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match="--classifier is a lightcnn"):
         run(folders | {"classifier": folders["matcher"]}, data)

@@ -1,0 +1,70 @@
+"""Files and folders that others read: on the disk whole, or not there.
+
+They are written under another name beside their own (``.NAME.….tmp``), flushed to the disk and renamed. What a process that was
+killed leaves behind has the other name.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the list of names in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The name to write to; the file takes the place of ``path`` when the block ends, and is removed when the block fails."""
+    draft = _beside(path, "tmp")
+    try:
+        yield draft
+        flush(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill; it takes the place of ``folder`` when the block ends, and is removed when the block fails."""
+    draft = _beside(folder, "tmp")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        replace_folder(folder, draft)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def replace_folder(folder: Path, draft: Path) -> None:
+    """Flush ``draft`` and rename it to ``folder``, on the same file system; an older ``folder`` is removed after that.
+
+    Folders cannot be exchanged in one step: a process killed between the two renames leaves the older one as ``.NAME.….old``
+    and the new one as it was called.
+    """
+    for path in (*draft.rglob("*"), draft):
+        flush(path)
+    old = _beside(folder, "old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")

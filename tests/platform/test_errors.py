@@ -1,0 +1,29 @@
+import pytest
+
+from legan.platform.errors import ConfigError, first_line, one_line
+
+
+def test_all_problems_come_with_their_count() -> None:
+    assert str(ConfigError(["--pairs is 0"])) == "1 problem:\n  - --pairs is 0"
+    assert str(ConfigError(["a", "b"])) == "2 problems:\n  - a\n  - b"
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "one"),
+    [
+        (ValueError("wrong.\nvery wrong."), "wrong", "wrong. very wrong"),
+        (ValueError(), "ValueError", "ValueError"),
+        (ValueError("\n"), "ValueError", "ValueError"),
+        (KeyError("size"), "'size' is missing", "'size'"),
+        (KeyError(), "KeyError", "KeyError"),
+        (OSError(2, "No such file", "a.png"), "[Errno 2] No such file: 'a.png'", "[Errno 2] No such file: 'a.png'"),
+    ],
+)
+def test_what_an_error_says_in_a_line(error: Exception, first: str, one: str) -> None:
+    assert first_line(error) == first
+    assert one_line(error) == one
+
+
+def test_a_line_is_short_and_has_no_passwords() -> None:
+    assert one_line(OSError("no answer from http://me:secret@host:1/x")) == "no answer from http://host:1/x"
+    assert one_line(OSError("x" * 1000)) == "x" * 300 + "…"

@@ -1,0 +1,99 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legan.platform.files import replace_folder, whole_file, whole_folder
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    """The ``moment``-th flush or rename (counted from 0) fails, as on a broken or full disk."""
+    count = iter(range(1000))
+
+    def failing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            if next(count) == moment:
+                raise OSError(28, "No space left on device")
+            return original(*arguments)
+
+        return called
+
+    monkeypatch.setattr(os, "fsync", failing(os.fsync))
+    monkeypatch.setattr(Path, "rename", failing(Path.rename))
+    monkeypatch.setattr(Path, "replace", failing(Path.replace))
+
+
+def fill(folder: Path, word: str) -> None:
+    (folder / "deep").mkdir()
+    (folder / "a").write_text(word)
+    (folder / "deep" / "b").write_text(word)
+
+
+def words(folder: Path) -> set[str]:
+    return {(folder / name).read_text() for name in ("a", "deep/b")}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    for word in ("old", "new"):
+        with whole_file(tmp_path / "file") as draft:
+            draft.write_text(word)
+            assert draft.parent == tmp_path
+    assert (tmp_path / "file").read_text() == "new"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("moment", range(2))
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    (tmp_path / "file").write_text("old")
+    fail_at(monkeypatch, moment)
+    with pytest.raises(OSError, match="No space"), whole_file(tmp_path / "file") as draft:
+        draft.write_text("new")
+    assert (tmp_path / "file").read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    out = tmp_path / "some" / "folder"
+    for word in ("old", "new"):
+        with whole_folder(out) as draft:
+            fill(draft, word)
+            assert not out.exists() or words(out) == {"old"}
+        assert words(out) == {word}
+    assert names(out.parent) == ["folder"]
+
+
+def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "file") as draft:
+        draft.write_bytes(b"half" + (tmp_path / "gone").read_bytes())
+    with pytest.raises(FileExistsError), whole_folder(tmp_path / "folder") as draft:
+        [fill(draft, word) for word in ("half", "half again")]
+    assert names(tmp_path) == []
+
+
+# Four flushes of what was written, two renames, a flush of the folder above.
+@pytest.mark.parametrize("moment", range(7))
+def test_a_folder_is_whole_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    out = tmp_path / "folder"
+    out.mkdir()
+    fill(out, "old")
+    with monkeypatch.context() as patch:
+        fail_at(patch, moment)
+        with pytest.raises(OSError, match="No space"), whole_folder(out) as draft:
+            fill(draft, "new")
+    assert words(out) == {"new" if moment == 6 else "old"}
+    assert moment == 6 or names(tmp_path) == ["folder"]
+
+
+def test_a_finished_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    for word in ("old", "new"):
+        (tmp_path / word).mkdir()
+        fill(tmp_path / word, word)
+    replace_folder(tmp_path / "old", tmp_path / "new")
+    assert words(tmp_path / "old") == {"new"}
+    assert names(tmp_path) == ["old"]
