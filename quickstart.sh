@@ -4,11 +4,13 @@
 set -euo pipefail
 
 out=${LEGAN_QUICKSTART:-quickstart}
-export LEGAN_HOME="${LEGAN_HOME:-$out/runs}"
+export LEGAN_HOME="$out/runs"
 started=$SECONDS
 
+elapsed() { printf '%d:%02d' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)); }
+
 step() {
-    printf '\n\033[1m== %s\033[0m  (%d:%02d)\n' "$1" $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60))
+    printf '\n\033[1m== %s\033[0m  (%s)\n' "$1" "$(elapsed)"
     shift
     printf '$ %s\n' "$*"
     "$@"
@@ -21,15 +23,46 @@ fi
 mkdir -p "$out"
 
 step "what this machine has" legan doctor
-step "render faces: 6 expressions × 20 lightings, with true targets" \
+step "draw people under 6 expressions × 20 lightings, so that every translation has a true target" \
     legan data render --out "$out/faces" --subjects 60 --size 64 --seed 1
-step "look at them" legan data show "$out/faces" --out "$out/faces.png"
+step "a contact sheet of them" legan data show "$out/faces" --sheet "$out/faces.png"
 step "simulate raters, for Q to learn from" legan data ratings "$out/faces" --out "$out/ratings" --seed 1
-step "train T, the identity network" legan train identity --data "$out/faces" --name T
-step "train Q, the quality model" legan train quality --ratings "$out/ratings" --name Q
-step "train a matcher that LEGAN is not trained with" legan train identity --data "$out/faces" --name matcher --set network=lightcnn9 --set seed=1
-step "train the judge of expression and lighting" legan train classifier --data "$out/faces" --name judge
+step "train T, the identity network" legan train identity --data "$out/faces" --name T --workers 0
+step "train Q, the quality model" legan train quality --ratings "$out/ratings" --name Q --workers 0
 step "train LEGAN on two Ray Train workers" \
     legan train legan --data "$out/faces" --identity T --quality Q --name quickstart --workers 2
-step "evaluate it on subjects it never saw" \
+step "train a judge of expression and lighting that never sees LEGAN" \
+    legan train classifier --data "$out/faces" --name judge --workers 0
+step "train a matcher that is not T" \
+    legan train identity --data "$out/faces" --name matcher --set network=lightcnn9 --set seed=1 --workers 0
+step "evaluate LEGAN on people it never saw" \
     legan evaluate models:/legan@champion --data "$out/faces" --classifier judge --matcher matcher --out "$out/evaluation"
+
+python - "$out" <<'PYTHON'
+"""Somebody the model never saw, drawn larger, as the photograph to translate."""
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.render import render_faces
+
+out = Path(sys.argv[1])
+held_out = open_dataset(out / "faces").splits["test"][0]
+faces = render_faces(int(held_out.split("-")[1]), size=256, seed=1, expressions=["neutral"], lightings=["ambient"])
+Image.fromarray(faces.images[0, 0]).save(out / "photo.png")
+PYTHON
+step "translate the photograph of one of them" \
+    legan translate "$out/photo.png" --expression smile --lighting left --out "$out/photo.smile.left.png"
+step "and to every combination" legan translate "$out/photo.png" --grid --out "$out/photo.grid.png"
+
+cat <<TEXT
+
+Done in $(elapsed). Look at
+  $out/faces.png                 the data
+  $out/evaluation/               scores beside copy input and real images; grids of input, output, target, Me and Ml
+  $out/photo.smile.left.png      the translated face, and photo.grid.png with all combinations
+  LEGAN_HOME=$out/runs $(command -v legan) ui     every run, its losses, pictures and masks in MLflow: http://127.0.0.1:5000
+The model is small and minutes old: lightings and strong expressions come out, fine ones and the person's own colours less so.
+TEXT

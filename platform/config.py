@@ -49,8 +49,9 @@ class TrainingSettings(Settings):
     batch_size: int = Field(10, ge=1, le=4096)
     """Images per minibatch over all workers together."""
     adam: AdamSettings = AdamSettings()
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: autocast, with weights, optimiser state, losses and gradient penalty in fp32."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16: autocast, with weights, optimiser state, losses and gradient penalty in fp32; auto: bf16 where the machine that
+    starts the run multiplies it natively."""
     channels_last: bool = True
     """Memory format of images and convolution weights."""
     flip: bool = False
@@ -119,6 +120,12 @@ class ClassifierSettings(TrainingSettings):
     """The independent judge of expression and lighting; it never sees a generated image."""
 
     width: int = Field(32, ge=4, le=256)
+
+    @model_validator(mode="after")
+    def _one_worker(self) -> "ClassifierSettings":
+        if self.workers > 1:
+            raise ValueError("the judge has batch norm, which needs the whole batch in one place; set workers to 1 or 0")
+        return self
 
 
 class GeneratorSettings(Settings):

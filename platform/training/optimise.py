@@ -1,5 +1,7 @@
 """How weights are updated, the same for everything that is trained."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -23,6 +25,13 @@ def place(network: nn.Module, device: torch.device, channels_last: bool) -> None
     """Move a network's weights to the device and into the memory format, in place."""
     network.to(device)
     network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def native_precision(gpu: bool) -> Literal["fp32", "bf16"]:
+    """bf16 on hardware that multiplies it natively, a GPU since Ampere or a CPU with AMX or AVX-512 BF16; else fp32."""
+    if gpu:
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

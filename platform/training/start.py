@@ -13,6 +13,7 @@ from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
 from legan.platform.training.build import Facts, build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run import Run, create_run, open_run, work
 
@@ -26,6 +27,8 @@ def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str
     for key in PATHS:
         if values.get(key) is not None:
             values[key] = _network_of_run(Path(str(values[key])).expanduser()).absolute()
+    if values.get("precision") == "auto":
+        values["precision"] = native_precision(bool(values.get("gpu")))
     settings, wrong = check_settings(KINDS[kind], values)
     facts = check(settings) if settings is not None else _check_paths(values)
     problems += wrong + facts.problems

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from legan.models.identity import FacenetIdentity, LightCNN, MaxFeatureMap, MaxFeatureMapLinear, to_grey
+from legan.models.identity import FacenetIdentity, LightCNN, MaxFeatureMap, MaxFeatureMapLinear, max_feature_map, to_grey
 
 # Wu et al., table 2 (LightCNN-29): name, filter, channels in, filters kept of twice as many, output height for 128×128.
 LIGHTCNN_29 = [
@@ -246,3 +246,13 @@ def test_code_in_a_weight_file_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"trap\.pt cannot be read"):
         FacenetIdentity(path)
     assert ran == []
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_max_feature_map_and_its_gradient_are_those_of_torch_maximum(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 6, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    gradient = torch.randn(2, 3, 3, 3, generator=generator, dtype=torch.float64)
+    ours, theirs = max_feature_map(x), torch.maximum(*x.chunk(2, dim=1))
+    assert torch.equal(ours, theirs)
+    assert torch.equal(*(torch.autograd.grad(y, x, gradient)[0] for y in (ours, theirs)))

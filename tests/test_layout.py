@@ -1,0 +1,106 @@
+"""What holds for the repository as a whole: names, import weight, the wheel."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+FOLDERS = ("models", "platform", "sweeps", "serve")
+
+
+def python(*arguments: str, cwd: Path = REPOSITORY, executable: str = sys.executable) -> str:
+    return subprocess.run([executable, *arguments], cwd=cwd, check=True, capture_output=True, text=True, timeout=250).stdout
+
+
+def test_platform_stays_the_standard_librarys():
+    assert not [folder for folder in FOLDERS if (REPOSITORY / folder / "__init__.py").exists()]
+    for folder in (REPOSITORY, REPOSITORY / "src", REPOSITORY / "tests"):
+        assert "platform.py" in python("-c", "import platform; print(platform.__file__)", cwd=folder)
+
+
+def test_platform_stays_the_standard_librarys_on_ray_workers(ray_cluster):
+    import ray
+
+    @ray.remote
+    def where() -> str:
+        import platform
+
+        return platform.__file__
+
+    assert ray.get(where.remote()).endswith("platform.py")
+
+
+def test_links_are_relative():
+    for folder in FOLDERS:
+        assert str((REPOSITORY / "src" / "legan" / folder).readlink()) == f"../../{folder}"
+
+
+def test_nothing_imports_the_command_line():
+    for path in (file for folder in FOLDERS for file in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert "legan.cli" not in names, path
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    start = time.perf_counter()
+    text = python("-m", "legan.cli", "--help")
+    seconds = time.perf_counter() - start
+    for command in ("data", "train", "evaluate", "translate", "doctor", "ui", "sync"):
+        assert command in text
+    assert seconds < 4  # under 1 s on a quiet machine: benchmarks/command_line.py
+    loaded = json.loads(python("-c", "import json, sys; import legan.cli; print(json.dumps(sorted(sys.modules)))"))
+    assert not {"torch", "ray", "mlflow", "pandas", "cv2", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize("command", [["data", "nonsense"], ["train", "legan", "--preset", "nonsense"], ["sync", "nonsense"]])
+def test_bad_input_ends_with_code_2_and_no_traceback(command, tmp_path):
+    environment = os.environ | {"LEGAN_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "legan.cli", *command], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "nonsense" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    python("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(REPOSITORY))
+    return next(folder.glob("legan-*.whl"))
+
+
+def test_wheel_holds_every_module_and_preset(wheel):
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    for folder in FOLDERS:
+        for path in (REPOSITORY / folder).rglob("*"):
+            if path.suffix in (".py", ".yaml") and "__pycache__" not in path.parts:
+                assert f"legan/{path.relative_to(REPOSITORY)}" in packed
+
+
+def test_wheel_in_a_clean_environment_imports_whole(wheel, tmp_path):
+    """The environment sees the installed dependencies, but not the checkout."""
+    python("-m", "venv", str(tmp_path / "clean"))
+    clean = str(tmp_path / "clean" / "bin" / "python")
+    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel), executable=clean)
+    dependencies = next(path for path in sys.path if path.endswith("site-packages"))
+    modules = [name.removesuffix(".py").replace("/", ".") for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")]
+    imports = [name.removesuffix(".__init__") for name in modules if not name.endswith("pyfunc_model")]
+    script = (
+        f"import importlib, sys; sys.path.append({dependencies!r})\n"
+        f"for name in {imports!r}: importlib.import_module(name)\n"
+        "import legan.platform.config as config, platform\n"
+        "print(config.preset_names(), config.__file__, platform.__file__)"
+    )
+    printed = python("-c", script, cwd=tmp_path, executable=clean)
+    assert "'paper', 'quick', 'yale'" in printed
+    assert str(REPOSITORY) not in printed
