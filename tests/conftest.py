@@ -41,6 +41,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def yalefaces() -> Path:
+    """The Yale Face Database, where it lies beside the checkout."""
+    return _beside_the_checkout("yalefaces")
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Photographs of people, where they lie beside the checkout."""
+    return _beside_the_checkout("photos")
+
+
+def _beside_the_checkout(name: str) -> Path:
+    folder = Path(__file__).parents[2] / "shared" / "data" / name
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}, which is not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set folder of blobs: 6 subjects × 3 expressions × 4 lightings, 32×32, all three splits."""
     rng = np.random.default_rng(0)

@@ -16,11 +16,6 @@ from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module
 from legan.serve.engine import DETECTION_SIZE, Engine, load_engine
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
-needs_photos = pytest.mark.skipif(
-    not PHOTOS.is_dir(), reason="needs the photographs of ../shared/data/photos, which are not in the repository"
-)
-
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
 SIZE = 32
 FIVE = np.array([[60, 80], [100, 80], [80, 105], [65, 125], [95, 125]], np.float32)
@@ -168,10 +163,9 @@ def test_an_engine_loads_from_a_folder(tmp_path: Path) -> None:
         load_engine(tmp_path)
 
 
-@needs_photos
-def test_real_faces_are_found_largest_first_and_aligned() -> None:
+def test_real_faces_are_found_largest_first_and_aligned(photos: Path) -> None:
     engine = tiny_engine()
-    found = engine.find_faces(read_image(PHOTOS / "group.jpg"))
+    found = engine.find_faces(read_image(photos / "group.jpg"))
     assert len(found) >= 5
     areas = [float(np.prod(face.face.box[2:] - face.face.box[:2])) for face in found]
     assert areas == sorted(areas, reverse=True)
@@ -179,11 +173,10 @@ def test_real_faces_are_found_largest_first_and_aligned() -> None:
         np.testing.assert_allclose(face.aligned.points[:2], engine.model.alignment.eyes, atol=0.01)
 
 
-@needs_photos
-def test_real_faces_pasted_back_untranslated_look_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_faces_pasted_back_untranslated_look_as_before(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny_engine()
     monkeypatch.setattr(engine, "translate", lambda images, expressions, lightings: images)
-    photo = read_image(PHOTOS / "group.jpg")
+    photo = read_image(photos / "group.jpg")
     found = engine.find_faces(photo)
     pasted = engine.paste(photo, engine.translate_faces(found, "smile", "left"))
     changed = (pasted != photo).any(axis=2)

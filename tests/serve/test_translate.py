@@ -20,11 +20,6 @@ from legan.platform.model import Model, write_model
 from legan.serve import commands
 from legan.serve import engine as engine_module
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
-needs_photos = pytest.mark.skipif(
-    not PHOTOS.is_dir(), reason="needs the photographs of ../shared/data/photos, which are not in the repository"
-)
-
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
 SIZE = 32
 FIVE = np.array([[60, 80], [100, 80], [80, 105], [65, 125], [95, 125]], np.float32)
@@ -248,14 +243,13 @@ def test_the_command_ends_with_code_2_and_one_sentence(here: Path, model: Path) 
 # Real photographs
 
 
-@needs_photos
 @pytest.mark.parametrize("kind", ["as it is", "grey", "CMYK", "palette", "16 bit", "alpha", "turned by EXIF"])
 def test_photographs_of_every_kind_give_the_same_face(
-    here: Path, model: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    here: Path, model: Path, photos: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a generator of random weights makes of small differences is not the point.
     monkeypatch.setattr(engine_module.Engine, "translate", lambda self, images, expressions, lightings: images)
-    photo = Image.fromarray(pixels(PHOTOS / "celeba_hq_3.jpg")).resize((512, 512), Image.Resampling.LANCZOS)
+    photo = Image.fromarray(pixels(photos / "celeba_hq_3.jpg")).resize((512, 512), Image.Resampling.LANCZOS)
     photo.save("plain.png")
     if kind == "grey":
         photo.convert("L").save("other.png")
@@ -283,16 +277,14 @@ def test_photographs_of_every_kind_give_the_same_face(
     assert np.abs(a - b).mean() < (9 if kind in ("grey", "16 bit") else 4)
 
 
-@needs_photos
-def test_several_faces_of_a_real_photograph(here: Path, model: Path) -> None:
-    output = translate(PHOTOS / "group.jpg", *WANTED, "--model", model, "--face", "all")
+def test_several_faces_of_a_real_photograph(here: Path, model: Path, photos: Path) -> None:
+    output = translate(photos / "group.jpg", *WANTED, "--model", model, "--face", "all")
     count = int(output.split(" faces in group.jpg (1200×630)")[0])
     assert count >= 5
     assert written(here) == {f"group.face{number}.smile.left.png" for number in range(1, count + 1)}
 
 
-@needs_photos
-def test_a_large_face_is_said_to_be_pasted_softer(here: Path, model: Path) -> None:
-    output = translate(PHOTOS / "portrait_2.jpg", *WANTED, "--model", model, "--paste")
+def test_a_large_face_is_said_to_be_pasted_softer(here: Path, model: Path, photos: Path) -> None:
+    output = translate(photos / "portrait_2.jpg", *WANTED, "--model", model, "--paste")
     assert "the model works at 32 pixels" in output
     assert pixels("portrait_2.smile.left.pasted.png").shape == (2048, 1638, 3)

@@ -1,14 +1,11 @@
-"""A drawn face the detector finds, so that these tests need no photograph; and the photographs beside a checkout, if any."""
+"""A drawn face the detector finds, so that these tests need no photograph."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.float64]]
 
@@ -47,19 +44,3 @@ def _draw_face(size: int = 256, eye: float = 60.0, centre: tuple[float, float] =
 @pytest.fixture(scope="session")
 def draw_face() -> Callable[..., Drawn]:
     return _draw_face
-
-
-@pytest.fixture(scope="session")
-def yalefaces() -> Path:
-    folder = SHARED / "yalefaces"
-    if not folder.is_dir():
-        pytest.skip(f"the Yale faces are not at {folder}")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def photos() -> Path:
-    folder = SHARED / "photos"
-    if not folder.is_dir():
-        pytest.skip(f"there are no photographs at {folder}")
-    return folder
