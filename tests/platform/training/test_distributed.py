@@ -12,6 +12,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from legan.models.quality import QualityModel
@@ -107,6 +108,13 @@ def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, 
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed from step " in resumed.stdout
     assert weights(run) == weights(uninterrupted)
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert found.info.status == "FINISHED"
+    logged = [metric.step for metric in client.get_metric_history(found.info.run_id, "loss/g_total")]
+    assert logged == list(range(5, STEPS + 1, 5))
+    assert [version.version for version in client.search_model_versions("name = 'legan'")] == [1]
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(ray_cluster, tiny_data, tmp_path):

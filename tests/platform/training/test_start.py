@@ -1,0 +1,89 @@
+import pytest
+import yaml
+
+from legan.models.quality import QualityModel
+from legan.platform.errors import CheckpointError, ConfigError, LeganError
+from legan.platform.model import read_model, save_network
+from legan.platform.training.build import check
+from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.start import plan, resolve, resume_training, start_training
+
+SMALL = [
+    "steps=4", "batch_size=4", "critic_steps=2", "log_every=2", "checkpoint_every=2", "validate_every=2", "sample_every=4",
+    "generator.width=8", "generator.blocks=1", "discriminator.width=8", "discriminator.layers=3",
+    "loss.lambda_3=0", "loss.lambda_4=0", "workers=0",
+]  # fmt: skip
+
+
+def test_problems_of_settings_files_and_data_come_together(home, tiny_data, tmp_path):
+    save_network(tmp_path / "Q", "quality", {"image_size": 64, "width": 8, "layers": 3, "hidden": 8}, QualityModel(64, 8, 3, 8))
+    given = {"data": tiny_data, "identity": tmp_path / "nothing", "quality": tmp_path / "Q"}
+    with pytest.raises(ConfigError) as caught:
+        resolve("legan", "quick", ["discriminator.layers=6", "sedd=1"], given)
+    text = str(caught.value)
+    assert "sedd: there is no such setting" in text
+    assert f"identity: there is nothing at {tmp_path / 'nothing'}" in text
+    with pytest.raises(ConfigError) as caught:
+        resolve("legan", "quick", ["discriminator.layers=6"], given)
+    text = str(caught.value)
+    assert "identity: " in text
+    assert "is for 64×64 images, the data set has 32×32" in text
+    assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in text
+
+
+def test_a_judge_of_the_wrong_kind_is_named(home, tiny_data, tmp_path):
+    save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}, QualityModel(32, 8, 3, 8))
+    with pytest.raises(ConfigError, match=r"identity: .* holds a quality, not a lightcnn or facenet"):
+        resolve("legan", "quick", ["discriminator.layers=3", "loss.lambda_4=0"], {"data": tiny_data, "identity": tmp_path / "Q"})
+
+
+def test_missing_data_and_ratings_are_said(home, tmp_path):
+    with pytest.raises(ConfigError, match="data: training needs a data set folder"):
+        resolve("identity", "quick", [], {})
+    with pytest.raises(ConfigError, match="ratings: there is nothing at"):
+        resolve("quality", "quick", [], {"ratings": tmp_path / "none"})
+    with pytest.raises(ConfigError, match="is no data set"):
+        resolve("classifier", "quick", [], {"data": tmp_path})
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
+    resolved = resolve("legan", "quick", SMALL, {"data": tiny_data})
+    start_training("legan", resolved, "planned", None, dry_run=True)
+    printed = capsys.readouterr().out
+    assert "lambda_gp: 10.0" in printed
+    assert "72 faces of 32×32 (train 48, val 12, test 12), 3 expressions × 4 lightings" in printed
+    assert "generator: " in printed
+    assert "4 steps of 8 images, on this process" in printed
+    assert not home.exists()
+    settings, facts = resolved
+    assert plan("legan", settings, facts) in printed
+
+
+def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
+    start_training("legan", resolve("legan", "quick", SMALL, {"data": tiny_data}), "first", None, dry_run=False)
+    model = read_model(home / "first" / "model")
+    assert model.schema.expressions == ("neutral", "smile", "scream")
+    assert model.info["data_hash"] == check(resolve("legan", "quick", SMALL, {"data": tiny_data})[0]).data.content_hash
+    assert yaml.safe_load((home / "first" / "config.yaml").read_text())["settings"]["steps"] == 4
+    assert [checkpoint.step for checkpoint in list_checkpoints(home / "first" / "checkpoints")] == [2, 4]
+    assert {path.name.split("-0")[0] for path in (home / "first" / "samples").iterdir()} == {
+        "samples-translation", "samples-expression_mask", "samples-lighting_mask",
+    }  # fmt: skip
+
+    resume_training("legan", "first", [], {}, None, None, dry_run=False)
+    assert "last checkpoint at step 4" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="there is a run first already"):
+        start_training("legan", resolve("legan", "quick", SMALL, {"data": tiny_data}), "first", None, dry_run=False)
+    with pytest.raises(CheckpointError, match=r"there is no run 'secnd'; runs under .*: first"):
+        resume_training("legan", "secnd", [], {}, None, None, dry_run=False)
+    with pytest.raises(ConfigError, match="is a training of legan"):
+        resume_training("quality", "first", [], {}, None, None, dry_run=False)
+    with pytest.raises(ConfigError, match="a run goes on with its own settings"):
+        resume_training("legan", "first", ["seed=3"], {}, None, None, dry_run=False)
+
+
+def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
+    (home / "unfinished").mkdir(parents=True)
+    (home / "unfinished" / "config.yaml").write_text("kind: identity\n")
+    with pytest.raises(LeganError, match="the run unfinished has no model yet"):
+        resolve("legan", "quick", [], {"data": tiny_data, "identity": "unfinished"})
