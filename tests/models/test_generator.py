@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from legan.models.generator import Generator, Hourglass, Translation
+from legan.models.generator import Generator, Hourglass, Translation, with_labels
 from legan.models.layers import UPSAMPLERS, DepthToSpace, ResidualBlock, SameConv
 from legan.models.norm import InstanceNorm, memory_format
 
@@ -289,6 +289,15 @@ def test_channels_last_is_kept_and_changes_nothing(autocast: bool) -> None:
             assert (own - expected).abs().mean() < 0.05
         else:
             torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_labels_become_planes_behind_the_image(layout: torch.memory_format) -> None:
+    x = torch.rand(2, 3, 4, 8).contiguous(memory_format=layout)
+    planes = with_labels(x, torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    assert memory_format(planes) is layout
+    assert torch.equal(planes[:, :3], x)
+    assert planes[:, 3:].flatten(2).unique(dim=2).tolist() == [[[0.0], [1.0]], [[1.0], [0.0]]]
 
 
 def test_no_layer_inside_leaves_channels_last() -> None:

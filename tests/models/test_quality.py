@@ -77,6 +77,10 @@ def test_answers_are_float32_and_the_same_in_channels_last() -> None:
         assert Q(x).dtype == torch.float32
 
 
+def test_one_image_gives_one_rating_in_a_vector() -> None:
+    assert small()(torch.zeros(1, 3, 32, 32)).shape == (1,)
+
+
 def test_gradients_reach_the_image() -> None:
     x = torch.rand(1, 3, 32, 32, requires_grad=True)
     Q = small().requires_grad_(requires_grad=False)
