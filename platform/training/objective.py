@@ -43,7 +43,7 @@ def d_objective(
         terms["d_adv"] = losses.adversarial_loss_d(source[:b], source[b:])
         total = total + loss.lambda_adv * terms["d_adv"]
         if loss.lambda_gp > 0:
-            terms["gp"] = losses.gradient_penalty(lambda x: D(x).source, x_real, x_fake, alpha)
+            terms["gp"] = losses.norm_penalty(D.source_gradient(losses.interpolate(x_real, x_fake, alpha)))
             total = total + loss.lambda_adv * loss.lambda_gp * terms["gp"]
     if loss.lambda_1 > 0:
         terms["d_cls"] = losses.classification_loss(logits[:b], f_org, expressions, loss.classification)

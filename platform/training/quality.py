@@ -1,34 +1,19 @@
 """Training of Q, the quality model (section 3), on rated images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from scipy.stats import pearsonr
 from torch import Tensor, nn
 
-from legan.models.quality import (
-    QualityModel,
-    absolute_margin_loss,
-    hinge_margin_loss,
-    margin_loss,
-    squared_loss,
-)
+from legan.models.quality import QUALITY_LOSSES, QualityModel
 from legan.platform.config import QualitySettings
 from legan.platform.data.ratings import Ratings
 from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches
 from legan.platform.training.task import Goal
-
-RatingLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-LOSSES: dict[str, RatingLoss] = {
-    "margin": margin_loss,
-    "hinge": hinge_margin_loss,
-    "absolute": absolute_margin_loss,
-    "squared": squared_loss,
-}
 
 
 def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> SupervisedTask:
@@ -42,7 +27,7 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
         "hidden": settings.hidden,
         "mean_rating": round(float(ratings.mean[train].mean()), 4),
     }
-    rating_loss = LOSSES[settings.loss]
+    rating_loss = QUALITY_LOSSES[settings.loss]
 
     def loss(network: nn.Module, x: Tensor, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         prediction = network(x).float()

@@ -24,6 +24,7 @@ from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import build_task, check
 from legan.platform.training.loop import Listener, load_for_export, train
+from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.parallel import Ranks
 
 EXPERIMENT = "legan"
@@ -84,6 +85,8 @@ def work(
 
     Raises the LeganError that ended the training; the checkpoints and all that was recorded stay.
     """
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     if not ranks.is_first:
         train(build_task(run.settings, ranks), run.settings, run.checkpoints, ranks, Listener(None, say, report))
         return

