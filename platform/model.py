@@ -33,6 +33,7 @@ from legan.platform.data.align import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import whole_folder
 from legan.platform.tracking.mlflow_access import resolve_model
+from legan.platform.tracking.places import default_home
 
 FORMAT = 1
 MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
@@ -76,13 +77,26 @@ class Model:
 
 
 def find_model(source: str | Path) -> Path:
-    """The model folder that ``source`` names: the folder itself, or what an MLflow URI (models:/…, runs:/…) leads to.
+    """The model folder that ``source`` names: a folder, a run (its name or folder), or an MLflow URI (models:/…, runs:/…).
 
-    Raises TrackingError for a URI that the store does not know.
+    Raises TrackingError for a URI that the store does not know, CheckpointError for a run that has no model yet.
     """
     if isinstance(source, str) and source.startswith(("models:/", "runs:/")):
         return resolve_model(source)
-    return Path(source)
+    return network_folder(Path(source))
+
+
+def network_folder(path: Path) -> Path:
+    """The finished network of a run, when ``path`` is a run's name or folder; else ``path`` itself.
+
+    Raises CheckpointError for a run that has no model yet.
+    """
+    for folder in (path, default_home() / path):
+        if (folder / "config.yaml").is_file():
+            if not (folder / "model").is_dir():
+                raise CheckpointError(f"the run {folder.name} has no model yet; let it finish, or continue it with --resume.")
+            return folder / "model"
+    return path
 
 
 def write_model(folder: Path, model: Model) -> None:

@@ -10,7 +10,7 @@ Expression = Annotated[str | None, typer.Option("--expression", "-e", help="Want
 Lighting = Annotated[
     str | None, typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")
 ]
-Source = Annotated[str, typer.Option("--model", "-m", help="Model folder, or an MLflow URI.")]
+Source = Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or an MLflow URI.")]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="PNG to write; default: PHOTO.EXPRESSION.LIGHTING.png in this folder.")
 ]

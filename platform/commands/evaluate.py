@@ -8,10 +8,14 @@ import typer
 if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
 
-Source = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or an MLflow URI such as models:/legan@champion.")]
+Source = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A run, a model folder, or an MLflow URI such as models:/legan@champion.")
+]
 Data = Annotated[Path, typer.Option("--data", "-d", help="Data set folder; its test split is used.")]
-Classifier = Annotated[Path, typer.Option("--classifier", help="Independent judge: network folder of `legan train classifier`.")]
-Matcher = Annotated[Path, typer.Option("--matcher", help="Face matcher, not the T of the training: network folder.")]
+Classifier = Annotated[Path, typer.Option("--classifier", help="Independent judge: a run of `legan train classifier`.")]
+Matcher = Annotated[
+    Path, typer.Option("--matcher", help="Face matcher, not the T of the training: a run of `legan train identity`.")
+]
 Pairs = Annotated[int, typer.Option("--pairs", min=1, help="Translations to score, at most.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice of pairs.")]
 Out = Annotated[
@@ -34,12 +38,12 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.errors import TrackingError
         from legan.platform.evaluation.paired import check_judges, choose_pairs, evaluate_pairs
         from legan.platform.evaluation.report import tracked_metrics, write_report
-        from legan.platform.model import find_model, load_network, read_model
+        from legan.platform.model import find_model, load_network, network_folder, read_model
         from legan.platform.tracking.mlflow_access import log_to_run
         from legan.platform.tracking.places import default_home
 
         loaded, dataset = read_model(find_model(model)), open_dataset(data)
-        judges = check_judges(loaded, dataset, load_network(classifier), load_network(matcher))
+        judges = check_judges(loaded, dataset, load_network(network_folder(classifier)), load_network(network_folder(matcher)))
         chosen = choose_pairs(dataset, pairs, seed)
         subjects = chosen["subject"].nunique()
         people = "1 subject" if subjects == 1 else f"{subjects} subjects"

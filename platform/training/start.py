@@ -9,7 +9,8 @@ import torch
 
 from legan.platform.cluster import connect, require
 from legan.platform.config import KINDS, TrainingSettings, apply_overrides, check_settings, read_section, to_yaml
-from legan.platform.errors import CheckpointError, ConfigError
+from legan.platform.errors import ConfigError
+from legan.platform.model import network_folder
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
 from legan.platform.training.build import Facts, build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
@@ -26,7 +27,7 @@ def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str
     values.update({key: value for key, value in given.items() if value is not None})
     for key in PATHS:
         if values.get(key) is not None:
-            values[key] = _network_of_run(Path(str(values[key])).expanduser()).absolute()
+            values[key] = network_folder(Path(str(values[key])).expanduser()).absolute()
     if values.get("precision") == "auto":
         values["precision"] = native_precision(bool(values.get("gpu")))
     settings, wrong = check_settings(KINDS[kind], values)
@@ -125,16 +126,6 @@ def _where(settings: TrainingSettings) -> str:
     return (
         f"{settings.workers} Ray Train worker{'s' if settings.workers > 1 else ''}, {'one GPU' if settings.gpu else 'CPU'} each"
     )
-
-
-def _network_of_run(path: Path) -> Path:
-    """A run's finished network when ``path`` is a run folder or the name of a run, else ``path`` itself."""
-    for folder in (path, default_home() / path):
-        if (folder / "config.yaml").is_file():
-            if not (folder / "model").is_dir():
-                raise CheckpointError(f"the run {folder.name} has no model yet; let it finish first.")
-            return folder / "model"
-    return path
 
 
 def _check_paths(values: Mapping[str, Any]) -> Facts:
