@@ -80,7 +80,7 @@ def ours(data: Dataset, arguments: argparse.Namespace, device: torch.device, pre
         judge.to(device, memory_format=torch.channels_last)
     task = LeganTask(settings_for(data, arguments, precision), data, judges, Ranks(device=device), G, D)
     batch = task.batch(0)
-    return lambda: float(task.step(batch)["loss/g_total"])
+    return lambda: float(task.step(batch, 0)["loss/g_total"])
 
 
 def straightforward(data: Dataset, arguments: argparse.Namespace, device: torch.device) -> Callable[[], None]:

@@ -33,6 +33,8 @@ class AdamSettings(Settings):
     beta1: float = Field(0.5, ge=0.0, lt=1.0)
     beta2: float = Field(0.999, ge=0.0, lt=1.0)
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+    decay_from: float = Field(1.0, ge=0.0, le=1.0)
+    """Share of the training after which the learning rate falls linearly to 0; 1: never, as in the paper. StarGAN: 0.5."""
 
 
 class TrainingSettings(Settings):

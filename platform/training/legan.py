@@ -22,7 +22,7 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.model import Model, weights_hash, write_model
 from legan.platform.training.batches import normalise, rows_of_step, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
-from legan.platform.training.optimise import adam, autocast, place, total_steps, update
+from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.samples import goal_of, held_out_distance, held_out_pairs, sample_grids
 from legan.platform.training.task import Batch, Image
@@ -78,9 +78,11 @@ class LeganTask:
             "hull": hull,
         }
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The critic steps, then the generator step; terms of D are means over the critic steps."""
         settings, n = self.settings, self.settings.critic_steps
+        for optimiser in (self.g_adam, self.d_adam):
+            set_learning_rate(optimiser, settings.adam, step, self.total_steps)
         device = self.ranks.device
         x_all = normalise(batch["x"].to(device, non_blocking=True), settings.channels_last)
         f_org_all, f_trg_all, alpha_all, hull = (

@@ -66,7 +66,7 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
             batch = upcoming.result()
             upcoming = loader.submit(task.batch, step + 1) if step + 1 < task.total_steps else None
             torch.manual_seed(settings.seed * 1_000_003 + step * ranks.world + ranks.rank)  # dropout
-            pending.append(task.step(batch))
+            pending.append(task.step(batch, step))
             step += 1
             last = step == task.total_steps
             if last or step % settings.log_every == 0 or step % settings.checkpoint_every == 0:

@@ -39,6 +39,14 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def set_learning_rate(optimiser: Adam, settings: AdamSettings, step: int, total: int) -> None:
+    """The learning rate of this step, from its number alone: constant, then falling linearly to 0 at the end."""
+    start = settings.decay_from * total
+    factor = 1.0 if step <= start else (total - step) / (total - start)
+    for group in optimiser.param_groups:
+        group["lr"] = settings.learning_rate * factor
+
+
 def update(optimiser: Adam, network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None) -> None:
     """One optimiser step on the gradient of ``total``, averaged over all workers and clipped to the norm ``clip``."""
     optimiser.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from legan.platform.config import TrainingSettings
 from legan.platform.model import save_network
 from legan.platform.training.batches import Rows, normalise, rows_of_step, to_tensor
-from legan.platform.training.optimise import adam, autocast, place, total_steps, update
+from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Batch, Goal, Image
 
@@ -72,8 +72,9 @@ class SupervisedTask:
             labels = self.mirror(labels, mirrored)
         return {"x": x, **labels}
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One optimiser step."""
+        set_learning_rate(self.adam, self.settings.adam, step, self.total_steps)
         device = self.ranks.device
         moved = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
         x = normalise(moved.pop("x"), self.settings.channels_last)

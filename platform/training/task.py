@@ -37,8 +37,8 @@ class Task(Protocol):
     def batch(self, step: int) -> Batch:
         """This worker's share of the data and random draws of ``step``, on the CPU."""
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of all optimisers; named loss terms as scalars on the device, not yet synchronised."""
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Step number ``step``, from 0, of all optimisers; named loss terms as scalars on the device, not yet synchronised."""
 
     def state_dict(self) -> dict[str, Any]:
         """All state but the weights."""

@@ -47,7 +47,7 @@ def test_step_equals_the_straightforward_one(tiny_data, monkeypatch):
     g_adam, d_adam = (torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999)) for network in (G, D))
     for step in range(2):
         batch = {name: values.double() if values.is_floating_point() else values for name, values in task.batch(step).items()}
-        terms = task.step(batch)
+        terms = task.step(batch, step)
         _, g_total = straightforward_step(G, D, T, Q, g_adam, d_adam, batch, task.settings.loss, 5)
         assert float(terms["loss/g_total"]) == pytest.approx(float(g_total), rel=1e-6)
     for ours, theirs in ((task.g_adam, g_adam), (task.d_adam, d_adam)):
@@ -62,14 +62,14 @@ def test_a_weight_of_zero_leaves_the_term_out(tiny_data, term):
         "lambda_adv": {"d_adv", "g_adv", "gp"}, "lambda_1": {"d_cls", "g_cls"}, "lambda_2": {"rec"}, "lambda_3": {"id"},
         "lambda_4": {"qual", "quality_fake", "quality_source", "share_above_q"}, "lambda_5": {"tv"}, "lambda_gp": {"gp"},
     }  # fmt: skip
-    every = set(make_task(tiny_data).step(make_task(tiny_data).batch(0)))
+    every = set(make_task(tiny_data).step(make_task(tiny_data).batch(0), 0))
     task = make_task(tiny_data, loss={term: 0})
-    assert every - set(task.step(task.batch(0))) == {f"loss/{name}" for name in names[term]}
+    assert every - set(task.step(task.batch(0), 0)) == {f"loss/{name}" for name in names[term]}
 
 
 def test_totals_are_the_weighted_sums_of_their_terms(tiny_data):
     task = make_task(tiny_data)
-    terms = {name.removeprefix("loss/"): float(value) for name, value in task.step(task.batch(0)).items()}
+    terms = {name.removeprefix("loss/"): float(value) for name, value in task.step(task.batch(0), 0).items()}
     g_total = (
         terms["g_adv"] + 20 * terms["g_cls"] + 10 * terms["rec"] + 10 * terms["id"] + 0.5 * terms["qual"] + 1e-7 * terms["tv"]
     )
@@ -79,14 +79,14 @@ def test_totals_are_the_weighted_sums_of_their_terms(tiny_data):
 
 def test_one_hourglass_trains_too(tiny_data):
     task = make_task(tiny_data, generator={"disentangled": False})
-    assert torch.isfinite(task.step(task.batch(0))["loss/g_total"])
+    assert torch.isfinite(task.step(task.batch(0), 0)["loss/g_total"])
     assert set(task.samples()) == {"samples/translation"}
 
 
 def test_bf16_follows_fp32(tiny_data):
     exact, rounded = make_task(tiny_data), make_task(tiny_data, precision="bf16")
     for step in range(3):
-        a, b = exact.step(exact.batch(step)), rounded.step(rounded.batch(step))
+        a, b = exact.step(exact.batch(step), step), rounded.step(rounded.batch(step), step)
     for name in ("loss/d_total", "loss/g_total", "loss/rec", "loss/qual"):
         assert float(b[name]) == pytest.approx(float(a[name]), rel=0.05)
     assert all(parameter.dtype == torch.float32 for parameter in rounded.G.parameters())
@@ -96,8 +96,8 @@ def test_bf16_sees_each_critic_update(tiny_data):
     """Autocast keeps bf16 copies of weights; a region over several updates would train each on the first one's weights."""
     task = make_task(tiny_data, precision="bf16", adam={"learning_rate": 0.05, "beta1": 0.0})
     exact = make_task(tiny_data, adam={"learning_rate": 0.05, "beta1": 0.0})
-    assert float(task.step(task.batch(0))["loss/d_cls"]) == pytest.approx(
-        float(exact.step(exact.batch(0))["loss/d_cls"]), rel=0.1
+    assert float(task.step(task.batch(0), 0)["loss/d_cls"]) == pytest.approx(
+        float(exact.step(exact.batch(0), 0)["loss/d_cls"]), rel=0.1
     )
 
 
@@ -128,7 +128,7 @@ def rank_gradients(rank: int, data_path: str, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     task = make_task(Path(data_path), Ranks(rank, 2), critic_steps=1, adam={"learning_rate": 1e-12})
-    task.step(task.batch(0))
+    task.step(task.batch(0), 0)
     gradients = {name: [p.grad for p in network.parameters()] for name, network in task.networks.items()}
     torch.save(gradients, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
@@ -140,7 +140,7 @@ def test_two_workers_have_the_gradients_of_one(tiny_data, tmp_path):
     ranks = [subprocess.Popen([*command, str(rank), str(tiny_data), str(tmp_path)]) for rank in range(2)]
     assert [rank.wait(100) for rank in ranks] == [0, 0]
     task = make_task(tiny_data, critic_steps=1, adam={"learning_rate": 1e-12})
-    task.step(task.batch(0))
+    task.step(task.batch(0), 0)
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     for name, network in task.networks.items():
         for parameter, a, b in zip(network.parameters(), first[name], second[name], strict=True):

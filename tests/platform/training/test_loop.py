@@ -33,11 +33,11 @@ class Toy:
         self.total_steps, self.poison = total_steps, poison
 
     def batch(self, step):
-        return {"x": torch.randn(4, 3, generator=step_generator(1, step)), "step": torch.tensor(step)}
+        return {"x": torch.randn(4, 3, generator=step_generator(1, step))}
 
-    def step(self, batch):
+    def step(self, batch, step):
         loss = nn.functional.dropout(self.network(batch["x"]), 0.5).square().mean()
-        if self.poison is not None and int(batch["step"]) == self.poison:
+        if step == self.poison:
             loss = loss * math.nan
         self.adam.zero_grad()
         loss.backward()

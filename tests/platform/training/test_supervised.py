@@ -24,7 +24,7 @@ def test_judge_learns_and_is_exported_with_its_schema(tiny_data, tmp_path):
     data = open_dataset(tiny_data)
     torch.manual_seed(0)
     task = classifier_task(ClassifierSettings.model_validate(common(width=8, flip=True)), data, Ranks())
-    losses = [float(task.step(task.batch(0))["loss/total"]) for _ in range(40)]
+    losses = [float(task.step(task.batch(0), 0)["loss/total"]) for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]
     metrics = task.validate()
     assert set(metrics) == {"eval/expression_accuracy", "eval/lighting_accuracy", "eval/both_accuracy"}
@@ -40,7 +40,7 @@ def test_identity_learns_the_training_subjects(tiny_data):
     torch.manual_seed(0)
     settings = IdentitySettings.model_validate(common(network="lightcnn9", width=0.25, features=32, adam={"learning_rate": 1e-3}))
     task = identity_task(settings, open_dataset(tiny_data), Ranks())
-    losses = [float(task.step(task.batch(0))["loss/total"]) for _ in range(60)]
+    losses = [float(task.step(task.batch(0), 0)["loss/total"]) for _ in range(60)]
     assert min(losses[-5:]) < 0.8 * losses[0]
     assert task.numbers["classes"] == 4
 

@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from legan.platform.config import AdamSettings
+from legan.platform.training.optimise import adam, set_learning_rate, total_steps
+from legan.platform.training.start import resolve
+
+
+def rate(step: int, total: int, **values) -> float:
+    settings = AdamSettings(learning_rate=0.1, **values)
+    optimiser = adam(nn.Linear(1, 1), settings)
+    set_learning_rate(optimiser, settings, step, total)
+    return optimiser.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.1), (50, 0.1), (75, 0.05), (99, 0.002)])
+def test_learning_rate_falls_linearly_over_the_second_half(step, expected):
+    assert rate(step, 100, decay_from=0.5) == pytest.approx(expected)
+
+
+def test_learning_rate_is_constant_by_default():
+    assert {rate(step, 100) for step in range(100)} == {0.1}
+
+
+def test_epochs_become_steps_rounded_up(home, tiny_data):
+    settings, _ = resolve("classifier", "quick", ["epochs=3", "precision=fp32"], {"data": tiny_data})
+    assert total_steps(settings, 48, 32) == 5  # 144 images in batches of 32
+    settings, _ = resolve("classifier", "quick", ["steps=7"], {"data": tiny_data})
+    assert total_steps(settings, 48, 32) == 7
+
+
+def test_auto_precision_is_what_the_machine_multiplies_natively(home, tiny_data):
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    assert resolve("classifier", "quick", ["precision=auto"], {"data": tiny_data})[0].precision == ("bf16" if native else "fp32")
