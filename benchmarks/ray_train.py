@@ -3,7 +3,7 @@
 The same LEGAN training, the three in turn, several rounds in one run; rates are the medians of the loop's own images/s,
 without start-up, and each figure is the median of the ratios of neighbouring runs.
 
-    python benchmarks/ray_train.py [--width 32] [--size 64] [--batch 8] [--steps 12] [--rounds 3]
+    python benchmarks/ray_train.py [--width 16] [--size 64] [--batch 8] [--steps 8] [--rounds 3]
 """
 
 import argparse
@@ -68,7 +68,7 @@ def rate(home: Path, data: Dataset, arguments: argparse.Namespace, workers: int,
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("width", 32), ("size", 64), ("batch", 8), ("steps", 12), ("rounds", 3)):
+    for name, default in (("width", 16), ("size", 64), ("batch", 8), ("steps", 8), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     return parser.parse_args()
 

@@ -25,6 +25,7 @@ from legan.platform.config import LeganSettings
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.render import render_dataset
 from legan.platform.training.legan import LeganTask
+from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.objective import Judges
 from legan.platform.training.parallel import Ranks
 
@@ -32,6 +33,7 @@ from legan.platform.training.parallel import Ranks
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # for both sides, as the workers have it
     with tempfile.TemporaryDirectory() as folder:
         data = render_dataset(Path(folder) / "faces", subjects=5, size=arguments.size, seed=0, images_per_subject=24)
         compare(data, arguments)
