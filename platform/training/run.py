@@ -19,10 +19,11 @@ import yaml
 
 from legan import __version__
 from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
+from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.build import build_task, check
+from legan.platform.training.build import build_task
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.parallel import Ranks
@@ -61,7 +62,7 @@ def create_run(home: Path, kind: str, settings: TrainingSettings, name: str | No
 
 def open_run(home: Path, name: str) -> Run:
     """The run ``name`` under ``home``, or at the path ``name``; CheckpointError when there is none."""
-    folder = Path(name) if Path(name).is_dir() else home / name
+    folder = Path(name) if (Path(name) / "config.yaml").is_file() else home / name
     try:
         document = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         kind = KINDS[document["kind"]]
@@ -92,7 +93,7 @@ def work(
         return
     (run.folder / "status.json").unlink(missing_ok=True)
     task = build_task(run.settings, ranks)
-    data = check(run.settings).data
+    data = open_dataset(run.settings.data) if run.settings.data is not None else None
     tags = {
         "kind": run.kind,
         "git_commit": git_commit() or "none",

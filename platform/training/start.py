@@ -18,7 +18,8 @@ from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run import Run, create_run, open_run, work
 
-PATHS = ("data", "ratings", "identity", "quality")
+JUDGES = ("identity", "quality")
+PATHS = ("data", "ratings", *JUDGES)
 
 
 def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str, Any]) -> tuple[TrainingSettings, Facts]:
@@ -27,7 +28,8 @@ def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str
     values.update({key: value for key, value in given.items() if value is not None})
     for key in PATHS:
         if values.get(key) is not None:
-            values[key] = network_folder(Path(str(values[key])).expanduser()).absolute()
+            path = Path(str(values[key])).expanduser()
+            values[key] = (network_folder(path) if key in JUDGES else path).absolute()
     if values.get("precision") == "auto":
         values["precision"] = native_precision(bool(values.get("gpu")))
     settings, wrong = check_settings(KINDS[kind], values)
@@ -65,7 +67,7 @@ def resume_training(
     problems = []
     if run.kind != kind:
         problems.append(f"--resume: {run.folder.name} is a training of {run.kind}; use `legan train {run.kind} --resume {name}`")
-    changed = [*overrides, *(key for key, value in given.items() if value is not None and key not in ("workers", "gpu"))]
+    changed = [*overrides, *(key for key, value in given.items() if value is not None)]
     if changed or new_name is not None:
         problems.append("--resume: a run goes on with its own settings; start a new run to change them")
     facts = check(run.settings)

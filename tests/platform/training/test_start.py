@@ -80,6 +80,8 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
         resume_training("quality", "first", [], {}, None, None, dry_run=False)
     with pytest.raises(ConfigError, match="a run goes on with its own settings"):
         resume_training("legan", "first", ["seed=3"], {}, None, None, dry_run=False)
+    with pytest.raises(ConfigError, match="a run goes on with its own settings"):
+        resume_training("legan", "first", [], {"workers": 2}, None, None, dry_run=False)
 
 
 def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
