@@ -185,6 +185,9 @@ class LeganSettings(TrainingSettings):
     """D steps per G step."""
     targets: Literal["uniform", "permute"] = "uniform"
     """How target attributes are drawn."""
+    shift: int = Field(0, ge=0, le=64)
+    """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
+    them by heart. 0 in the paper."""
     identity: Path | None = None
     """Folder of T; needed unless loss.lambda_3 is 0."""
     quality: Path | None = None

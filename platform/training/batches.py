@@ -42,6 +42,16 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
 
 
+def shift(images: Tensor, by: Tensor) -> Tensor:
+    """Each of N×C×H×W moved down and right by its row of int N×2 ``by``, in pixels; the pixels at the edges are repeated."""
+    N, C, H, W = images.shape
+    rows = (torch.arange(H) - by[:, :1]).clamp(0, H - 1)
+    columns = (torch.arange(W) - by[:, 1:]).clamp(0, W - 1)
+    n = torch.arange(N).view(N, 1, 1)
+    # Indexed as N×H×W×C, so that images which lie channels-last come out so.
+    return images.permute(0, 2, 3, 1)[n, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
 def normalise(images: Tensor, channels_last: bool = True) -> Tensor:
     """Float32 in [-1, 1] from uint8 in 0..255, on the images' own device, in the wanted memory format."""
     layout = torch.channels_last if channels_last else torch.contiguous_format

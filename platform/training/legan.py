@@ -20,7 +20,7 @@ from legan.platform.config import LeganSettings
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.data.dataset import Dataset
 from legan.platform.model import Model, weights_hash, write_model
-from legan.platform.training.batches import normalise, rows_of_step, to_tensor
+from legan.platform.training.batches import normalise, rows_of_step, shift, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
 from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
@@ -70,6 +70,10 @@ class LeganTask:
         if self.flips is not None:
             x = torch.where(mirrored[mine].view(-1, 1, 1, 1), x.flip(3), x)
             hull = torch.where(mirrored[last].view(-1, 1, 1, 1), hull.flip(3), hull)
+        if self.settings.shift:
+            limit = self.settings.shift
+            by = torch.randint(-limit, limit + 1, (n * B, 2), generator=generator)
+            x, hull = shift(x, by[mine]), shift(hull, by[last])
         return {
             "x": x,
             "f_org": self.schema.encode(expression, lighting)[mine],
