@@ -44,7 +44,7 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
 
 def shift(images: Tensor, by: Tensor) -> Tensor:
     """Each of N×C×H×W moved down and right by its row of int N×2 ``by``, in pixels; the pixels at the edges are repeated."""
-    N, C, H, W = images.shape
+    N, _, H, W = images.shape
     rows = (torch.arange(H) - by[:, :1]).clamp(0, H - 1)
     columns = (torch.arange(W) - by[:, 1:]).clamp(0, W - 1)
     n = torch.arange(N).view(N, 1, 1)

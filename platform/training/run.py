@@ -129,6 +129,9 @@ def work(
         else:
             tracker.log_artifact(run.model, "model")
         status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
     finally:
         tracker.close(status)
     say(f"finished: the model is {run.model}")

@@ -9,7 +9,7 @@ import torch
 
 from legan.platform.cluster import connect, require
 from legan.platform.config import KINDS, TrainingSettings, apply_overrides, check_settings, read_section, to_yaml
-from legan.platform.errors import ConfigError
+from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.model import network_folder
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
 from legan.platform.training.build import Facts, build_task, check
@@ -26,15 +26,20 @@ def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str
     """The checked settings and what is known of their data; ConfigError names every problem at once."""
     values, problems = apply_overrides(read_section(preset, kind), overrides)
     values.update({key: value for key, value in given.items() if value is not None})
+    unfinished: list[str] = []
     for key in PATHS:
         if values.get(key) is not None:
             path = Path(str(values[key])).expanduser()
-            values[key] = (network_folder(path) if key in JUDGES else path).absolute()
+            try:
+                values[key] = (network_folder(path) if key in JUDGES else path).absolute()
+            except CheckpointError as error:
+                problems.append(f"{key}: {error}")
+                unfinished.append(key)
     if values.get("precision") == "auto":
         values["precision"] = native_precision(bool(values.get("gpu")))
     settings, wrong = check_settings(KINDS[kind], values)
     facts = check(settings) if settings is not None else _check_paths(values)
-    problems += wrong + facts.problems
+    problems += wrong + [problem for problem in facts.problems if problem.partition(":")[0] not in unfinished]
     if problems or settings is None:
         raise ConfigError(problems)
     return settings, facts

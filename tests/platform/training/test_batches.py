@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legan.platform.training.batches import normalise, rows_of_split, rows_of_step, to_images, to_tensor
+from legan.platform.training.batches import normalise, rows_of_split, rows_of_step, shift, to_images, to_tensor
 
 
 @given(st.integers(1, 40), st.integers(1, 17), st.integers(0, 2**31 - 1))
@@ -34,3 +34,16 @@ def test_pixels_survive_the_way_there_and_back():
 
 def test_rows_of_split():
     assert rows_of_split(np.array(["train", "val", "train"]), "train").tolist() == [0, 2]
+
+
+def test_shifted_images_repeat_their_edges():
+    image = torch.arange(12, dtype=torch.uint8).view(1, 1, 3, 4)
+    moved = shift(image.expand(3, 1, 3, 4), torch.tensor([[1, 0], [0, -2], [5, 5]]))
+    assert moved[0, 0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
+    assert moved[1, 0].tolist() == [[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]
+    assert moved[2, 0].tolist() == [[0] * 4] * 3
+
+
+def test_shifted_images_stay_channels_last():
+    images = to_tensor(np.zeros((2, 8, 8, 3), np.uint8))
+    assert shift(images, torch.zeros(2, 2, dtype=torch.int64)).is_contiguous(memory_format=torch.channels_last)

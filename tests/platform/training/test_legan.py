@@ -115,9 +115,24 @@ def test_mirrored_images_have_mirrored_lights(tiny_data):
         assert torch.equal(a["f_org"][i], swapped)
 
 
-def test_workers_share_one_global_batch(tiny_data):
-    whole = make_task(tiny_data).batch(2)
-    parts = [make_task(tiny_data, Ranks(rank, 2)).batch(2) for rank in range(2)]
+def test_shifted_images_take_their_hulls_along(tiny_data):
+    task = make_task(tiny_data, flip=False, shift=4)
+    plain, moved = make_task(tiny_data, flip=False).batch(0), task.batch(0)
+    found = []
+    for i in range(4):
+        before = torch.cat([plain["x"][-4:][i], plain["hull"][i]])[:, 8:24, 8:24]
+        after = torch.cat([moved["x"][-4:][i], moved["hull"][i]])
+        offsets = [(y, x) for y in range(-4, 5) for x in range(-4, 5)]
+        found += [[(y, x) for y, x in offsets if torch.equal(after[:, 8 + y : 24 + y, 8 + x : 24 + x], before)]]
+    assert all(found)
+    assert len({places[0] for places in found}) > 1
+    assert torch.equal(plain["f_trg"], moved["f_trg"])
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_workers_share_one_global_batch(tiny_data, shift):
+    whole = make_task(tiny_data, shift=shift).batch(2)
+    parts = [make_task(tiny_data, Ranks(rank, 2), shift=shift).batch(2) for rank in range(2)]
     for name in ("x", "f_org", "f_trg", "alpha"):
         together = torch.cat([part[name].view(5, 2, *part[name].shape[1:]) for part in parts], dim=1).flatten(0, 1)
         assert torch.equal(together, whole[name])

@@ -1,11 +1,13 @@
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from legan.models.quality import QualityModel
-from legan.platform.errors import CheckpointError, ConfigError, LeganError
+from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.model import read_model, save_network
 from legan.platform.training.build import check
 from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.legan import LeganTask
 from legan.platform.training.start import plan, resolve, resume_training, start_training
 
 SMALL = [
@@ -87,5 +89,30 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
 def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
     (home / "unfinished").mkdir(parents=True)
     (home / "unfinished" / "config.yaml").write_text("kind: identity\n")
-    with pytest.raises(LeganError, match="the run unfinished has no model yet"):
-        resolve("legan", "quick", [], {"data": tiny_data, "identity": "unfinished"})
+    with pytest.raises(ConfigError) as caught:
+        resolve("legan", "quick", ["discriminator.layers=6", "loss.lambda_4=0"], {"data": tiny_data, "identity": "unfinished"})
+    text = str(caught.value)
+    assert text.count("identity: ") == 1
+    assert "identity: the run unfinished has no model yet" in text
+    assert "data: the image size 32 has to be a multiple of 64" in text
+
+
+def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(home, tiny_data, monkeypatch, capsys):
+    resolved = resolve("legan", "quick", SMALL, {"data": tiny_data})
+    step = LeganTask.step
+
+    def interrupted(task, batch, number):
+        if number == 2:
+            raise KeyboardInterrupt
+        return step(task, batch, number)
+
+    monkeypatch.setattr(LeganTask, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start_training("legan", resolved, "stopped", None, dry_run=False)
+    assert "continue with `legan train legan --resume stopped`" in capsys.readouterr().err
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("legan").experiment_id])
+    assert run.info.status == "KILLED"
+    monkeypatch.setattr(LeganTask, "step", step)
+    resume_training("legan", "stopped", [], {}, None, None, dry_run=False)
+    assert client.get_run(run.info.run_id).info.status == "FINISHED"
