@@ -16,7 +16,7 @@ data = typer.Typer(
 
 @data.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="multipie, yale or table.", metavar="SOURCE")],
+    source: Annotated[str, typer.Argument(help="aflw, celeba, folder, multipie, table or yale.", metavar="SOURCE")],
     out: Annotated[Path, typer.Option(help="Folder of the new data set; unfinished work lies in OUT.partial.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the photographs.")] = None,
     table: Annotated[Path | None, typer.Option(help="The .csv or .parquet of source table; its paths count from --root.")] = None,

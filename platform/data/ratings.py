@@ -1,12 +1,13 @@
 """Naturalness ratings that Q is trained on: read from a folder or a plain table, or SIMULATED where nobody was asked.
 
 A ratings folder holds ratings.json (``simulated`` says what it is), ratings.parquet (a row per image: image = row of
-images.npy, mean, std, source, split; for simulated ones also rater_1 … rater_3, subject, kind, strength) and images.npy
-(uint8 N×H×W×3, black outside the hull of the face). A plain table is a CSV or Parquet file with the columns image (path
-relative to the table), mean, std, source, split; its images are used as they are, black outside the face or not.
+images.npy, mean, std, source, split, and further columns) and images.npy (uint8 N×H×W×3, black outside the hull of the face
+unless ratings.json says that they are not masked). ``legan ratings collect`` writes one from people's scores,
+``legan data ratings`` a simulated one. A plain table is a CSV or Parquet file as rating_table.py describes it, with images named
+relative to the table; they are used as they are, black outside the face or not.
 
-Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image's scores (paper, section 3); simulated
-ones use the population's standard deviation (divided by 3), so three equal scores give 0.
+Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image's scores (paper, section 3), the standard
+deviation the population's (divided by 3 for three scores) unless a table says otherwise, so three equal scores give 0.
 """
 
 import json
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from legan.platform.data.dataset import SPLITS, Dataset, refuse_existing, split_by_subject
 from legan.platform.data.distortions import DISTORTIONS, distort
 from legan.platform.data.image import read_image
+from legan.platform.data.plain_table import read_plain_table
+from legan.platform.data.rating_table import label_problems, normalise_table, split_problems
 from legan.platform.errors import DataError, first_line
 from legan.platform.files import whole_folder
 
@@ -37,15 +40,20 @@ _MOST_IMAGES = 6000
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """Rated images: uint8 N×H×W×3, float32 N means and standard deviations from 0 to 10, str N sources and splits."""
+    """Rated images: uint8 N×H×W×3, float32 N means and standard deviations, str N names, sources and splits.
+
+    ``masked``: the images are known to be black outside the hull of the face.
+    """
 
     path: Path
     images: NDArray[np.uint8]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    name: NDArray[np.str_]
     source: NDArray[np.str_]
     split: NDArray[np.str_]
     simulated: bool
+    masked: bool
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -132,6 +140,7 @@ def make_simulated_ratings(
     about = {
         "format": FORMAT,
         "simulated": True,
+        "masked": True,
         "note": "SIMULATED ratings: distorted images scored by three formulas, no person was asked.",
         "raters": [vars(rater) for rater in RATERS],
         "std": "population standard deviation of the three scores",
@@ -142,8 +151,18 @@ def make_simulated_ratings(
         "dataset_hash": dataset.content_hash,
         "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
     }
-    _write_folder(out, about, table, images, overwrite=overwrite)
+    write_ratings(out, about, table, images, overwrite=overwrite)
     return read_ratings(out)
+
+
+def write_ratings(out: Path, about: dict[str, Any], table: pd.DataFrame, images: NDArray[np.uint8], *, overwrite: bool) -> None:
+    """Write a ratings folder, whole or not at all; DataError where ``out`` exists (unless ``overwrite``)."""
+    refuse_existing(out, FILE, overwrite=overwrite)
+    with whole_folder(out) as draft:
+        np.save(draft / "images.npy", images)
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), draft / "ratings.parquet")
+        (draft / FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        refuse_existing(out, FILE, overwrite=overwrite)
 
 
 def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
@@ -186,14 +205,6 @@ def _splits(dataset: Dataset, seed: int) -> dict[str, str]:
     return dict(split_by_subject(dataset.subject.tolist(), val_share=0.1, test_share=0.1, seed=seed))
 
 
-def _write_folder(out: Path, about: dict[str, Any], table: pd.DataFrame, images: NDArray[np.uint8], *, overwrite: bool) -> None:
-    with whole_folder(out) as draft:
-        np.save(draft / "images.npy", images)
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), draft / "ratings.parquet")
-        (draft / FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        refuse_existing(out, FILE, overwrite=overwrite)
-
-
 def _read_folder(path: Path, image_size: int | None) -> Ratings:
     if not (path / FILE).is_file():
         raise DataError(f"{path} holds no ratings (it has no ratings.json); make some with `legan data ratings`.")
@@ -204,9 +215,10 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
         table = pq.read_table(path / "ratings.parquet").to_pandas()
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         simulated = bool(about["simulated"])
+        masked = bool(about["masked"]) if "masked" in about else True  # the first folders did not say so
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(f"the ratings {path} are damaged ({first_line(error)}); make them anew.") from error
-    problems = _problems(table)
+    problems = _folder_problems(table)
     if images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
         problems.append(f"images.npy holds {images.dtype} {images.shape} for {len(table)} rows")
     elif "image" in table and not ((table["image"] >= 0) & (table["image"] < len(images))).all():
@@ -215,18 +227,19 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
     chosen = np.array(images)[table["image"].to_numpy()]
     if image_size is not None and image_size != chosen.shape[1]:
         chosen = np.stack([_resized(image, image_size) for image in chosen])
-    return _ratings(path, table, chosen, simulated)
+    return _ratings(path, table, chosen, simulated, masked)
 
 
 def _read_table(path: Path, image_size: int) -> Ratings:
     try:
-        table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pq.read_table(path).to_pandas()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        cause = getattr(error, "strerror", None) or first_line(error)
-        raise DataError(f"the ratings {path} cannot be read: {cause}.") from error
-    problems = _problems(table)
+        given = read_plain_table(path)
+    except DataError as error:
+        raise DataError(str(error).replace("the table", "the ratings", 1)) from error
+    table, problems = normalise_table(given)
     images = []
-    for number, name in enumerate(table.get("image", []), start=1):
+    for number, name in zip(table.get("row", []), table.get("image", []), strict=True):
+        if not name:
+            continue  # named already
         try:
             image = read_image(path.parent / str(name))
         except DataError as error:
@@ -237,23 +250,14 @@ def _read_table(path: Path, image_size: int) -> Ratings:
             problems.append(f"row {number}: {name} is {width}×{height}, but rated images have to be square")
         images.append(_resized(image, image_size))
     _raise(path, problems)
-    return _ratings(path, table, np.stack(images), simulated=False)
+    return _ratings(path, table, np.stack(images), simulated=False, masked=False)
 
 
-def _problems(table: pd.DataFrame) -> list[str]:
+def _folder_problems(table: pd.DataFrame) -> list[str]:
     missing = [column for column in COLUMNS if column not in table]
-    problems = [f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"] if missing else []
-    if table.empty:
-        problems.append("it has no rows")
-    for column, top in (("mean", 10), ("std", 5)):
-        if column in table:
-            values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-            wrong = np.flatnonzero(~((values >= 0) & (values <= top)))
-            problems += [f"row {i + 1}: {column} is {table[column].iloc[i]}, not a number from 0 to {top}" for i in wrong]
-    if "split" in table:
-        unknown = sorted(set(table["split"].astype(str)) - set(SPLITS))
-        problems += [f"split {name!r} is not one of {', '.join(SPLITS)}" for name in unknown]
-    return problems
+    if missing:
+        return [f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"]
+    return ["it has no rows"] if table.empty else label_problems(table) + split_problems(table)
 
 
 def _raise(path: Path, problems: list[str]) -> None:
@@ -268,13 +272,15 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
-def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool) -> Ratings:
+def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool, masked: bool) -> Ratings:
     return Ratings(
         path=path.resolve(),
         images=images,
         mean=pd.to_numeric(table["mean"]).to_numpy(np.float32, copy=True),
         std=pd.to_numeric(table["std"]).to_numpy(np.float32, copy=True),
+        name=table["name" if "name" in table else "image"].astype(str).to_numpy(np.str_),
         source=table["source"].astype(str).to_numpy(np.str_),
         split=table["split"].astype(str).to_numpy(np.str_),
         simulated=simulated,
+        masked=masked,
     )

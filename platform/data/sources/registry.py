@@ -2,13 +2,22 @@
 
 from pathlib import Path
 
+from legan.platform.data.sources.aflw import aflw
+from legan.platform.data.sources.celeba import celeba
+from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import multipie
 from legan.platform.data.sources.source import Source, SourceFaces
 from legan.platform.data.sources.table import table
 from legan.platform.data.sources.yale import yale
 from legan.platform.errors import DataError
 
-FOLDER_SOURCES: dict[str, Source] = {"multipie": multipie, "yale": yale}
+FOLDER_SOURCES: dict[str, Source] = {
+    "aflw": aflw,
+    "celeba": celeba,
+    "folder": folder,
+    "multipie": multipie,
+    "yale": yale,
+}
 SOURCES = (*FOLDER_SOURCES, "table")
 
 

@@ -1,18 +1,19 @@
 """Any labelled photographs, named by a CSV or Parquet table: path, subject and, optionally, expression, lighting, split.
 
 Without an expression or lighting column there is one class, ``any``. Without a split column, subjects are split at random. A
-row that lacks a value is skipped with its reason; what is wrong with the table as a whole is reported at once.
+column source (which method made a synthetic image) is kept. A row that lacks a value is skipped with its reason; what is wrong
+with the table as a whole is reported at once.
 """
 
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import SPLITS
+from legan.platform.data.plain_table import cell_text, read_plain_table
 from legan.platform.data.sources.source import SourceFaces
-from legan.platform.errors import DataError, first_line
+from legan.platform.errors import DataError
 
 ANY = "any"
 _COLUMNS = ("path", "subject", "expression", "lighting", "split")
@@ -23,9 +24,11 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
 
     Classes are the column's values in alphabetical order. DataError lists all that is wrong with the table.
     """
-    rows = _read(file)
+    rows = read_plain_table(file)
     present = [column for column in _COLUMNS if column in rows.columns]
-    rows = pd.DataFrame({column: rows[column].map(_text) for column in present}, index=rows.index, columns=present, dtype=object)
+    source = rows["source"].map(cell_text) if "source" in rows.columns else None
+    texts = {column: rows[column].map(cell_text) for column in present}
+    rows = pd.DataFrame(texts, index=rows.index, columns=present, dtype=object)
     problems = [f"it has no column {column}" for column in ("path", "subject") if column not in present]
     if "split" in present:
         unknown = sorted(set(rows["split"]) - {"", *SPLITS})
@@ -48,6 +51,8 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
 
     unusable = [(str(row["path"]) or f"row {number}", _reason(row, number)) for number, row in _numbered(rows[~usable])]
     records = rows[usable].reset_index(drop=True)
+    if source is not None:
+        records["source"] = source[usable].to_numpy()
     for column in ("expression", "lighting"):
         if column not in present:
             records[column] = ANY
@@ -56,26 +61,6 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
     flip = {lightings[0]: lightings[0]} if len(lightings) == 1 else {}
     schema = AttributeSchema(expressions, lightings, flip)
     return SourceFaces("table", root or file.parent, schema, records, unusable, val_share=0.05, test_share=0.1)
-
-
-def _read(file: Path) -> pd.DataFrame:
-    try:
-        if file.suffix.lower() == ".parquet":
-            return pd.read_parquet(file)
-        if file.suffix.lower() == ".csv":
-            return pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"the table {file} cannot be read: {first_line(error)}.") from error
-    raise DataError(f"the table {file} is neither .csv nor .parquet.")
-
-
-def _text(value: object) -> str:
-    """A cell as text: nothing for a missing value, 7 for the 7.0 that a whole number with gaps becomes."""
-    if value is None or value is pd.NA or value is pd.NaT or value != value:  # NaN
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
 
 
 def _numbered(rows: pd.DataFrame) -> list[tuple[int, "pd.Series[str]"]]:

@@ -84,7 +84,7 @@ def test_unreadable_tables(tmp_path: Path) -> None:
 def test_the_registry_explains_what_it_needs(tmp_path: Path) -> None:
     csv(tmp_path, "path,subject\na,s\n")
     for arguments, message in [
-        (("celeba", tmp_path, None), "no source 'celeba'; known are: multipie, yale, table"),
+        (("lfw", tmp_path, None), "no source 'lfw'; known are: aflw, celeba, folder, multipie, yale, table"),
         (("yale", None, None), "--root FOLDER"),
         (("yale", tmp_path / "gone", None), r"folder .*gone \(--root\) does not exist"),
         (("yale", tmp_path, tmp_path / "faces.csv"), "--table belongs to the source table"),
@@ -94,3 +94,9 @@ def test_the_registry_explains_what_it_needs(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             load_source(*arguments)
     assert load_source("table", None, tmp_path / "faces.csv").root == tmp_path
+
+
+def test_the_method_that_made_an_image_is_kept(tmp_path: Path) -> None:
+    found = table(csv(tmp_path, "path,subject,source\na.png,s1,gan\n,s2,web\nc.png,s3,\n"))
+    assert found.records["source"].tolist() == ["gan", ""]
+    assert found.records["path"].tolist() == ["a.png", "c.png"]

@@ -1,0 +1,118 @@
+"""CelebA as it lies on disk, for Table 3.
+
+    Img/img_align_celeba/000001.jpg        aligned and cropped, 178×218; or Img/img_celeba/ in the wild
+    Anno/list_attr_celeba.txt              40 attributes, 1 or -1
+    Anno/identity_CelebA.txt               the person of each image
+    Eval/list_eval_partition.txt           0 train, 1 validation, 2 test
+    Anno/list_landmarks_align_celeba.txt   optional (list_landmarks_celeba.txt for img_celeba): five points
+
+All of them may also lie directly in the root, as torchvision puts them. CelebA names no expression but Smiling: an image is
+``smile`` or ``neutral``, which only means *not smiling*. It names no lighting, so there is the one class ``any``. The paper
+trains nothing on CelebA; Table 3 compares outputs with their sources, whatever the pose, so no image is left out for its yaw:
+where there are landmarks, the yaw that follows from them stands in the column published_yaw.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.align import estimate_yaw
+from legan.platform.data.sources.source import SourceFaces
+from legan.platform.data.sources.table import ANY
+from legan.platform.errors import DataError, first_line
+
+IMAGES = {"img_align_celeba": "list_landmarks_align_celeba.txt", "img_celeba": "list_landmarks_celeba.txt"}
+ATTRIBUTES, IDENTITIES, PARTITION = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
+SCHEMA = AttributeSchema(("neutral", "smile"), (ANY,), {ANY: ANY})
+
+_SPLITS = {"0": "train", "1": "val", "2": "test"}
+
+
+def celeba(root: Path) -> SourceFaces:
+    """All images that the attribute list names; DataError names every file that is missing or of another form.
+
+    The aligned images are taken where both kinds are there. People keep the published split; an image whose person is
+    in another split as well, or who has none, is unusable.
+    """
+    images = next((found for name in IMAGES if (found := _find(root, name)) is not None), None)
+    problems = [] if images is not None else [f"no folder {' or '.join(IMAGES)}"]
+    tables: dict[str, pd.Series[str]] = {}
+    for name in (ATTRIBUTES, IDENTITIES, PARTITION):
+        file = _find(root, name)
+        try:
+            if file is None:
+                problems.append(f"no {name}")
+            else:
+                tables[name] = _smiling(file) if name == ATTRIBUTES else _plain(file)
+        except (OSError, ValueError) as error:
+            problems.append(f"{name} is damaged ({first_line(error)})")
+    if problems or images is None:
+        raise DataError(f"{root} does not hold CelebA: {'; '.join(problems)}; give the folder with Img, Anno and Eval as --root.")
+
+    smiling = tables[ATTRIBUTES]
+    records = pd.DataFrame(
+        {
+            "path": [(images.relative_to(root) / str(name)).as_posix() for name in smiling.index],
+            "subject": tables[IDENTITIES].reindex(smiling.index).to_numpy(),
+            "expression": np.where(smiling == "1", "smile", "neutral"),
+            "lighting": ANY,
+            "split": tables[PARTITION].reindex(smiling.index).map(_SPLITS).to_numpy(),
+        },
+        index=smiling.index,
+    )
+    landmarks = _find(root, IMAGES[images.name])
+    if landmarks is not None:
+        records["published_yaw"] = _yaw(landmarks).reindex(records.index)
+    return _usable(root, records)
+
+
+def _usable(root: Path, records: pd.DataFrame) -> SourceFaces:
+    unknown = records["subject"].isna() | records["split"].isna()
+    first = records[~unknown].groupby("subject")["split"].transform("first").reindex(records.index)
+    torn = ~unknown & (records["split"] != first)
+    unusable = [(str(path), f"{IDENTITIES} or {PARTITION} does not name it") for path in records.loc[unknown, "path"]]
+    unusable += [(str(path), "its person is in another split as well") for path in records.loc[torn, "path"]]
+    used = records[~unknown & ~torn].reset_index(drop=True)
+    if used.empty:
+        raise DataError(f"{root} does not hold CelebA: its lists name no image in common; give the published files as --root.")
+    return SourceFaces("celeba", root, SCHEMA, used, unusable)
+
+
+def _find(root: Path, name: str) -> Path | None:
+    return next((path for folder in ("Img", "Anno", "Eval", ".") if (path := root / folder / name).exists()), None)
+
+
+def _plain(file: Path) -> "pd.Series[str]":
+    """Two columns: image and value."""
+    values = pd.read_csv(file, sep=r"\s+", header=None, names=["image", "value"], dtype=str, index_col="image")["value"]
+    return values[~values.index.duplicated()]
+
+
+def _smiling(file: Path) -> "pd.Series[str]":
+    attributes = _headed(file)
+    if "Smiling" not in attributes:
+        raise ValueError("it has no attribute Smiling")
+    return attributes["Smiling"]
+
+
+def _headed(file: Path) -> pd.DataFrame:
+    """A line with the number of images, a line with the columns' names, a line per image that starts with its name."""
+    with file.open(encoding="utf-8") as stream:
+        count, names = stream.readline().strip(), stream.readline().split()
+    if not count.isdigit() or not names:
+        raise ValueError("it does not start with the number of images and the names of the columns")
+    table = pd.read_csv(file, sep=r"\s+", skiprows=2, header=None, names=["image", *names], dtype=str, index_col="image")
+    if len(table) != int(count):
+        raise ValueError(f"it names {len(table)} images where it says {count}")
+    return table[~table.index.duplicated()]
+
+
+def _yaw(file: Path) -> "pd.Series[float]":
+    """Yaw in degrees from five points per image, in the order of the detector's."""
+    try:
+        points = _headed(file).astype(float)
+        return pd.Series([estimate_yaw(row.reshape(5, 2)) for row in points.to_numpy(np.float32)], index=points.index)
+    except (OSError, ValueError) as error:
+        raise DataError(f"the landmarks {file} are damaged ({first_line(error)}); restore or remove the file.") from error
