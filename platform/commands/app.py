@@ -4,6 +4,7 @@ import typer
 
 from legan.platform.commands.data import mount as mount_data
 from legan.platform.commands.evaluate import mount as mount_evaluate
+from legan.platform.commands.ratings import mount as mount_ratings
 from legan.platform.commands.tracking import mount as mount_tracking
 from legan.platform.commands.train import mount as mount_train
 
@@ -11,6 +12,7 @@ from legan.platform.commands.train import mount as mount_train
 def mount(app: typer.Typer) -> None:
     """Add all of platform's commands."""
     mount_data(app)
+    mount_ratings(app)
     mount_train(app)
     mount_evaluate(app)
     mount_tracking(app)

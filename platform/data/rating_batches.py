@@ -1,0 +1,214 @@
+"""Stage II of section 3: from a data set of synthetic faces to batches that people rate.
+
+    study folder   study.json        what was chosen from which data set, and why
+                   images/*.png      the chosen faces, black outside the hull; names and order say nothing of their source
+                   images.csv        image, batch, and what raters must not see: row, source, subject, yaw, side, distance, group
+                   assignments.csv   batch, rater, position, image, score: a row per score to be given, score blank
+
+A rater is a seat such as b07-r2, the second rater of batch 7; who sits there is the study's matter.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from legan.platform.data.dataset import Dataset, refuse_existing
+from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.errors import DataError
+from legan.platform.files import whole_folder
+
+FORMAT = 1
+FILE = "study.json"
+MAX_YAW, BATCHES, RATERS = 15.0, 72, 3
+"""Section 3's numbers."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which faces are rated: ``rows`` of the data set, shuffled; ``dropped`` counts the others by reason.
+
+    ``cells`` has a row per side and group: side, group, found (after the filters), chosen.
+    """
+
+    rows: NDArray[np.int64]
+    dropped: dict[str, int] = field(default_factory=dict)
+    cells: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def choose_faces(
+    data: Dataset,
+    *,
+    side: NDArray[np.str_] | None = None,
+    group: NDArray[np.str_] | None = None,
+    max_yaw: float = MAX_YAW,
+    count: int | None = None,
+    seed: int = 0,
+) -> Choice:
+    """The faces with |yaw| ≤ ``max_yaw``, without exact copies, equally many of each side and group that are given.
+
+    As many as the rarest cell allows, ``count`` at the most. ``side`` and ``group`` are str N, a blank group is left out. At 180
+    degrees no face is left out for its yaw, unknown or not. Raises DataError where nothing is left, and where yaws are unknown.
+    """
+    faces = data.faces
+    yaw = faces["yaw"].to_numpy(np.float64)
+    if max_yaw < 180 and np.isnan(yaw).any():
+        raise DataError(
+            f"{int(np.isnan(yaw).sum())} of {len(data)} faces of {data.path} have no yaw (they were not detected but taken as "
+            "aligned, or drawn); prepare the photographs without --aligned, or take every face with --max-yaw 180."
+        )
+    sides = side if side is not None else np.full(len(data), "all")
+    groups = group if group is not None else np.full(len(data), "all")
+    left = np.ones(len(data), np.bool_)
+    dropped = {}
+    for reason, keep in (
+        (f"turned by more than {max_yaw:g}°", (np.abs(yaw) <= max_yaw) | (max_yaw >= 180)),
+        ("exact copies", faces["duplicate_of"].isna().to_numpy()),
+        ("without a group", groups != ""),
+    ):
+        dropped[reason] = int((left & ~keep).sum())
+        left &= keep
+    cells = pd.DataFrame({"row": np.flatnonzero(left), "side": sides[left], "group": groups[left]})
+    wanted_sides = ("natural", "unnatural") if side is not None else ("all",)
+    wanted = [(each, name) for each in wanted_sides for name in sorted(set(groups[groups != ""]))]
+    found = {cell: cells.loc[(cells["side"] == cell[0]) & (cells["group"] == cell[1]), "row"].to_numpy() for cell in wanted}
+    empty = [" ".join(part for part in cell if part != "all") for cell in wanted if len(found[cell]) == 0]
+    if not wanted or empty:
+        said = f"there is no {' and no '.join(empty)} face" if any(empty) else "no face is left"
+        raise DataError(f"nothing can be balanced: of {len(data)} faces of {data.path}, {said} after {_said(dropped)}.")
+    share = min(len(rows) for rows in found.values())
+    if count is not None:
+        share = min(share, count // len(wanted))
+    if share == 0:
+        raise DataError(f"{count} images cannot be shared by {len(wanted)} sides and groups; raise --count.")
+    rng = np.random.default_rng([seed, 7])
+    # Cell after cell, each in random order: dealt out in turn, they spread evenly over the batches.
+    rows = np.concatenate([rng.permutation(found[cell])[:share] for cell in wanted])
+    dropped["for balance"] = sum(map(len, found.values())) - len(rows)
+    table = pd.DataFrame([(*cell, len(found[cell]), share) for cell in wanted], columns=["side", "group", "found", "chosen"])
+    return Choice(rows.astype(np.int64), dropped, table)
+
+
+def read_groups(file: Path | None, column: str, data: Dataset) -> NDArray[np.str_]:
+    """A group name per face, str N, blank where there is none.
+
+    From the data set's own column, or from a CSV or Parquet file with the columns image (as source_path of the data set) and
+    ``column``. Raises DataError where columns are missing, an image has two groups, or no face has one.
+    """
+    if file is None:
+        if column not in data.faces:
+            raise DataError(f"the data set {data.path} has no column {column}; give a table with --groups FILE.")
+        return data.faces[column].map(cell_text).to_numpy(np.str_)
+    table = read_plain_table(file)
+    missing = [name for name in ("image", column) if name not in table]
+    if missing:
+        raise DataError(f"the table {file} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.")
+    image, group = table["image"].map(cell_text), table[column].map(cell_text)
+    again = image[image.duplicated()]
+    if len(again):
+        raise DataError(f"the table {file} names {again.iloc[0]} more than once ({len(again)} such rows).")
+    groups = data.faces["source_path"].map(dict(zip(image, group, strict=True))).fillna("").to_numpy(np.str_)
+    if not (groups != "").any():
+        raise DataError(
+            f"no image of the table {file} is in the data set {data.path}; name them as its column source_path does, "
+            f"for example {data.faces['source_path'].iloc[0]}."
+        )
+    return groups
+
+
+def deal(count: int, batches: int, raters: int, seed: int) -> tuple[NDArray[np.int64], pd.DataFrame]:
+    """Deal ``count`` images, in their order, out to batches, and each batch to its raters.
+
+    Returns the batch of each image (from 1; sizes differ by one at most) and the assignments: batch, rater, position (from 1) and
+    ``index`` of the image. Each rater sees a batch in an order of their own.
+    """
+    batch = np.arange(count) % batches + 1
+    rng = np.random.default_rng([seed, 8])
+    parts = []
+    for number in range(1, min(batches, count) + 1):
+        own = np.flatnonzero(batch == number)
+        for seat in range(1, raters + 1):
+            order = {"position": range(1, len(own) + 1), "index": rng.permutation(own)}
+            parts.append(pd.DataFrame({"batch": number, "rater": f"b{number:02d}-r{seat}", **order}))
+    return batch, pd.concat(parts, ignore_index=True)
+
+
+def write_study(
+    data: Dataset,
+    out: Path,
+    choice: Choice,
+    *,
+    batches: int = BATCHES,
+    raters: int = RATERS,
+    masked: bool = True,
+    distance: NDArray[np.float64] | None = None,
+    side: NDArray[np.str_] | None = None,
+    group: NDArray[np.str_] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    about: dict[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Write a study folder, whole or not at all, and return images.csv.
+
+    ``masked``: black outside the hull, as stage II wants it; whole faces are stage I's. ``about`` goes into study.json. Raises
+    DataError for more batches than images, and where ``out`` exists (unless ``overwrite``).
+    """
+    refuse_existing(out, FILE, overwrite=overwrite)
+    rows = choice.rows
+    if batches > len(rows):
+        raise DataError(f"{len(rows)} images cannot be divided into {batches} batches; lower --batches.")
+    batch, assignments = deal(len(rows), batches, raters, seed)
+    numbers = np.random.default_rng([seed, 9]).permutation(len(rows)) + 1
+    digits = max(5, len(str(len(rows))))
+    names = np.array([f"images/{number:0{digits}d}.png" for number in numbers])
+    faces = data.faces.iloc[rows]
+    images = pd.DataFrame(
+        {
+            "image": names,
+            "batch": batch,
+            "row": rows,
+            "source": faces["source"].to_numpy() if "source" in faces else data.name,
+            "source_path": faces["source_path"].to_numpy(),
+            "subject": faces["subject"].to_numpy(),
+            "yaw": faces["yaw"].to_numpy(),
+        }
+    )
+    for column, values in (("side", side), ("distance", distance), ("group", group)):
+        if values is not None:
+            images[column] = values[rows]
+    images = images.sort_values(["batch", "image"], ignore_index=True)
+    assignments = assignments.assign(image=names[assignments["index"]], score="").drop(columns="index")
+    record = {
+        "format": FORMAT,
+        "dataset": data.name,
+        "dataset_hash": data.content_hash,
+        "image_size": data.image_size,
+        "masked": masked,
+        "images": len(rows),
+        "batches": batches,
+        "raters": raters,
+        "seed": seed,
+        "faces": len(data),
+        "dropped": choice.dropped,
+        "cells": choice.cells.to_dict("records"),
+        **(about or {}),
+    }
+    with whole_folder(out) as draft:
+        (draft / "images").mkdir()
+        for row, name in zip(rows, names, strict=True):
+            pixels = np.asarray(data.images[row])
+            Image.fromarray(pixels * data.hulls([row])[0][..., None] if masked else pixels).save(draft / name)
+        images.to_csv(draft / "images.csv", index=False)
+        assignments.to_csv(draft / "assignments.csv", index=False)
+        (draft / FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        refuse_existing(out, FILE, overwrite=overwrite)
+    return images
+
+
+def _said(dropped: dict[str, int]) -> str:
+    return "leaving out " + ", ".join(f"{count} ({reason})" for reason, count in dropped.items())

@@ -1,0 +1,139 @@
+"""From scores that people gave to a study's images to a ratings folder that Q is trained on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from legan.platform.data.dataset import SPLITS, refuse_existing, split_by_subject
+from legan.platform.data.image import read_image
+from legan.platform.data.plain_table import read_plain_table
+from legan.platform.data.rating_batches import FILE as STUDY_FILE
+from legan.platform.data.rating_batches import FORMAT as STUDY_FORMAT
+from legan.platform.data.rating_table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores
+from legan.platform.data.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
+from legan.platform.errors import DataError, first_line
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came of a study: its ratings and, per batch, images, complete (as many scores as raters), partial, left_out."""
+
+    ratings: Ratings
+    batches: pd.DataFrame
+
+
+def collect(
+    study: Path,
+    scores: Sequence[Path],
+    out: Path,
+    *,
+    deviation: Deviation = "population",
+    least: int = LEAST_SCORES,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Collected:
+    """Label a study's images with mean and standard deviation of their scores, 80/10/10 by subject, as a ratings folder.
+
+    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …; blank ones are
+    not given yet. Images with fewer than ``least`` scores are left out. Raises DataError with everything that is wrong at once.
+    """
+    refuse_existing(out, FILE, overwrite=overwrite)
+    record, images = _read_study(study)
+    given = _read_scores(scores, set(images["image"]))
+    labels = labels_of(given, deviation)
+    rated = images.merge(labels, on="image", how="left").fillna({"scores": 0})
+    batches = _per_batch(rated, int(record["raters"]), least)
+    used = rated[rated["scores"] >= least].reset_index(drop=True)
+    if used.empty:
+        raise DataError(f"no image of {study} has {least} scores yet; collect again when more are given, or lower --min-scores.")
+    splits = split_by_subject(used["subject"].astype(str), val_share=0.1, test_share=0.1, seed=seed)
+    ordered = given.sort_values("rater", kind="stable")
+    ordered = ordered.assign(place="rater_" + (ordered.groupby("image").cumcount() + 1).astype(str))
+    by_rater = ordered.pivot_table(index="image", columns="place", values="score").reindex(used["image"])
+    table = pd.DataFrame(
+        {
+            "image": np.arange(len(used)),
+            "name": used["image"],
+            "mean": used["mean"].astype(np.float32),
+            "std": used["std"].astype(np.float32),
+            "scores": used["scores"].astype(np.int64),
+            "source": used["source"].astype(str),
+            "split": used["subject"].astype(str).map(splits),
+            **{str(column): by_rater[column].to_numpy() for column in by_rater},
+            **{column: used[column] for column in ("subject", "batch", "row", "side", "distance", "group") if column in used},
+        }
+    )
+    about = {
+        "format": FORMAT,
+        "simulated": False,
+        "masked": bool(record["masked"]),
+        "note": f"Scores of {given['rater'].nunique()} raters.",
+        "std": f"{deviation} standard deviation of an image's scores",
+        "seed": seed,
+        "images": len(used),
+        "image_size": int(record["image_size"]),
+        "dataset": record["dataset"],
+        "dataset_hash": record["dataset_hash"],
+        "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
+    }
+    pixels = np.stack([read_image(study / name) for name in used["image"]])
+    write_ratings(out, about, table, pixels, overwrite=overwrite)
+    return Collected(read_ratings(out), batches)
+
+
+def _read_study(study: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    if not (study / STUDY_FILE).is_file():
+        raise DataError(f"{study} is no study (it has no {STUDY_FILE}); make one with `legan ratings batches`.")
+    try:
+        record = json.loads((study / STUDY_FILE).read_text(encoding="utf-8"))
+        images = pd.read_csv(study / "images.csv", dtype={"image": str, "source": str, "subject": str}, keep_default_na=False)
+        if record["format"] != STUDY_FORMAT:
+            raise DataError(f"{study} has study format {record['format']}, this version reads {STUDY_FORMAT}; make it anew.")
+        images[["image", "batch", "source", "subject"]]
+        [record[key] for key in ("masked", "image_size", "raters", "dataset", "dataset_hash")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the study {study} is damaged ({first_line(error)}); make it anew.") from error
+    return record, images
+
+
+def _read_scores(files: Sequence[Path], known: set[str]) -> pd.DataFrame:
+    """Columns image, rater, score of all files together; DataError with everything that is wrong."""
+    parts, problems = [], []
+    for file in files:
+        table = read_plain_table(file)
+        if "image" not in table or not ({"rater", "score"} <= set(table.columns) or any(map(is_rater, table.columns))):
+            problems.append(f"{file.name} has no columns image, rater and score, nor image, rater_1, rater_2, …")
+            continue
+        given, wrong = long_scores(table)
+        foreign = given[~given["image"].isin(known)].drop_duplicates("image")
+        wrong += [
+            f"row {row}: {image} is not an image of the study"
+            for row, image in zip(foreign["row"], foreign["image"], strict=True)
+        ]
+        problems += [f"{file.name}, {problem}" for problem in wrong]
+        parts.append(given)
+    scores = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["image", "rater", "score"])
+    again = scores[scores.duplicated(["image", "rater"])]
+    if len(again) and not problems:
+        problems.append(f"{len(again)} scores are in more than one file, the first for {again['image'].iloc[0]}")
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError(f"the scores cannot be used: {'; '.join(problems[:_SHOWN])}{more}.")
+    if scores.empty:
+        raise DataError(f"there is no score in {', '.join(file.name for file in files)} yet; fill in the column score.")
+    return scores
+
+
+def _per_batch(rated: pd.DataFrame, raters: int, least: int) -> pd.DataFrame:
+    count = rated["scores"]
+    flags = rated.assign(complete=count >= raters, partial=(count >= least) & (count < raters), left_out=count < least)
+    counts = flags.groupby("batch")[["complete", "partial", "left_out"]].sum().astype(int)
+    counts.insert(0, "images", rated.groupby("batch").size())
+    return counts.reset_index()
