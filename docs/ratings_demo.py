@@ -1,7 +1,7 @@
 """For docs/ratings.md, where no generator and no raters are at hand: bad copies of rendered faces, and simulated scores of them.
 
-python docs/ratings_demo.py make FACES SYNTHETIC [FIRST LAST]   distort faces of a data set: SYNTHETIC/KIND/NUMBER.png, quality.csv
-python docs/ratings_demo.py fill STUDY SYNTHETIC [SHARE]        fill in a share of the study's scores: STUDY/filled.csv
+python docs/ratings_demo.py make FACES SYNTHETIC [FIRST LAST]
+python docs/ratings_demo.py fill STUDY SYNTHETIC [SHARE]
 """
 
 import sys
@@ -19,6 +19,7 @@ KINDS = ("untouched", "blur", "colour_shift", "warp", "blobs", "average_face")
 
 
 def make(faces: Path, out: Path, first: int = 0, last: int | None = None) -> None:
+    """Distort faces of a data set: SYNTHETIC/KIND/NUMBER.png, and quality.csv, what simulated raters will see."""
     data, rng = open_dataset(faces), np.random.default_rng([0, first])
     rows = []
     for number in range(first, len(data) if last is None else last):
@@ -34,6 +35,7 @@ def make(faces: Path, out: Path, first: int = 0, last: int | None = None) -> Non
 
 
 def fill(study: Path, synthetic: Path, share: float = 1.0) -> None:
+    """Give a share of a study's scores: STUDY/filled.csv."""
     images = pd.read_csv(study / "images.csv").merge(
         pd.read_csv(synthetic / "quality.csv"), left_on="source_path", right_on="image", suffixes=("", "_made")
     )

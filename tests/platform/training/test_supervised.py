@@ -72,6 +72,18 @@ def test_quality_trains_with_every_loss_and_reports_on_held_out_ratings(ratings,
     assert task.numbers["mean_rating"] == pytest.approx(float(np.mean(ratings.mean[ratings.split == "train"])), abs=1e-3)
 
 
+@pytest.mark.parametrize("loss", QUALITY_LOSSES)
+def test_every_loss_can_be_brought_down(ratings, loss):
+    """On one batch, by much; and the errors with it, as far as the margin wants them small."""
+    torch.manual_seed(0)
+    settings = QualitySettings.model_validate(common(image_size=32, width=8, layers=3, hidden=8, loss=loss))
+    task = quality_task(settings, ratings, Ranks())
+    batch = task.batch(0)
+    terms = [{name: float(value) for name, value in task.step(batch, 0).items()} for _ in range(150)]
+    assert min(term["loss/total"] for term in terms[-20:]) < 0.25 * terms[0]["loss/total"]
+    assert min(term["loss/absolute_error"] for term in terms[-20:]) < 0.6 * terms[0]["loss/absolute_error"]
+
+
 def test_two_workers_share_a_batch(tiny_data):
     data = open_dataset(tiny_data)
     settings = IdentitySettings.model_validate(common(network="lightcnn9", width=0.25, features=32, flip=True))
