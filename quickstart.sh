@@ -63,6 +63,6 @@ Done in $(elapsed). Look at
   $out/faces.png                 the data
   $out/evaluation/               scores beside copy input and real images; grids of input, output, target, Me and Ml
   $out/photo.smile.left.png      the translated face, and photo.grid.png with all combinations
-  LEGAN_HOME=$out/runs $(command -v legan) ui     every run, its losses, pictures and masks in MLflow: http://127.0.0.1:5000
+  LEGAN_HOME=$out/runs $(command -v legan) ui     every run, its losses, pictures and masks in MLflow; it prints the address
 The model is small and minutes old: lightings and strong expressions come out, fine ones and the person's own colours less so.
 TEXT

@@ -36,6 +36,7 @@ from legan.platform.tracking.places import sqlite_file
 from legan.platform.tracking.spool import Record
 
 RUN_UID = "legan.run_uid"
+TRAININGS = {"mlflow.experimentKind": "custom_model_development"}  # which of MLflow's pages show the experiment
 PARAMS_PER_BATCH = 100
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 for noisy in ("mlflow", "mlflow.store.db.utils"):  # they tell of every table they make and every check they pass
@@ -138,7 +139,7 @@ class MlflowStore:
         if experiment is None:
             beside = self._database.parent / "mlartifacts" / quote(name, safe="") if self._database else None
             try:
-                return str(self._client.create_experiment(name, artifact_location=beside.as_uri() if beside else None))
+                return str(self._client.create_experiment(name, beside.as_uri() if beside else None, TRAININGS))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise

@@ -11,6 +11,8 @@ from types import FrameType
 from legan.platform.errors import TrackingError
 
 HOST = "127.0.0.1"
+# Without this, MLflow opens its pages for language models, where trainings are not found.
+PAGE = "#/experiments?workflowType=machine_learning"
 END_WITHIN_S = 5.0
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
 
@@ -21,7 +23,7 @@ def serve_ui(database: Path, port: int) -> None:
     Raises TrackingError when the port is taken or when the server ends by itself.
     """
     _check_free(port)
-    print(f"MLflow over {database}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow over {database}: http://{HOST}:{port}/{PAGE} (Ctrl-C ends it)", flush=True)
     database.parent.mkdir(parents=True, exist_ok=True)
     before = signal.signal(signal.SIGTERM, _interrupt)
     # A session of its own, because the server has workers that do not end when it does.

@@ -32,7 +32,8 @@ def test_the_pages_are_served_and_end_with_all_their_processes(home: Path) -> No
     )
     with ui:
         assert ui.stdout is not None
-        assert ui.stdout.readline().decode() == f"MLflow over {home}/mlflow.db: http://127.0.0.1:{port} (Ctrl-C ends it)\n"
+        page = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+        assert ui.stdout.readline().decode() == f"MLflow over {home}/mlflow.db: {page} (Ctrl-C ends it)\n"
         deadline = time.monotonic() + 120
         while not serves(port):
             assert time.monotonic() < deadline
