@@ -1,9 +1,11 @@
-"""``legan translate``: one photograph under another expression and lighting."""
+"""``legan translate``: one photograph under another expression and lighting; ``legan study``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from legan.serve.study.commands import mount as mount_study
 
 Photo = Annotated[Path, typer.Argument(help="Photograph: JPEG, PNG or any usual format, of any size.")]
 Expression = Annotated[str | None, typer.Option("--expression", "-e", help="Wanted expression; a name that the model knows.")]
@@ -20,7 +22,8 @@ Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face: 
 
 
 def mount(app: typer.Typer) -> None:
-    """Add ``translate`` to the application."""
+    """Add ``translate`` and ``study`` to the application."""
+    mount_study(app)
 
     @app.command()
     def translate(

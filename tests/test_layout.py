@@ -54,7 +54,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
     start = time.perf_counter()
     text = python("-m", "legan.cli", "--help")
     seconds = time.perf_counter() - start
-    for command in ("data", "train", "evaluate", "translate", "doctor", "ui", "sync"):
+    for command in ("data", "train", "evaluate", "translate", "study", "doctor", "ui", "sync"):
         assert command in text
     assert seconds < 4  # under 1 s on a quiet machine: benchmarks/command_line.py
     loaded = json.loads(python("-c", "import json, sys; import legan.cli; print(json.dumps(sorted(sys.modules)))"))
@@ -79,11 +79,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("legan-*.whl"))
 
 
-def test_wheel_holds_every_module_and_preset(wheel):
+def test_wheel_holds_every_module_preset_and_page(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     for folder in FOLDERS:
         for path in (REPOSITORY / folder).rglob("*"):
-            if path.suffix in (".py", ".yaml") and "__pycache__" not in path.parts:
+            if path.suffix in (".py", ".yaml", ".html", ".css", ".js", ".svg") and "__pycache__" not in path.parts:
                 assert f"legan/{path.relative_to(REPOSITORY)}" in packed
 
 

@@ -1,0 +1,159 @@
+"""Make a study folder: check everything, copy the images under names that say nothing, deal the items out, draw the tokens."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from legan.platform.data.image import read_image
+from legan.platform.errors import ConfigError, DataError, ImageError
+from legan.platform.files import whole_folder
+from legan.serve.study.assign import assign, item_order, model_order
+from legan.serve.study.inputs import Inputs, Question, read_lineup_inputs, read_rating_inputs
+from legan.serve.study.store import IMAGES, About, Example, Item, Study, open_study, write_store
+
+RATINGS_SECONDS = 60.0
+"""Section 3 of the paper."""
+RATINGS_PER_IMAGE = 3
+LARGEST_SIDE = 1024
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command's arguments as they were typed."""
+
+    out: Path
+    ratings: Path | None
+    lineup: Path | None
+    raters: int | None
+    raters_per_item: int | None
+    seconds: float | None
+    seed: int
+
+
+def create(request: Request) -> Study:
+    """Write the study folder, whole or not at all, and open it.
+
+    Raises DataError where ``out`` exists (a study with answers is never replaced) and ConfigError with all other problems.
+    """
+    if request.out.exists():
+        raise DataError(f"{request.out} already exists, and a study is never replaced; give another folder.")
+    problems: list[str] = []
+    inputs = _inputs(request, problems)
+    units = _units(inputs.questions)
+    names, per_item = _raters(request, inputs, len(units), problems)
+    if problems:
+        raise _config_error(problems)
+    with whole_folder(request.out) as draft:
+        (draft / IMAGES).mkdir()
+        stored = _copy_images(inputs, draft / IMAGES)
+        given = any(question.raters for question in inputs.questions)
+        asked = _given(inputs.questions, names) if given else _assigned(units, len(names), per_item, request.seed)
+        write_store(
+            draft,
+            About(
+                kind="ratings" if request.ratings is not None else "lineup",
+                seconds=_seconds(request),
+                seed=request.seed,
+                raters_per_item=per_item,
+                models=inputs.models,
+                examples=tuple(Example(kind, name, stored[path]) for kind, name, path in inputs.examples),
+            ),
+            [_item(question, stored) for question in inputs.questions],
+            [(name, secrets.token_urlsafe(24)) for name in names],
+            [
+                [(item, model_order(inputs.models, rater, item, request.seed)) for item in item_order(items, rater, request.seed)]
+                for rater, items in enumerate(asked)
+            ],
+        )
+    return open_study(request.out)
+
+
+def _inputs(request: Request, problems: list[str]) -> Inputs:
+    if request.ratings is not None and request.lineup is None:
+        return read_rating_inputs(request.ratings, problems)
+    if request.lineup is not None and request.ratings is None:
+        return read_lineup_inputs(request.lineup, problems)
+    problems.append("give either --ratings IMAGES or --lineup FOLDER")
+    return Inputs(())
+
+
+def _raters(request: Request, inputs: Inputs, units: int, problems: list[str]) -> tuple[list[str], int]:
+    """Names of the raters, and how many of them judge each item."""
+    given = list(dict.fromkeys(rater for question in inputs.questions for rater in question.raters))
+    if given:
+        if request.raters is not None or request.raters_per_item is not None:
+            problems.append("the table names the raters (column rater), so leave out --raters and --raters-per-item")
+        return given, max(len(question.raters) for question in inputs.questions)
+    if request.raters is None:
+        problems.append("--raters is missing: say for how many people links are to be made")
+        return [], 1
+    wanted = min(RATINGS_PER_IMAGE, request.raters) if request.ratings is not None else request.raters
+    per_item = wanted if request.raters_per_item is None else request.raters_per_item
+    if per_item > request.raters:
+        problems.append(f"--raters-per-item {per_item}: there are only {request.raters} raters")
+    elif units and units * per_item < request.raters:
+        problems.append(f"--raters {request.raters}: there is only work for {units * per_item}")
+    width = len(str(request.raters))
+    return [f"R{number:0{width}}" for number in range(1, request.raters + 1)], per_item
+
+
+def _seconds(request: Request) -> float | None:
+    if request.seconds is None:
+        return RATINGS_SECONDS if request.ratings is not None else None
+    return request.seconds or None
+
+
+def _units(questions: Sequence[Question]) -> list[list[int]]:
+    """Indices of the questions that go to the same raters: batches, or single ones."""
+    units: dict[str | int, list[int]] = {}
+    for index, question in enumerate(questions):
+        units.setdefault(question.batch or index, []).append(index)
+    return list(units.values())
+
+
+def _assigned(units: list[list[int]], raters: int, per_item: int, seed: int) -> list[list[int]]:
+    asked: list[list[int]] = [[] for _ in range(raters)]
+    for unit, chosen in zip(units, assign([len(unit) for unit in units], raters, per_item, seed), strict=True):
+        for rater in chosen:
+            asked[rater] += unit
+    return asked
+
+
+def _given(questions: Sequence[Question], names: Sequence[str]) -> list[list[int]]:
+    return [[index for index, question in enumerate(questions) if name in question.raters] for name in names]
+
+
+def _copy_images(inputs: Inputs, folder: Path) -> dict[Path, str]:
+    """Random names of the images by path, written as PNG without metadata; ConfigError with every image that cannot be read."""
+    paths = [question.image for question in inputs.questions]
+    paths += [path for question in inputs.questions for _, path in question.candidates]
+    paths += [path for _, _, path in inputs.examples]
+    stored, problems = {}, []
+    for path in dict.fromkeys(paths):
+        try:
+            image = Image.fromarray(read_image(path))
+        except ImageError as error:
+            problems.append(str(error).rstrip("."))
+            continue
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        stored[path] = secrets.token_hex(8)
+        image.save(folder / f"{stored[path]}.png")
+    if problems:
+        raise _config_error(problems)
+    return stored
+
+
+def _item(question: Question, stored: dict[Path, str]) -> Item:
+    return Item(
+        question.name, stored[question.image], question.source, question.split, question.batch, question.expression,
+        question.lighting, tuple((model, stored[path]) for model, path in question.candidates),
+    )  # fmt: skip
+
+
+def _config_error(problems: list[str]) -> ConfigError:
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return ConfigError(problems[:_SHOWN] + more)

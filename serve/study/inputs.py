@@ -1,0 +1,182 @@
+"""What a study is made of, read from folders and tables; every problem of it is collected.
+
+Ratings: a folder of images (the source of an image is its first sub-folder) or a table (.csv or .parquet) with the column
+``image``, a path relative to the table, and, where there are, ``batch``, ``rater``, ``source`` and ``split``. With ``rater``, a
+row is one rater's image; else a row is an image, and a batch's images go to the same raters.
+
+Line-ups: a folder with ``base/`` (photographs), one folder per model (images of the same names), ``targets.csv`` (image,
+expression, lighting) and, if raters are to see real examples first, ``examples/expression/NAME.png`` and
+``examples/lighting/NAME.png``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from legan.platform.data.dataset import SPLITS
+from legan.platform.errors import first_line
+
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
+MOST_MODELS = 9
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item as it was given, with paths; ``raters`` are the names a table asks for, empty where raters are to be assigned."""
+
+    name: str
+    image: Path
+    source: str = ""
+    split: str = ""
+    batch: str = ""
+    raters: tuple[str, ...] = ()
+    expression: str = ""
+    lighting: str = ""
+    candidates: tuple[tuple[str, Path], ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Questions, models (empty for ratings), and examples as (expression or lighting, name, path)."""
+
+    questions: tuple[Question, ...]
+    models: tuple[str, ...] = ()
+    examples: tuple[tuple[str, str, Path], ...] = ()
+
+
+def read_rating_inputs(path: Path, problems: list[str]) -> Inputs:
+    """A folder or table of images to rate; what is wrong is added to ``problems``."""
+    if path.is_dir():
+        images = list(_images(path, "**/*"))
+        if not images:
+            problems.append(f"{path} holds no images; give a folder of images, or a table")
+        names = [image.relative_to(path) for image in images]
+        return Inputs(
+            tuple(
+                Question(str(name), image, source=name.parts[0] if len(name.parts) > 1 else path.name)
+                for name, image in zip(names, images, strict=True)
+            )
+        )
+    table = _read_table(path, ("image",), problems)
+    if table is None:
+        return Inputs(())
+    questions: dict[str, Question] = {}
+    for number, row in enumerate(table.to_dict(orient="records"), start=1):
+        cells = {str(key): str(value).strip() for key, value in row.items()}
+        name, rater = cells["image"], cells.get("rater")
+        image = path.parent / name
+        question = Question(
+            name, image, cells.get("source") or image.parent.name, cells.get("split") or "", cells.get("batch") or "",
+            () if rater is None else (rater,),
+        )  # fmt: skip
+        problems += _row_problems(number, question, questions.get(name))
+        known = questions.get(name)
+        questions[name] = question if known is None else replace(known, raters=(*known.raters, *question.raters))
+    if len({question.split == "" for question in questions.values()}) > 1:
+        problems.append(f"{path}: some images have a split and others none; give all one, or leave the column out")
+    return Inputs(tuple(questions.values()))
+
+
+def _row_problems(number: int, question: Question, known: Question | None) -> Iterator[str]:
+    if not question.name:
+        yield f"row {number}: the column image is empty"
+    if question.split and question.split not in SPLITS:
+        yield f"row {number}: split {question.split!r} is not one of {', '.join(SPLITS)}"
+    if question.raters == ("",):
+        yield f"row {number}: the column rater is empty"
+    if known is None:
+        return
+    if not question.raters:
+        yield f"row {number}: {question.name} is there twice"
+    elif question.raters[0] in known.raters:
+        yield f"row {number}: {question.name} is there twice for rater {question.raters[0]}"
+    elif replace(question, raters=()) != replace(known, raters=()):
+        yield f"row {number}: {question.name} has another batch, source or split than in the row before"
+
+
+def read_lineup_inputs(folder: Path, problems: list[str]) -> Inputs:
+    """A folder of line-ups; what is wrong is added to ``problems``."""
+    if not folder.is_dir():
+        problems.append(f"there is no folder {folder}")
+        return Inputs(())
+    models = sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and path.name not in ("base", "examples") and path.name[0] != "."
+    )
+    if not 2 <= len(models) <= MOST_MODELS:
+        problems.append(f"{folder} has {len(models)} folders of models; a line-up needs 2 to {MOST_MODELS}")
+    base = _by_name(folder / "base", problems)
+    outputs = {model: _by_name(folder / model, problems) for model in models}
+    for model, images in outputs.items():
+        problems += [f"{folder / model} lacks an image for {name}" for name in sorted(base.keys() - images.keys())]
+        problems += [f"{folder / 'base'} lacks an image for {images[name]}" for name in sorted(images.keys() - base.keys())]
+    targets = _targets(folder / "targets.csv", base, problems)
+    questions = [
+        Question(
+            name, image, expression=targets[name][0], lighting=targets[name][1],
+            candidates=tuple((model, outputs[model][name]) for model in models),
+        )
+        for name, image in base.items()
+        if name in targets and all(name in images for images in outputs.values())
+    ]  # fmt: skip
+    examples = [
+        (kind, image.stem, image)
+        for kind in ("expression", "lighting")
+        for image in _images(folder / "examples" / kind, "*")
+    ]  # fmt: skip
+    return Inputs(tuple(questions), tuple(models), tuple(examples))
+
+
+def _targets(path: Path, base: dict[str, Path], problems: list[str]) -> dict[str, tuple[str, str]]:
+    table = _read_table(path, ("image", "expression", "lighting"), problems)
+    if table is None:
+        return {}
+    targets: dict[str, tuple[str, str]] = {}
+    for number, row in enumerate(table.to_dict(orient="records"), start=1):
+        given, expression, lighting = (str(row[column]).strip() for column in ("image", "expression", "lighting"))
+        name = given if given in base else Path(given).stem
+        if name not in base:
+            problems.append(f"{path}, row {number}: base/ has no image {given!r}")
+        if name in targets:
+            problems.append(f"{path}, row {number}: {given} is there twice")
+        if not (expression and lighting):
+            problems.append(f"{path}, row {number}: expression and lighting have to be named")
+        targets[name] = (expression, lighting)
+    problems += [f"{path} names no target for {base[name].name}" for name in base if name not in targets]
+    return targets
+
+
+def _by_name(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """Images of a folder by their names without ending, since a photograph may be JPEG and what a model made of it PNG."""
+    images: dict[str, Path] = {}
+    for path in _images(folder, "*"):
+        if path.stem in images:
+            problems.append(f"{folder} has two images called {path.stem}")
+        images[path.stem] = path
+    if not images:
+        problems.append(f"{folder} holds no images")
+    return images
+
+
+def _images(folder: Path, pattern: str) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob(pattern)) if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _read_table(path: Path, needed: tuple[str, ...], problems: list[str]) -> pd.DataFrame | None:
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path).fillna("").astype(str)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        problems.append(f"{path} cannot be read: {getattr(error, 'strerror', None) or first_line(error)}")
+        return None
+    missing = [column for column in needed if column not in table]
+    if missing:
+        problems.append(f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+        return None
+    if table.empty:
+        problems.append(f"{path} has no rows")
+    return table
