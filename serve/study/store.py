@@ -25,7 +25,7 @@ from legan.platform.errors import DataError, first_line
 
 FORMAT = 1
 ABOUT, DATABASE, RATERS, IMAGES = "study.json", "study.sqlite", "raters.csv", "images"
-BUSY_S = 5.0
+BUSY_S = 2.0
 """How long an answer waits for another process that holds the database."""
 
 SCHEMA = """
