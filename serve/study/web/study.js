@@ -184,7 +184,7 @@ function tick() {
   byId("clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} left`;
   if (left <= SHORT_S && state.seconds > SHORT_S && byId("clock").className !== "short") {
     byId("clock").className = "short";
-    byId("hint").textContent = `${left} seconds left`;
+    byId("hint").textContent = `Less than ${SHORT_S} seconds left`;
   }
   if (left === 0) save(chosen());
 }
@@ -214,6 +214,7 @@ async function save(value) {
   keep({ answer, clock: null });
   byId("save").disabled = true;
   byId("save").textContent = "Saving …";
+  byId("hint").textContent = "";
   state = await send(answer);
   if (value === null) showTimeout(round); else showQuestion();
 }
