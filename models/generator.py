@@ -44,8 +44,7 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B×in_channels×H×W to B×3×H×W in [-1, 1]; ValueError unless H and W are multiples of 4."""
-        if x.shape[2] % 4 or x.shape[3] % 4:
-            raise ValueError(f"the generator halves images twice, so {x.shape[2]}×{x.shape[3]} has to be a multiple of 4.")
+        expect_quarters(x)
         h = self.conv2(self.conv1(self.conv0(x)))
         h = self.rb(h)
         h = self.conv3(self.ps0(h))
@@ -88,9 +87,7 @@ class Generator(nn.Module):
 
         The output keeps x's memory format; it is float32 also under autocast.
         """
-        A = self.expressions + self.lightings
-        if f.shape != (x.shape[0], A):
-            raise ValueError(f"labels have to be {x.shape[0]}×{A} for these images, not {'×'.join(map(str, f.shape))}.")
+        expect_labels(x, f, self.expressions + self.lightings)
         if not self.disentangled:
             return Translation(self.target(with_labels(x, f)), None, None)
         c_e, c_l = torch.split(f, [self.expressions, self.lightings], dim=1)
@@ -104,3 +101,15 @@ def with_labels(x: Tensor, c: Tensor) -> Tensor:
     """Each label, B×K, spread over a plane and put behind the image's channels: B×(3+K)×H×W in x's layout."""
     planes = c.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
     return torch.cat([x, planes], dim=1).contiguous(memory_format=memory_format(x))
+
+
+def expect_labels(x: Tensor, f: Tensor, attributes: int) -> None:
+    """ValueError unless f holds one label vector of this length for each image of x."""
+    if f.shape != (x.shape[0], attributes):
+        raise ValueError(f"labels have to be {x.shape[0]}×{attributes} for these images, not {'×'.join(map(str, f.shape))}.")
+
+
+def expect_quarters(x: Tensor) -> None:
+    """ValueError unless x, B×C×H×W, can be halved twice."""
+    if x.shape[2] % 4 or x.shape[3] % 4:
+        raise ValueError(f"the generator halves images twice, so {x.shape[2]}×{x.shape[3]} has to be a multiple of 4.")

@@ -1,4 +1,4 @@
-"""The terms of LEGAN's objective (paper, Eq. 2–7), as pure functions of what the networks return.
+"""The terms of LEGAN's objective (paper, Eq. 2–7) and of its rivals', as pure functions of what the networks return.
 
 Shapes: B batch, h×w the discriminator's map, A attributes, K features. Each function returns a scalar. The weights of
 Eq. 7, the split into D's and G's objective and the schedule belong to whoever trains.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CLASSIFICATION_KINDS = ("bce", "softmax")
+CLASSIFICATION_KINDS = ("bce", "bce_sum", "softmax")
 
 
 def adversarial_loss_d(real_source: Tensor, fake_source: Tensor) -> Tensor:
@@ -55,11 +55,14 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], x_real: Tensor, x_fake:
 def classification_loss(logits: Tensor, f: Tensor, expressions: int, kind: str = "bce") -> Tensor:
     """Either half of Eq. 3: how far D's logits, B×A, are from labels f, B×A = [expression one-hot | lighting one-hot].
 
-    ``bce`` is binary cross-entropy, the mean over all B·A logits; ``softmax`` is the cross-entropy of the first
-    ``expressions`` classes plus that of the other ones, each the mean over the batch. ValueError for another kind.
+    ``bce`` is binary cross-entropy, the mean over all B·A logits; ``bce_sum``, StarGAN's, its sum over the logits and mean
+    over the batch; ``softmax`` is the cross-entropy of the first ``expressions`` classes plus that of the other ones, each the
+    mean over the batch. ValueError for another kind.
     """
     if kind == "bce":
         return F.binary_cross_entropy_with_logits(logits, f)
+    if kind == "bce_sum":
+        return F.binary_cross_entropy_with_logits(logits, f, reduction="sum") / logits.shape[0]
     if kind == "softmax":
         of_expression = F.cross_entropy(logits[:, :expressions], f[:, :expressions])
         return of_expression + F.cross_entropy(logits[:, expressions:], f[:, expressions:])
@@ -89,3 +92,27 @@ def total_variation(x: Tensor) -> Tensor:
     down = (x[:, :, 1:] - x[:, :, :-1]).abs().sum()
     across = (x[:, :, :, 1:] - x[:, :, :, :-1]).abs().sum()
     return (down + across) / x.shape[0]
+
+
+def logistic_loss(logits: Tensor, real: bool) -> Tensor:
+    """StarGAN-v2's adversarial loss: binary cross-entropy of D's logits, B, against real or fake for all."""
+    return F.softplus(-logits if real else logits).mean()
+
+
+def r1_penalty(logits: Tensor, x_real: Tensor) -> Tensor:
+    """StarGAN-v2's R1: half the mean of ‖∇D(x)‖₂² over real images x, B×3×H×W, of which ``logits``, B, are D's answers.
+
+    Can be differentiated once more. ``x_real`` has to require a gradient.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), x_real, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean() / 2
+
+
+def diversity(x_fake: Tensor, x_other: Tensor) -> Tensor:
+    """StarGAN-v2's diversity of one image under two styles, which G enlarges: mean L1. No gradient flows to the second."""
+    return (x_fake - x_other.detach()).abs().mean()
+
+
+def style_loss(style: Tensor, style_of_fake: Tensor) -> Tensor:
+    """StarGAN-v2's style reconstruction: mean L1 between the style asked for and the one found in the output, B×s each."""
+    return (style - style_of_fake).abs().mean()

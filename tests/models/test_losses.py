@@ -106,6 +106,8 @@ def test_binary_cross_entropy_by_hand() -> None:
     cells = [entropy(z, y) for row, goal in zip(LOGITS, LABELS, strict=True) for z, y in zip(row, goal, strict=True)]
     loss = losses.classification_loss(torch.tensor(LOGITS), torch.tensor(LABELS), 3)
     assert loss.item() == pytest.approx(sum(cells) / 10)
+    stargans = losses.classification_loss(torch.tensor(LOGITS), torch.tensor(LABELS), 3, kind="bce_sum")
+    assert stargans.item() == pytest.approx(sum(cells) / 2)
 
 
 def test_two_softmaxes_by_hand() -> None:
@@ -119,7 +121,7 @@ def test_two_softmaxes_by_hand() -> None:
 
 
 def test_unknown_kind_of_classification_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown kind of classification loss 'mse'; there are: bce, softmax"):
+    with pytest.raises(ValueError, match="unknown kind of classification loss 'mse'; there are: bce, bce_sum, softmax"):
         losses.classification_loss(torch.tensor(LOGITS), torch.tensor(LABELS), 3, kind="mse")
 
 
@@ -161,3 +163,30 @@ def test_total_variation_by_hand() -> None:
 def test_total_variation_of_stripes() -> None:
     x = (torch.arange(6) % 2).float().expand(1, 3, 4, 6)
     assert losses.total_variation(x).item() == 3 * 4 * 5
+
+
+def test_logistic_loss_by_hand() -> None:
+    logits = torch.tensor([0.0, math.log(3.0)])  # real with probability 1/2 and 3/4
+    assert losses.logistic_loss(logits, True).item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    assert losses.logistic_loss(logits, False).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+
+
+def test_r1_by_hand_and_its_gradient() -> None:
+    """D(x) = a·Σx² has the gradient 2ax, so R1 = ½·mean(4a²·Σx²), and dR1/da = mean(4a·Σx²)."""
+    x = torch.tensor([1.0, 2.0, 3.0, 0.0, -1.0, 1.0], dtype=torch.float64).view(2, 3, 1, 1).requires_grad_()
+    a = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    penalty = losses.r1_penalty(a * x.square().sum((1, 2, 3)), x)
+    assert penalty.item() == pytest.approx(0.5 * 4 * 1.5**2 * (14 + 2) / 2)
+    (slope,) = torch.autograd.grad(penalty, a)
+    assert slope.item() == pytest.approx(4 * 1.5 * (14 + 2) / 2)
+
+
+def test_style_and_diversity_by_hand() -> None:
+    a, b = torch.tensor([[1.0, 2.0]], requires_grad=True), torch.tensor([[0.0, 4.0]], requires_grad=True)
+    assert losses.style_loss(a, b).item() == 1.5
+    spread = losses.diversity(a, b)
+    assert spread.item() == 1.5
+    spread.backward()  # type: ignore[no-untyped-call]
+    assert a.grad is not None
+    assert a.grad.tolist() == [[0.5, -0.5]]
+    assert b.grad is None

@@ -1,0 +1,5 @@
+"""What a trained model translates with: LEGAN's generator or a rival's, all called as ``translator(x, f) -> Translation``."""
+
+from legan.models import generator, stargan, stargan_v2
+
+Translator = generator.Generator | stargan.Generator | stargan_v2.StyledGenerator
