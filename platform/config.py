@@ -1,8 +1,8 @@
 """Settings of a training run: what may be set, its range, its default, and where a value comes from.
 
 A preset or a user's YAML file has one section per kind of training (``identity``, ``quality``, ``classifier``,
-``legan``); ``--set a.b=value`` overrides a field of the section in use. Unknown keys and values out of range are
-collected and reported together, before anything is computed.
+``legan``, ``stargan``, ``stargan_v2``); ``--set a.b=value`` overrides a field of the section in use. Unknown keys and
+values out of range are collected and reported together, before anything is computed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -130,13 +130,18 @@ class ClassifierSettings(TrainingSettings):
         return self
 
 
-class GeneratorSettings(Settings):
-    """Tables 7-9 and 12."""
+class HourglassSettings(Settings):
+    """The size of a generator; StarGAN's whole choice."""
 
     width: int = Field(64, ge=4, le=256)
     """Filters of conv0."""
     blocks: int = Field(6, ge=0, le=24)
     """Residual blocks per hourglass."""
+
+
+class GeneratorSettings(HourglassSettings):
+    """Tables 7-9 and 12."""
+
     upsampling: Literal["pixel_shuffle", "bilinear", "transposed"] = "pixel_shuffle"
     disentangled: bool = True
     """False: one hourglass (Table 11, wo/ disentangling)."""
@@ -171,30 +176,34 @@ class LossSettings(Settings):
     """Ltv."""
     q: float = Field(8.0, ge=0.0, le=10.0)
     """Quality that Lqual asks of the output (Table 13), in rating units."""
-    classification: Literal["bce", "softmax"] = "bce"
-    """Lcls as mean binary cross-entropy over the A logits, or two softmax cross-entropies."""
+    classification: Literal["bce", "bce_sum", "softmax"] = "bce"
+    """Lcls as mean binary cross-entropy over the A logits, its sum (StarGAN's), or two softmax cross-entropies."""
 
 
-class LeganSettings(TrainingSettings):
-    """LEGAN (sections 4 and 5)."""
+class TranslatorSettings(TrainingSettings):
+    """What LEGAN and its rivals share."""
 
-    generator: GeneratorSettings = GeneratorSettings()
+    shift: int = Field(0, ge=0, le=64)
+    """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
+    them by heart. 0 in the paper."""
+
+
+class CriticSettings(TranslatorSettings):
+    """What LEGAN and StarGAN share: a critic with a gradient penalty, and the terms of Eq. 7."""
+
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     loss: LossSettings = LossSettings()
     critic_steps: int = Field(5, ge=1, le=20)
     """D steps per G step."""
     targets: Literal["uniform", "permute"] = "uniform"
     """How target attributes are drawn."""
-    shift: int = Field(0, ge=0, le=64)
-    """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
-    them by heart. 0 in the paper."""
     identity: Path | None = None
     """Folder of T; needed unless loss.lambda_3 is 0."""
     quality: Path | None = None
     """Folder of Q; needed unless loss.lambda_4 is 0."""
 
     @model_validator(mode="after")
-    def _judges(self) -> "LeganSettings":
+    def _judges(self) -> "CriticSettings":
         missing = []
         if self.loss.lambda_3 > 0 and self.identity is None:
             missing.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
@@ -205,11 +214,100 @@ class LeganSettings(TrainingSettings):
         return self
 
 
+class LeganSettings(CriticSettings):
+    """LEGAN (sections 4 and 5)."""
+
+    generator: GeneratorSettings = GeneratorSettings()
+
+
+class StarGanAdamSettings(AdamSettings):
+    """StarGAN's: the learning rate falls over the second half."""
+
+    decay_from: float = Field(0.5, ge=0.0, le=1.0)
+
+
+class StarGanDiscriminatorSettings(DiscriminatorSettings):
+    """Table 10 with StarGAN's own head."""
+
+    classifier: Literal["average", "valid"] = "valid"
+
+
+class StarGanLossSettings(LossSettings):
+    """StarGAN's weights, by LEGAN's names; λ4 above 0 makes it StarGAN with Lqual."""
+
+    lambda_1: Weight = 1.0
+    lambda_3: Weight = 0.0
+    lambda_4: Weight = 0.0
+    lambda_5: Weight = 0.0
+    classification: Literal["bce", "bce_sum", "softmax"] = "bce_sum"
+
+
+class StarGanSettings(CriticSettings):
+    """StarGAN, and StarGAN with Lqual (Tables 1-3)."""
+
+    batch_size: int = Field(16, ge=1, le=4096)
+    adam: StarGanAdamSettings = StarGanAdamSettings()
+    generator: HourglassSettings = HourglassSettings()
+    discriminator: StarGanDiscriminatorSettings = StarGanDiscriminatorSettings()
+    loss: StarGanLossSettings = StarGanLossSettings()
+
+
+class StarGanV2AdamSettings(AdamSettings):
+    """StarGAN-v2's."""
+
+    beta1: float = Field(0.0, ge=0.0, lt=1.0)
+    beta2: float = Field(0.99, ge=0.0, lt=1.0)
+    weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
+
+
+class StarGanV2NetworkSettings(Settings):
+    """The sizes of StarGAN-v2's four networks."""
+
+    width: int = Field(128, ge=4, le=512)
+    """Filters of the first convolution of G, the style encoder and D; StarGAN-v2: 16384 / image size."""
+    max_width: int = Field(512, ge=4, le=2048)
+    """Channels double at each halving up to this."""
+    style: int = Field(64, ge=2, le=512)
+    """Length of a style."""
+    latent: int = Field(16, ge=1, le=512)
+    """Length of the mapping network's input."""
+    hidden: int = Field(512, ge=4, le=2048)
+    """Width of the mapping network."""
+
+
+class StarGanV2LossSettings(Settings):
+    """StarGAN-v2's weights; a weight of 0 leaves the term out."""
+
+    lambda_r1: Weight = 1.0
+    """Gradient penalty on real images."""
+    lambda_sty: Weight = 1.0
+    """Style reconstruction."""
+    lambda_ds: Weight = 1.0
+    """Diversity at the start; it falls linearly to 0 at the end of the training."""
+    lambda_cyc: Weight = 1.0
+    """Cycle consistency."""
+
+
+class StarGanV2Settings(TranslatorSettings):
+    """StarGAN-v2 (Tables 1-3)."""
+
+    batch_size: int = Field(8, ge=1, le=4096)
+    adam: StarGanV2AdamSettings = StarGanV2AdamSettings()
+    mapping_learning_rate: LearningRate = 1e-6
+    """The mapping network's, in place of adam.learning_rate."""
+    network: StarGanV2NetworkSettings = StarGanV2NetworkSettings()
+    loss: StarGanV2LossSettings = StarGanV2LossSettings()
+    average_decay: float = Field(0.999, ge=0.0, lt=1.0)
+    """Share of the moving average of G and the mapping network that a step keeps; what translates is the average."""
+
+
 KINDS: dict[str, type[TrainingSettings]] = {
     "identity": IdentitySettings,
     "quality": QualitySettings,
     "classifier": ClassifierSettings,
     "legan": LeganSettings,
+    "stargan": StarGanSettings,
+    "stargan_v2": StarGanV2Settings,
 }
 AnySettings = TypeVar("AnySettings", bound=TrainingSettings)
 

@@ -23,12 +23,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
+from legan.models.translator import Translator
 from legan.platform.data.align import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import whole_folder
@@ -40,6 +42,8 @@ MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
 
 KINDS: dict[str, type[nn.Module]] = {
     "generator": Generator,
+    "stargan": stargan.Generator,
+    "stargan_v2": stargan_v2.StyledGenerator,
     "discriminator": Discriminator,
     "quality": QualityModel,
     "lightcnn": LightCNN,
@@ -59,13 +63,13 @@ class StoredNetwork(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """What translates faces: G, Q where there is one, and all that is needed to use them.
+    """What translates faces: G (LEGAN's or a rival's), Q where there is one, and all that is needed to use them.
 
     ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_id``
     (MLflow), ``data_hash``, ``git_commit``, ``created_by`` and ``identity_weights`` (``weights_hash`` of T).
     """
 
-    generator: Generator
+    generator: Translator
     quality: QualityModel | None
     schema: AttributeSchema
     image_size: int
@@ -110,7 +114,7 @@ def write_model(folder: Path, model: Model) -> None:
     record = {
         "format": FORMAT,
         "image_size": model.image_size,
-        "networks": {name: {"kind": name, "numbers": numbers_of(network)} for name, network in networks.items()},
+        "networks": {name: {"kind": _kind_of(network), "numbers": numbers_of(network)} for name, network in networks.items()},
         "schema": model.schema.to_dict(),
         "alignment": model.alignment.to_dict(),
         "info": dict(model.info),
@@ -133,7 +137,7 @@ def read_model(folder: Path) -> Model:
         raise _damaged(folder / MODEL_FILE, error) from error
     modules = {name: _load(folder / f"{name}.safetensors", *about) for name, about in described.items()}
     generator, quality = modules.get("generator"), modules.get("quality")
-    if not isinstance(generator, Generator):
+    if not isinstance(generator, Translator):
         raise CheckpointError(f"the model {folder} holds no generator; train it anew.")
     if quality is not None and not isinstance(quality, QualityModel):
         raise CheckpointError(
@@ -188,6 +192,10 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(_plain(value).reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _kind_of(module: nn.Module) -> str:
+    return next(kind for kind, network in KINDS.items() if type(module) is network)
 
 
 def _write_folder(folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> None:

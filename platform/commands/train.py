@@ -1,4 +1,4 @@
-"""``legan train identity|quality|classifier|legan``."""
+"""``legan train identity|quality|classifier|legan|stargan|stargan_v2``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print
 def mount(app: typer.Typer) -> None:
     """Add ``train`` to the application."""
     train = typer.Typer(
-        help="Train T (identity), Q (quality), the independent judge (classifier), or LEGAN itself.", no_args_is_help=True
+        help="Train T (identity), Q (quality), the independent judge (classifier), LEGAN itself, or its rivals.",
+        no_args_is_help=True,
     )
 
     @train.command()
@@ -58,6 +59,24 @@ def mount(app: typer.Typer) -> None:
         """Train LEGAN; needs T and Q, or their weights set to 0."""
         given = {"data": data, "identity": identity, "quality": quality, "workers": workers, "gpu": gpu}
         _train("legan", preset, overrides, given, name, resume, address, dry_run)
+
+    @train.command()
+    def stargan(
+        preset: Preset = "quick", overrides: Set = None, data: Data = None, identity: Identity = None, quality: Quality = None,
+        name: Name = None, resume: Resume = None, workers: Workers = None, gpu: Gpu = None, address: Address = None,
+        dry_run: DryRun = False,
+    ) -> None:  # fmt: skip
+        """Train StarGAN; with --quality Q and --set loss.lambda_4=0.5, StarGAN with Lqual."""
+        given = {"data": data, "identity": identity, "quality": quality, "workers": workers, "gpu": gpu}
+        _train("stargan", preset, overrides, given, name, resume, address, dry_run)
+
+    @train.command("stargan_v2")
+    def stargan_v2(
+        preset: Preset = "quick", overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
+        workers: Workers = None, gpu: Gpu = None, address: Address = None, dry_run: DryRun = False,
+    ) -> None:  # fmt: skip
+        """Train StarGAN-v2; a domain is a pair of expression and lighting."""
+        _train("stargan_v2", preset, overrides, {"data": data, "workers": workers, "gpu": gpu}, name, resume, address, dry_run)
 
     app.add_typer(train, name="train")
 

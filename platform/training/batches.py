@@ -42,6 +42,11 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
 
 
+def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Those of N×C×H×W for which bool N ``mirrored`` says so, with left and right swapped."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+
+
 def shift(images: Tensor, by: Tensor) -> Tensor:
     """Each of N×C×H×W moved down and right by its row of int N×2 ``by``, in pixels; the pixels at the edges are repeated."""
     N, _, H, W = images.shape

@@ -6,15 +6,20 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from legan.models import stargan
+from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.config import (
     ClassifierSettings,
+    CriticSettings,
     IdentitySettings,
     LeganSettings,
     QualitySettings,
+    StarGanSettings,
+    StarGanV2Settings,
     TrainingSettings,
 )
 from legan.platform.data.dataset import Dataset, open_dataset
@@ -28,6 +33,7 @@ from legan.platform.training.objective import Judges
 from legan.platform.training.optimise import place
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.quality import quality_task
+from legan.platform.training.stargan_v2 import StarGanV2Task, build_networks
 from legan.platform.training.task import Task
 
 IDENTITY_KINDS = ("lightcnn", "facenet")
@@ -62,7 +68,7 @@ def check(settings: TrainingSettings) -> Facts:
             problems.append(f"data: {error}")
     if data is not None:
         problems += _check_data(settings, data)
-    if isinstance(settings, LeganSettings):
+    if isinstance(settings, CriticSettings):
         problems += _check_judges(settings, data)
     return Facts(problems, data)
 
@@ -80,21 +86,31 @@ def build_task(settings: TrainingSettings, ranks: Ranks) -> Task:
         return identity_task(settings, data, ranks)
     if isinstance(settings, ClassifierSettings):
         return classifier_task(settings, data, ranks)
-    if isinstance(settings, LeganSettings):
-        return _legan_task(settings, data, ranks)
+    if isinstance(settings, LeganSettings | StarGanSettings):
+        return _critic_task(settings, data, ranks)
+    if isinstance(settings, StarGanV2Settings):
+        classes = len(data.schema.expressions), len(data.schema.lightings)
+        return StarGanV2Task(settings, data, ranks, build_networks(settings, *classes, data.image_size))
     raise TypeError(f"no training is known for {type(settings).__name__}")
 
 
-def _legan_task(settings: LeganSettings, data: Dataset, ranks: Ranks) -> LeganTask:
-    generator, discriminator, schema = settings.generator, settings.discriminator, data.schema
-    G = Generator(
-        len(schema.expressions),
-        len(schema.lightings),
+def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.Generator:
+    classes = len(schema.expressions), len(schema.lightings)
+    if isinstance(settings, StarGanSettings):
+        return stargan.Generator(*classes, width=settings.generator.width, blocks=settings.generator.blocks)
+    generator = settings.generator
+    return Generator(
+        *classes,
         width=generator.width,
         blocks=generator.blocks,
         upsampling=generator.upsampling,
         disentangled=generator.disentangled,
     )
+
+
+def _critic_task(settings: LeganSettings | StarGanSettings, data: Dataset, ranks: Ranks) -> LeganTask:
+    discriminator, schema = settings.discriminator, data.schema
+    G = _generator(settings, schema)
     D = Discriminator(
         schema.size,
         image_size=data.image_size,
@@ -123,13 +139,15 @@ def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:
         problems.append(f"flip: the schema of {data.path} does not say what mirroring does to its lightings; set flip=false")
     if isinstance(settings, IdentitySettings):
         problems += _divisible("data: the image size", data.image_size, 16, "LightCNN's four poolings")
-    if isinstance(settings, LeganSettings):
+    if isinstance(settings, StarGanV2Settings) and (data.image_size < 32 or data.image_size.bit_count() > 1):
+        problems.append(f"data: the image size {data.image_size} has to be 32, 64, 128 and so on (StarGAN-v2's halvings)")
+    if isinstance(settings, CriticSettings):
         problems += _divisible("data: the image size", data.image_size, 4, "G's two downsamplings")
         problems += _divisible("data: the image size", data.image_size, 2**settings.discriminator.layers, "discriminator.layers")
     return problems
 
 
-def _check_judges(settings: LeganSettings, data: Dataset | None) -> list[str]:
+def _check_judges(settings: CriticSettings, data: Dataset | None) -> list[str]:
     problems = []
     wanted = (
         ("identity", settings.identity, settings.loss.lambda_3, IDENTITY_KINDS),

@@ -1,5 +1,7 @@
 """Training of LEGAN: five critic steps and one generator step on five minibatches (sections 4 and 5).
 
+StarGAN, with Lqual or without, is the same training of another G with other weights.
+
 One step of this task is one step of G. G does not change between the critic steps, so their fakes come from one pass
 over the first four minibatches, and the fifth's from the pass that G itself is then trained with.
 
@@ -7,60 +9,51 @@ Shapes: n critic steps, b this worker's images of one minibatch, A attributes.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from legan.models.attributes import AttributeSchema, sample_targets
+from legan.models import stargan
+from legan.models.attributes import sample_targets
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator, Translation
-from legan.platform.config import LeganSettings
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Alignment
+from legan.platform.config import CriticSettings
 from legan.platform.data.dataset import Dataset
-from legan.platform.model import Model, weights_hash, write_model
-from legan.platform.training.batches import normalise, rows_of_step, shift, to_tensor
+from legan.platform.model import weights_hash
+from legan.platform.training.batches import mirror, normalise, shift, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
-from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, total_steps, update
-from legan.platform.training.parallel import Ranks, step_generator
-from legan.platform.training.samples import goal_of, held_out_distance, held_out_pairs, sample_grids
-from legan.platform.training.task import Batch, Image
+from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, update
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.task import Batch
+from legan.platform.training.translator import TranslatorTask
 
 
-class LeganTask:
+class LeganTask(TranslatorTask):
     """G, D, their optimisers and the training split; see Task."""
 
-    exports: Literal["best", "last"] = "last"
-
-    def __init__(self, settings: LeganSettings, data: Dataset, judges: Judges, ranks: Ranks, G: Generator, D: Discriminator):
-        self.settings, self.data, self.ranks = settings, data, ranks
-        self.schema: AttributeSchema = data.schema
-        self.G, self.D = G, D
+    def __init__(
+        self,
+        settings: CriticSettings,
+        data: Dataset,
+        judges: Judges,
+        ranks: Ranks,
+        G: Generator | stargan.Generator,
+        D: Discriminator,
+    ):
+        # The model remembers T's hash, so that no score is taken with T.
+        info = {"identity_weights": weights_hash(judges.identity)} if judges.identity is not None else {}
+        super().__init__(settings, data, ranks, G, settings.batch_size * settings.critic_steps, judges.quality, info)
+        self.settings, self.judges, self.G, self.D = settings, judges, G, D
         for network in (G, D):
             place(network, ranks.device, settings.channels_last)
-        self.judges = judges
         self.networks: Mapping[str, nn.Module] = {"generator": self.G, "discriminator": self.D}
         self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, settings.adam)
-        self.rows = data.rows("train")
-        self.images_per_step = settings.batch_size * settings.critic_steps
-        self.total_steps = total_steps(settings, len(self.rows), self.images_per_step)
-        self.pairs = held_out_pairs(data)
-        self.goal = goal_of(self.pairs)
-        self.flips = self.schema.flip_indices() if settings.flip else None
-        self.expression = torch.from_numpy(data.expression)
-        self.lighting = torch.from_numpy(data.lighting)
 
     def batch(self, step: int) -> Batch:
         """Images, labels, targets and random draws of ``step``, n·b each; hulls for the last minibatch only."""
         n, B = self.settings.critic_steps, self.settings.batch_size
-        rows = rows_of_step(self.rows, n * B, step, self.settings.seed)
-        generator = step_generator(self.settings.seed, step)
-        index = torch.from_numpy(rows)
-        expression, lighting = self.expression[index], self.lighting[index]
-        mirrored = torch.rand(n * B, generator=generator) < 0.5
-        if self.flips is not None:
-            lighting = torch.where(mirrored, self.flips[lighting], lighting)
+        rows, expression, lighting, mirrored, generator = self.draw(step)
         targets = sample_targets(self.schema, expression, lighting, generator, self.settings.targets)
         alpha = torch.rand(n * B, generator=generator)
         mine = torch.arange(n * B).view(n, B)[:, self.ranks.share(B)].reshape(-1)
@@ -68,8 +61,7 @@ class LeganTask:
         x = to_tensor(self.data.images[rows[mine.numpy()]])
         hull = torch.from_numpy(self.data.hulls(rows[last.numpy()])).unsqueeze(1)
         if self.flips is not None:
-            x = torch.where(mirrored[mine].view(-1, 1, 1, 1), x.flip(3), x)
-            hull = torch.where(mirrored[last].view(-1, 1, 1, 1), hull.flip(3), hull)
+            x, hull = mirror(x, mirrored[mine]), mirror(hull, mirrored[last])
         if self.settings.shift:
             limit = self.settings.shift
             by = torch.randint(-limit, limit + 1, (n * B, 2), generator=generator)
@@ -128,27 +120,3 @@ class LeganTask:
         """Inverse of ``state_dict``."""
         self.g_adam.load_state_dict(state["g_adam"])
         self.d_adam.load_state_dict(state["d_adam"])
-
-    def validate(self) -> dict[str, float]:
-        """Mean L1 distance to the true targets of held-out subjects, or of the cycle where there are no targets."""
-        return held_out_distance(self.G, self.data, self.pairs, self.ranks.device)
-
-    def samples(self) -> dict[str, Image]:
-        """The same held-out faces under the same targets, and the masks Me and Ml."""
-        return sample_grids(self.G, self.data, self.ranks.device)
-
-    def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
-        """A model folder with G and, where there is one, Q; it remembers T's hash, so that no score is taken with T."""
-        quality, identity = self.judges.quality, self.judges.identity
-        info = dict(provenance) | ({"identity_weights": weights_hash(identity)} if identity is not None else {})
-        write_model(
-            folder,
-            Model(
-                generator=self.G,
-                quality=quality,
-                schema=self.schema,
-                image_size=self.data.image_size,
-                alignment=Alignment.from_dict(self.data.alignment) if self.data.alignment else DEFAULT_ALIGNMENT,
-                info=info,
-            ),
-        )

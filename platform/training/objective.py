@@ -12,9 +12,10 @@ from torch import Tensor
 
 from legan.models import losses
 from legan.models.discriminator import Discriminator
-from legan.models.generator import Generator, Translation
+from legan.models.generator import Translation
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
+from legan.models.translator import Translator
 from legan.platform.config import LossSettings
 
 OUTSIDE_HULL = -1.0  # black
@@ -53,7 +54,7 @@ def d_objective(
 
 
 def g_objective(
-    G: Generator,
+    G: Translator,
     D: Discriminator,
     judges: Judges,
     x_real: Tensor,

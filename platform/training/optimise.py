@@ -1,5 +1,6 @@
 """How weights are updated, the same for everything that is trained."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -49,12 +50,21 @@ def set_learning_rate(optimiser: Adam, settings: AdamSettings, step: int, total:
 
 def update(optimiser: Adam, network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None) -> None:
     """One optimiser step on the gradient of ``total``, averaged over all workers and clipped to the norm ``clip``."""
-    optimiser.zero_grad(set_to_none=True)
+    update_together([optimiser], network, total, ranks, clip)
+
+
+def update_together(
+    optimisers: Sequence[Adam], network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None
+) -> None:
+    """As ``update``, for a network whose parts have optimisers of their own."""
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     average_gradients(network.parameters(), ranks)
     if clip is not None:
         nn.utils.clip_grad_norm_(network.parameters(), clip)
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
 
 
 def total_steps(settings: TrainingSettings, images: int, per_step: int) -> int:

@@ -21,6 +21,7 @@ from legan import __version__
 from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
+from legan.platform.model import MODEL_FILE
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import build_task
@@ -124,8 +125,8 @@ def work(
         task.export(run.model, provenance)
         tracker.log_artifact(run.folder / "config.yaml", None)
         tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
-        if run.kind == "legan":
-            tracker.register_model(run.model, "legan")
+        if (run.model / MODEL_FILE).is_file():
+            tracker.register_model(run.model, run.kind)
         else:
             tracker.log_artifact(run.model, "model")
         status = "FINISHED"

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from legan.models.generator import Generator
+from legan.models.translator import Translator
 from legan.platform.data.dataset import Dataset
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.metrics import l1_distance
@@ -26,7 +26,7 @@ def goal_of(pairs: pd.DataFrame | None) -> Goal:
     return Goal(f"eval/{_distance_name(pairs)}", "min")
 
 
-def held_out_distance(G: Generator, data: Dataset, pairs: pd.DataFrame | None, device: torch.device) -> dict[str, float]:
+def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, device: torch.device) -> dict[str, float]:
     """Mean L1 of translations to their true targets; of the cycle to the source where the data has no targets."""
     if pairs is None:
         return {}
@@ -46,7 +46,7 @@ def held_out_distance(G: Generator, data: Dataset, pairs: pd.DataFrame | None, d
     return {f"eval/{_distance_name(pairs)}": float(torch.cat(distances).mean())}
 
 
-def sample_grids(G: Generator, data: Dataset, device: torch.device) -> dict[str, Image]:
+def sample_grids(G: Translator, data: Dataset, device: torch.device) -> dict[str, Image]:
     """Translations of up to 4 held-out faces, and the masks Me and Ml, each as one labelled picture."""
     rows = _faces(data)
     schema = data.schema

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from legan.platform.config import TrainingSettings
 from legan.platform.model import save_network
-from legan.platform.training.batches import Rows, normalise, rows_of_step, to_tensor
+from legan.platform.training.batches import Rows, mirror, normalise, rows_of_step, to_tensor
 from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Batch, Goal, Image
@@ -68,7 +68,7 @@ class SupervisedTask:
         x = to_tensor(self.data.images[rows])
         labels: Mapping[str, Tensor] = {name: values[torch.from_numpy(rows)] for name, values in self.data.labels.items()}
         if self.mirror is not None:
-            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
+            x = mirror(x, mirrored)
             labels = self.mirror(labels, mirrored)
         return {"x": x, **labels}
 

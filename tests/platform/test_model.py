@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -7,12 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
+from legan.models.translator import Translator
 from legan.platform import model as model_module
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.errors import CheckpointError
@@ -70,6 +73,26 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path, upsampling: str, disentang
     assert (back.schema, back.image_size, back.info) == (SCHEMA, SIZE, {"run_id": "abc", "data_hash": "123"})
     assert not back.generator.training
     assert read_schema(tmp_path / "m") == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("kind", "rival"),
+    [
+        ("stargan", stargan.Generator(2, 3, width=4, blocks=1)),
+        ("stargan_v2", stargan_v2.StyledGenerator(2, 3, SIZE, width=4, max_width=6, style=3, latent=2, hidden=4)),
+    ],
+)
+def test_a_rivals_model_comes_back_as_it_was(tmp_path: Path, kind: str, rival: Translator) -> None:
+    write_model(tmp_path / "m", dataclasses.replace(tiny_model(), generator=rival))
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["networks"]["generator"]["kind"] == kind
+    back = read_model(tmp_path / "m")
+    assert type(back.generator) is type(rival)
+    assert weights_hash(back.generator) == weights_hash(rival)
+    x, f = torch.rand(2, 3, SIZE, SIZE) * 2 - 1, torch.tensor([[1.0, 0, 0, 0, 1], [0, 1, 1, 0, 0]])
+    torch.testing.assert_close(back.generator(x, f).image, rival.eval()(x, f).image, rtol=0, atol=0)
+    edit(tmp_path / "m" / "model.json", schema={"expressions": ["a"], "lightings": ["b"]})
+    with pytest.raises(CheckpointError, match="does not have the classes of its schema"):
+        read_model(tmp_path / "m")
 
 
 def test_a_model_without_quality_comes_back_without(tmp_path: Path) -> None:

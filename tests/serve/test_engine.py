@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -6,9 +7,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import legan
+from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
+from legan.models.translator import Translator
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
 from legan.platform.data.image import read_image
 from legan.platform.errors import CheckpointError, ConfigError, ImageError
@@ -74,6 +78,28 @@ def test_masks_come_with_the_disentangled_generator_only() -> None:
     assert masked.images.shape == masked.expression_masks.shape == masked.lighting_masks.shape == images.shape
     single = tiny_engine(disentangled=False).translate_with_masks(images, ["smile"] * 3, ["left"] * 3)
     assert (single.expression_masks, single.lighting_masks) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        stargan.Generator(2, 3, width=4, blocks=1),
+        stargan_v2.StyledGenerator(2, 3, SIZE, width=4, max_width=6, style=3, latent=2, hidden=4),
+    ],
+)
+def test_rivals_translate_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rival: Translator) -> None:
+    write_model(tmp_path / "m", replace(tiny_model(), generator=rival))
+    engine = legan.load(str(tmp_path / "m"))
+    images = faces(9)
+    outputs = engine.translate(images, ["smile"] * 9, ["left", "front", "right"] * 3)
+    with torch.no_grad():
+        x = torch.from_numpy(images[:1]).permute(0, 3, 1, 2) / 127.5 - 1
+        expected = rival.eval()(x, torch.tensor([[0.0, 1, 1, 0, 0]])).image[0].permute(1, 2, 0).numpy()
+    assert np.abs(outputs[0] / 127.5 - 1 - expected).max() < 0.02
+    assert engine.translate_with_masks(images, ["smile"] * 9, ["left"] * 9).expression_masks is None
+    monkeypatch.setattr(engine_module, "FaceDetector", OneFace)
+    photo = np.full((160, 160, 3), 90, np.uint8)
+    assert engine.translate_photo(photo, "smile", "left", paste=True).shape == photo.shape
 
 
 def test_no_images_are_no_images() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from legan.models import stargan
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
@@ -26,14 +27,14 @@ def frozen(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def make_task(data_path: Path, ranks: Ranks | None = None, **values) -> LeganTask:
+def make_task(data_path: Path, ranks: Ranks | None = None, *, rival: bool = False, **values) -> LeganTask:
     given = {"data": data_path, "steps": 4, "batch_size": 4, "identity": "t", "quality": "q", "flip": True}
     settings = LeganSettings.model_validate(given | values)
     data = open_dataset(data_path)
     torch.manual_seed(0)
     T, Q = frozen(LightCNN(9, 4, image_size=32, width=0.125, features=16)), frozen(QualityModel(32, width=8, layers=3, hidden=8))
     disentangled = settings.generator.disentangled
-    G = Generator(3, 4, width=8, blocks=1, disentangled=disentangled)
+    G = stargan.Generator(3, 4, width=8, blocks=1) if rival else Generator(3, 4, width=8, blocks=1, disentangled=disentangled)
     D = Discriminator(7, 32, width=8, layers=3)
     return LeganTask(settings, data, Judges(T, Q), ranks or Ranks(), G, D)
 
@@ -142,10 +143,11 @@ def test_workers_share_one_global_batch(tiny_data, shift):
 def rank_gradients(rank: int, data_path: str, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    task = make_task(Path(data_path), Ranks(rank, 2), critic_steps=1, adam={"learning_rate": 1e-12})
-    task.step(task.batch(0), 0)
-    gradients = {name: [p.grad for p in network.parameters()] for name, network in task.networks.items()}
-    torch.save(gradients, f"{folder}/rank{rank}.pt")
+    for rival in (False, True):
+        task = make_task(Path(data_path), Ranks(rank, 2), rival=rival, critic_steps=1, adam={"learning_rate": 1e-12})
+        task.step(task.batch(0), 0)
+        gradients = {name: [p.grad for p in network.parameters()] for name, network in task.networks.items()}
+        torch.save(gradients, f"{folder}/rank{rank}{rival}.pt")
     dist.destroy_process_group()
 
 
@@ -154,14 +156,15 @@ def test_two_workers_have_the_gradients_of_one(tiny_data, tmp_path):
     command = [sys.executable, "-c", script, __file__]
     ranks = [subprocess.Popen([*command, str(rank), str(tiny_data), str(tmp_path)]) for rank in range(2)]
     assert [rank.wait(100) for rank in ranks] == [0, 0]
-    task = make_task(tiny_data, critic_steps=1, adam={"learning_rate": 1e-12})
-    task.step(task.batch(0), 0)
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
-    for name, network in task.networks.items():
-        for parameter, a, b in zip(network.parameters(), first[name], second[name], strict=True):
-            assert torch.equal(a, b)
-            scale = float(parameter.grad.abs().max()) + 1e-12
-            assert float((a - parameter.grad).abs().max()) / scale < 1e-4, name
+    for rival in (False, True):  # StarGAN
+        task = make_task(tiny_data, rival=rival, critic_steps=1, adam={"learning_rate": 1e-12})
+        task.step(task.batch(0), 0)
+        first, second = (torch.load(tmp_path / f"rank{rank}{rival}.pt", weights_only=True) for rank in range(2))
+        for name, network in task.networks.items():
+            for parameter, a, b in zip(network.parameters(), first[name], second[name], strict=True):
+                assert torch.equal(a, b)
+                scale = float(parameter.grad.abs().max()) + 1e-12
+                assert float((a - parameter.grad).abs().max()) / scale < 1e-4, (name, rival)
 
 
 def test_a_checkpoint_continues_bit_for_bit(tiny_data, tmp_path):

@@ -1,10 +1,15 @@
 import pytest
+import torch
 import yaml
 from mlflow import MlflowClient
 
+from legan.models.expression import AttributeClassifier
+from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
+from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.model import read_model, save_network
+from legan.platform.evaluation.paired import Judges, choose_pairs, evaluate_pairs
+from legan.platform.model import find_model, read_model, save_network
 from legan.platform.training.build import check
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.legan import LeganTask
@@ -84,6 +89,37 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
         resume_training("legan", "first", ["seed=3"], {}, None, None, dry_run=False)
     with pytest.raises(ConfigError, match="a run goes on with its own settings"):
         resume_training("legan", "first", [], {"workers": 2}, None, None, dry_run=False)
+
+
+RIVALS = {
+    "stargan": ["critic_steps=2", "generator.width=8", "generator.blocks=1", "discriminator.width=8", "discriminator.layers=3"],
+    "stargan_v2": [f"network.{name}=6" for name in ("width", "max_width", "style", "latent", "hidden")],
+}
+
+
+@pytest.mark.parametrize("kind", RIVALS)
+def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(home, tiny_data, capsys, kind):
+    often = ["steps=2", "batch_size=4", "log_every=1", "checkpoint_every=1", "validate_every=2", "sample_every=2", "workers=0"]
+    resolved = resolve(kind, "quick", [*often, *RIVALS[kind]], {"data": tiny_data})
+    assert f"kind: {kind}" in plan(kind, *resolved)
+    start_training(kind, resolved, "rival", None, dry_run=False)
+    resume_training(kind, "rival", [], {}, None, None, dry_run=False)
+    assert "last checkpoint at step 2" in capsys.readouterr().out
+    assert [path.name.split("-0")[0] for path in (home / "rival" / "samples").iterdir()] == ["samples-translation"]
+    model, data = read_model(find_model(f"models:/{kind}@champion")), open_dataset(tiny_data)
+    judges = Judges(AttributeClassifier(3, 4, 32, width=4).eval(), LightCNN(9, 2, image_size=32, width=0.125, features=8).eval())
+    table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, torch.device("cpu")).table
+    assert 0 < table.loc["output", "l1_to_target"] < 2
+
+
+def test_problems_of_a_rival_come_together(home, tiny_data, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        resolve("stargan", "quick", ["loss.lambda_4=0.5"], {"data": tiny_data})
+    assert "Lqual needs a trained Q" in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        resolve("stargan", "quick", ["loss.lambda_4=0.5", "discriminator.layers=6"], {"data": tiny_data, "quality": tmp_path})
+    assert f"quality: {tmp_path} is no network folder" in str(caught.value)
+    assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in str(caught.value)
 
 
 def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
