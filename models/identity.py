@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from legan.models.layers import full_precision
 
 # What torch.load is known to raise on files that are not its own.
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     EOFError,
     RuntimeError,
@@ -224,7 +224,7 @@ def _initialise(network: nn.Module) -> None:
 def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as PyTorch weights: {error}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} is no state dict: it has to map names to tensors and nothing else.")

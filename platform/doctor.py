@@ -17,7 +17,7 @@ import torch
 from legan.platform.cluster import answers
 from legan.platform.errors import WeightsError
 from legan.platform.tracking.places import default_home, default_tracking_uri, shown, sqlite_file
-from legan.platform.weights import PRETRAINED, find_weights, weights_folder
+from legan.platform.weights import PRETRAINED, check_weights, weights_folder
 
 MIN_MEMORY_GB, MIN_DISK_GB = 4.0, 2.0
 PACKAGES = ("torch", "torchvision", "ray", "mlflow", "optuna", "torchmetrics", "torch-fidelity", "lpips", "facenet-pytorch")
@@ -132,13 +132,15 @@ def _weights() -> Iterator[Fact]:
     for weights in PRETRAINED.values():
         name = f"{weights.name} weights"
         try:
-            yield Fact(name, "ok", str(find_weights(weights.name)))
+            yield Fact(name, "ok", str(check_weights(weights.name)))
         except WeightsError:
+            there = (weights_folder() / weights.file).is_file()
             remedy = (
                 f"for {weights.purpose}: get {weights.file} from {weights.origin} ({weights.url}) and put it into "
-                f"{weights_folder()}; without it, {weights.without}"
+                f"{weights_folder()}, or let `legan weights {weights.name}` do so; without it, {weights.without}"
             )
-            yield Fact(name, "missing", f"{weights.file} is not in {weights_folder()}", remedy)
+            wrong = f"{weights.file} in {weights_folder()} is another file than the published one"
+            yield Fact(name, "missing", wrong if there else f"{weights.file} is not in {weights_folder()}", remedy)
 
 
 def _landmarks() -> Fact:

@@ -1,10 +1,16 @@
-"""Pretrained weights that are downloads: which files, whose, where they are looked for."""
+"""Pretrained weights that are downloads: which files, whose, where they are looked for, and that they are the right ones."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from legan.platform.errors import WeightsError
+import requests
+
+from legan.platform.errors import WeightsError, one_line
+from legan.platform.files import whole_file
+
+CHUNK_BYTES, TIMEOUT_S = 1 << 20, 30.0
 
 
 @dataclass(frozen=True)
@@ -15,6 +21,7 @@ class PretrainedWeights:
     file: str
     origin: str
     url: str
+    sha256: str
     purpose: str
     without: str
 
@@ -27,6 +34,7 @@ PRETRAINED = {
             file="20180402-114759-vggface2.pt",
             origin="timesler/facenet-pytorch on GitHub, release v2.2.9",
             url="https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
+            sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
             purpose="identity network T and face matching with InceptionResnetV1 trained on VGGFace2",
             without="T is trained here: legan train identity",
         ),
@@ -35,14 +43,16 @@ PRETRAINED = {
             file="weights-inception-2015-12-05-6726825d.pth",
             origin="toshas/torch-fidelity on GitHub, release v0.2.0",
             url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-            purpose="FID",
-            without="the same distance between identity features is measured, as fd_identity",
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            purpose="FID and KID",
+            without="FID and KID are left out; fd_identity and kd_identity measure with the matcher's features instead",
         ),
         PretrainedWeights(
             name="alexnet",
             file="alexnet-owt-7be5be79.pth",
             origin="torchvision's model zoo on download.pytorch.org",
             url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
             purpose="LPIPS",
             without="LPIPS is left out",
         ),
@@ -67,6 +77,52 @@ def find_weights(name: str) -> Path:
     if not path.is_file():
         raise WeightsError(
             f"the weights {weights.file} ({weights.purpose}) are not in {path.parent}; get them from {weights.origin} "
-            f"({weights.url}) and put them there, or name their folder in LEGAN_WEIGHTS."
+            f"({weights.url}) and put them there, or name their folder in LEGAN_WEIGHTS; `legan weights {name}` downloads them."
         )
     return path
+
+
+def check_weights(name: str) -> Path:
+    """As ``find_weights``, and sure to be the published file: WeightsError when its checksum is another."""
+    path = find_weights(name)
+    found = _sha256(path)
+    if found != PRETRAINED[name].sha256:
+        raise WeightsError(
+            f"{path} is not the published file (its SHA-256 is {found[:12]}… instead of {PRETRAINED[name].sha256[:12]}…); remove "
+            f"it and get it anew from {PRETRAINED[name].origin} ({PRETRAINED[name].url}): `legan weights {name}`."
+        )
+    return path
+
+
+def fetch_weights(name: str) -> Path:
+    """Download the weights ``name`` into the folder, where they are whole and right or not at all.
+
+    Nothing is fetched when they are there already. Raises WeightsError, which names file, origin and folder, when they cannot be
+    had or come with another checksum.
+    """
+    weights, folder = PRETRAINED[name], weights_folder()
+    path = folder / weights.file
+    if path.is_file():
+        return check_weights(name)
+    by_hand = f"get {weights.file} from {weights.origin} ({weights.url}) by other means and put it into {folder}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with requests.get(weights.url, stream=True, timeout=TIMEOUT_S) as answer, whole_file(path) as draft:
+            answer.raise_for_status()
+            with draft.open("wb") as file:
+                for chunk in answer.iter_content(CHUNK_BYTES):
+                    file.write(chunk)
+            found = _sha256(draft)
+            if found != weights.sha256:
+                raise WeightsError(
+                    f"what {weights.url} sent is not the published file (its SHA-256 is {found[:12]}… instead of "
+                    f"{weights.sha256[:12]}…) and was not kept; {by_hand}."
+                )
+    except (OSError, requests.RequestException) as error:
+        raise WeightsError(f"{weights.file} cannot be downloaded ({one_line(error)}); {by_hand}.") from error
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from legan.platform.commands.evaluate import mount as mount_evaluate
 from legan.platform.commands.ratings import mount as mount_ratings
 from legan.platform.commands.tracking import mount as mount_tracking
 from legan.platform.commands.train import mount as mount_train
+from legan.platform.commands.weights import mount as mount_weights
 
 
 def mount(app: typer.Typer) -> None:
@@ -16,3 +17,4 @@ def mount(app: typer.Typer) -> None:
     mount_train(app)
     mount_evaluate(app)
     mount_tracking(app)
+    mount_weights(app)

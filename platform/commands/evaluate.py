@@ -1,12 +1,21 @@
-"""``legan evaluate``: how well a model does on held-out subjects."""
+"""``legan evaluate``: how well models do on held-out subjects, and the paper's tables of them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
+
+DEFAULT = "model"
+HELP = """Score models on held-out subjects, beside copied inputs and real images.
+
+    legan evaluate MODEL --data DATA --classifier JUDGE --matcher MATCHER
+
+is short for `legan evaluate model …`, whose options `legan evaluate model --help` explains.
+"""
 
 Source = Annotated[
     str, typer.Argument(metavar="MODEL", help="A run, a model folder, or an MLflow URI such as models:/legan@champion.")
@@ -14,77 +23,123 @@ Source = Annotated[
 Data = Annotated[Path, typer.Option("--data", "-d", help="Data set folder; its test split is used.")]
 Classifier = Annotated[Path, typer.Option("--classifier", help="Independent judge: a run of `legan train classifier`.")]
 Matcher = Annotated[
-    Path, typer.Option("--matcher", help="Face matcher, not the T of the training: a run of `legan train identity`.")
+    Path,
+    typer.Option(
+        "--matcher",
+        help="Face matcher, not the T of the training: a run of `legan train identity`, or facenet (where its weights are).",
+    ),
+]
+Quality = Annotated[
+    Path | None,
+    typer.Option("--quality", help="Q for the quality score: a run of `legan train quality`; default: the model's own."),
 ]
 Pairs = Annotated[int, typer.Option("--pairs", min=1, help="Translations to score, at most.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice of pairs.")]
+PairsFile = Annotated[
+    Path | None,
+    typer.Option("--pairs-file", help="Take these translations: the pairs.csv of another evaluation on the same data."),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder of tables and pictures; default: evaluations/MODEL-on-DATASET beside the runs."),
 ]
 
+Number = Annotated[int, typer.Argument(metavar="1|2|3", min=1, max=3, help="Table of the paper.")]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--models",
+        "-m",
+        metavar="NAME=RUN,RUN,…",
+        help="A method and its runs, one per seed. StarGAN, StarGAN-Lqual, StarGAN-v2 and LEGAN stand beside the paper's; any "
+        "other name gets a row of its own. Repeatable; further ones may also follow without --models.",
+    ),
+]
+More = Annotated[list[str] | None, typer.Argument(metavar="NAME=RUN,RUN,…", help="Further methods, as behind --models.")]
+MaybeClassifier = Annotated[
+    Path | None,
+    typer.Option("--classifier", help="Evaluate what is missing, by this judge: a run of `legan train classifier`."),
+]
+MaybeMatcher = Annotated[
+    Path | None, typer.Option("--matcher", help="Evaluate what is missing, with this matcher: a run of `legan train identity`.")
+]
+TableOut = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder of the table; default: evaluations/tableN-on-DATASET beside the runs.")
+]
+
+
+class DefaultGroup(TyperGroup):
+    """A group whose first argument may be left out where it is DEFAULT."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put DEFAULT in front of what is no command of the group and no question for help."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
 
 def mount(app: typer.Typer) -> None:
     """Add ``evaluate`` to the application."""
+    group = typer.Typer(cls=DefaultGroup, help=HELP, no_args_is_help=True)
 
-    @app.command()
-    def evaluate(
-        model: Source, data: Data, classifier: Classifier, matcher: Matcher, pairs: Pairs = 400, seed: Seed = 0, out: Out = None
-    ) -> None:
-        """Score a model on held-out subjects, beside copied inputs and real images."""
+    @group.command(DEFAULT)
+    def one_model(
+        model: Source, data: Data, classifier: Classifier, matcher: Matcher, quality: Quality = None, pairs: Pairs = 400,
+        seed: Seed = 0, pairs_file: PairsFile = None, out: Out = None,
+    ) -> None:  # fmt: skip
+        """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
+        import torch
+
+        from legan.platform.evaluation.evaluate import Request, default_folder, evaluate, prepare
+
+        bench = prepare(model, Request(data, classifier, matcher, quality, pairs, seed, pairs_file), out)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _print_table(evaluate(bench, out or default_folder(model, bench.data), device, say))
+
+    @group.command()
+    def table(
+        number: Number, models: Models, data: Data, more: More = None, classifier: MaybeClassifier = None,
+        matcher: MaybeMatcher = None, quality: Quality = None, pairs: Pairs = 400, seed: Seed = 0, pairs_file: PairsFile = None,
+        out: TableOut = None,
+    ) -> None:  # fmt: skip
+        """Set our numbers (mean ± sd over seeds) beside those of the paper's Table 1, 2 or 3, as Markdown, CSV and PNG.
+
+        The numbers are those of evaluations made before. With --classifier and --matcher, what is missing is evaluated now.
+        """
         import torch
 
         from legan.platform.data.dataset import open_dataset
-        from legan.platform.errors import TrackingError
-        from legan.platform.evaluation.paired import check_judges, choose_pairs, evaluate_pairs
-        from legan.platform.evaluation.report import tracked_metrics, write_report
-        from legan.platform.model import find_model, load_network, network_folder, read_model
-        from legan.platform.tracking.mlflow_access import log_to_run
+        from legan.platform.errors import ConfigError
+        from legan.platform.evaluation.collect import collect, parse_models
+        from legan.platform.evaluation.evaluate import Problems, Request
+        from legan.platform.evaluation.table_files import markdown, write_table
         from legan.platform.tracking.places import default_home
 
-        loaded, dataset = read_model(find_model(model)), open_dataset(data)
-        judges = check_judges(loaded, dataset, load_network(network_folder(classifier)), load_network(network_folder(matcher)))
-        chosen = choose_pairs(dataset, pairs, seed)
-        subjects = chosen["subject"].nunique()
-        people = "1 subject" if subjects == 1 else f"{subjects} subjects"
-        print(f"Translating {len(chosen)} held-out images of {people} of {dataset.name} and scoring them …", flush=True)
+        problems = Problems()
+        by_method = problems.from_(lambda: parse_models([part for text in [*models, *(more or [])] for part in text.split()]))
+        dataset = problems.from_(lambda: open_dataset(data))
+        if (classifier is None) != (matcher is None):
+            problems.append("give both --classifier and --matcher to evaluate what is missing, or neither")
+        if out is not None and out.exists() and not out.is_dir():
+            problems.append(f"--out {out} is a file; name a folder")
+        if by_method is None or dataset is None or problems:
+            raise ConfigError(problems)
+        request = None
+        if classifier is not None and matcher is not None:
+            request = Request(data, classifier, matcher, quality, pairs, seed, pairs_file)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        evaluation = evaluate_pairs(loaded, dataset, chosen, judges, device)
-        about = {
-            "model": model,
-            "data": dataset.name,
-            "data_hash": dataset.content_hash,
-            "pairs": len(chosen),
-            "subjects": subjects,
-            "seed": seed,
-            "run_id": loaded.info.get("run_id"),
-            "matcher_is_not_the_trained_T": "checked"
-            if "identity_weights" in loaded.info
-            else "unknown, the model does not name its T",
-        }
-        folder = out or default_home() / "evaluations" / f"{_plain_name(model)}-on-{dataset.name}"
-        files = write_report(folder, evaluation, loaded, dataset, about, device)
-        _print_table(evaluation)
-        print(f"Tables and pictures: {folder} (evaluation.md, pictures.png)")
-        if about["run_id"]:
-            try:
-                log_to_run(str(about["run_id"]), tracked_metrics(evaluation), files)
-            except TrackingError as error:
-                print(f"The scores are in these files and not in MLflow: {error}")
-            else:
-                print(f"Logged as eval/… to the model's MLflow run {about['run_id']}.")
+        made = collect(number, by_method, data, request, device, say)
+        folder = out or default_home() / "evaluations" / f"table{number}-on-{dataset.name}"
+        paths = write_table(folder, made)
+        print(markdown(made).replace("<br>", "; "))
+        print("Written: " + ", ".join(str(path) for path in paths))
+
+    app.add_typer(group, name="evaluate")
 
 
-def _plain_name(source: str) -> str:
-    """A folder name for a model: the folder's own, or the URI without its signs."""
-    kind, sign, rest = source.partition(":/")
-    name = rest if sign and kind in ("models", "runs") else _folder_name(Path(source).resolve())
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name.strip("/"))
-
-
-def _folder_name(folder: Path) -> str:
-    """The model's name: a run keeps its model in a folder called ``model``, so the run's own name says more."""
-    return folder.parent.name if folder.name == "model" else folder.name
+def say(line: str) -> None:
+    """A line for whoever waits."""
+    print(line, flush=True)
 
 
 def _print_table(evaluation: "Evaluation") -> None:
@@ -92,12 +147,19 @@ def _print_table(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
     metrics = evaluation.table.drop(columns="pairs")
+    people = evaluation.pairs["subject"].nunique()
     table = Table(title=f"{len(evaluation.pairs)} translations of held-out subjects")
     table.add_column("")
     for method in metrics.index:
         table.add_column(str(method), justify="right")
+    table.add_column(f"95 % of the output, over {people} subjects", justify="right")
+    intervals = evaluation.intervals.get("output", {})
     for name, values in metrics.items():
-        table.add_row(str(name).replace("_", " "), *(f"{value:.3f}" for value in values))
+        span = intervals.get(str(name))
+        cells = ["–" if value != value else f"{value:.3f}" for value in values]
+        table.add_row(str(name).replace("_", " "), *cells, f"{span[0]:.3f} – {span[1]:.3f}" if span else "–")
     Console().print(table)
+    n, m = len(evaluation.pairs), evaluation.real_images
+    print(f"FID, KID and their namesakes: N = {n} against all {m} real images of the test split.")
     if evaluation.strangers is not None:
         print(f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that.")

@@ -7,47 +7,60 @@ well against the source and badly on accuracy; one that forgets the person does 
 Shapes: n pairs, B batch, H×W pixels. Images inside are float32 B×3×H×W in [-1, 1].
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import FacenetIdentity, LightCNN
-from legan.platform.data.dataset import Dataset, Split
-from legan.platform.errors import ConfigError, DataError
-from legan.platform.evaluation.metrics import feature_correlation, is_class, l1_distance, structural_similarity
-from legan.platform.model import Model, StoredNetwork, weights_hash
-
-Rows = NDArray[np.int64]
-Reference = Literal["target", "source"]
+from legan.models.quality import QualityModel
+from legan.platform.data.dataset import Dataset
+from legan.platform.evaluation.bootstrap import intervals_table
+from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance_of_few, kernel_distance
+from legan.platform.evaluation.features import Extractor, identity_extractor
+from legan.platform.evaluation.pairs import Reference, Rows, label_batch, load_batch, reference_of, same_classes
+from legan.platform.evaluation.reference import real_rows
+from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Metric, Seen, image_metrics
+from legan.platform.model import Model
 
 METHODS = ("output", "copy input", "real images")
-OUTSIDE_HULL = -1.0  # black
 BATCH = 64
 
 
 @dataclass(frozen=True)
 class Judges:
-    """Who scores: networks that the model was not trained with."""
+    """Who scores: networks that the model was not trained with, save Q.
+
+    ``perceptual`` is LPIPS's network and ``inception`` FID's; their metrics are left out where they are None.
+    """
 
     classifier: AttributeClassifier
     matcher: LightCNN | FacenetIdentity
+    quality: QualityModel | None = None
+    perceptual: nn.Module | None = None
+    inception: Extractor | None = None
+
+    def extractors(self) -> list[Extractor]:
+        """Whose features sets of images are compared by."""
+        return [identity_extractor(self.matcher), *([self.inception] if self.inception is not None else [])]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What came out.
 
-    ``scores`` has a row per pair and method; ``table`` the means, a row per method and a column per metric; ``classes`` the
-    accuracy per expression and per lighting. ``strangers`` is the mean match of real images of different subjects: a match of
-    that size says nothing about the person. None where all pairs are of one subject.
+    ``scores`` has a row per pair and method; ``table`` the means and distances, a row per method and a column per metric;
+    ``classes`` the same for each expression and lighting that is asked for, a row per class and method. ``intervals`` are
+    bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different subjects: a match of
+    that size says nothing about the person; None where all pairs are of one subject. ``real_images`` is the number of real images
+    that the Fréchet and kernel distances are to.
     """
 
     reference: Reference
@@ -56,100 +69,56 @@ class Evaluation:
     table: pd.DataFrame
     classes: pd.DataFrame
     strangers: float | None
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    real_images: int
 
 
-def choose_pairs(data: Dataset, count: int, seed: int, split: Split = "test") -> pd.DataFrame:
-    """At most ``count`` translations to ask for on a split, the same for the same seed.
-
-    Columns: source_row, target_row (missing where the data has no targets), subject, source_expression, source_lighting,
-    expression, lighting (names; the last two are what is asked for). Where there are targets, all combinations that occur get
-    an equal share, each target comes once before any comes twice, and sources of the target's own session go first. Exact
-    duplicates are left out. Raises DataError when the split is empty.
-    """
-    rows = data.rows(split)
-    rows = rows[data.faces["duplicate_of"].isna().to_numpy()[rows]]
-    if len(rows) == 0:
-        raise DataError(f"the data set {data.path} has no {split} split to evaluate on; prepare it with held-out subjects.")
-    rng = np.random.default_rng(seed)
-    rows = rng.permutation(rows)
-    chosen = list(_with_targets(data, rows, count, rng)) or list(_without_targets(data, rows, count, rng))
-    source, target, expression, lighting = (list(column) for column in zip(*chosen, strict=True))
-    return pd.DataFrame(
-        {
-            "source_row": source,
-            "target_row": pd.array([pd.NA if row < 0 else row for row in target], dtype="Int64"),
-            "subject": data.subject[source],
-            "source_expression": [data.schema.expressions[data.expression[row]] for row in source],
-            "source_lighting": [data.schema.lightings[data.lighting[row]] for row in source],
-            "expression": [data.schema.expressions[index] for index in expression],
-            "lighting": [data.schema.lightings[index] for index in lighting],
-        }
-    )
-
-
-def reference_of(pairs: pd.DataFrame) -> Reference:
-    """What outputs are compared with: the true targets, or the sources where there are none."""
-    return "source" if pairs["target_row"].isna().any() else "target"
-
-
-def check_judges(model: Model, data: Dataset, classifier: StoredNetwork, matcher: StoredNetwork) -> Judges:
-    """The judges, if all four belong together and the judges are independent.
-
-    Raises ConfigError with every problem: other classes, other image sizes, networks of another kind, a matcher that the
-    generator was trained with.
-    """
-    problems = []
-    wanted = model.schema.to_dict()
-    if _differs(wanted, data.schema.to_dict()):
-        problems.append(f"the data set has other classes than the model; {_difference(wanted, data.schema.to_dict())}")
-    if not isinstance(classifier.module, AttributeClassifier):
-        problems.append(f"--classifier is a {classifier.kind}; give a network of `legan train classifier`")
-    elif "schema" not in classifier.info:
-        problems.append("--classifier does not say which classes it knows; train it anew with `legan train classifier`")
-    elif _differs(wanted, classifier.info["schema"]):
-        problems.append(f"--classifier knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
-    if not isinstance(matcher.module, LightCNN | FacenetIdentity):
-        problems.append(f"--matcher is a {matcher.kind}; give a network of `legan train identity`")
-    elif weights_hash(matcher.module) == model.info.get("identity_weights"):
-        problems.append(
-            "--matcher is the T that the generator was trained with, so its score would reward that; give another one"
-        )
-    sizes = {
-        "the data set": data.image_size,
-        "--classifier": classifier.numbers.get("image_size"),
-        "--matcher": matcher.numbers.get("image_size"),
-    }
-    problems += [
-        f"{name} is for {size}×{size} images, the model for {model.image_size}×{model.image_size}"
-        for name, size in sizes.items()
-        if size not in (None, model.image_size)
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return Judges(cast("AttributeClassifier", classifier.module), cast("LightCNN | FacenetIdentity", matcher.module))
-
-
-def evaluate_pairs(model: Model, data: Dataset, pairs: pd.DataFrame, judges: Judges, device: torch.device) -> Evaluation:
+def evaluate_pairs(
+    model: Model,
+    data: Dataset,
+    pairs: pd.DataFrame,
+    judges: Judges,
+    real: Mapping[str, FeatureStatistics],
+    device: torch.device,
+) -> Evaluation:
     """Translate every pair's source and score output, copied input and real image; networks are moved to ``device``.
 
-    The model is used in float32. Images are streamed; only one number per pair, method and metric is kept.
+    ``real`` are the features of all real images of the test split by name of the extractor (reference.py). The model is used in
+    float32. Images are streamed; only numbers and features are kept.
     """
-    for network in (model.generator, model.quality, judges.classifier, judges.matcher):
+    for network in (model.generator, judges.quality, judges.classifier, judges.matcher, judges.perceptual):
         if network is not None:
             network.to(device).eval()
+    extractors = judges.extractors()
+    for extractor in extractors:
+        extractor.network.to(device)
     reference = reference_of(pairs)
-    parts, features = [], []
+    functions = image_metrics(reference, extractors[0].name, judges.quality, judges.perceptual)
+    scores = {method: ImageScores(functions) for method in METHODS}
+    distances = {method: [FeatureDistances(each, real[each.name]) for each in extractors] for method in METHODS}
     for start in range(0, len(pairs), BATCH):
         piece = pairs.iloc[start : start + BATCH]
         with torch.inference_mode():
-            by_method, real_features = _score_batch(model, data, piece, judges, reference, device)
-            features.append(real_features.cpu())
-            for method, metrics in by_method.items():
-                values = {name: value.double().cpu().numpy() for name, value in metrics.items()}
-                parts.append(pd.DataFrame({"pair": piece.index, "method": method, **values}))
-    scores = pd.concat(parts, ignore_index=True)
-    strangers = match_of_strangers(torch.cat(features), pairs["subject"].to_numpy(np.str_))
-    return Evaluation(reference, pairs, scores, _table(scores), _classes_table(scores, pairs), strangers)
+            for method, seen in zip(METHODS, _views(model, data, piece, judges, extractors, device), strict=True):
+                metrics: Sequence[Metric] = (scores[method], *distances[method])
+                for metric in metrics:
+                    metric.update(seen)
+    frame = pd.concat(
+        [pd.DataFrame({"pair": pairs.index, "method": method, **scores[method].values()}) for method in METHODS],
+        ignore_index=True,
+    )
+    table = pd.DataFrame({method: _computed([scores[method], *distances[method]]) for method in METHODS}).T.rename_axis("method")
+    table.insert(0, "pairs", len(pairs))
+    return Evaluation(
+        reference,
+        pairs,
+        frame,
+        table.astype({"pairs": int}),
+        _classes_table(frame, pairs, data, distances),
+        match_of_strangers(distances["real images"][0].statistics.features, pairs["subject"].to_numpy(np.str_)),
+        intervals_table(frame, pairs["subject"]),
+        len(real_rows(data, "test")),
+    )
 
 
 def match_of_strangers(features: Tensor, subjects: NDArray[np.str_]) -> float | None:
@@ -164,114 +133,70 @@ def match_of_strangers(features: Tensor, subjects: NDArray[np.str_]) -> float | 
     return float(correlation[different].mean())
 
 
-def load_batch(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
-    """Images of these rows, float32 B×3×H×W in [-1, 1]."""
-    images = torch.from_numpy(np.ascontiguousarray(data.images[rows])).to(device)
-    return images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
-
-
-def label_batch(data: Dataset, pairs: pd.DataFrame, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Wanted expression and lighting classes, int64 B each."""
-    expression = [data.schema.expression_index(name) for name in pairs["expression"]]
-    lighting = [data.schema.lighting_index(name) for name in pairs["lighting"]]
-    return torch.tensor(expression, device=device), torch.tensor(lighting, device=device)
-
-
-def _score_batch(
-    model: Model, data: Dataset, pairs: pd.DataFrame, judges: Judges, reference: Reference, device: torch.device
-) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
-    """Every method's metrics, B values each, and the matcher's features of the real images, B×F."""
+def _views(
+    model: Model, data: Dataset, pairs: pd.DataFrame, judges: Judges, extractors: Sequence[Extractor], device: torch.device
+) -> Iterator[Seen]:
+    """What the metrics see of each method, in the order of METHODS."""
     source_rows = pairs["source_row"].to_numpy(np.int64)
     x, source_hull = load_batch(data, source_rows, device), _hulls(data, source_rows, device)
-    wanted = label_batch(data, pairs, device)
-    output = model.generator(x, data.schema.encode(*wanted)).image.float().clamp(-1, 1)
-    if reference == "target":
-        real_rows = pairs["target_row"].to_numpy(np.int64)
-        real, real_labels, real_hull = load_batch(data, real_rows, device), wanted, _hulls(data, real_rows, device)
+    wanted: tuple[Tensor | None, Tensor | None] = label_batch(model.schema, pairs, device)
+    output = model.generator(x, model.schema.encode(*label_batch(model.schema, pairs, device))).image.float().clamp(-1, 1)
+    if reference_of(pairs) == "target":
+        real_rows_ = pairs["target_row"].to_numpy(np.int64)
+        real, shown, real_hull = load_batch(data, real_rows_, device), wanted, _hulls(data, real_rows_, device)
     else:
-        real, real_hull = x, source_hull
-        real_labels = (
-            torch.from_numpy(data.expression[source_rows]).to(device),
-            torch.from_numpy(data.lighting[source_rows]).to(device),
-        )
-    real_features = judges.matcher.features(real)
-    scores = {}
-    for method, image, labels, hull in (
-        ("output", output, wanted, source_hull),
-        ("copy input", x, wanted, source_hull),
-        ("real images", real, real_labels, real_hull),
-    ):
+        real, shown, real_hull = x, _labels(model, data, source_rows, device), source_hull
+    of_real = {each.name: each(real) for each in extractors}
+    for image, labels, hull in ((output, wanted, source_hull), (x, wanted, source_hull), (real, shown, real_hull)):
+        features = of_real if image is real else {each.name: each(image) for each in extractors}
         expression, lighting = judges.classifier(image)
-        scores[method] = {
-            f"ssim_to_{reference}": structural_similarity(image, real),
-            f"l1_to_{reference}": l1_distance(image, real),
-            "expression_accuracy": is_class(expression, labels[0]),
-            "lighting_accuracy": is_class(lighting, labels[1]),
-            f"match_to_{reference}": feature_correlation(judges.matcher.features(image), real_features),
-        }
-        if model.quality is not None:
-            scores[method]["quality"] = model.quality(torch.where(hull, image, OUTSIDE_HULL))
-    return scores, real_features
+        yield Seen(image, real, hull, labels[0], labels[1], expression, lighting, features, of_real)
+
+
+def _labels(model: Model, data: Dataset, rows: Rows, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+    """The images' own classes, where the data names the model's."""
+    if not same_classes(model.schema, data.schema):
+        return None, None
+    return torch.from_numpy(data.expression[rows]).to(device), torch.from_numpy(data.lighting[rows]).to(device)
 
 
 def _hulls(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
     return torch.from_numpy(data.hulls(rows)).unsqueeze(1).to(device)
 
 
-def _table(scores: pd.DataFrame) -> pd.DataFrame:
-    table = scores.drop(columns="pair").groupby("method").mean().loc[list(METHODS)]
-    table.insert(0, "pairs", scores.groupby("method").size())
-    return table
+def _computed(metrics: Sequence[Metric]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in metrics:
+        found.update(metric.compute())
+    return found
 
 
-def _classes_table(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Columns: attribute, name, pairs, and a column per method with the accuracy on pairs that ask for this class."""
-    parts = []
+def _classes_table(
+    scores: pd.DataFrame, pairs: pd.DataFrame, data: Dataset, distances: Mapping[str, Sequence[FeatureDistances]]
+) -> pd.DataFrame:
+    """Columns: attribute, name, method, pairs, and every metric over the pairs that ask for this class.
+
+    Fréchet and kernel distances are to the real images of the same class; a class that the data doesn't name has none.
+    """
+    rows = real_rows(data, "test")
+    parts: list[dict[str, Any]] = []
     for attribute in ("expression", "lighting"):
-        named = scores.assign(name=pairs[attribute].loc[scores["pair"]].to_numpy())
-        means = named.pivot_table(index="name", columns="method", values=f"{attribute}_accuracy", aggfunc="mean")[list(METHODS)]
-        means.insert(0, "pairs", pairs[attribute].value_counts())
-        means = means.reset_index()
-        means.insert(0, "attribute", attribute)
-        parts.append(means)
-    return pd.concat(parts, ignore_index=True).rename_axis(columns=None)
+        labels = data.faces[attribute].to_numpy()[rows]
+        for name in dict.fromkeys(sorted(pairs[attribute])):
+            asked = np.flatnonzero((pairs[attribute] == name).to_numpy())
+            real = np.flatnonzero(labels == name)
+            for method in METHODS:
+                part = scores[scores["method"] == method].drop(columns=["pair", "method"])
+                row = {"attribute": attribute, "name": name, "method": method, "pairs": len(asked), **part.iloc[asked].mean()}
+                for distance in distances[method]:
+                    row |= _distances_of_class(distance, asked, real)
+                parts.append(row)
+    return pd.DataFrame(parts)
 
 
-def _with_targets(data: Dataset, rows: Rows, count: int, rng: np.random.Generator) -> Iterator[tuple[int, int, int, int]]:
-    """Source row, target row, expression, lighting; nothing when no subject has two different combinations."""
-    combination = data.expression * len(data.schema.lightings) + data.lighting
-    turn = pd.Series(combination[rows]).groupby(combination[rows]).cumcount().to_numpy()
-    targets = rows[np.argsort(turn, kind="stable")]
-    of_subject = {subject: rows[data.subject[rows] == subject] for subject in np.unique(data.subject[rows])}
-    session = data.faces["session"].astype(str).to_numpy() if "session" in data.faces else np.zeros(len(data), np.str_)
-    sources: dict[int, Rows] = {}
-    given, again = 0, True
-    for turn_number in range(len(rows)):
-        if not again:
-            return
-        again = False
-        for target in targets:
-            if given == count:
-                return
-            if target not in sources:
-                others = of_subject[data.subject[target]]
-                others = rng.permutation(others[combination[others] != combination[target]])
-                sources[target] = others[np.argsort(session[others] != session[target], kind="stable")]
-            if turn_number < len(sources[target]):
-                yield int(sources[target][turn_number]), int(target), int(data.expression[target]), int(data.lighting[target])
-                given, again = given + 1, True
-
-
-def _without_targets(data: Dataset, rows: Rows, count: int, rng: np.random.Generator) -> Iterator[tuple[int, int, int, int]]:
-    for row in rows[:count]:
-        yield int(row), -1, int(rng.integers(len(data.schema.expressions))), int(rng.integers(len(data.schema.lightings)))
-
-
-def _differs(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    return any(list(wanted[kind]) != list(given[kind]) for kind in ("expressions", "lightings"))
-
-
-def _difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """The first list of classes that differs, both ways."""
-    kind = "expressions" if list(wanted["expressions"]) != list(given["expressions"]) else "lightings"
-    return f"its {kind}: {', '.join(given[kind])}; the model's: {', '.join(wanted[kind])}"
+def _distances_of_class(distance: FeatureDistances, asked: Rows, real: Rows) -> dict[str, float]:
+    names = distance.extractor.frechet, distance.extractor.kernel
+    if min(len(asked), len(real)) < 2:
+        return dict.fromkeys(names, float("nan"))
+    x, y = distance.statistics.features[asked], distance.real.features[real]
+    return dict(zip(names, (frechet_distance_of_few(x, y), kernel_distance(x, y)), strict=True))

@@ -1,6 +1,7 @@
-"""An evaluation as files: tables for people and programs, and a picture of the first pairs."""
+"""An evaluation as files: tables for people and programs, pictures of the first pairs and of the worst."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,23 @@ from PIL import Image
 from torch import Tensor
 
 from legan.platform.data.dataset import Dataset
+from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid
-from legan.platform.evaluation.paired import Evaluation, label_batch, load_batch
+from legan.platform.evaluation.paired import Evaluation
+from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
+from legan.platform.files import whole_file
 from legan.platform.model import Model
 
 PICTURES = 8
+FILE = "evaluation.json"
+HIDDEN = ("compared_by", "left_out")
+READING = (
+    "SSIM, accuracies, match and quality: higher is better; LPIPS, L1 (mean absolute difference of pixels in [-1, 1]), FID, KID "
+    "and their namesakes: lower. Match is the Pearson correlation of face features; quality is the rating (0–10) of the face "
+    "by Q. *copy input* is what doing nothing scores; *real images* is what photographs score that are what was asked for, held "
+    "against themselves. `fd_identity` and `kd_identity` are the distances of FID and KID between the face matcher's "
+    "features: not comparable with any FID."
+)
 
 
 def write_report(
@@ -24,27 +37,43 @@ def write_report(
 ) -> list[Path]:
     """Write the files of an evaluation into ``out`` and name them.
 
-    evaluation.md (for people), table.csv, classes.csv, evaluation.json (both tables and ``about``), pairs.csv, scores.csv (a row
-    per pair and method) and pictures.png. Files of an earlier evaluation there are replaced.
+    evaluation.md (for people), table.csv, classes.csv, pairs.csv (what --pairs-file takes), scores.csv (a row per pair and
+    method), pictures.png, worst.png (the outputs that Q rates lowest, where there is a Q), and last evaluation.json (all numbers
+    and ``about``). Files of an earlier evaluation there are replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for name in (FILE, "worst.png"):
+        (out / name).unlink(missing_ok=True)
     (out / "evaluation.md").write_text(markdown_report(evaluation, about), encoding="utf-8")
     evaluation.table.to_csv(out / "table.csv")
     evaluation.classes.to_csv(out / "classes.csv", index=False)
-    values = {
+    write_pairs(out / "pairs.csv", evaluation.pairs, data)
+    evaluation.scores.to_csv(out / "scores.csv", index=False)
+    names = ["evaluation.md", "table.csv", "classes.csv", "pairs.csv", "scores.csv", "pictures.png"]
+    Image.fromarray(pairs_picture(model, data, evaluation.pairs.head(PICTURES), device)).save(out / "pictures.png")
+    worst = worst_pairs(evaluation)
+    if worst is not None:
+        title = f"The {len(worst)} of {len(evaluation.pairs)} outputs that Q rates lowest"
+        picture = pairs_picture(model, data, evaluation.pairs.loc[worst.index], device, worst, title)
+        Image.fromarray(picture).save(out / "worst.png")
+        names.append("worst.png")
+    with whole_file(out / FILE) as draft:
+        text = json.dumps(_plain(json_report(evaluation, about)), indent=1, ensure_ascii=False, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
+    return [out / name for name in (*names, FILE)]
+
+
+def json_report(evaluation: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
+    """All numbers of an evaluation as plain values; NaN where there is none."""
+    return {
         **about,
         "reference": evaluation.reference,
+        "real_images": evaluation.real_images,
         "methods": {str(method): row.to_dict() for method, row in evaluation.table.iterrows()},
+        "intervals": evaluation.intervals,
         "match_of_strangers": evaluation.strangers,
         "classes": evaluation.classes.to_dict(orient="records"),
     }
-    (out / "evaluation.json").write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    evaluation.pairs.to_csv(out / "pairs.csv", index_label="pair")
-    evaluation.scores.to_csv(out / "scores.csv", index=False)
-    picture = pairs_picture(model, data, evaluation.pairs.head(PICTURES), device)
-    Image.fromarray(picture).save(out / "pictures.png")
-    names = ("evaluation.md", "table.csv", "classes.csv", "evaluation.json", "pairs.csv", "scores.csv", "pictures.png")
-    return [out / name for name in names]
 
 
 def tracked_metrics(evaluation: Evaluation) -> dict[str, float]:
@@ -52,38 +81,66 @@ def tracked_metrics(evaluation: Evaluation) -> dict[str, float]:
     metrics = {}
     for method, row in evaluation.table.drop(columns="pairs").iterrows():
         prefix = "eval/" if method == "output" else f"eval/{str(method).replace(' ', '_')}/"
-        metrics.update({f"{prefix}{name}": float(value) for name, value in row.items()})
+        metrics.update({f"{prefix}{name}": float(value) for name, value in row.items() if not math.isnan(value)})
     if evaluation.strangers is not None:
         metrics[f"eval/strangers/match_to_{evaluation.reference}"] = evaluation.strangers
     return metrics
 
 
+def worst_pairs(evaluation: Evaluation) -> "pd.Series[float] | None":
+    """Q's ratings of the lowest rated outputs, the lowest first, by pair; None without Q."""
+    if "quality" not in evaluation.scores:
+        return None
+    outputs = evaluation.scores[evaluation.scores["method"] == "output"].set_index("pair")["quality"]
+    return outputs.nsmallest(PICTURES)
+
+
 def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
-    """Both tables as Markdown, with what was evaluated above and how to read it below."""
+    """All tables as Markdown, with what was evaluated above and how to read it below."""
     compared = {
         "target": "Compared with the true image of the same subject with the wanted expression and lighting.",
         "source": "Unpaired: no subject has images with other attributes, so outputs are compared with the source.",
     }[evaluation.reference]
     lines = ["# Evaluation", ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items()]
-    lines += ["", compared, "", *_markdown_table(evaluation.table.rename_axis("method").reset_index())]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items() if name not in HIDDEN]
+    lines += [f"- left out: {metric}: {reason}" for metric, reason in about.get("left_out", {}).items()]
+    lines += ["", compared, "", *_markdown_table(with_intervals(evaluation).rename_axis("method").reset_index())]
+    lines += ["", _counted(evaluation)]
     if evaluation.strangers is not None:
         lines += ["", f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that."]
-    lines += ["", "Accuracy per class:", "", *_markdown_table(evaluation.classes)]
-    lines += [
-        "",
-        "SSIM, accuracies, match and quality: higher is better; l1 (mean absolute difference of pixels in [-1, 1]): lower.",
-        "Match is the Pearson correlation of face features; quality is the rating (0–10) of the face by the model's own Q. "
-        "*copy input* is what doing nothing scores; *real images* is what photographs score that are what was asked for.",
-    ]
+    for attribute, part in evaluation.classes.groupby("attribute", sort=False):
+        lines += ["", f"By {attribute} asked for:", "", *_markdown_table(part.drop(columns="attribute"))]
+    lines += ["", READING, ""]
+    lines += ["Fréchet distances depend on the number of images: within the tables by class compare methods, not classes."]
     return "\n".join(lines) + "\n"
 
 
-def pairs_picture(model: Model, data: Dataset, pairs: pd.DataFrame, device: torch.device) -> Picture:
-    """A row per pair: input, output, target (grey where there is none), Me and Ml (grey for the single hourglass)."""
+def with_intervals(evaluation: Evaluation) -> pd.DataFrame:
+    """The table as text, with bootstrap intervals where there are any."""
+    table = evaluation.table.astype(object)
+    for method, row in evaluation.table.iterrows():
+        for name, value in row.items():
+            interval = evaluation.intervals.get(str(method), {}).get(str(name))
+            span = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+            table.loc[method, name] = str(int(value)) if name == "pairs" else _cell(float(value)) + span
+    return table
+
+
+def pairs_picture(
+    model: Model,
+    data: Dataset,
+    pairs: pd.DataFrame,
+    device: torch.device,
+    quality: "pd.Series[float] | None" = None,
+    title: str | None = None,
+) -> Picture:
+    """A row per pair: input, output, target (grey where there is none), Me and Ml (grey where the generator has no masks).
+
+    ``quality``, in the order of the pairs, is named beside the rows.
+    """
     source_rows = pairs["source_row"].to_numpy(np.int64)
     with torch.inference_mode():
-        labels = data.schema.encode(*label_batch(data, pairs, device))
+        labels = model.schema.encode(*label_batch(model.schema, pairs, device))
         translated = model.generator(load_batch(data, source_rows, device), labels)
     columns: list[list[Picture | None]] = [
         list(data.images[source_rows]),
@@ -95,8 +152,22 @@ def pairs_picture(model: Model, data: Dataset, pairs: pd.DataFrame, device: torc
     names = [
         f"{pair.source_expression}, {pair.source_lighting}\nto {pair.expression}, {pair.lighting}" for pair in pairs.itertuples()
     ]
+    if quality is not None:
+        names = [f"{name}\nQ = {rating:.2f}" for name, rating in zip(names, quality, strict=True)]
     cells = [list(row) for row in zip(*columns, strict=True)]
-    return labelled_grid(cells, ["input", "output", "target", "Me", "Ml"], names)
+    return labelled_grid(cells, ["input", "output", "target", "Me", "Ml"], names, title)
+
+
+def _counted(evaluation: Evaluation) -> str:
+    """From how many images the numbers are."""
+    n, m = len(evaluation.pairs), evaluation.real_images
+    size = min(KERNEL_SUBSET_SIZE, n, m)
+    subsets = "all images" if size == n == m else f"{KERNEL_SUBSETS} pairs of subsets of {size}"
+    return (
+        f"N = {n} images of each row against all {m} real images of the test split in Fréchet and kernel distances (the latter "
+        f"over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
+        f"{evaluation.pairs['subject'].nunique()} subjects."
+    )
 
 
 def _pictures(images: Tensor | None, count: int) -> list[Picture | None]:
@@ -113,4 +184,15 @@ def _markdown_table(table: pd.DataFrame) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """The same with None for NaN, which JSON doesn't have."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

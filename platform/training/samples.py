@@ -9,7 +9,7 @@ from legan.models.translator import Translator
 from legan.platform.data.dataset import Dataset
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.metrics import l1_distance
-from legan.platform.evaluation.paired import choose_pairs, label_batch, load_batch, reference_of
+from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
 from legan.platform.training.batches import Rows, to_images
 from legan.platform.training.task import Goal, Image
 
@@ -37,7 +37,7 @@ def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, 
             piece = pairs.iloc[start : start + BATCH]
             source = piece["source_row"].to_numpy(np.int64)
             x = load_batch(data, source, device)
-            image = G(x, data.schema.encode(*label_batch(data, piece, device))).image
+            image = G(x, data.schema.encode(*label_batch(data.schema, piece, device))).image
             if paired:
                 reference = load_batch(data, piece["target_row"].to_numpy(np.int64), device)
             else:

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -42,13 +44,16 @@ def test_whatever_is_not_there_has_a_remedy() -> None:
         assert bool(each.remedy) == (each.status != "ok"), each
 
 
-def test_missing_weights_are_no_problem_and_say_how_to_get_them(tmp_path: Path) -> None:
+def test_missing_weights_are_no_problem_and_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = fact("inception weights")
     assert found.status == "missing"
     for part in ("for FID", PRETRAINED["inception"].url, str(tmp_path / "weights"), "without it, ", "fd_identity"):
         assert part in found.remedy
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / PRETRAINED["inception"].file).touch()
+    assert fact("inception weights").status == "missing"
+    assert "is another file than the published one" in fact("inception weights").found
+    monkeypatch.setitem(PRETRAINED, "inception", replace(PRETRAINED["inception"], sha256=sha256(b"").hexdigest()))
     assert fact("inception weights").status == "ok"
 
 

@@ -1,172 +1,22 @@
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
-from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator, Translation
-from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, DataError
-from legan.platform.evaluation.paired import Judges, check_judges, choose_pairs, evaluate_pairs, match_of_strangers, reference_of
-from legan.platform.model import Model, StoredNetwork, weights_hash
+from legan.platform.data.dataset import Dataset
+from legan.platform.evaluation.features import identity_extractor
+from legan.platform.evaluation.paired import match_of_strangers
+from legan.platform.evaluation.pairs import choose_pairs, load_batch
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def data(tiny_data: Path) -> Dataset:
-    return open_dataset(tiny_data)
-
-
-def tiny_generator(schema: AttributeSchema) -> Generator:
-    torch.manual_seed(0)
-    return Generator(len(schema.expressions), len(schema.lightings), width=4, blocks=0, upsampling="bilinear")
-
-
-def model_for(data: Dataset, *, quality: bool = True, **info: Any) -> Model:
-    q = QualityModel(image_size=data.image_size, width=4, layers=3, hidden=8) if quality else None
-    return Model(tiny_generator(data.schema), q, data.schema, data.image_size, DEFAULT_ALIGNMENT, info)
-
-
-def classifier_for(data: Dataset, **info: Any) -> StoredNetwork:
-    torch.manual_seed(1)
-    numbers = {
-        "expressions": len(data.schema.expressions),
-        "lightings": len(data.schema.lightings),
-        "image_size": data.image_size,
-        "width": 4,
-    }
-    return StoredNetwork(
-        "attribute_classifier", AttributeClassifier(**numbers).eval(), numbers, {"schema": data.schema.to_dict()} | info
-    )
-
-
-def matcher_for(data: Dataset, seed: int = 2) -> StoredNetwork:
-    torch.manual_seed(seed)
-    numbers = {"layers": 9, "classes": 3, "image_size": data.image_size, "width": 0.125, "features": 16}
-    return StoredNetwork("lightcnn", LightCNN(**numbers).eval(), numbers, {})
-
-
-def judges_for(data: Dataset) -> Judges:
-    return check_judges(model_for(data), data, classifier_for(data), matcher_for(data))
-
-
-# Choice of pairs
-
-
-def test_pairs_are_of_one_held_out_subject_and_ask_for_what_the_target_shows(data: Dataset) -> None:
-    pairs = choose_pairs(data, 40, seed=0)
-    assert len(pairs) == 40
-    assert reference_of(pairs) == "target"
-    source, target = pairs["source_row"].to_numpy(), pairs["target_row"].to_numpy(np.int64)
-    held_out = set(data.rows("test"))
-    assert set(source) | set(target) <= held_out
-    assert (data.subject[source] == data.subject[target]).all()
-    assert (data.subject[source] == pairs["subject"]).all()
-    assert (data.faces["expression"].to_numpy()[target] == pairs["expression"]).all()
-    assert (data.faces["lighting"].to_numpy()[target] == pairs["lighting"]).all()
-    assert (data.faces["expression"].to_numpy()[source] == pairs["source_expression"]).all()
-    same = (pairs["expression"] == pairs["source_expression"]) & (pairs["lighting"] == pairs["source_lighting"])
-    assert not same.any()
-    assert not pairs.duplicated(["source_row", "target_row"]).any()
-
-
-def test_all_targets_come_once_before_any_comes_twice(data: Dataset) -> None:
-    pairs = choose_pairs(data, 24, seed=3)
-    assert (pairs.head(12)["target_row"].value_counts() == 1).all()
-    assert (pairs["target_row"].value_counts() == 2).all()
-    assert (pairs[["expression", "lighting"]].value_counts() == 2).all()
-
-
-def test_pairs_are_decided_by_the_seed(data: Dataset) -> None:
-    pd.testing.assert_frame_equal(choose_pairs(data, 30, seed=5), choose_pairs(data, 30, seed=5))
-    assert not choose_pairs(data, 30, seed=5).equals(choose_pairs(data, 30, seed=6))
-
-
-def test_there_are_no_more_pairs_than_the_data_has(data: Dataset) -> None:
-    assert len(choose_pairs(data, 10_000, seed=0)) == 12 * 11
-
-
-def test_exact_duplicates_are_neither_source_nor_target(data: Dataset) -> None:
-    held_out = data.rows("test")
-    faces = data.faces.copy()
-    faces.loc[held_out[5], "duplicate_of"] = held_out[4]
-    pairs = choose_pairs(replace(data, faces=faces), 10_000, seed=0)
-    assert held_out[5] not in set(pairs["source_row"]) | set(pairs["target_row"])
-    assert len(pairs) == 11 * 10
-
-
-def test_sources_of_the_targets_session_go_first(data: Dataset) -> None:
-    session = np.arange(len(data)) % 2
-    data = replace(data, faces=data.faces.assign(session=session))
-    pairs = choose_pairs(data, 12, seed=0)
-    assert (session[pairs["source_row"]] == session[pairs["target_row"].to_numpy(np.int64)]).all()
-
-
-def one_image_each(data: Dataset) -> Dataset:
-    """The same data, its held-out subject split into one subject per image."""
-    faces = data.faces.copy()
-    held_out = data.rows("test")
-    faces.loc[held_out, "subject"] = [f"s{row}" for row in held_out]
-    return replace(data, faces=faces)
-
-
-def test_without_targets_pairs_are_unpaired(data: Dataset) -> None:
-    pairs = choose_pairs(one_image_each(data), 7, seed=0)
-    assert len(pairs) == 7
-    assert reference_of(pairs) == "source"
-    assert pairs["target_row"].isna().all()
-    assert set(pairs["expression"]) <= set(data.schema.expressions)
-
-
-def test_a_data_set_without_held_out_subjects_is_refused(data: Dataset) -> None:
-    with pytest.raises(DataError, match="has no test split to evaluate on"):
-        choose_pairs(replace(data, faces=data.faces.assign(split="train")), 5, seed=0)
-
-
-# Judges
-
-
-def test_a_matcher_that_was_trained_with_is_refused(data: Dataset) -> None:
-    matcher = matcher_for(data)
-    model = model_for(data, identity_weights=weights_hash(matcher.module))
-    with pytest.raises(ConfigError, match="--matcher is the T that the generator was trained with"):
-        check_judges(model, data, classifier_for(data), matcher)
-    assert check_judges(model, data, classifier_for(data), matcher_for(data, seed=3)).matcher is not matcher.module
-
-
-def test_everything_that_does_not_fit_is_said_at_once(data: Dataset) -> None:
-    other = AttributeSchema(("neutral", "smile", "grin"), data.schema.lightings)
-    model = replace(model_for(data), schema=other, image_size=64)
-    with pytest.raises(ConfigError) as caught:
-        check_judges(model, data, matcher_for(data), classifier_for(data))
-    text = str(caught.value)
-    assert len(caught.value.problems) == 6
-    assert "its expressions: neutral, smile, scream; the model's: neutral, smile, grin" in text
-    assert "the data set is for 32×32 images, the model for 64×64" in text
-    assert "--classifier is a lightcnn" in text
-    assert "--matcher is a attribute_classifier" in text
-
-
-def test_a_classifier_of_other_or_unknown_classes_is_refused(data: Dataset) -> None:
-    swapped = {"expressions": list(data.schema.expressions), "lightings": list(data.schema.lightings)[::-1]}
-    with pytest.raises(ConfigError, match="--classifier knows other classes than the model; its lightings: ambient"):
-        check_judges(model_for(data), data, classifier_for(data, schema=swapped), matcher_for(data))
-    with pytest.raises(ConfigError, match="does not say which classes it knows"):
-        check_judges(model_for(data), data, classifier_for(data)._replace(info={}), matcher_for(data))
-
-
-# Scores
 
 
 def test_the_match_of_strangers_is_the_mean_over_pairs_of_different_subjects() -> None:
@@ -196,26 +46,22 @@ class Oracle(Generator):
         return Translation(torch.stack(images), None, None)
 
 
-def test_a_perfect_generator_scores_as_the_real_images_do_and_a_copying_one_as_its_input(data: Dataset) -> None:
+def test_a_perfect_generator_scores_as_the_real_images_do_and_a_copying_one_as_its_input(data: Dataset, tiny: Any) -> None:
     pairs = choose_pairs(data, 70, seed=0)
-    perfect = evaluate_pairs(
-        replace(model_for(data), generator=Oracle(data, copy=False)), data, pairs, judges_for(data), CPU
-    ).table
-    for metric in perfect.columns.drop("quality"):
+    perfect = tiny.evaluate(replace(tiny.model(), generator=Oracle(data, copy=False)), pairs).table
+    for metric in perfect.columns.drop("quality"):  # Q sees the source's hull, not the target's
         assert perfect.loc["output", metric] == pytest.approx(perfect.loc["real images", metric], abs=1e-6), metric
     assert perfect.loc["output", "ssim_to_target"] == pytest.approx(1.0)
     assert perfect.loc["output", "match_to_target"] == pytest.approx(1.0)
     assert perfect.loc["output", "l1_to_target"] == pytest.approx(0.0, abs=1e-6)
     assert perfect.loc["copy input", "ssim_to_target"] < 0.99
-    copying = evaluate_pairs(
-        replace(model_for(data), generator=Oracle(data, copy=True)), data, pairs, judges_for(data), CPU
-    ).table
+    copying = tiny.evaluate(replace(tiny.model(), generator=Oracle(data, copy=True)), pairs).table
     assert copying.loc["output"].to_dict() == pytest.approx(copying.loc["copy input"].to_dict())
 
 
-def test_copied_inputs_score_what_other_libraries_say(data: Dataset) -> None:
+def test_copied_inputs_score_what_other_libraries_say(data: Dataset, tiny: Any) -> None:
     pairs = choose_pairs(data, 9, seed=1)
-    scores = evaluate_pairs(model_for(data), data, pairs, judges_for(data), CPU).scores
+    scores = tiny.evaluate(tiny.model(), pairs).scores
     copied = scores[scores["method"] == "copy input"].set_index("pair")
     for pair in pairs.itertuples():
         a, b = data.images[pair.source_row], data.images[pair.target_row]
@@ -227,7 +73,7 @@ def test_copied_inputs_score_what_other_libraries_say(data: Dataset) -> None:
         assert copied.loc[pair.Index, "l1_to_target"] == pytest.approx(l1, abs=1e-5)
 
 
-def test_quality_is_asked_of_the_face_alone_and_left_out_without_q(data: Dataset) -> None:
+def test_quality_is_asked_of_the_face_alone_and_left_out_without_q(data: Dataset, tiny: Any) -> None:
     seen = []
 
     class Watching(QualityModel):
@@ -237,34 +83,110 @@ def test_quality_is_asked_of_the_face_alone_and_left_out_without_q(data: Dataset
 
     pairs = choose_pairs(data, 5, seed=0)
     watching = Watching(image_size=data.image_size, width=4, layers=3, hidden=8)
-    evaluate_pairs(replace(model_for(data), quality=watching), data, pairs, judges_for(data), CPU)
+    tiny.evaluate(tiny.model(), pairs, judges=replace(tiny.judges(), quality=watching))
     outside = ~torch.from_numpy(data.hulls(pairs["source_row"].to_numpy()))
     assert (seen[0].permute(0, 2, 3, 1)[outside] == -1).all()
-    assert "quality" not in evaluate_pairs(model_for(data, quality=False), data, pairs, judges_for(data), CPU).table
+    assert "quality" not in tiny.evaluate(tiny.model(), pairs, judges=tiny.judges(quality=False)).table
 
 
-def test_the_table_is_the_mean_of_the_scores_and_the_classes_are_shares_of_them(data: Dataset) -> None:
+def test_the_table_is_the_mean_of_the_scores_and_the_classes_are_shares_of_them(data: Dataset, tiny: Any) -> None:
     pairs = choose_pairs(data, 100, seed=0)
-    evaluation = evaluate_pairs(model_for(data), data, pairs, judges_for(data), CPU)
+    evaluation = tiny.evaluate(tiny.model(), pairs)
     output = evaluation.scores[evaluation.scores["method"] == "output"]
     assert evaluation.table.loc["output", "match_to_target"] == pytest.approx(output["match_to_target"].mean())
     assert (evaluation.table["pairs"] == 100).all()
+    metrics = [name for name in evaluation.table.columns if name != "pairs" and "identity" not in name]
     for attribute in ("expression", "lighting"):
         part = evaluation.classes[evaluation.classes["attribute"] == attribute]
-        assert part["pairs"].sum() == 100
         for method in ("output", "copy input", "real images"):
-            mean = (part[method] * part["pairs"]).sum() / 100
-            assert mean == pytest.approx(evaluation.table.loc[method, f"{attribute}_accuracy"])
+            of_method = part[part["method"] == method]
+            assert of_method["pairs"].sum() == 100
+            for metric in metrics:
+                mean = (of_method[metric] * of_method["pairs"]).sum() / 100
+                assert mean == pytest.approx(evaluation.table.loc[method, metric]), metric
 
 
-def test_unpaired_scores_say_so_and_real_images_are_judged_by_their_own_labels(data: Dataset) -> None:
+def test_distances_are_to_the_whole_split_and_of_a_class_to_the_real_images_of_that_class(data: Dataset, tiny: Any) -> None:
+    pairs = choose_pairs(data, 60, seed=0)
+    evaluation = tiny.evaluate(tiny.model(), pairs)
+    matcher = tiny.matcher().module
+
+    def features(rows: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return matcher.features(load_batch(data, rows, CPU)).double().numpy()
+
+    def frechet(x: np.ndarray, y: np.ndarray) -> float:
+        a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+        root = np.sqrt(np.linalg.eigvals(a @ b).astype(complex)).real.sum()
+        return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * root)
+
+    copied, real = pairs["source_row"].to_numpy(), data.rows("test")
+    expected = frechet(features(copied), features(real))
+    assert evaluation.table.loc["copy input", "fd_identity"] == pytest.approx(expected, rel=1e-3)
+    assert evaluation.real_images == 12
+    asked = (pairs["lighting"] == "left").to_numpy()
+    of_class = real[data.faces["lighting"].to_numpy()[real] == "left"]
+    row = evaluation.classes.query("attribute == 'lighting' and name == 'left' and method == 'copy input'").iloc[0]
+    assert row["fd_identity"] == pytest.approx(frechet(features(copied[asked]), features(of_class)), rel=1e-3)
+    assert row["pairs"] == asked.sum()
+
+
+def test_fid_kid_and_lpips_are_there_with_their_networks(data: Dataset, tiny: Any) -> None:
+    class Difference(torch.nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return (x - y).square().mean((1, 2, 3), keepdim=True)
+
+    stand_in = identity_extractor(tiny.matcher(seed=8).module)
+    stand_in = replace(stand_in, name="inception", frechet="fid", kernel="kid")
+    judges = replace(tiny.judges(), inception=stand_in, perceptual=Difference())
+    table = tiny.evaluate(tiny.model(), choose_pairs(data, 30, seed=0), judges=judges).table
+    assert {"fid", "kid", "fd_identity", "kd_identity", "lpips_to_target"} <= set(table.columns)
+    assert table.loc["output", "fid"] > table.loc["copy input", "fid"] >= 0
+    assert table.loc["real images", "lpips_to_target"] == 0 < table.loc["copy input", "lpips_to_target"]
+    assert not {"fid", "kid", "lpips_to_target"} & set(tiny.evaluate(tiny.model(), choose_pairs(data, 5, seed=0)).table.columns)
+
+
+def test_bf16_and_odd_generators_are_scored_as_pictures(data: Dataset, tiny: Any) -> None:
+    class Loud(Generator):
+        def forward(self, x: Tensor, f: Tensor) -> Translation:
+            return Translation((x * 3).bfloat16(), None, None)
+
+    pairs = choose_pairs(data, 5, seed=0)
+    table = tiny.evaluate(replace(tiny.model(), generator=Loud(3, 4, width=4, blocks=0)), pairs).table
+    assert table.loc["output", "l1_to_target"] <= 2
+    assert table.notna().all().all()
+
+
+def test_unpaired_scores_say_so_and_real_images_are_judged_by_their_own_labels(
+    data: Dataset, tiny: Any, one_image_each: Callable[[Dataset], Dataset]
+) -> None:
     data = one_image_each(data)
     pairs = choose_pairs(data, 12, seed=0)
-    table = evaluate_pairs(model_for(data), data, pairs, judges_for(data), CPU).table
+    table = tiny.evaluate(tiny.model(), pairs, data).table
     assert [name for name in table.columns if "target" in name] == []
     assert table.loc["copy input", "ssim_to_source"] == pytest.approx(1.0)
-    judges, right = judges_for(data), 0
+    judges, right = tiny.judges(), 0
     for row in pairs["source_row"]:
         image = torch.from_numpy(data.images[row].copy()).permute(2, 0, 1)[None] / 127.5 - 1
         right += int(judges.classifier(image)[1].argmax()) == data.lighting[row]
     assert table.loc["real images", "lighting_accuracy"] == pytest.approx(right / 12)
+
+
+def test_faces_without_labels_are_translated_to_the_models_classes_and_held_against_the_source(data: Dataset, tiny: Any) -> None:
+    any_one = data.faces.assign(expression="any", lighting="any")
+    wild = replace(data, schema=AttributeSchema(("any",), ("any",)), faces=any_one)
+    pairs = choose_pairs(wild, 12, seed=0, schema=data.schema)
+    evaluation = tiny.evaluate(tiny.model(), pairs, wild)
+    assert evaluation.reference == "source"
+    assert evaluation.table.loc[["output", "copy input"], "lighting_accuracy"].notna().all()
+    assert np.isnan(evaluation.table.loc["real images", "lighting_accuracy"]), "nobody knows what they show"
+    assert set(evaluation.classes["name"]) <= {*data.schema.expressions, *data.schema.lightings}
+    assert evaluation.classes["fd_identity"].isna().all(), "there are no real images of these classes"
+
+
+def test_intervals_are_over_subjects(data: Dataset, tiny: Any, one_image_each: Callable[[Dataset], Dataset]) -> None:
+    assert tiny.evaluate(tiny.model(), choose_pairs(data, 20, seed=0)).intervals["output"] == {}, "one subject"
+    many = one_image_each(data)
+    evaluation = tiny.evaluate(tiny.model(), choose_pairs(many, 12, seed=0), many)
+    low, high = evaluation.intervals["output"]["l1_to_source"]
+    assert low < evaluation.table.loc["output", "l1_to_source"] < high

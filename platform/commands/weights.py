@@ -1,0 +1,23 @@
+"""``legan weights``: get the published weights that some metrics need."""
+
+from typing import Annotated
+
+import typer
+
+Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="facenet, inception (FID, KID) or alexnet (LPIPS).")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @app.command()
+    def weights(names: Names) -> None:
+        """Download published weights into the weights folder, checked by their checksum; `legan doctor` says what is there."""
+        from legan.platform.errors import ConfigError
+        from legan.platform.weights import PRETRAINED, fetch_weights
+
+        unknown = [f"there are no weights {name!r}; known: {', '.join(PRETRAINED)}" for name in names if name not in PRETRAINED]
+        if unknown:
+            raise ConfigError(unknown)
+        for name in names:
+            print(f"{name}: {fetch_weights(name)}", flush=True)

@@ -1,0 +1,110 @@
+"""The evaluations that a table is made of: found where they are, made where they are missing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.errors import ConfigError
+from legan.platform.evaluation.evaluate import Bench, Problems, Request, default_folder, evaluate, prepare
+from legan.platform.evaluation.report import FILE
+from legan.platform.evaluation.tables import PAPER, Evaluated, Table, incomparable, make_table, method_name, read_evaluation
+from legan.platform.model import find_model, read_model, weights_hash
+
+
+def parse_models(given: Sequence[str]) -> dict[str, list[str]]:
+    """Runs by method from ``NAME=RUN,RUN`` each; ConfigError with every problem."""
+    problems: list[str] = []
+    models: dict[str, list[str]] = {}
+    for text in given:
+        name, sign, listed = text.partition("=")
+        runs = [run.strip() for run in listed.split(",") if run.strip()]
+        method = method_name(name.strip())
+        if not sign or not method or not runs:
+            problems.append(f"--models {text!r} is not NAME=RUN,RUN,…, such as LEGAN=first,second,third")
+        elif method in models:
+            problems.append(f"--models names {method} twice; list its runs behind one name")
+        elif len(set(runs)) < len(runs):
+            problems.append(f"--models {text!r} names a run twice; each run is one seed")
+        models.setdefault(method, runs)
+    if not given:
+        problems.append("--models is missing: name at least one, as NAME=RUN,RUN,…")
+    if problems:
+        raise ConfigError(problems)
+    return models
+
+
+def collect(
+    number: int,
+    models: Mapping[str, Sequence[str]],
+    data: Path,
+    request: Request | None,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> Table:
+    """Table ``number`` of the evaluations of ``models`` on ``data``.
+
+    With a ``request``, models are evaluated that have no evaluation by its pairs and judges; without, all have to be evaluated
+    already. Everything is checked before anything is computed; ConfigError with every problem.
+    """
+    problems = Problems()
+    if number not in PAPER:
+        problems.append(f"there is no Table {number} of this kind; choose {', '.join(map(str, PAPER))}")
+    dataset = problems.from_(lambda: open_dataset(data))
+    problems.raise_if_any()
+    if dataset is None:
+        raise ConfigError(problems)
+    sources = [source for runs in models.values() for source in runs]
+    if request is None:
+        loaded = {source: problems.from_(lambda source=source: _found(source, dataset)) for source in sources}  # type: ignore[misc]
+        found = {source: evaluated for source, evaluated in loaded.items() if evaluated is not None}
+        problems.raise_if_any()
+    else:
+        planned = [problems.from_(lambda source=source: _planned(source, request)) for source in sources]  # type: ignore[misc]
+        problems += incomparable([plan for plan in planned if plan is not None])
+        problems.raise_if_any()
+        found = {source: _made(prepare(source, request), device, say) for source in sources}
+    by_method = {method: [found[source] for source in runs] for method, runs in models.items()}
+    differing = incomparable(list(found.values()))
+    if differing:
+        raise ConfigError(differing)
+    return make_table(number, by_method)
+
+
+def _found(source: str, data: Dataset) -> Evaluated:
+    """The evaluation of a model on this data that is there; ``source`` may be an evaluation's folder."""
+    if (Path(source) / FILE).is_file():
+        evaluated = read_evaluation(Path(source), Path(source).name)
+        if evaluated.values["data_hash"] != data.content_hash:
+            raise ConfigError([f"the evaluation {source} is of {evaluated.values['data']}, not of {data.path}"])
+        return evaluated
+    folder = default_folder(source, data)
+    how = f"legan evaluate {source} --data {data.path} …, or give --classifier and --matcher here"
+    if not (folder / FILE).is_file():
+        raise ConfigError([f"{source} has not been evaluated on {data.name}: there is no {folder / FILE}; do it with {how}"])
+    evaluated = read_evaluation(folder, source)
+    hashes = data.content_hash, weights_hash(read_model(find_model(source)).generator)
+    if (evaluated.values["data_hash"], evaluated.values["generator_hash"]) != hashes:
+        raise ConfigError([f"{folder} is of other data or of other weights than {source} has now; evaluate it again: {how}"])
+    return evaluated
+
+
+def _planned(source: str, request: Request) -> Evaluated:
+    """What the evaluation of a model would say of itself; the networks are let go, since a table's would not fit together."""
+    return Evaluated(source, prepare(source, request).about())
+
+
+def _made(bench: Bench, device: torch.device, say: Callable[[str], None]) -> Evaluated:
+    """The evaluation of a prepared model: what is there if it is the very same, else a new one."""
+    folder = default_folder(bench.source, bench.data)
+    about = bench.about()
+    if (folder / FILE).is_file():
+        problems = Problems()
+        there = problems.from_(lambda: read_evaluation(folder, bench.source))
+        same = ("data_hash", "generator_hash", "compared_by")
+        if there is not None and all(there.values[name] == about[name] for name in same):
+            say(f"{bench.source}: evaluated already, {folder}")
+            return there
+    evaluate(bench, folder, device, say)
+    return read_evaluation(folder, bench.source)

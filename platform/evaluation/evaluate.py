@@ -1,0 +1,210 @@
+"""An evaluation from what the command line was given: all of it is checked, and all problems are said, before anything runs."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import torch
+
+from legan.models.identity import FacenetIdentity
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.errors import ConfigError, LeganError, TrackingError, WeightsError
+from legan.platform.evaluation.features import inception_extractor, perceptual_network
+from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
+from legan.platform.evaluation.pairs import choose_pairs, pairs_hash, read_pairs
+from legan.platform.evaluation.reference import split_statistics
+from legan.platform.evaluation.report import tracked_metrics, write_report
+from legan.platform.model import Model, StoredNetwork, find_model, load_network, network_folder, read_model, weights_hash
+from legan.platform.tracking.mlflow_access import log_to_run
+from legan.platform.tracking.places import default_home
+from legan.platform.weights import PRETRAINED, check_weights
+
+FACENET = Path("facenet")
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate on, as given on the command line."""
+
+    data: Path
+    classifier: Path
+    matcher: Path
+    quality: Path | None = None
+    pairs: int = 400
+    seed: int = 0
+    pairs_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model with everything that it is scored on and by, all of it checked.
+
+    ``left_out`` says of each metric that cannot be measured here why.
+    """
+
+    source: str
+    model: Model
+    data: Dataset
+    pairs: pd.DataFrame
+    judges: Judges
+    seed: int | None
+    left_out: dict[str, str]
+
+    def about(self) -> dict[str, Any]:
+        """What was evaluated, on what and by whom, as plain values; evaluations with equal ``compared_by`` are comparable."""
+        info = self.model.info
+        return {
+            "model": self.source,
+            "run": info.get("run"),
+            "run_id": info.get("run_id") or None,
+            "data": self.data.name,
+            "pairs": len(self.pairs),
+            "subjects": int(self.pairs["subject"].nunique()),
+            "seed": self.seed,
+            "matcher_is_not_the_trained_T": "checked" if "identity_weights" in info else "unknown, the model does not name its T",
+            "data_hash": self.data.content_hash,
+            "generator_hash": weights_hash(self.model.generator),
+            "compared_by": self.compared_by(),
+            "left_out": self.left_out,
+        }
+
+    def compared_by(self) -> dict[str, str | None]:
+        """Hashes of the pairs and of every network that scores: what has to be equal for two models to be compared."""
+        judges = self.judges
+        return {
+            "pairs": pairs_hash(self.pairs, self.data),
+            "classifier": weights_hash(judges.classifier),
+            "matcher": weights_hash(judges.matcher),
+            "quality": weights_hash(judges.quality) if judges.quality is not None else None,
+            "inception": PRETRAINED["inception"].sha256 if judges.inception is not None else None,
+            "lpips": PRETRAINED["alexnet"].sha256 if judges.perceptual is not None else None,
+        }
+
+
+class Problems(list[str]):
+    """Problems found so far, one sentence each."""
+
+    def from_(self, load: Callable[[], Loaded]) -> Loaded | None:
+        """What ``load`` gives, or None and its problem among the others."""
+        try:
+            return load()
+        except ConfigError as error:
+            self.extend(error.problems)
+        except LeganError as error:
+            self.append(str(error).rstrip("."))
+        return None
+
+    def raise_if_any(self) -> None:
+        """ConfigError with all of them, each once."""
+        if self:
+            raise ConfigError(list(dict.fromkeys(self)))
+
+
+def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
+    """Load and check all that an evaluation needs, and that ``out`` can be its folder; ConfigError with every problem."""
+    problems = Problems()
+    if out is not None and out.exists() and not out.is_dir():
+        problems.append(f"--out {out} is a file; name a folder")
+    model = problems.from_(lambda: read_model(find_model(source)))
+    data = problems.from_(lambda: open_dataset(request.data))
+    classifier = problems.from_(lambda: load_network(network_folder(request.classifier)))
+    matcher = problems.from_(lambda: _matcher(request.matcher))
+    given = request.quality
+    quality = problems.from_(lambda: load_network(network_folder(given))) if given is not None else None
+    if request.pairs_file is not None and not request.pairs_file.is_file():
+        problems.append(f"--pairs-file {request.pairs_file} does not exist; give the pairs.csv of an evaluation")
+    pairs = judges = None
+    if model is not None and data is not None:
+        pairs = problems.from_(lambda: _pairs(request, data, model)) if not _lacks(request.pairs_file) else None
+        if classifier is not None and matcher is not None:
+            judges = problems.from_(lambda: check_judges(model, data, classifier, matcher, quality))
+    if problems or model is None or data is None or pairs is None or judges is None:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    left_out: dict[str, str] = {}
+    judges = _with_downloads(judges, left_out)
+    if judges.quality is None:
+        left_out["quality"] = "the model has no Q, and no --quality was given"
+    return Bench(source, model, data, pairs, judges, request.seed if request.pairs_file is None else None, left_out)
+
+
+def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:
+    """Score a prepared model, write the report into ``out`` and log it to the model's MLflow run, if it has one."""
+    for metric, reason in bench.left_out.items():
+        say(f"Left out: {metric}: {reason}")
+    subjects = bench.pairs["subject"].nunique()
+    people = "1 subject" if subjects == 1 else f"{subjects} subjects"
+    say(f"Translating {len(bench.pairs)} held-out images of {people} of {bench.data.name} and scoring them …")
+    for extractor in bench.judges.extractors():
+        extractor.network.to(device).eval()
+    real = {
+        each.name: split_statistics(bench.data, "test", each, device, default_home() / "feature-statistics")
+        for each in bench.judges.extractors()
+    }
+    evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device)
+    about = bench.about()
+    files = write_report(out, evaluation, bench.model, bench.data, about, device)
+    say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
+    if about["run_id"]:
+        try:
+            log_to_run(str(about["run_id"]), tracked_metrics(evaluation), files)
+        except TrackingError as error:
+            say(f"The scores are in these files and not in MLflow: {error}")
+        else:
+            say(f"Logged as eval/… to the model's MLflow run {about['run_id']}.")
+    return evaluation
+
+
+def default_folder(source: str, data: Dataset) -> Path:
+    """Where the evaluation of a model on a data set goes."""
+    return default_home() / "evaluations" / f"{plain_name(source)}-on-{data.name}"
+
+
+def plain_name(source: str) -> str:
+    """A folder name for a model: the run's or folder's own, or the URI without its signs."""
+    kind, sign, rest = source.partition(":/")
+    name = rest if sign and kind in ("models", "runs") else _folder_name(Path(source).resolve())
+    return re.sub(r"[^\w\-.]", "-", name.strip("/"))
+
+
+def _folder_name(folder: Path) -> str:
+    """The model's name: a run keeps its model in a folder called ``model``, so the run's own name says more."""
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def _matcher(path: Path) -> StoredNetwork:
+    """A network folder, or FaceNet from the weights folder."""
+    if path != FACENET or network_folder(path) != path or path.is_dir():
+        return load_network(network_folder(path))
+    weights = check_weights("facenet")
+    try:
+        return StoredNetwork("facenet", FacenetIdentity(weights), {}, {})
+    except ValueError as error:
+        raise WeightsError(f"--matcher facenet: {error}") from error
+
+
+def _lacks(path: Path | None) -> bool:
+    return path is not None and not path.is_file()
+
+
+def _pairs(request: Request, data: Dataset, model: Model) -> pd.DataFrame:
+    if request.pairs_file is not None:
+        return read_pairs(request.pairs_file, data, model.schema)
+    return choose_pairs(data, request.pairs, request.seed, schema=model.schema)
+
+
+def _with_downloads(judges: Judges, left_out: dict[str, str]) -> Judges:
+    """The judges with those networks whose published weights are here; why not the others goes to ``left_out``."""
+    try:
+        judges = replace(judges, inception=inception_extractor())
+    except WeightsError as error:
+        left_out["fid, kid"] = str(error)
+    try:
+        judges = replace(judges, perceptual=perceptual_network())
+    except WeightsError as error:
+        left_out["lpips"] = str(error)
+    return judges

@@ -1,0 +1,73 @@
+"""Whether model, data and judges belong together, and whether the judges are independent."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from legan.models.attributes import AttributeSchema
+from legan.models.expression import AttributeClassifier
+from legan.models.identity import FacenetIdentity, LightCNN
+from legan.models.quality import QualityModel
+from legan.platform.data.dataset import Dataset
+from legan.platform.errors import ConfigError
+from legan.platform.evaluation.paired import Judges
+from legan.platform.evaluation.pairs import same_classes
+from legan.platform.model import Model, StoredNetwork, weights_hash
+
+
+def check_judges(
+    model: Model, data: Dataset, classifier: StoredNetwork, matcher: StoredNetwork, quality: StoredNetwork | None = None
+) -> Judges:
+    """The judges, if all belong together and the judges are independent; Q is the model's own where none is given.
+
+    Raises ConfigError with every problem: other classes, other image sizes, networks of another kind, a matcher that the
+    generator was trained with. A data set that names no expressions or no lightings (one class only) fits every model: there
+    are no targets in it, and outputs are compared with the source.
+    """
+    problems = []
+    wanted = model.schema.to_dict()
+    if not same_classes(model.schema, data.schema) and not unlabelled(data.schema):
+        problems.append(f"the data set has other classes than the model; {_difference(wanted, data.schema.to_dict())}")
+    if not isinstance(classifier.module, AttributeClassifier):
+        problems.append(f"--classifier is a {classifier.kind}; give a network of `legan train classifier`")
+    elif "schema" not in classifier.info:
+        problems.append("--classifier does not say which classes it knows; train it anew with `legan train classifier`")
+    elif _differs(wanted, classifier.info["schema"]):
+        problems.append(f"--classifier knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
+    if not isinstance(matcher.module, LightCNN | FacenetIdentity):
+        problems.append(f"--matcher is a {matcher.kind}; give a network of `legan train identity`")
+    elif weights_hash(matcher.module) == model.info.get("identity_weights"):
+        problems.append(
+            "--matcher is the T that the generator was trained with, so its score would reward that; give another one"
+        )
+    if quality is not None and not isinstance(quality.module, QualityModel):
+        problems.append(f"--quality is a {quality.kind}; give a network of `legan train quality`")
+    sizes = {
+        "the data set": data.image_size,
+        "--classifier": classifier.numbers.get("image_size"),
+        "--matcher": matcher.numbers.get("image_size"),
+        "--quality": quality.numbers.get("image_size") if quality is not None else None,
+    }
+    problems += [
+        f"{name} is for {size}×{size} images, the model for {model.image_size}×{model.image_size}"
+        for name, size in sizes.items()
+        if size not in (None, model.image_size)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    q = model.quality if quality is None else cast("QualityModel", quality.module)
+    return Judges(cast("AttributeClassifier", classifier.module), cast("LightCNN | FacenetIdentity", matcher.module), q)
+
+
+def unlabelled(schema: AttributeSchema) -> bool:
+    """Whether a data set doesn't tell expressions or lightings apart."""
+    return len(schema.expressions) == 1 or len(schema.lightings) == 1
+
+
+def _differs(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    return any(list(wanted[kind]) != list(given[kind]) for kind in ("expressions", "lightings"))
+
+
+def _difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """The first list of classes that differs, both ways."""
+    kind = "expressions" if list(wanted["expressions"]) != list(given["expressions"]) else "lightings"
+    return f"its {kind}: {', '.join(given[kind])}; the model's: {', '.join(wanted[kind])}"

@@ -1,0 +1,189 @@
+"""Which translations are asked for: the list of (source, target) pairs, chosen once, kept as a file, and read from one.
+
+Several models are only comparable on the very same pairs; ``pairs_hash`` tells whether two lists are the same.
+
+Shapes: n pairs, B batch, H×W pixels.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.dataset import Dataset, Split
+from legan.platform.errors import ConfigError, DataError, first_line
+from legan.platform.files import whole_file
+
+Rows = NDArray[np.int64]
+Reference = Literal["target", "source"]
+
+COLUMNS = (
+    "source_row",
+    "target_row",
+    "subject",
+    "source_expression",
+    "source_lighting",
+    "expression",
+    "lighting",
+)
+_TYPES = dict.fromkeys((*COLUMNS, "data"), "str") | {"source_row": "int64", "target_row": "Int64"}
+
+
+def choose_pairs(
+    data: Dataset, count: int, seed: int, split: Split = "test", schema: AttributeSchema | None = None
+) -> pd.DataFrame:
+    """At most ``count`` translations to ask for on a split, the same for the same seed.
+
+    Columns: source_row, target_row (missing where the data has no targets), subject, source_expression, source_lighting,
+    expression, lighting (names; the last two are what is asked for). Where there are targets, all combinations that occur get
+    an equal share, each target comes once before any comes twice, and sources of the target's own session go first. Where
+    ``schema``, the model's classes, are not the data's, there are no targets and any of the model's classes is asked for. Exact
+    duplicates are left out. Raises DataError when the split is empty.
+    """
+    schema = schema or data.schema
+    rows = data.rows(split)
+    rows = rows[data.faces["duplicate_of"].isna().to_numpy()[rows]]
+    if len(rows) == 0:
+        raise DataError(f"the data set {data.path} has no {split} split to evaluate on; prepare it with held-out subjects.")
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(rows)
+    chosen = list(_with_targets(data, rows, count, rng)) if same_classes(schema, data.schema) else []
+    chosen = chosen or list(_without_targets(schema, rows, count, rng))
+    source, target, expression, lighting = (list(column) for column in zip(*chosen, strict=True))
+    return pd.DataFrame(
+        {
+            "source_row": source,
+            "target_row": pd.array([pd.NA if row < 0 else row for row in target], dtype="Int64"),
+            "subject": data.subject[source],
+            "source_expression": [data.schema.expressions[data.expression[row]] for row in source],
+            "source_lighting": [data.schema.lightings[data.lighting[row]] for row in source],
+            "expression": [schema.expressions[index] for index in expression],
+            "lighting": [schema.lightings[index] for index in lighting],
+        }
+    )
+
+
+def write_pairs(path: Path, pairs: pd.DataFrame, data: Dataset) -> None:
+    """Write a list of pairs as CSV, each row with the start of the data set's hash, so that it is not taken for another's."""
+    with whole_file(path) as draft:
+        pairs.assign(data=_short_hash(data)).to_csv(draft, index_label="pair")
+
+
+def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFrame:
+    """The pairs that ``write_pairs`` wrote.
+
+    Raises ConfigError with every problem: it is no list of pairs, belongs to other data, names rows that are not there or not
+    held out, or classes that ``schema`` doesn't have.
+    """
+    try:
+        pairs = pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"--pairs-file {path} cannot be read: {first_line(error)}"]) from error
+    missing = [column for column in (*COLUMNS, "data") if column not in pairs.columns]
+    if missing or pairs.empty:
+        what = f"lacks the columns {', '.join(missing)}" if missing else "holds no pair"
+        raise ConfigError([f"--pairs-file {path} {what}; give the pairs.csv of an evaluation"])
+    named = set(pairs["data"])
+    if named != {_short_hash(data)}:
+        raise ConfigError([f"--pairs-file {path} was made for other data than {data.path}; leave it out, or give that data set"])
+    problems = _problems(pairs, data, schema)
+    if problems:
+        raise ConfigError([f"--pairs-file {path}: {problem}" for problem in problems])
+    return pairs[list(COLUMNS)]
+
+
+def pairs_hash(pairs: pd.DataFrame, data: Dataset) -> str:
+    """Sha256 (hex) over what is asked for: equal for the same pairs of the same data, in the same order."""
+    asked = pairs[["source_row", "target_row", "expression", "lighting"]].to_csv(index=False)
+    return hashlib.sha256(f"{data.content_hash}\n{asked}".encode()).hexdigest()
+
+
+def reference_of(pairs: pd.DataFrame) -> Reference:
+    """What outputs are compared with: the true targets, or the sources where there are none."""
+    return "source" if pairs["target_row"].isna().any() else "target"
+
+
+def same_classes(a: AttributeSchema, b: AttributeSchema) -> bool:
+    """Whether two schemas name the same classes in the same order."""
+    return (a.expressions, a.lightings) == (b.expressions, b.lightings)
+
+
+def load_batch(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
+    """Images of these rows, float32 B×3×H×W in [-1, 1]."""
+    images = torch.from_numpy(np.ascontiguousarray(data.images[rows])).to(device)
+    return images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+
+
+def label_batch(schema: AttributeSchema, pairs: pd.DataFrame, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Wanted expression and lighting classes, int64 B each."""
+    expression = [schema.expression_index(name) for name in pairs["expression"]]
+    lighting = [schema.lighting_index(name) for name in pairs["lighting"]]
+    return torch.tensor(expression, device=device), torch.tensor(lighting, device=device)
+
+
+def _problems(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> list[str]:
+    held_out = set(data.rows("test").tolist())
+    rows = set(pairs["source_row"]) | set(pairs["target_row"].dropna())
+    strange = sorted(int(row) for row in rows - held_out)
+    if strange:
+        return [f"row {strange[0]} is not held out: it is not in the data set's test split ({len(strange)} such)"]
+    problems = []
+    if not (data.subject[pairs["source_row"].to_numpy()] == pairs["subject"].to_numpy(np.str_)).all():
+        problems.append("its subjects are not those of its source rows")
+    if pairs["target_row"].isna().any() and not pairs["target_row"].isna().all():
+        problems.append("some pairs have a target and some have none")
+    for column, known in (("expression", schema.expressions), ("lighting", schema.lightings)):
+        unknown = sorted(set(pairs[column]) - set(known))
+        if unknown:
+            problems.append(f"it asks for {column} {', '.join(unknown)}, which the model doesn't know")
+    if not problems and pairs["target_row"].notna().all():
+        target = data.faces.iloc[pairs["target_row"].to_numpy(np.int64)]
+        shown = (target["expression"].to_numpy() == pairs["expression"].to_numpy()) & (
+            target["lighting"].to_numpy() == pairs["lighting"].to_numpy()
+        )
+        if not shown.all():
+            problems.append("a target doesn't show the expression and lighting that its pair asks for")
+    return problems
+
+
+def _short_hash(data: Dataset) -> str:
+    return data.content_hash[:16]
+
+
+def _with_targets(data: Dataset, rows: Rows, count: int, rng: np.random.Generator) -> Iterator[tuple[int, int, int, int]]:
+    """Source row, target row, expression, lighting; nothing when no subject has two different combinations."""
+    combination = data.expression * len(data.schema.lightings) + data.lighting
+    turn = pd.Series(combination[rows]).groupby(combination[rows]).cumcount().to_numpy()
+    targets = rows[np.argsort(turn, kind="stable")]
+    of_subject = {subject: rows[data.subject[rows] == subject] for subject in np.unique(data.subject[rows])}
+    session = data.faces["session"].astype(str).to_numpy() if "session" in data.faces else np.zeros(len(data), np.str_)
+    sources: dict[int, Rows] = {}
+    given, again = 0, True
+    for turn_number in range(len(rows)):
+        if not again:
+            return
+        again = False
+        for target in targets:
+            if given == count:
+                return
+            if target not in sources:
+                others = of_subject[data.subject[target]]
+                others = rng.permutation(others[combination[others] != combination[target]])
+                sources[target] = others[np.argsort(session[others] != session[target], kind="stable")]
+            if turn_number < len(sources[target]):
+                yield int(sources[target][turn_number]), int(target), int(data.expression[target]), int(data.lighting[target])
+                given, again = given + 1, True
+
+
+def _without_targets(
+    schema: AttributeSchema, rows: Rows, count: int, rng: np.random.Generator
+) -> Iterator[tuple[int, int, int, int]]:
+    for row in rows[:count]:
+        yield int(row), -1, int(rng.integers(len(schema.expressions))), int(rng.integers(len(schema.lightings)))

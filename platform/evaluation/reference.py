@@ -1,0 +1,62 @@
+"""What generated images are held against: the features of all real images of a split, computed once and kept on the disk.
+
+The file's name is a hash of data, split, network, its weights and the resizer, so that other pictures or another network never
+meet statistics that are not theirs.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from legan.platform.data.dataset import Dataset, Split
+from legan.platform.evaluation.distances import FeatureStatistics
+from legan.platform.evaluation.features import Extractor
+from legan.platform.evaluation.pairs import load_batch
+from legan.platform.files import whole_file
+
+BATCH = 64
+
+
+def real_rows(data: Dataset, split: Split) -> NDArray[np.int64]:
+    """Rows of a split without exact duplicates, in ascending order."""
+    rows = data.rows(split)
+    return rows[data.faces["duplicate_of"].isna().to_numpy()[rows]]
+
+
+def split_statistics(data: Dataset, split: Split, extractor: Extractor, device: torch.device, folder: Path) -> FeatureStatistics:
+    """Features of all real images of a split, in the order of ``real_rows``; from ``folder`` where they are there already."""
+    rows = real_rows(data, split)
+    path = folder / f"{_key(data, split, extractor)}.safetensors"
+    if path.is_file():
+        try:
+            return _read(path, len(rows))
+        except (OSError, SafetensorError, KeyError, ValueError):
+            path.unlink()
+    statistics = FeatureStatistics()
+    with torch.inference_mode():
+        for start in range(0, len(rows), BATCH):
+            statistics.update(extractor(load_batch(data, rows[start : start + BATCH], device)))
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {"mean": statistics.mean.cpu(), "scatter": statistics.scatter.cpu(), "features": statistics.features}
+    with whole_file(path) as draft:
+        save_file(tensors, draft)
+    return statistics
+
+
+def _key(data: Dataset, split: Split, extractor: Extractor) -> str:
+    parts = [data.content_hash, split, extractor.name, extractor.weights, extractor.resizer]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _read(path: Path, count: int) -> FeatureStatistics:
+    tensors = load_file(path)
+    features = tensors["features"]
+    if len(features) != count:
+        raise ValueError(f"{path} has {len(features)} images instead of {count}")
+    return FeatureStatistics(count, tensors["mean"], tensors["scatter"], [features])

@@ -1,0 +1,117 @@
+"""The one interface of all metrics: shown batches of images, they say their numbers.
+
+Shapes: B batch, H×W pixels, F features. Images are float32 B×3×H×W in [-1, 1].
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from legan.models.quality import QualityModel
+from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
+from legan.platform.evaluation.features import Extractor
+from legan.platform.evaluation.metrics import feature_correlation, is_class, l1_distance, structural_similarity
+
+OUTSIDE_HULL = -1.0  # black
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch as the metrics see it.
+
+    ``image`` is scored, ``reference`` is the real image it is compared with, ``inside`` (bool B×1×H×W) the face's hull.
+    ``expression`` and ``lighting`` (int64 B) are what the image should show, None where nobody knows, and the logits (B×E, B×L)
+    what the classifier sees in it. ``features`` and ``reference_features`` are both images' by name of the extractor, B×F.
+    """
+
+    image: Tensor
+    reference: Tensor
+    inside: Tensor
+    expression: Tensor | None
+    lighting: Tensor | None
+    expression_logits: Tensor
+    lighting_logits: Tensor
+    features: Mapping[str, Tensor]
+    reference_features: Mapping[str, Tensor]
+
+
+class Metric(Protocol):
+    """Something measured on a stream of batches, on whatever device they are."""
+
+    def update(self, seen: Seen) -> None:
+        """Take a batch."""
+
+    def compute(self) -> dict[str, float]:
+        """The numbers by name, over all batches so far."""
+
+
+ImageMetric = Callable[[Seen], Tensor]
+
+
+class ImageScores:
+    """Metrics with one value per image, float64, which are kept: means over any part of the images can be had afterwards."""
+
+    def __init__(self, metrics: Mapping[str, ImageMetric]):
+        self._metrics = metrics
+        self._parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+
+    def update(self, seen: Seen) -> None:
+        """Take a batch."""
+        for name, metric in self._metrics.items():
+            self._parts[name].append(metric(seen).double().cpu().numpy())
+
+    def values(self) -> dict[str, NDArray[np.float64]]:
+        """Every image's value, by metric."""
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+
+    def compute(self) -> dict[str, float]:
+        """Means by metric."""
+        return {name: float(values.mean()) for name, values in self.values().items()}
+
+
+class FeatureDistances:
+    """Fréchet and kernel distance of all images seen to a set of real ones."""
+
+    def __init__(self, extractor: Extractor, real: FeatureStatistics):
+        self.extractor, self.real, self.statistics = extractor, real, FeatureStatistics()
+
+    def update(self, seen: Seen) -> None:
+        """Take a batch."""
+        self.statistics.update(seen.features[self.extractor.name])
+
+    def compute(self) -> dict[str, float]:
+        """Both distances under the extractor's names for them."""
+        return {
+            self.extractor.frechet: frechet_distance(self.statistics, self.real),
+            self.extractor.kernel: kernel_distance(self.statistics.features, self.real.features),
+        }
+
+
+def image_metrics(
+    reference: str, matcher: str, quality: QualityModel | None, perceptual: nn.Module | None
+) -> dict[str, ImageMetric]:
+    """The metrics with one value per image, by name; ``reference`` (target or source) becomes part of the names.
+
+    ``matcher`` names the extractor whose features are correlated. Without Q or LPIPS's network their numbers are left out.
+    """
+    metrics: dict[str, ImageMetric] = {
+        f"ssim_to_{reference}": lambda seen: structural_similarity(seen.image, seen.reference),
+        f"l1_to_{reference}": lambda seen: l1_distance(seen.image, seen.reference),
+        "expression_accuracy": lambda seen: _accuracy(seen.expression_logits, seen.expression),
+        "lighting_accuracy": lambda seen: _accuracy(seen.lighting_logits, seen.lighting),
+        f"match_to_{reference}": lambda seen: feature_correlation(seen.features[matcher], seen.reference_features[matcher]),
+    }
+    if perceptual is not None:
+        metrics[f"lpips_to_{reference}"] = lambda seen: perceptual(seen.image, seen.reference).flatten(0)
+    if quality is not None:
+        metrics["quality"] = lambda seen: quality(torch.where(seen.inside, seen.image, OUTSIDE_HULL))
+    return metrics
+
+
+def _accuracy(logits: Tensor, classes: Tensor | None) -> Tensor:
+    return logits.new_full((len(logits),), torch.nan) if classes is None else is_class(logits, classes)

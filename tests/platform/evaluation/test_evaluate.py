@@ -1,0 +1,190 @@
+"""`legan evaluate MODEL`, from the command line to the files and MLflow."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from legan.platform.commands import evaluate
+from legan.platform.data.dataset import Dataset
+from legan.platform.errors import ConfigError, WeightsError
+from legan.platform.evaluation.evaluate import Request, plain_name, prepare
+from legan.platform.model import save_network
+from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.tracker import Tracker
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(data: Dataset, tiny: Any, home: Path) -> Run:
+    """The command on the tiny model, judges and data, with 10 pairs, in a home of its own."""
+    tiny.save("model", tiny.model())
+    classifier, matcher = tiny.save_judges()
+
+    def command(*more: str, model: Path = tiny.folder / "model", judge: Path = classifier, match: Path = matcher) -> Result:
+        app = typer.Typer()
+        app.callback()(lambda: None)
+        evaluate.mount(app)
+        given = [str(model), "--data", str(data.path), "--classifier", str(judge), "--matcher", str(match)]
+        arguments = ["evaluate", *given, "--pairs", "10", *more]
+        return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+
+    return command
+
+
+def test_the_command_prints_the_table_and_where_the_files_are(run: Run, data: Dataset, tmp_path: Path) -> None:
+    result = run("--out", str(tmp_path / "out"))
+    assert result.exit_code == 0
+    for word in ("10 held-out images of 1 subject ", "copy input", "real images", "ssim to target", str(tmp_path / "out")):
+        assert word in result.output
+    assert "N = 10 against all 12 real images" in result.output
+    assert (tmp_path / "out" / "pictures.png").is_file()
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert values["data_hash"] == data.content_hash
+    assert values["matcher_is_not_the_trained_T"].startswith("unknown")
+
+
+def test_what_needs_a_download_is_left_out_and_said_with_file_origin_and_folder(run: Run, tmp_path: Path) -> None:
+    result = run("--out", str(tmp_path / "out"))
+    left_out = [line for line in result.output.splitlines() if line.startswith("Left out: ")]
+    assert len(left_out) == 2
+    assert "fid, kid: the weights weights-inception-2015-12-05-6726825d.pth" in left_out[0]
+    assert "lpips: the weights alexnet-owt-7be5be79.pth" in left_out[1]
+    assert all(str(tmp_path / "no-weights") in line and "https://" in line for line in left_out)
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert set(values["left_out"]) == {"fid, kid", "lpips"}
+    assert not {"fid", "kid", "lpips_to_target"} & set(values["methods"]["output"])
+    assert values["methods"]["output"]["fd_identity"] > 0
+
+
+def test_models_are_scored_on_the_pairs_of_a_file(run: Run, tiny: Any, tmp_path: Path) -> None:
+    assert run("--out", str(tmp_path / "first"), "--seed", "3").exit_code == 0
+    tiny.save("other", tiny.model(seed=7))
+    file = str(tmp_path / "first" / "pairs.csv")
+    assert run("--out", str(tmp_path / "second"), "--pairs-file", file, model=tmp_path / "other").exit_code == 0
+    first, second = (json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("first", "second"))
+    assert first["compared_by"] == second["compared_by"]
+    assert first["generator_hash"] != second["generator_hash"]
+    assert first["methods"]["copy input"] == pytest.approx(second["methods"]["copy input"])
+    assert (tmp_path / "first" / "pairs.csv").read_text() == (tmp_path / "second" / "pairs.csv").read_text()
+
+
+def test_another_q_can_score(run: Run, tiny: Any, tmp_path: Path) -> None:
+    save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}, tiny.quality(seed=11))
+    tiny.save("without", tiny.model(quality=False))
+    result = run("--out", str(tmp_path / "none"), model=tmp_path / "without")
+    assert "Left out: quality: the model has no Q" in result.output
+    run("--out", str(tmp_path / "given"), "--quality", str(tmp_path / "Q"), model=tmp_path / "without")
+    values = json.loads((tmp_path / "given" / "evaluation.json").read_text())
+    assert values["methods"]["output"]["quality"] is not None
+    assert values["compared_by"]["quality"] is not None
+
+
+def test_files_go_beside_the_runs_by_default(run: Run, tmp_path: Path, home: Path) -> None:
+    assert run().exit_code == 0
+    assert (home / "evaluations" / f"{tmp_path.name}-on-tiny" / "evaluation.md").is_file()
+
+
+def test_results_are_logged_to_the_models_run(run: Run, tiny: Any, tmp_path: Path, home: Path) -> None:
+    tracker = Tracker(home / "trained", experiment="e", run_name="trained", params={}, tags={}, say=lambda line: None)
+    assert tracker.close() == 0
+    tiny.save("model", tiny.model(run_id=tracker.run_id, identity_weights="another"))
+    result = run("--out", str(tmp_path / "out"))
+    assert f"Logged as eval/… to the model's MLflow run {tracker.run_id}." in result.output
+    client = mlflow.MlflowClient(tracking_uri=default_tracking_uri())
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    logged = client.get_run(tracker.run_id).data.metrics
+    assert logged["eval/match_to_target"] == pytest.approx(values["methods"]["output"]["match_to_target"])
+    assert "eval/copy_input/fd_identity" in logged
+    names = {Path(each.path).name for each in client.list_artifacts(tracker.run_id, "evaluation")}
+    assert {"evaluation.md", "evaluation.json", "pairs.csv", "classes.csv", "pictures.png", "worst.png"} <= names
+
+
+@pytest.mark.parametrize(("uri", "why"), [("http://127.0.0.1:9", "it does not answer"), (None, "run7")])
+def test_scores_are_kept_when_mlflow_cannot_take_them(
+    uri: str | None, why: str, run: Run, tiny: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.save("model", tiny.model(run_id="run7", identity_weights="another"))
+    if uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    else:
+        home.mkdir()
+    result = run("--out", str(home / "out"))
+    assert result.exit_code == 0
+    said = next(line for line in result.output.splitlines() if line.startswith("The scores are in these files and not in"))
+    assert "nothing can be added to the MLflow run run7: " in said
+    assert why in said
+    assert (home / "out" / "evaluation.json").is_file()
+
+
+def test_everything_wrong_is_said_at_once_before_anything_runs(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wrong = ["--out", str(tmp_path / "file"), "--pairs-file", "nowhere.csv", "--quality", "no-q"]
+    with pytest.raises(ConfigError) as caught:
+        run(*wrong, model=Path("nowhere"), judge=Path("no-judge"), match=Path("no-matcher"))
+    text = str(caught.value)
+    assert len(caught.value.problems) == 6
+    for part in ("nowhere is no model folder", "no-judge", "no-matcher", "no-q", "nowhere.csv does not exist", "is a file"):
+        assert part in text
+    with pytest.raises(ConfigError, match="--classifier is a lightcnn"):
+        run(judge=tmp_path / "matcher")
+
+
+def test_facenet_as_matcher_needs_its_file(data: Dataset, tiny: Any) -> None:
+    tiny.save("model", tiny.model())
+    classifier, _ = tiny.save_judges()
+    with pytest.raises(ConfigError, match=r"20180402-114759-vggface2\.pt .* are not in"):
+        prepare(str(tiny.folder / "model"), Request(data.path, classifier, Path("facenet")))
+    assert issubclass(WeightsError, Exception)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("models:/legan@champion", "legan-champion"),
+        ("runs:/12ab/model", "12ab-model"),
+        ("here/first/model", "first"),
+        ("first", "first"),
+    ],
+)
+def test_folders_are_named_after_the_model(source: str, name: str) -> None:
+    assert plain_name(source) == name
+
+
+def test_help_shows_both_commands_and_how_a_model_is_evaluated(run: Run) -> None:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    evaluate.mount(app)
+    text = CliRunner().invoke(app, ["evaluate", "--help"], env={"COLUMNS": "120"}).output
+    assert "legan evaluate MODEL --data DATA" in text
+    assert "table" in text
+    text = CliRunner().invoke(app, ["evaluate", "model", "--help"], env={"COLUMNS": "120"}).output
+    assert "--pairs-file" in text
+    options_first = CliRunner().invoke(app, ["evaluate", "--pairs", "0", "model-folder"], env={"COLUMNS": "120"})
+    assert "--pairs" in options_first.output
+    assert options_first.exit_code == 2
+
+
+def test_a_data_set_of_the_wild_is_compared_with_the_source(run: Run, data: Dataset, tiny: Any, tmp_path: Path) -> None:
+    from legan.models.attributes import AttributeSchema
+    from legan.platform.data.dataset import write_dataset
+
+    any_one = data.faces.assign(expression="any", lighting="any")
+    wild = write_dataset(
+        tmp_path / "wild", name="wild", schema=AttributeSchema(("any",), ("any",)), faces=any_one, images=data.images[:],
+        hulls=data.packed_hulls[:], source="tests",
+    )  # fmt: skip
+    result = run("--out", str(tmp_path / "out"), "--data", str(wild.path))
+    assert result.exit_code == 0
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert values["reference"] == "source"
+    assert values["methods"]["real images"]["lighting_accuracy"] is None
+    assert replace(data).content_hash != values["data_hash"]

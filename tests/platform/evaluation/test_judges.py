@@ -1,0 +1,54 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.dataset import Dataset
+from legan.platform.errors import ConfigError
+from legan.platform.evaluation.judges import check_judges
+from legan.platform.model import StoredNetwork, weights_hash
+
+
+def test_a_matcher_that_was_trained_with_is_refused(data: Dataset, tiny: Any) -> None:
+    matcher = tiny.matcher()
+    model = tiny.model(identity_weights=weights_hash(matcher.module))
+    with pytest.raises(ConfigError, match="--matcher is the T that the generator was trained with"):
+        check_judges(model, data, tiny.classifier(), matcher)
+    assert check_judges(model, data, tiny.classifier(), tiny.matcher(seed=3)).matcher is not matcher.module
+
+
+def test_everything_that_does_not_fit_is_said_at_once(data: Dataset, tiny: Any) -> None:
+    other = AttributeSchema(("neutral", "smile", "grin"), data.schema.lightings)
+    model = replace(tiny.model(), schema=other, image_size=64)
+    with pytest.raises(ConfigError) as caught:
+        check_judges(model, data, tiny.matcher(), tiny.classifier())
+    text = str(caught.value)
+    assert len(caught.value.problems) == 6
+    assert "its expressions: neutral, smile, scream; the model's: neutral, smile, grin" in text
+    assert "the data set is for 32×32 images, the model for 64×64" in text
+    assert "--classifier is a lightcnn" in text
+    assert "--matcher is a attribute_classifier" in text
+
+
+def test_a_classifier_of_other_or_unknown_classes_is_refused(data: Dataset, tiny: Any) -> None:
+    swapped = {"expressions": list(data.schema.expressions), "lightings": list(data.schema.lightings)[::-1]}
+    with pytest.raises(ConfigError, match="--classifier knows other classes than the model; its lightings: ambient"):
+        check_judges(tiny.model(), data, tiny.classifier(schema=swapped), tiny.matcher())
+    with pytest.raises(ConfigError, match="does not say which classes it knows"):
+        check_judges(tiny.model(), data, tiny.classifier()._replace(info={}), tiny.matcher())
+
+
+def test_q_is_the_models_own_unless_another_is_given(data: Dataset, tiny: Any) -> None:
+    model, other = tiny.model(), tiny.quality(seed=9)
+    assert check_judges(model, data, tiny.classifier(), tiny.matcher()).quality is model.quality
+    given = StoredNetwork("quality", other, {"image_size": 32}, {})
+    assert check_judges(model, data, tiny.classifier(), tiny.matcher(), given).quality is other
+    assert check_judges(tiny.model(quality=False), data, tiny.classifier(), tiny.matcher()).quality is None
+    with pytest.raises(ConfigError, match="--quality is a lightcnn; give a network of `legan train quality`"):
+        check_judges(model, data, tiny.classifier(), tiny.matcher(), tiny.matcher())
+
+
+def test_data_without_names_of_lightings_fits_every_model(data: Dataset, tiny: Any) -> None:
+    wild = replace(data, schema=AttributeSchema(("smiling", "not smiling"), ("any",)))
+    assert check_judges(tiny.model(), wild, tiny.classifier(), tiny.matcher()).quality is not None

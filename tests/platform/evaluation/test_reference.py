@@ -1,0 +1,70 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from legan.platform.data.dataset import Dataset
+from legan.platform.evaluation.features import Extractor, identity_extractor
+from legan.platform.evaluation.reference import real_rows, split_statistics
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def calls() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def extractor(tiny: Any, calls: list[int]) -> Extractor:
+    known = identity_extractor(tiny.matcher().module)
+
+    def counted(images: torch.Tensor) -> torch.Tensor:
+        calls.append(len(images))
+        return known.features(images)
+
+    return replace(known, features=counted)
+
+
+def test_features_are_computed_once(data: Dataset, extractor: Extractor, calls: list[int], tmp_path: Path) -> None:
+    first = split_statistics(data, "test", extractor, CPU, tmp_path / "cache")
+    assert sum(calls) == 12
+    again = split_statistics(data, "test", extractor, CPU, tmp_path / "cache")
+    assert sum(calls) == 12
+    assert again.count == 12
+    assert torch.equal(again.covariance, first.covariance)
+    assert torch.equal(again.mean, first.mean)
+    assert torch.equal(again.features, first.features)
+
+
+def test_other_pixels_splits_networks_and_resizers_have_statistics_of_their_own(
+    data: Dataset, extractor: Extractor, calls: list[int], tmp_path: Path
+) -> None:
+    for part, split, network in (
+        (data, "test", extractor),
+        (data, "val", extractor),
+        (replace(data, content_hash="other"), "test", extractor),
+        (data, "test", replace(extractor, weights="other")),
+        (data, "test", replace(extractor, resizer="other")),
+        (data, "test", replace(extractor, name="other")),
+    ):
+        before = sum(calls)
+        split_statistics(part, split, network, CPU, tmp_path)
+        assert sum(calls) == before + 12
+
+
+def test_a_damaged_file_is_made_anew(data: Dataset, extractor: Extractor, calls: list[int], tmp_path: Path) -> None:
+    split_statistics(data, "test", extractor, CPU, tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    assert split_statistics(data, "test", extractor, CPU, tmp_path).count == 12
+    assert sum(calls) == 24
+
+
+def test_duplicates_are_left_out(data: Dataset) -> None:
+    held_out = data.rows("test")
+    faces = data.faces.copy()
+    faces.loc[held_out[5], "duplicate_of"] = held_out[4]
+    assert list(real_rows(replace(data, faces=faces), "test")) == [row for row in held_out if row != held_out[5]]

@@ -1,0 +1,139 @@
+import csv
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from legan.platform.errors import CheckpointError
+from legan.platform.evaluation.table_files import csv_text, markdown, picture, write_table
+from legan.platform.evaluation.tables import PAPER, Evaluated, incomparable, make_table, method_name, read_evaluation
+
+
+def evaluation(source: str, output: dict[str, float], *, reference: str = "target", **values: Any) -> Evaluated:
+    """As an evaluation's file has it."""
+    known = {
+        "run_id": f"id-of-{source}",
+        "data": "faces",
+        "data_hash": "d",
+        "generator_hash": source,
+        "reference": reference,
+        "real_images": 1440,
+        "compared_by": {"pairs": "p", "matcher": "m"},
+        "left_out": {"lpips": "no weights"},
+        "methods": {
+            "output": {"pairs": 400, **output},
+            "copy input": {"pairs": 400, f"match_to_{reference}": 0.5, f"ssim_to_{reference}": 0.25, "fd_identity": 3.0},
+            "real images": {"pairs": 400, f"match_to_{reference}": 1.0, "quality": 6.5, "fd_identity": 0.125},
+        },
+    }
+    return Evaluated(source, known | values)
+
+
+def three_seeds() -> list[Evaluated]:
+    return [evaluation(f"s{i}", {"ssim_to_target": value}) for i, value in enumerate((0.5, 0.6, 0.7))]
+
+
+def test_the_papers_rows_are_whole() -> None:
+    assert PAPER[1].numbers["LEGAN"] == {
+        "FID": 29.964, "LPIPS": 0.120, "SSIM": 0.649, "Match": 0.649, "Quality": 5.853, "Human preference": 39.3
+    }  # fmt: skip
+    assert PAPER[2].numbers["StarGAN-v2"]["LPIPS"] == 0.445
+    assert PAPER[3].numbers["StarGAN w/ Lqual"]["Quality"] == 7.15
+    votes = [row["Human preference"] for row in PAPER[1].numbers.values() if "Human preference" in row]
+    assert sum(votes) == pytest.approx(100, abs=0.1)
+    assert all(len(row) == 5 for number in (2, 3) for name, row in PAPER[number].numbers.items() if name != "Real images")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("legan", "LEGAN"),
+        ("StarGAN", "StarGAN"),
+        ("stargan-lqual", "StarGAN w/ Lqual"),
+        ("StarGAN w/ Lqual", "StarGAN w/ Lqual"),
+        ("stargan_v2", "StarGAN-v2"),
+        ("LEGAN without T", "LEGAN without T"),
+    ],
+)
+def test_methods_are_known_in_several_spellings(given: str, name: str) -> None:
+    assert method_name(given) == name
+
+
+def test_a_cell_is_the_mean_and_deviation_over_seeds_and_names_its_runs() -> None:
+    cell = make_table(1, {"LEGAN": three_seeds()}).cells["LEGAN", "SSIM"]
+    assert (cell.mean, cell.sd) == (pytest.approx(0.6), pytest.approx(0.1))
+    assert (cell.seeds, cell.images, cell.paper) == (3, 400, 0.649)
+    assert cell.runs == ("id-of-s0", "id-of-s1", "id-of-s2")
+    single = make_table(1, {"LEGAN": three_seeds()[:1]}).cells["LEGAN", "SSIM"]
+    assert (single.mean, single.sd, single.seeds) == (0.5, None, 1)
+
+
+def test_what_is_absent_is_shown_as_absent() -> None:
+    table = make_table(1, {"LEGAN": three_seeds()})
+    for method, metric in (("LEGAN", "FID"), ("LEGAN", "LPIPS"), ("StarGAN", "SSIM"), ("LEGAN", "Human preference")):
+        cell = table.cells[method, metric]
+        assert cell.mean is None
+        assert cell.paper is not None
+    assert "Absent: lpips: no weights" in table.notes
+    partly = [*three_seeds()[:2], evaluation("s3", {"ssim_to_target": 0.5, "fid": 9.0})]
+    assert make_table(1, {"LEGAN": partly}).cells["LEGAN", "FID"].mean is None, "a mean over some seeds is no mean over all"
+
+
+def test_copied_inputs_and_real_images_stand_beside_the_papers_real_row() -> None:
+    cells = make_table(1, {"LEGAN": three_seeds()}).cells
+    assert cells["Copy input", "SSIM"].mean == 0.25
+    real = cells["Real images", "Match"]
+    assert (real.mean, real.paper) == (0.5, 0.739), "two real images of one person, not one held against itself"
+    assert cells["Real images", "SSIM"].mean is None
+    assert cells["Real images", "Quality"].mean == 6.5
+    unpaired = make_table(2, {"LEGAN": [evaluation("s", {}, reference="source")]}).cells
+    assert unpaired["Real images", "Match"].mean is None
+
+
+def test_other_models_get_rows_of_their_own_below_the_papers() -> None:
+    table = make_table(3, {"mine": three_seeds(), "StarGAN": three_seeds()})
+    assert table.methods == ("StarGAN", "StarGAN w/ Lqual", "StarGAN-v2", "LEGAN", "mine", "Copy input", "Real images")
+    assert table.cells["mine", "SSIM"].paper is None
+    assert "Human preference" not in table.metrics
+    assert any("the paper compares them with the source" in note for note in table.notes)
+
+
+def test_evaluations_by_other_pairs_judges_or_data_are_not_comparable() -> None:
+    first = evaluation("a", {})
+    assert incomparable([first, evaluation("b", {})]) == []
+    other = evaluation("c", {}, compared_by={"pairs": "q", "matcher": "n"}, data_hash="e")
+    (problem,) = incomparable([first, other])
+    assert "a and c are not comparable: they differ in data, pairs, matcher" in problem
+
+
+def test_markdown_csv_and_picture_say_the_same(tmp_path: Any) -> None:
+    table = make_table(1, {"LEGAN": three_seeds(), "StarGAN": [evaluation("g", {"ssim_to_target": 0.55})]})
+    text = markdown(table)
+    row = next(line for line in text.splitlines() if line.startswith("| LEGAN"))
+    assert "0.600 ± 0.100 [2–4]<br>paper 0.649" in row
+    assert "| StarGAN | –<br>paper 38.745 |" in text
+    assert "0.550 [1]<br>paper 0.559" in text
+    assert "2. `id-of-s0`" in text
+    rows = list(csv.DictReader(io.StringIO(csv_text(table))))
+    ours = next(row for row in rows if (row["method"], row["metric"]) == ("LEGAN", "SSIM"))
+    assert float(ours["mean"]) == pytest.approx(0.6)
+    assert ours["runs"] == "id-of-s0 id-of-s1 id-of-s2"
+    absent = next(row for row in rows if (row["method"], row["metric"]) == ("LEGAN", "FID"))
+    assert (absent["mean"], absent["paper"]) == ("", "29.964")
+    files = write_table(tmp_path, table)
+    assert [path.name for path in files] == ["table1.md", "table1.csv", "table1.png"]
+    with Image.open(files[2]) as image:
+        assert image.size[0] > 1500
+
+
+def test_signs_in_names_are_drawn_as_they_are() -> None:
+    strange = evaluation("$x_1$ \\frac", {"ssim_to_target": 0.5}, run_id=None)
+    assert picture(make_table(1, {"my $model_1$ \\frac": [strange]}))[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"methods": {}}', "[1]"])
+def test_a_damaged_evaluation_is_named(content: str, tmp_path: Any) -> None:
+    (tmp_path / "evaluation.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"evaluation\.json cannot be used .* evaluate the model again"):
+        read_evaluation(tmp_path, "m")
