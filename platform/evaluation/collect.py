@@ -1,6 +1,7 @@
 """The evaluations that a table is made of: found where they are, made where they are missing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -64,7 +65,15 @@ def collect(
         planned = [problems.from_(lambda source=source: _planned(source, request)) for source in sources]  # type: ignore[misc]
         problems += incomparable([plan for plan in planned if plan is not None])
         problems.raise_if_any()
-        found = {source: _made(prepare(source, request), device, say) for source in sources}
+        said: set[str] = set()
+        found = {}
+        for source in sources:
+            bench = prepare(source, request)
+            for line in bench.advice:
+                if line not in said:
+                    say(line)
+            said.update(bench.advice)
+            found[source] = _made(replace(bench, advice=()), device, say)
     by_method = {method: [found[source] for source in runs] for method, runs in models.items()}
     differing = incomparable(list(found.values()))
     if differing:

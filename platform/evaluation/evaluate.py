@@ -44,7 +44,8 @@ class Request:
 class Bench:
     """A model with everything that it is scored on and by, all of it checked.
 
-    ``left_out`` says of each metric that cannot be measured here why.
+    ``left_out`` says of metrics that cannot be measured here why, in a few words that may be published; ``advice`` says it to
+    whoever sits at this machine.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Bench:
     judges: Judges
     seed: int | None
     left_out: dict[str, str]
+    advice: tuple[str, ...]
 
     def about(self) -> dict[str, Any]:
         """What was evaluated, on what and by whom, as plain values; evaluations with equal ``compared_by`` are comparable."""
@@ -126,16 +128,19 @@ def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
     if problems or model is None or data is None or pairs is None or judges is None:
         raise ConfigError(list(dict.fromkeys(problems)))
     left_out: dict[str, str] = {}
-    judges = _with_downloads(judges, left_out)
+    advice: list[str] = []
+    judges = _with_downloads(judges, left_out, advice)
     if judges.quality is None:
-        left_out["quality"] = "the model has no Q, and no --quality was given"
-    return Bench(source, model, data, pairs, judges, request.seed if request.pairs_file is None else None, left_out)
+        left_out["quality"] = "the model has no Q, and no other was given"
+        advice.append("quality is left out: the model has no Q; give one with --quality.")
+    seed = request.seed if request.pairs_file is None else None
+    return Bench(source, model, data, pairs, judges, seed, left_out, tuple(advice))
 
 
 def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:
     """Score a prepared model, write the report into ``out`` and log it to the model's MLflow run, if it has one."""
-    for metric, reason in bench.left_out.items():
-        say(f"Left out: {metric}: {reason}")
+    for line in bench.advice:
+        say(line)
     subjects = bench.pairs["subject"].nunique()
     people = "1 subject" if subjects == 1 else f"{subjects} subjects"
     say(f"Translating {len(bench.pairs)} held-out images of {people} of {bench.data.name} and scoring them …")
@@ -197,14 +202,21 @@ def _pairs(request: Request, data: Dataset, model: Model) -> pd.DataFrame:
     return choose_pairs(data, request.pairs, request.seed, schema=model.schema)
 
 
-def _with_downloads(judges: Judges, left_out: dict[str, str]) -> Judges:
-    """The judges with those networks whose published weights are here; why not the others goes to ``left_out``."""
+def _with_downloads(judges: Judges, left_out: dict[str, str], advice: list[str]) -> Judges:
+    """The judges with those networks whose published weights are here; why not the others goes to ``left_out`` and ``advice``."""
     try:
         judges = replace(judges, inception=inception_extractor())
     except WeightsError as error:
-        left_out["fid, kid"] = str(error)
+        left_out["fid, kid"] = _published("inception")
+        advice.append(f"fid and kid are left out: {error}")
     try:
         judges = replace(judges, perceptual=perceptual_network())
     except WeightsError as error:
-        left_out["lpips"] = str(error)
+        left_out["lpips"] = _published("alexnet")
+        advice.append(f"lpips is left out: {error}")
     return judges
+
+
+def _published(name: str) -> str:
+    weights = PRETRAINED[name]
+    return f"{weights.file}, published by {weights.origin}, was not there (`legan weights {name}`)"

@@ -102,7 +102,7 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
         "source": "Unpaired: no subject has images with other attributes, so outputs are compared with the source.",
     }[evaluation.reference]
     lines = ["# Evaluation", ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items() if name not in HIDDEN]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items() if name not in HIDDEN and value is not None]
     lines += [f"- left out: {metric}: {reason}" for metric, reason in about.get("left_out", {}).items()]
     lines += ["", compared, "", *_markdown_table(with_intervals(evaluation).rename_axis("method").reset_index())]
     lines += ["", _counted(evaluation)]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from legan.platform.evaluation.tables import LOWER_IS_BETTER, Cell, Table
 from legan.platform.files import whole_file
 
-COLUMN, FIRST_COLUMN, ROW, NOTE_LINE, MARGIN = 1.32, 1.6, 0.52, 0.19, 0.25  # inches
-DPI, NOTE_LENGTH = 150, 150
+COLUMN, FIRST_COLUMN, ROW, NOTE_LINE, MARGIN = 1.55, 1.6, 0.52, 0.19, 0.25  # inches
+DPI, NOTE_LENGTH = 150, 220
 INK, PALE, STRIPE, RULE = "#1a1a1a", "#6b6b6b", "#f4f4f2", "#9a9a9a"
 
 
@@ -114,7 +114,9 @@ def _places(cell: Cell, numbers: dict[str, int]) -> str:
 
 
 def _paper(cell: Cell) -> str:
-    return f"{cell.paper:g} %" if cell.metric == "Human preference" else f"{cell.paper:g}"
+    if cell.metric == "Human preference":
+        return f"{cell.paper:g} %"
+    return f"{cell.paper:.3f}"
 
 
 def _markdown_cell(cell: Cell, numbers: dict[str, int]) -> str:

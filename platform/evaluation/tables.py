@@ -239,7 +239,7 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated]) -> list[str]:
     )
     if values["reference"] != paper.reference:
         notes.append(f"Images are compared with the {values['reference']}; the paper compares them with the {paper.reference}.")
-    notes += [f"Absent: {metric}: {reason}" for metric, reason in values.get("left_out", {}).items()]
+    notes += [f"Absent: {metric.upper()}: {reason}." for metric, reason in values.get("left_out", {}).items()]
     notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     if values["reference"] == "target":
         notes.append(

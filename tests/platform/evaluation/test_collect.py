@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
 from typer.testing import CliRunner
 
 from legan.platform.commands import evaluate
@@ -17,12 +16,12 @@ from legan.platform.errors import ConfigError
 from legan.platform.evaluation.collect import parse_models
 from legan.platform.evaluation.report import FILE
 
-Run = Callable[..., Result]
+Run = Callable[..., Any]
 
 
 @pytest.fixture
 def run() -> Run:
-    def command(*arguments: str) -> Result:
+    def command(*arguments: str) -> Any:
         app = typer.Typer()
         app.callback()(lambda: None)
         evaluate.mount(app)
@@ -56,6 +55,7 @@ def test_a_table_of_what_was_evaluated_before_and_of_what_was_not(
     assert result.exit_code == 0
     assert "first: evaluated already" in result.output
     assert "second: evaluated already" not in result.output
+    assert result.output.count("lpips is left out") == 1, "once, not for every model"
     with (tmp_path / "table" / "table1.csv").open() as file:
         cells = {(row["method"], row["metric"]): row for row in csv.DictReader(file)}
     values = [

@@ -75,7 +75,7 @@ def test_what_is_absent_is_shown_as_absent() -> None:
         cell = table.cells[method, metric]
         assert cell.mean is None
         assert cell.paper is not None
-    assert "Absent: lpips: no weights" in table.notes
+    assert "Absent: LPIPS: no weights." in table.notes
     partly = [*three_seeds()[:2], evaluation("s3", {"ssim_to_target": 0.5, "fid": 9.0})]
     assert make_table(1, {"LEGAN": partly}).cells["LEGAN", "FID"].mean is None, "a mean over some seeds is no mean over all"
 
