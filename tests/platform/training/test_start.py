@@ -8,7 +8,9 @@ from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.evaluation.paired import Judges, choose_pairs, evaluate_pairs
+from legan.platform.evaluation.paired import Judges, evaluate_pairs
+from legan.platform.evaluation.pairs import choose_pairs
+from legan.platform.evaluation.reference import split_statistics
 from legan.platform.model import find_model, read_model, save_network
 from legan.platform.training.build import check
 from legan.platform.training.checkpoint import list_checkpoints
@@ -108,7 +110,9 @@ def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(home, t
     assert [path.name.split("-0")[0] for path in (home / "rival" / "samples").iterdir()] == ["samples-translation"]
     model, data = read_model(find_model(f"models:/{kind}@champion")), open_dataset(tiny_data)
     judges = Judges(AttributeClassifier(3, 4, 32, width=4).eval(), LightCNN(9, 2, image_size=32, width=0.125, features=8).eval())
-    table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, torch.device("cpu")).table
+    device = torch.device("cpu")
+    real = {each.name: split_statistics(data, "test", each, device, home / "features") for each in judges.extractors()}
+    table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, real, device).table
     assert 0 < table.loc["output", "l1_to_target"] < 2
 
 
