@@ -176,6 +176,9 @@ class LossSettings(Settings):
     """Ltv."""
     q: float = Field(8.0, ge=0.0, le=10.0)
     """Quality that Lqual asks of the output (Table 13), in rating units."""
+    self_rec: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of the images whose Lrec is of G(I_a, f_a) instead of G(G(I_a, f_b), f_a), at no cost; 0 in the paper. The cycle
+    alone lets a young G drop skin and hair colour on the way there and invent them on the way back; this doesn't."""
     classification: Literal["bce", "bce_sum", "softmax"] = "bce"
     """Lcls as mean binary cross-entropy over the A logits, its sum (StarGAN's), or two softmax cross-entropies."""
 

@@ -51,7 +51,7 @@ class LeganTask(TranslatorTask):
         self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, settings.adam)
 
     def batch(self, step: int) -> Batch:
-        """Images, labels, targets and random draws of ``step``, n·b each; hulls for the last minibatch only."""
+        """Images, labels, targets and random draws of ``step``, n·b each; ``hull`` and ``own`` for the last minibatch only."""
         n, B = self.settings.critic_steps, self.settings.batch_size
         rows, expression, lighting, mirrored, generator = self.draw(step)
         targets = sample_targets(self.schema, expression, lighting, generator, self.settings.targets)
@@ -66,12 +66,14 @@ class LeganTask(TranslatorTask):
             limit = self.settings.shift
             by = torch.randint(-limit, limit + 1, (n * B, 2), generator=generator)
             x, hull = shift(x, by[mine]), shift(hull, by[last])
+        own = torch.rand(B, generator=generator) < self.settings.loss.self_rec
         return {
             "x": x,
             "f_org": self.schema.encode(expression, lighting)[mine],
             "f_trg": self.schema.encode(*targets)[mine],
             "alpha": alpha[mine],
             "hull": hull,
+            "own": own[self.ranks.share(B)],
         }
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -81,8 +83,8 @@ class LeganTask(TranslatorTask):
             set_learning_rate(optimiser, settings.adam, step, self.total_steps)
         device = self.ranks.device
         x_all = normalise(batch["x"].to(device, non_blocking=True), settings.channels_last)
-        f_org_all, f_trg_all, alpha_all, hull = (
-            batch[name].to(device, non_blocking=True) for name in ("f_org", "f_trg", "alpha", "hull")
+        f_org_all, f_trg_all, alpha_all, hull, own = (
+            batch[name].to(device, non_blocking=True) for name in ("f_org", "f_trg", "alpha", "hull", "own")
         )
         x, f_org, f_trg, alpha = (values.chunk(n) for values in (x_all, f_org_all, f_trg_all, alpha_all))
         b, E = x[0].shape[0], len(self.schema.expressions)
@@ -101,7 +103,7 @@ class LeganTask(TranslatorTask):
         self.D.requires_grad_(False)
         with self._autocast():
             total, g_terms = g_objective(
-                self.G, self.D, self.judges, x[-1], f_org[-1], f_trg[-1], hull, translated, settings.loss, E
+                self.G, self.D, self.judges, x[-1], f_org[-1], f_trg[-1], hull, own, translated, settings.loss, E
             )
         update(self.g_adam, self.G, total, self.ranks)
         self.D.requires_grad_(True)

@@ -61,18 +61,23 @@ def g_objective(
     f_org: Tensor,
     f_trg: Tensor,
     hull: Tensor,
+    own: Tensor,
     translated: Translation,
     loss: LossSettings,
     expressions: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What G minimises: -E[D(fake)] + λ1·Lcls(fake) + λ2·Lrec + λ3·Lid + λ4·Lqual + λ5·Ltv (Eq. 2-7).
 
-    ``translated`` is G(x_real, f_trg) with its graph; ``hull``, bool b×1×H×W, is the source's face.
+    ``translated`` is G(x_real, f_trg) with its graph; ``hull``, bool b×1×H×W, is the source's face; ``own``, bool b, are the
+    images that are reconstructed from themselves instead of from their translation (loss.self_rec).
     """
     x_fake = translated.image
     terms: dict[str, Tensor] = {}
     total = x_fake.new_zeros(())
-    x_rec = G(x_fake, f_org).image if loss.lambda_2 > 0 or loss.lambda_4 > 0 or loss.lambda_5 > 0 else None
+    x_rec = None
+    if loss.lambda_2 > 0 or loss.lambda_4 > 0 or loss.lambda_5 > 0:
+        x_from = torch.where(own.view(-1, 1, 1, 1), x_real, x_fake) if loss.self_rec > 0 else x_fake
+        x_rec = G(x_from, f_org).image
     if loss.lambda_adv > 0 or loss.lambda_1 > 0:
         source, logits = D(x_fake)
         if loss.lambda_adv > 0:

@@ -130,14 +130,30 @@ def test_shifted_images_take_their_hulls_along(tiny_data):
     assert torch.equal(plain["f_trg"], moved["f_trg"])
 
 
+def test_images_that_are_their_own_source_are_reconstructed_from_themselves(tiny_data):
+    task = make_task(tiny_data, critic_steps=1, loss={"self_rec": 1.0})
+    batch = task.batch(0)
+    assert bool(batch["own"].all())
+    x = batch["x"].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = float((task.G(x, batch["f_org"]).image - x).abs().mean())
+        cycle = float((task.G(task.G(x, batch["f_trg"]).image, batch["f_org"]).image - x).abs().mean())
+    assert float(task.step(batch, 0)["loss/rec"]) == pytest.approx(expected, rel=1e-5)
+    assert expected != pytest.approx(cycle, rel=1e-3)
+    assert not bool(make_task(tiny_data).batch(0)["own"].any())
+    drawn = torch.cat([make_task(tiny_data, loss={"self_rec": 0.5}).batch(step)["own"] for step in range(50)])
+    assert 60 < int(drawn.sum()) < 140
+
+
 @pytest.mark.parametrize("shift", [0, 3])
 def test_workers_share_one_global_batch(tiny_data, shift):
-    whole = make_task(tiny_data, shift=shift).batch(2)
-    parts = [make_task(tiny_data, Ranks(rank, 2), shift=shift).batch(2) for rank in range(2)]
+    whole = make_task(tiny_data, shift=shift, loss={"self_rec": 0.5}).batch(2)
+    parts = [make_task(tiny_data, Ranks(rank, 2), shift=shift, loss={"self_rec": 0.5}).batch(2) for rank in range(2)]
     for name in ("x", "f_org", "f_trg", "alpha"):
         together = torch.cat([part[name].view(5, 2, *part[name].shape[1:]) for part in parts], dim=1).flatten(0, 1)
         assert torch.equal(together, whole[name])
     assert torch.equal(torch.cat([part["hull"] for part in parts]), whole["hull"])
+    assert torch.equal(torch.cat([part["own"] for part in parts]), whole["own"])
 
 
 def rank_gradients(rank: int, data_path: str, folder: str) -> None:
