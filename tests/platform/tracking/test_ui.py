@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 from legan.platform.commands.tracking import mount
 from legan.platform.errors import TrackingError
 
-APP = "import typer; from legan.platform.commands.tracking import mount; app = typer.Typer(); mount(app); app()"
+# Started from a shell's background job, a process ignores Ctrl-C: take it up again.
+APP = """
+import signal, typer
+from legan.platform.commands.tracking import mount
+signal.signal(signal.SIGINT, signal.default_int_handler)
+app = typer.Typer()
+mount(app)
+app()
+"""
 
 
 def free_port() -> int:
@@ -32,8 +40,8 @@ def test_the_pages_are_served_and_end_with_all_their_processes(home: Path) -> No
     )
     with ui:
         assert ui.stdout is not None
-        page = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
-        assert ui.stdout.readline().decode() == f"MLflow over {home}/mlflow.db: {page} (Ctrl-C ends it)\n"
+        address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+        assert ui.stdout.readline().decode() == f"MLflow over {home}/mlflow.db: {address} (Ctrl-C ends it)\n"
         deadline = time.monotonic() + 120
         while not serves(port):
             assert time.monotonic() < deadline
