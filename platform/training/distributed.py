@@ -21,6 +21,8 @@ from legan.platform.training.run import Run, open_run, raise_status, work, write
 
 PROGRESS = "progress.log"
 FOLLOW_EVERY_S = 0.3
+# Ray Train trains in a thread that is not the first, whose memory glibc gives back to the kernel whatever memory.py asks for.
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 
 
 def train_on_ray(run: Run, tracking_uri: str, say: Callable[[str], None], threads: int | None = None) -> None:
@@ -43,7 +45,7 @@ def train_on_ray(run: Run, tracking_uri: str, say: Callable[[str], None], thread
             name=f"attempt-{datetime.now():%Y%m%d-%H%M%S-%f}",
             storage_path=str(run.folder / "ray"),
             failure_config=FailureConfig(max_failures=settings.max_failures),
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}},
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **ONE_ARENA}},
         ),
     )
     with _Follower(progress, offset, say):
