@@ -16,13 +16,12 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from legan.platform.errors import ClusterError, LeganError
+from legan.platform.training.memory import ONE_ARENA
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run import Run, open_run, raise_status, work, write_status
 
 PROGRESS = "progress.log"
 FOLLOW_EVERY_S = 0.3
-# Ray Train trains in a thread that is not the first, whose memory glibc gives back to the kernel whatever memory.py asks for.
-ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 
 
 def train_on_ray(run: Run, tracking_uri: str, say: Callable[[str], None], threads: int | None = None) -> None:
