@@ -17,7 +17,7 @@ ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep freed memory for itself; nothing happens where the C library is not glibc. Threads: see ONE_ARENA."""
+    """Have this process keep freed memory for itself; nothing happens without glibc. For threads see ONE_ARENA."""
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
