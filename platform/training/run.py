@@ -21,6 +21,7 @@ from legan import __version__
 from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
+from legan.platform.files import whole_file
 from legan.platform.model import MODEL_FILE
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
@@ -33,11 +34,16 @@ EXPERIMENT = "legan"
 
 
 class Run(NamedTuple):
-    """A run folder and what is trained in it."""
+    """A run folder and what is trained in it.
+
+    ``tags`` are further tags of its MLflow run; ``register`` says whether its model becomes a version of the registered model.
+    """
 
     folder: Path
     kind: str
     settings: TrainingSettings
+    tags: Mapping[str, str] = {}
+    register: bool = True
 
     @property
     def checkpoints(self) -> Path:
@@ -50,15 +56,23 @@ class Run(NamedTuple):
         return self.folder / "model"
 
 
-def create_run(home: Path, kind: str, settings: TrainingSettings, name: str | None) -> Run:
+def create_run(
+    home: Path,
+    kind: str,
+    settings: TrainingSettings,
+    name: str | None,
+    tags: Mapping[str, str] | None = None,
+    register: bool = True,
+) -> Run:
     """Make the run folder ``home/name``; ConfigError when it exists."""
     folder = (home / (name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}")).absolute()
     if folder.exists():
         raise ConfigError([f"--name: there is a run {folder.name} already; continue it with --resume, or choose another name"])
     folder.mkdir(parents=True)
-    document = {"kind": kind, "settings": settings.model_dump(mode="json")}
-    (folder / "config.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    return Run(folder, kind, settings)
+    document = {"kind": kind, "tags": dict(tags or {}), "register": register, "settings": settings.model_dump(mode="json")}
+    with whole_file(folder / "config.yaml") as draft:
+        draft.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return Run(folder, kind, settings, tags or {}, register)
 
 
 def open_run(home: Path, name: str) -> Run:
@@ -73,7 +87,7 @@ def open_run(home: Path, name: str) -> Run:
         raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
     if settings is None:
         raise ConfigError([f"{folder / 'config.yaml'}: {problem}" for problem in problems])
-    return Run(folder.absolute(), document["kind"], settings)
+    return Run(folder.absolute(), document["kind"], settings, document.get("tags") or {}, document.get("register", True))
 
 
 def work(
@@ -100,6 +114,7 @@ def work(
         "git_commit": git_commit() or "none",
         "data_hash": data.content_hash if data is not None else "none",
         "data": str(data.path) if data is not None else "none",
+        **run.tags,
     }
     tracker = Tracker(
         run.folder,
@@ -125,7 +140,7 @@ def work(
         task.export(run.model, provenance)
         tracker.log_artifact(run.folder / "config.yaml", None)
         tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
-        if (run.model / MODEL_FILE).is_file():
+        if run.register and (run.model / MODEL_FILE).is_file():
             tracker.register_model(run.model, run.kind)
         else:
             tracker.log_artifact(run.model, "model")

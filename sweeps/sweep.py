@@ -1,0 +1,179 @@
+"""A sweep: a folder with what is to be compared, and each trial's run and outcome in it.
+
+sweep.yaml                  everything that was asked for, resolved
+trials/NAME/                the run folder of a trial (platform/training/run.py), so every command that takes a run takes a trial
+trials/NAME/outcome.json    how it ended: this file, not Ray or MLflow, decides what is left to do
+parent/                     what the parent run in MLflow gets
+report/                     tables, grids and plots
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+from pydantic import Field, model_validator
+
+from legan.platform.config import Settings, check_settings
+from legan.platform.errors import CheckpointError, ConfigError
+from legan.platform.files import whole_file
+from legan.sweeps.ablations import SUITES
+from legan.sweeps.spaces import SearchSettings
+
+FILE, OUTCOME = "sweep.yaml", "outcome.json"
+
+
+class SweepSettings(Settings):
+    """What is compared: either a suite (the paper's ablations) or a search, and what all trials have in common."""
+
+    suite: Literal["losses", "upsampling", "q"] | None = None
+    """Table 11, 12 or 13."""
+    search: SearchSettings | None = None
+    """An Optuna search."""
+    kind: Literal["legan", "stargan", "stargan_v2"] = "legan"
+    """What is trained; the suites are LEGAN's."""
+    preset: str = "quick"
+    """Preset or file that the trials' settings start from."""
+    overrides: tuple[str, ...] = ()
+    """``key=value`` for all trials, as ``legan train --set`` takes them; a variant's own settings come after them."""
+    seeds: int = Field(3, ge=1, le=100)
+    """Trials of each variant, seeded 0, 1, …; a search trains each suggestion this often and tells the mean."""
+    data: Path
+    """Data set folder; held-out subjects of its test split are what trials are evaluated on."""
+    identity: Path | None = None
+    """T, for Lid."""
+    quality: Path | None = None
+    """Q, for Lqual."""
+    classifier: Path
+    """The independent judge of expression and lighting."""
+    matcher: Path
+    """Face features for the match score; another network than T."""
+    pairs: int = Field(400, ge=1)
+    """Held-out (source, target) pairs, the same for all trials."""
+    cpus: float = Field(1.0, gt=0)
+    """Processors of one worker of a trial; its threads."""
+    gpus: float = Field(0.0, ge=0)
+    """GPUs of one worker of a trial; fractions share a GPU."""
+    retries: int = Field(2, ge=0, le=100)
+    """How often a trial whose process died goes on from its checkpoint before it counts as failed."""
+
+    @model_validator(mode="after")
+    def _one_question(self) -> "SweepSettings":
+        if (self.suite is None) == (self.search is None):
+            raise ValueError(f"a sweep is either a suite ({', '.join(SUITES)}) or a search; give one of them")
+        if self.suite is not None and self.kind != "legan":
+            raise ValueError(f"the suite {self.suite} is of LEGAN's parts, so kind has to be legan, not {self.kind}")
+        return self
+
+
+class Trial(NamedTuple):
+    """One training of a sweep: a variant, its settings ``changes`` (dotted names) and a seed."""
+
+    name: str
+    variant: str
+    seed: int
+    changes: Mapping[str, Any]
+
+
+class Outcome(NamedTuple):
+    """How a trial ended. ``metrics`` are those of its evaluation, as MLflow has them; ``error`` is why it failed."""
+
+    status: Literal["finished", "failed"]
+    metrics: Mapping[str, float]
+    run_id: str | None
+    error: str | None = None
+
+
+class Sweep(NamedTuple):
+    """A sweep's folder and settings."""
+
+    folder: Path
+    settings: SweepSettings
+
+    @property
+    def name(self) -> str:
+        """Its name, unique under its home."""
+        return self.folder.name
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the trials."""
+        return self.folder / "trials"
+
+    @property
+    def parent(self) -> Path:
+        """What is recorded of the sweep itself."""
+        return self.folder / "parent"
+
+    @property
+    def report(self) -> Path:
+        """Tables, grids and plots."""
+        return self.folder / "report"
+
+
+def sweeps_home(home: Path) -> Path:
+    """Where sweeps are kept, beside the runs."""
+    return home / "sweeps"
+
+
+def create_sweep(home: Path, name: str, settings: SweepSettings) -> Sweep:
+    """Make the folder of a sweep; ConfigError when there is one of that name."""
+    folder = (sweeps_home(home) / name).absolute()
+    if not re.fullmatch(r"[\w][\w\-.]*", name):
+        raise ConfigError([f"--name {name!r}: use letters, digits, _, - and ."])
+    if folder.exists():
+        raise ConfigError([f"--name: there is a sweep {name} already; continue it with `legan sweep resume {name}`"])
+    folder.mkdir(parents=True)
+    with whole_file(folder / FILE) as draft:
+        draft.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    return Sweep(folder, settings)
+
+
+def open_sweep(home: Path, name: str) -> Sweep:
+    """The sweep ``name`` under ``home``, or at the path ``name``; CheckpointError when there is none."""
+    folder = Path(name) if (Path(name) / FILE).is_file() else sweeps_home(home) / name
+    try:
+        document = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        known = sorted(path.parent.name for path in sweeps_home(home).glob(f"*/{FILE}"))
+        message = f"there is no sweep {name!r}; sweeps under {sweeps_home(home)}: {', '.join(known) or 'none'}."
+        raise CheckpointError(message) from error
+    settings, problems = check_settings(SweepSettings, document)
+    if settings is None:
+        raise ConfigError([f"{folder / FILE}: {problem}" for problem in problems])
+    return Sweep(folder.absolute(), settings)
+
+
+def suite_trials(settings: SweepSettings) -> list[Trial]:
+    """Every variant of the suite with every seed; seeds outermost, so that an unfinished sweep has compared all variants."""
+    if settings.suite is None:
+        return []
+    return [
+        Trial(f"{slug(variant)}-{seed}", variant, seed, changes)
+        for seed in range(settings.seeds)
+        for variant, changes in SUITES[settings.suite].items()
+    ]
+
+
+def slug(name: str) -> str:
+    """A variant's name as part of a folder's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def read_outcome(sweep: Sweep, trial: str) -> Outcome | None:
+    """How a trial ended; None while it has not."""
+    path = sweep.trials / trial / OUTCOME
+    if not path.is_file():
+        return None
+    try:
+        return Outcome(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read; remove it, and the trial is judged again from its checkpoints.") from error
+
+
+def write_outcome(sweep: Sweep, trial: str, outcome: Outcome) -> None:
+    """Leave how a trial ended in its folder."""
+    with whole_file(sweep.trials / trial / OUTCOME) as draft:
+        draft.write_text(json.dumps(outcome._asdict(), indent=1), encoding="utf-8")
