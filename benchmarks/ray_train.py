@@ -24,8 +24,8 @@ import psutil
 import torch
 
 from legan.platform.cluster import connect
-from legan.platform.config import LeganSettings
 from legan.platform.data.render import render_dataset
+from legan.platform.settings import LeganSettings
 from legan.platform.training.distributed import train_on_ray
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run import Run, create_run, work

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from legan.models import losses
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
-from legan.platform.config import LossSettings
+from legan.platform.settings import LossSettings
 
 BLACK = -1.0
 

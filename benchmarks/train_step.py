@@ -21,9 +21,9 @@ from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.config import LeganSettings
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.render import render_dataset
+from legan.platform.settings import LeganSettings
 from legan.platform.training.legan import LeganTask
 from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.objective import Judges

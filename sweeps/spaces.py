@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from legan.platform.config import Settings
+from legan.platform.settings import Settings
 
 
 class SearchSettings(Settings):

@@ -16,9 +16,10 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import Field, model_validator
 
-from legan.platform.config import Settings, check_settings
+from legan.platform.config import check_settings
 from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.files import whole_file
+from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.spaces import SearchSettings
 

@@ -12,7 +12,11 @@ from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.config import (
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.ratings import read_ratings
+from legan.platform.errors import LeganError
+from legan.platform.model import StoredNetwork, load_network
+from legan.platform.settings import (
     ClassifierSettings,
     CriticSettings,
     IdentitySettings,
@@ -22,10 +26,6 @@ from legan.platform.config import (
     StarGanV2Settings,
     TrainingSettings,
 )
-from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.data.ratings import read_ratings
-from legan.platform.errors import LeganError
-from legan.platform.model import StoredNetwork, load_network
 from legan.platform.training.classifier import classifier_task
 from legan.platform.training.identity import identity_task
 from legan.platform.training.legan import LeganTask

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from legan.models.expression import AttributeClassifier
-from legan.platform.config import ClassifierSettings
 from legan.platform.data.dataset import Dataset
+from legan.platform.settings import ClassifierSettings
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches
 from legan.platform.training.task import Goal

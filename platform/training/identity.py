@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from legan.models.identity import LightCNN
-from legan.platform.config import IdentitySettings
 from legan.platform.data.dataset import Dataset
+from legan.platform.settings import IdentitySettings
 from legan.platform.training.batches import Rows
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches

@@ -18,9 +18,9 @@ from legan.models import stargan
 from legan.models.attributes import sample_targets
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator, Translation
-from legan.platform.config import CriticSettings
 from legan.platform.data.dataset import Dataset
 from legan.platform.model import weights_hash
+from legan.platform.settings import CriticSettings
 from legan.platform.training.batches import mirror, normalise, shift, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
 from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, update

@@ -16,8 +16,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from legan.platform.config import TrainingSettings
 from legan.platform.errors import NonFiniteLossError
+from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import (
     best_checkpoint,
     list_checkpoints,

@@ -16,7 +16,7 @@ from legan.models.generator import Translation
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.config import LossSettings
+from legan.platform.settings import LossSettings
 
 OUTSIDE_HULL = -1.0  # black
 

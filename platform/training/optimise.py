@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from legan.platform.config import AdamSettings, TrainingSettings
+from legan.platform.settings import AdamSettings, TrainingSettings
 from legan.platform.training.parallel import Ranks, average_gradients
 
 

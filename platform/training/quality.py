@@ -8,8 +8,8 @@ from scipy.stats import pearsonr
 from torch import Tensor, nn
 
 from legan.models.quality import QUALITY_LOSSES, QualityModel
-from legan.platform.config import QualitySettings
 from legan.platform.data.ratings import Ratings
+from legan.platform.settings import QualitySettings
 from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches

@@ -18,11 +18,12 @@ from typing import NamedTuple
 import yaml
 
 from legan import __version__
-from legan.platform.config import KINDS, TrainingSettings, check_settings, flatten
+from legan.platform.config import check_settings, flatten
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
 from legan.platform.files import whole_file
 from legan.platform.model import MODEL_FILE
+from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import build_task

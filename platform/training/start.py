@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from legan.platform.cluster import connect, require
-from legan.platform.config import KINDS, TrainingSettings, apply_overrides, check_settings, read_section, to_yaml
+from legan.platform.config import apply_overrides, check_settings, read_section, to_yaml
 from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.model import network_folder
+from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
 from legan.platform.training.build import Facts, build_task, check
 from legan.platform.training.checkpoint import list_checkpoints

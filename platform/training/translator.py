@@ -9,10 +9,10 @@ from torch import Tensor
 
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.config import TranslatorSettings
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.data.dataset import Dataset
 from legan.platform.model import Model, write_model
+from legan.platform.settings import TranslatorSettings
 from legan.platform.training.batches import Rows, rows_of_step
 from legan.platform.training.optimise import total_steps
 from legan.platform.training.parallel import Ranks, step_generator

@@ -5,18 +5,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legan.platform.config import (
-    KINDS,
-    ClassifierSettings,
-    LeganSettings,
-    apply_overrides,
-    check_settings,
-    flatten,
-    preset_names,
-    read_section,
-    to_yaml,
-)
+from legan.platform.config import apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
 from legan.platform.errors import ConfigError
+from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings
 
 # Section 5 and Tables 6-10, as printed.
 SECTION_5 = {

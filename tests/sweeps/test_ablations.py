@@ -1,6 +1,7 @@
 import pytest
 
-from legan.platform.config import LeganSettings, apply_overrides, check_settings, flatten, read_section
+from legan.platform.config import apply_overrides, check_settings, flatten, read_section
+from legan.platform.settings import LeganSettings
 from legan.sweeps.ablations import LOSSES, QUALITY_TARGET, SUITES, UPSAMPLING
 
 PAPER = read_section("paper", "legan") | {"identity": "t", "quality": "q"}

@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from legan.models.quality import QualityModel
-from legan.platform.config import LeganSettings
 from legan.platform.errors import LeganError
 from legan.platform.model import save_network
+from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.distributed import train_on_ray
 from legan.platform.training.run import Run, create_run

@@ -14,8 +14,8 @@ from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.config import LeganSettings
 from legan.platform.data.dataset import open_dataset
+from legan.platform.settings import LeganSettings
 from legan.platform.training.legan import LeganTask
 from legan.platform.training.objective import Judges
 from legan.platform.training.parallel import Ranks

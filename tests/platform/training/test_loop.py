@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from legan.platform.config import TrainingSettings
 from legan.platform.errors import NonFiniteLossError
+from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import Listener, load_for_export, progress_line, train
 from legan.platform.training.parallel import Ranks, step_generator

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from legan.platform.config import AdamSettings
+from legan.platform.settings import AdamSettings
 from legan.platform.training.optimise import adam, set_learning_rate, total_steps
 from legan.platform.training.start import resolve
 

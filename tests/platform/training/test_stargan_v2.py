@@ -11,9 +11,10 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from legan.models.stargan_v2 import Discriminator
-from legan.platform.config import StarGanV2LossSettings, check_settings, read_section
+from legan.platform.config import check_settings, read_section
 from legan.platform.data.dataset import open_dataset, write_dataset
 from legan.platform.model import read_model, weights_hash
+from legan.platform.settings import StarGanV2LossSettings
 from legan.platform.training import stargan_v2
 from legan.platform.training.build import build_task, check
 from legan.platform.training.loop import Listener, load_for_export, train

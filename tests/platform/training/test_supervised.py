@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from legan.models.quality import QUALITY_LOSSES
-from legan.platform.config import ClassifierSettings, IdentitySettings, QualitySettings
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings import make_simulated_ratings, read_ratings
 from legan.platform.model import load_network
+from legan.platform.settings import ClassifierSettings, IdentitySettings, QualitySettings
 from legan.platform.training.classifier import classifier_task
 from legan.platform.training.identity import identity_task, verification_auc
 from legan.platform.training.loop import Listener, train

@@ -1,0 +1,303 @@
+"""Settings of each kind of training: what may be set, its range and its default."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: no unknown keys, no change after the check, each field documented."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AdamSettings(Settings):
+    """Adam, as in section 5."""
+
+    learning_rate: LearningRate = 1e-4
+    beta1: float = Field(0.5, ge=0.0, lt=1.0)
+    beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+    decay_from: float = Field(1.0, ge=0.0, le=1.0)
+    """Share of the training after which the learning rate falls linearly to 0; 1: never, as in the paper. StarGAN: 0.5."""
+
+
+class TrainingSettings(Settings):
+    """What every kind of training has."""
+
+    data: Path | None = None
+    """Data set folder."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the initial weights and of every random draw."""
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the training split; either this or ``steps``."""
+    steps: int | None = Field(None, gt=0)
+    """Optimiser steps (for LEGAN: generator steps); either this or ``epochs``."""
+    batch_size: int = Field(10, ge=1, le=4096)
+    """Images per minibatch over all workers together."""
+    adam: AdamSettings = AdamSettings()
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16: autocast, with weights, optimiser state, losses and gradient penalty in fp32; auto: bf16 where the machine that
+    starts the run multiplies it natively."""
+    channels_last: bool = True
+    """Memory format of images and convolution weights."""
+    flip: bool = False
+    """Mirror half of the images; lightings are swapped by the schema's flip map."""
+    workers: int = Field(1, ge=0, le=1024)
+    """Ray Train workers; 0 trains in this process without Ray."""
+    gpu: bool = False
+    """One GPU per worker."""
+    max_failures: int = Field(3, ge=0)
+    """How often a run whose worker died is resumed by itself."""
+    log_every: int = Field(10, ge=1)
+    """Steps between progress lines and logged metrics."""
+    validate_every: int = Field(500, ge=1)
+    """Steps between validations on the held-out split."""
+    sample_every: int = Field(500, ge=1)
+    """Steps between logged sample grids."""
+    checkpoint_every: int = Field(500, ge=1)
+    """Steps between checkpoints."""
+    keep_last: int = Field(3, ge=1)
+    """Checkpoints kept beside the best one."""
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> "TrainingSettings":
+        if (self.epochs is None) == (self.steps is None):
+            given = "both" if self.epochs is not None else "neither"
+            raise ValueError(f"exactly one of steps and epochs has to be set, {given} is")
+        return self
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> "TrainingSettings":
+        if self.workers > 1 and self.batch_size % self.workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} workers; "
+                f"make it a multiple of {self.workers}"
+            )
+        return self
+
+
+class IdentitySettings(TrainingSettings):
+    """T, the identity network (section 4.1), trained as a classifier of subjects."""
+
+    network: Literal["lightcnn29", "lightcnn9"] = "lightcnn29"
+    width: float = Field(1.0, gt=0.0, le=4.0)
+    """Multiplier of every layer's channels."""
+    features: int = Field(256, ge=8, le=4096)
+    """Length of the penultimate features, which Lid compares."""
+
+
+class QualitySettings(TrainingSettings):
+    """Q, the quality model (Table 6), trained on rated images."""
+
+    ratings: Path | None = None
+    """Ratings folder or table; takes the place of ``data``."""
+    image_size: int = Field(128, ge=16, le=1024)
+    """Rated images are resized to this."""
+    width: int = Field(64, ge=4, le=256)
+    layers: int = Field(6, ge=2, le=9)
+    hidden: int = Field(256, ge=4, le=4096)
+    loss: Literal["margin", "hinge", "absolute", "squared"] = "margin"
+    """Eq. 1, the hinge of section 9, |σ - |d||, or the plain squared error."""
+    clip_gradient: float = Field(10.0, gt=0)
+    """Largest gradient norm: Eq. 1 is quartic."""
+
+
+class ClassifierSettings(TrainingSettings):
+    """The independent judge of expression and lighting; it never sees a generated image."""
+
+    width: int = Field(32, ge=4, le=256)
+
+    @model_validator(mode="after")
+    def _one_worker(self) -> "ClassifierSettings":
+        if self.workers > 1:
+            raise ValueError("the judge has batch norm, which needs the whole batch in one place; set workers to 1 or 0")
+        return self
+
+
+class HourglassSettings(Settings):
+    """The size of a generator; StarGAN's whole choice."""
+
+    width: int = Field(64, ge=4, le=256)
+    """Filters of conv0."""
+    blocks: int = Field(6, ge=0, le=24)
+    """Residual blocks per hourglass."""
+
+
+class GeneratorSettings(HourglassSettings):
+    """Tables 7-9 and 12."""
+
+    upsampling: Literal["pixel_shuffle", "bilinear", "transposed"] = "pixel_shuffle"
+    disentangled: bool = True
+    """False: one hourglass (Table 11, wo/ disentangling)."""
+
+
+class DiscriminatorSettings(Settings):
+    """Table 10."""
+
+    width: int = Field(64, ge=4, le=256)
+    layers: int = Field(6, ge=2, le=9)
+    """Convolutions of stride 2."""
+    classifier: Literal["average", "valid"] = "average"
+    """D_cls: 1×1 convolution averaged over the map, or StarGAN's convolution over the whole map."""
+
+
+class LossSettings(Settings):
+    """Weights of Eq. 7; a weight of 0 leaves the term out and what only it needs is not computed."""
+
+    lambda_adv: Weight = 1.0
+    """Ladv; 1 in the paper, 0 for Table 11's wo/ Ladv."""
+    lambda_gp: Weight = 10.0
+    """Gradient penalty."""
+    lambda_1: Weight = 20.0
+    """Lcls."""
+    lambda_2: Weight = 10.0
+    """Lrec."""
+    lambda_3: Weight = 10.0
+    """Lid."""
+    lambda_4: Weight = 0.5
+    """Lqual."""
+    lambda_5: Weight = 1e-7
+    """Ltv."""
+    q: float = Field(8.0, ge=0.0, le=10.0)
+    """Quality that Lqual asks of the output (Table 13), in rating units."""
+    self_rec: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of the images whose Lrec is of G(I_a, f_a) instead of G(G(I_a, f_b), f_a), at no cost; 0 in the paper. The cycle
+    alone lets a young G drop skin and hair colour on the way there and invent them on the way back; this doesn't."""
+    classification: Literal["bce", "bce_sum", "softmax"] = "bce"
+    """Lcls as mean binary cross-entropy over the A logits, its sum (StarGAN's), or two softmax cross-entropies."""
+
+
+class TranslatorSettings(TrainingSettings):
+    """What LEGAN and its rivals share."""
+
+    shift: int = Field(0, ge=0, le=64)
+    """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
+    them by heart. 0 in the paper."""
+
+
+class CriticSettings(TranslatorSettings):
+    """What LEGAN and StarGAN share: a critic with a gradient penalty, and the terms of Eq. 7."""
+
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    loss: LossSettings = LossSettings()
+    critic_steps: int = Field(5, ge=1, le=20)
+    """D steps per G step."""
+    targets: Literal["uniform", "permute"] = "uniform"
+    """How target attributes are drawn."""
+    identity: Path | None = None
+    """Folder of T; needed unless loss.lambda_3 is 0."""
+    quality: Path | None = None
+    """Folder of Q; needed unless loss.lambda_4 is 0."""
+
+    @model_validator(mode="after")
+    def _judges(self) -> "CriticSettings":
+        missing = []
+        if self.loss.lambda_3 > 0 and self.identity is None:
+            missing.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
+        if self.loss.lambda_4 > 0 and self.quality is None:
+            missing.append("quality: Lqual needs a trained Q; give its folder, or set loss.lambda_4=0")
+        if missing:
+            raise ValueError("; ".join(missing))
+        return self
+
+
+class LeganSettings(CriticSettings):
+    """LEGAN (sections 4 and 5)."""
+
+    generator: GeneratorSettings = GeneratorSettings()
+
+
+class StarGanAdamSettings(AdamSettings):
+    """StarGAN's: the learning rate falls over the second half."""
+
+    decay_from: float = Field(0.5, ge=0.0, le=1.0)
+
+
+class StarGanDiscriminatorSettings(DiscriminatorSettings):
+    """Table 10 with StarGAN's own head."""
+
+    classifier: Literal["average", "valid"] = "valid"
+
+
+class StarGanLossSettings(LossSettings):
+    """StarGAN's weights, by LEGAN's names; λ4 above 0 makes it StarGAN with Lqual."""
+
+    lambda_1: Weight = 1.0
+    lambda_3: Weight = 0.0
+    lambda_4: Weight = 0.0
+    lambda_5: Weight = 0.0
+    classification: Literal["bce", "bce_sum", "softmax"] = "bce_sum"
+
+
+class StarGanSettings(CriticSettings):
+    """StarGAN, and StarGAN with Lqual (Tables 1-3)."""
+
+    batch_size: int = Field(16, ge=1, le=4096)
+    adam: StarGanAdamSettings = StarGanAdamSettings()
+    generator: HourglassSettings = HourglassSettings()
+    discriminator: StarGanDiscriminatorSettings = StarGanDiscriminatorSettings()
+    loss: StarGanLossSettings = StarGanLossSettings()
+
+
+class StarGanV2AdamSettings(AdamSettings):
+    """StarGAN-v2's."""
+
+    beta1: float = Field(0.0, ge=0.0, lt=1.0)
+    beta2: float = Field(0.99, ge=0.0, lt=1.0)
+    weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
+
+
+class StarGanV2NetworkSettings(Settings):
+    """The sizes of StarGAN-v2's four networks."""
+
+    width: int = Field(128, ge=4, le=512)
+    """Filters of the first convolution of G, the style encoder and D; StarGAN-v2: 16384 / image size."""
+    max_width: int = Field(512, ge=4, le=2048)
+    """Channels double at each halving up to this."""
+    style: int = Field(64, ge=2, le=512)
+    """Length of a style."""
+    latent: int = Field(16, ge=1, le=512)
+    """Length of the mapping network's input."""
+    hidden: int = Field(512, ge=4, le=2048)
+    """Width of the mapping network."""
+
+
+class StarGanV2LossSettings(Settings):
+    """StarGAN-v2's weights; a weight of 0 leaves the term out."""
+
+    lambda_r1: Weight = 1.0
+    """Gradient penalty on real images."""
+    lambda_sty: Weight = 1.0
+    """Style reconstruction."""
+    lambda_ds: Weight = 1.0
+    """Diversity at the start; it falls linearly to 0 at the end of the training."""
+    lambda_cyc: Weight = 1.0
+    """Cycle consistency."""
+
+
+class StarGanV2Settings(TranslatorSettings):
+    """StarGAN-v2 (Tables 1-3)."""
+
+    batch_size: int = Field(8, ge=1, le=4096)
+    adam: StarGanV2AdamSettings = StarGanV2AdamSettings()
+    mapping_learning_rate: LearningRate = 1e-6
+    """The mapping network's, in place of adam.learning_rate."""
+    network: StarGanV2NetworkSettings = StarGanV2NetworkSettings()
+    loss: StarGanV2LossSettings = StarGanV2LossSettings()
+    average_decay: float = Field(0.999, ge=0.0, lt=1.0)
+    """Share of the moving average of G and the mapping network that a step keeps; what translates is the average."""
+
+
+KINDS: dict[str, type[TrainingSettings]] = {
+    "identity": IdentitySettings,
+    "quality": QualitySettings,
+    "classifier": ClassifierSettings,
+    "legan": LeganSettings,
+    "stargan": StarGanSettings,
+    "stargan_v2": StarGanV2Settings,
+}
