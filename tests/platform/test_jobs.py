@@ -1,0 +1,185 @@
+"""Jobs on a real head node with its dashboard, which asks for a token of its own; each client is a process, as Ray keeps the
+token it has read once."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from legan.platform import jobs
+from legan.platform.errors import ClusterError
+
+TOKEN = "the-token-of-the-head-node-of-this-test"  # noqa: S105
+TELL = """
+import json, sys
+from pathlib import Path
+from legan.platform import jobs
+from legan.platform.errors import ClusterError
+
+def tell(answer):
+    print(json.dumps(answer))
+
+def refusal(function, *arguments, **named):
+    try:
+        list(function(*arguments, **named) or [])
+    except ClusterError as error:
+        return str(error)
+
+head, folder = sys.argv[1], Path(sys.argv[2])
+"""
+STORY = """
+given = {"folder": folder, "metadata": {"sweep": "first"}, "variables": {"GREETING": "good morning"}}
+tell(jobs.submit(head, "first", "cat note.txt; echo $GREETING; exit 3", **given))
+tell("".join(jobs.follow(head, "first")))
+tell(jobs.status(head, "first"))
+tell("good morning" in jobs.logs(head, "first"))
+tell(jobs.submit(head, "second", "echo begin; sleep 1000", folder=folder, variables={}, metadata={}))
+tell(next(piece for piece in jobs.follow(head, "second") if "begin" in piece))
+tell([jobs.stop(head, "second"), jobs.stop(head, "first")])
+tell("".join(jobs.follow(head, "second")))
+tell([(job.name, job.status, job.over) for job in jobs.submitted(head)])
+tell(refusal(jobs.submit, head, "first", "true", **given))
+tell([refusal(ask, head, "third") for ask in (jobs.status, jobs.logs, jobs.follow, jobs.stop)])
+"""
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[str]:
+    """Address of the dashboard of a head node that asks for TOKEN."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # sockets' paths have to be short
+        control, dashboard, clients = free_ports(3)
+        command = ["-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=1"]
+        listen = [f"--port={control}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}"]
+        place = ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}/ray"]
+        node = subprocess.Popen(
+            [sys.executable, *command, *listen, *place], env=environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield when_up(f"http://127.0.0.1:{dashboard}")
+        finally:
+            processes = psutil.Process(node.pid).children(recursive=True)
+            os.killpg(node.pid, signal.SIGKILL)
+            node.wait(60)
+            for process in processes:  # workers are in process groups of their own
+                if process.is_running():
+                    process.kill()
+            psutil.wait_procs(processes, 60)
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | more
+
+
+def when_up(address: str) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            requests.get(address, timeout=5)
+        except requests.RequestException:
+            time.sleep(0.1)
+        else:
+            return address
+    raise AssertionError(address)
+
+
+def client(code: str, *arguments: str, **more: str) -> list[Any]:
+    command = [sys.executable, "-c", TELL + code, *arguments]
+    done = subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.kills
+def test_a_job_from_its_submission_to_its_end(head: str, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("the folder travelled\n")
+    began = time.time()
+    # Ray's own client would go to RAY_ADDRESS instead of the address it is given.
+    told = client(STORY, head, str(tmp_path), RAY_AUTH_TOKEN=TOKEN, RAY_ADDRESS="127.0.0.1:9")
+    submitted, followed, ended, logged, _, begun, stops, rest, listed, again, unknown = told
+    assert submitted[:2] == ["first", "PENDING"]
+    assert followed.endswith("the folder travelled\ngood morning\n")
+    name, status, message, start, end, metadata = ended
+    assert (name, status, metadata) == ("first", "FAILED", {"sweep": "first"})
+    assert "failed with exit code 3" in message
+    assert began - 1 < start < end < time.time() + 1
+    assert logged is True
+    assert "begin" in begun
+    assert stops == [True, False]
+    assert "begin" in rest
+    assert listed == [["first", "FAILED", True], ["second", "STOPPED", True]]
+    assert again == f"the Ray cluster at {head} has had a job 'first' already; choose another --name."
+    assert set(unknown) == {
+        f"the Ray cluster at {head} knows no job 'third'; `legan sweep jobs --address {head}` lists those it knows."
+    }
+
+
+@pytest.mark.kills
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ({"RAY_AUTH_TOKEN": "another"}, "refuses the token that was found here; name the file that holds the cluster's token"),
+        ({}, "asks for a token and none was found here; name the file that holds the cluster's token in RAY_AUTH_TOKEN_PATH."),
+        ({"RAY_AUTH_TOKEN_PATH": "/no/file"}, "RAY_AUTH_TOKEN_PATH names no readable file with a token (/no/file); name"),
+    ],
+)
+def test_a_token_that_does_not_open_is_told(head: str, tmp_path: Path, token: dict[str, str], said: str) -> None:
+    [refusal] = client("tell(refusal(jobs.status, head, 'first'))", head, "", HOME=str(tmp_path), **token)
+    assert said in refusal
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8265", "ray://127.0.0.1:8265", "http://", "auto", ""])
+def test_what_is_no_address_is_told(address: str) -> None:
+    with pytest.raises(ClusterError, match=r"is not the address of a Ray dashboard; give it as http://HEAD:8265\."):
+        jobs.status(address, "first")
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://nowhere.invalid:8265", "http://127.0.0.1:99999999"])
+def test_a_cluster_that_is_away_is_told_within_seconds(address: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises(ClusterError, match=r"no Ray dashboard answers at http.*; start the cluster's head with"):
+        jobs.submitted(address)
+    assert time.monotonic() - begin < 20
+
+
+def test_another_server_at_the_address_is_told(tmp_path: Path) -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if "pages" in self.path else 404)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        code = "tell([refusal(jobs.status, head + path, 'first') for path in ('', '/pages')])"
+        [refusals] = client(code, address, "", HOME=str(tmp_path))
+        server.shutdown()
+    assert refusals == [
+        f"what answers at {address}{path} is no Ray dashboard; correct --address (http://HEAD:8265 by default)."
+        for path in ("", "/pages")
+    ]
