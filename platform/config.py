@@ -7,12 +7,13 @@ values out of range are collected and reported together, before anything is comp
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, without_passwords
 from legan.platform.settings import KINDS, LeganSettings, Settings, TrainingSettings
 
 __all__ = [
@@ -89,7 +90,7 @@ def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[
         return kind.model_validate(values), []
     except ValidationError as error:
         details: list[dict[str, Any]] = [dict(detail) for detail in error.errors()]
-    problems = [_sentence(kind, detail) for detail in details]
+    problems = [sentence(kind, detail) for detail in details]
     # Checks over several fields run only once each field by itself is right: leave the wrong ones out and look again.
     rest = _copy(values)
     wrong: list[tuple[Any, ...]] = [detail["loc"] for detail in details if detail["loc"]]
@@ -141,7 +142,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _sentence(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
+def sentence(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
+    """What pydantic found in settings of a ``kind``, as one of our sentences that begins with the place."""
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         known = _fields_at(kind, detail["loc"][:-1])
@@ -150,13 +152,22 @@ def _sentence(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
     message = message[0].lower() + message[1:]
     if not place:
         return message
-    return f"{place}: {message} (given: {detail['input']!r})"
+    return f"{place}: {message} (given: {without_passwords(repr(detail['input']))})"
 
 
 def _fields_at(kind: type[BaseModel], place: Iterable[Any]) -> list[str]:
-    current: type[BaseModel] = kind
+    current: Any = kind
     for part in place:
-        annotation = current.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            current = annotation
-    return sorted(current.model_fields)
+        inside = _parts_of(current)
+        model = next((each for each in inside if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        # Below a model stands one of its fields; below a mapping or a list, what it holds.
+        current = model.model_fields[str(part)].annotation if model is not None else get_args(inside[0])[-1]
+    model = next(each for each in _parts_of(current) if isinstance(each, type) and issubclass(each, BaseModel))
+    return sorted(model.model_fields)
+
+
+def _parts_of(annotation: Any) -> list[Any]:
+    """The alternatives of a union, but None; else the annotation itself."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [each for each in get_args(annotation) if each is not NoneType]
+    return [annotation]

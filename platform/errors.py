@@ -76,5 +76,10 @@ def first_line(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """All of what an error says on one line, without a full stop and without passwords in URLs, cut at 300 characters."""
-    text = re.sub(r"(?<=://)[^/@\s]+@", "", " ".join(str(error).split())).rstrip(".") or type(error).__name__
+    text = without_passwords(" ".join(str(error).split())).rstrip(".") or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def without_passwords(text: str) -> str:
+    """The same without users and passwords in URLs."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)

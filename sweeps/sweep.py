@@ -21,6 +21,7 @@ from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.files import whole_file
 from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
+from legan.sweeps.space_checks import kind_problems
 from legan.sweeps.spaces import SearchSettings
 
 FILE, OUTCOME = "sweep.yaml", "outcome.json"
@@ -66,6 +67,18 @@ class SweepSettings(Settings):
             raise ValueError(f"a sweep is either a suite ({', '.join(SUITES)}) or a search; give one of them")
         if self.suite is not None and self.kind != "legan":
             raise ValueError(f"the suite {self.suite} is of LEGAN's parts, so kind has to be legan, not {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _searchable(self) -> "SweepSettings":
+        if self.search is None:
+            return self
+        search = self.search
+        problems = [f"search.{each}" for each in kind_problems(self.kind, search.parameters, search.points, search.pruning)]
+        if search.pruning == "asha" and self.seeds > 1:
+            problems.append(f"seeds: asha stops a trial by one training, and there are {self.seeds} of each; set seeds to 1")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 
