@@ -94,7 +94,7 @@ class Parameter(Settings):
             raise ValueError(f"step {self.step:g} of whole numbers has to be a whole number")
         width, step = exact(high) - exact(low), exact(self.step)
         if width % step:
-            reached = exact(low) + max(1, width // step) * step
+            reached = exact(low) + max(Decimal(1), width // step) * step
             raise ValueError(f"{high:g} is not reached from {low:g} in steps of {self.step:g}; make it {reached.normalize()}")
 
     def distribution(self) -> optuna.distributions.BaseDistribution:

@@ -276,3 +276,14 @@ def test_dotted_values_go_into_nested_settings():
     assert with_values(values, {"loss.lambda_1": 2, "steps": 5}) == {"steps": 5, "loss": {"q": 8, "lambda_1": 2}}
     assert values == {"epochs": 3, "loss": {"q": 8}}
     assert set(KINDS) >= {"legan", "stargan", "stargan_v2"}
+
+
+def test_unknown_keys_inside_a_sweep_are_named_with_those_that_are_known_there():
+    values = {"data": "d", "classifier": "c", "matcher": "m", "other": 1}
+    values["search"] = {"objectives": GOAL, "points": [], "goal": 2, "parameters": {"loss.q": {"float": [5, 10], "lo": 3}}}
+    problems = check_settings(SweepSettings, values)[1]
+    assert any(
+        each.startswith("search.parameters.loss.q.lo: there is no such setting; known here: choices, float") for each in problems
+    )
+    assert any(each.startswith("search.goal: there is no such setting; known here: asha, objectives") for each in problems)
+    assert any(each.startswith("other: there is no such setting; known here: classifier, cpus") for each in problems)
