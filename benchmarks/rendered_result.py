@@ -1,0 +1,83 @@
+"""LEGAN against StarGAN on rendered faces of 64×64, unseen people, equal steps, several seeds: docs/result.md.
+
+Every stage is a command that a user could type; it is shown, and left out where its result is there already, so a run that was
+stopped goes on from its last checkpoint. Hours on a CPU: two of these at once share the work with ``--seeds``.
+
+    python benchmarks/rendered_result.py --home RESULT [--seeds 0 1 2] [--methods LEGAN StarGAN …] [--train-only]
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+METHODS: dict[str, tuple[str, list[str], list[str]]] = {
+    "LEGAN": ("legan", [], ["--identity", "T", "--quality", "Q"]),
+    "StarGAN": ("stargan", [], []),
+    "StarGAN-Lqual": ("stargan", ["loss.lambda_4=0.5"], ["--quality", "Q"]),
+    "StarGAN-self-rec": ("stargan", ["loss.self_rec=0.5", "loss.lambda_2=20"], []),
+}
+"""By name: what is trained, with which settings, with which networks. The last is not of the paper: it tells what of LEGAN's
+lead comes from the Lrec of the preset alone."""
+
+
+def main() -> None:
+    arguments = parse()
+    home = arguments.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["LEGAN_HOME"] = str(home)
+    os.chdir(home)
+    prepare()
+    runs = {method: [f"{method}-{seed}" for seed in arguments.seeds] for method in arguments.methods}
+    for seed in arguments.seeds:
+        for method in arguments.methods:
+            kind, changes, networks = METHODS[method]
+            settings = [part for change in [f"seed={seed}", *changes] for part in ("--set", change)]
+            train(kind, f"{method}-{seed}", ["--data", "faces", *networks, *settings])
+    if not arguments.train_only:
+        models = [f"{method}={','.join(names)}" for method, names in runs.items()]
+        judges = ["--classifier", "judge", "--matcher", "matcher", "--quality", "other-Q"]
+        legan("evaluate", "table", "1", "--models", *models, "--data", "faces", *judges, "--out", "table")
+
+
+def prepare() -> None:
+    """The faces, T and Q for training, and judges that no generator is trained with: a classifier, a matcher, another Q."""
+    if not Path("faces").exists():
+        legan("data", "render", "--out", "faces", "--subjects", "250", "--size", "64", "--seed", "3")
+    for ratings, seed in (("ratings", "1"), ("other-ratings", "2")):
+        if not Path(ratings).exists():
+            legan("data", "ratings", "faces", "--out", ratings, "--seed", seed)
+    train("identity", "T", ["--data", "faces"])
+    train("quality", "Q", ["--ratings", "ratings"])
+    train("quality", "other-Q", ["--ratings", "other-ratings", "--set", "seed=1"])
+    train("classifier", "judge", ["--data", "faces"])
+    train("identity", "matcher", ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
+
+
+def train(kind: str, name: str, options: list[str]) -> None:
+    if Path(name, "model").exists():
+        return
+    if Path(name).exists():
+        legan("train", kind, "--resume", name)
+    else:
+        legan("train", kind, "--preset", "rendered", "--name", name, "--workers", "0", *options)
+
+
+def legan(*words: str) -> None:
+    print("$", shlex.join(["legan", *words]), flush=True)
+    subprocess.run([sys.executable, "-m", "legan.cli", *words], check=True)  # noqa: S603
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True, help="folder for data, runs and the table")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--train-only", action="store_true", help="stop before the evaluation")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
