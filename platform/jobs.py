@@ -24,6 +24,8 @@ from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 from legan.platform.errors import ClusterError, one_line
 
 ANSWER_WITHIN_S = 5.0
+START_TRIES = 6
+"""A head that has just started answers before it can start jobs; Ray waits 10 s for that at each try."""
 for part in ("_private.authentication", "_private.runtime_env", "dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk"):
     logging.getLogger(f"ray.{part}").setLevel(logging.ERROR)  # they tell of tokens and of uploads
 
@@ -65,7 +67,13 @@ def submit(
     if wheels:
         environment["py_modules"] = [str(wheel) for wheel in wheels]
     with _client(address, name) as client:
-        client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment, metadata=dict(metadata))
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment, metadata=dict(metadata))
+                break
+            except RuntimeError as error:
+                if tries_left == 0 or "No available agent" not in str(error):
+                    raise
         return _job(client.get_job_info(name))
 
 
