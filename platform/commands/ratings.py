@@ -34,7 +34,7 @@ def svm(
     network = load_network(network_folder(features))
     size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
     read = read_ratings(rated, size)
-    fitted = fit_naturalness(read, network, masked=masked or read.masked, device=_device())
+    fitted = fit_naturalness(read, network, masked=masked or bool(read.masked), device=_device())
     write_svm(out, fitted, overwrite=overwrite)
     about = fitted.about
     typer.echo(

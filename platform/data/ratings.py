@@ -4,7 +4,7 @@ A ratings folder holds ratings.json (``simulated`` says what it is), ratings.par
 images.npy, mean, std, source, split, and further columns) and images.npy (uint8 N×H×W×3, black outside the hull of the face
 unless ratings.json says that they are not masked). ``legan ratings collect`` writes one from people's scores,
 ``legan data ratings`` a simulated one. A plain table is a CSV or Parquet file as rating_table.py describes it, with images named
-relative to the table; they are used as they are, black outside the face or not.
+relative to the table; they are used as they are, and nobody says whether they are black outside the face.
 
 Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image's scores (paper, section 3), the standard
 deviation the population's (divided by 3 for three scores) unless a table says otherwise, so three equal scores give 0.
@@ -36,13 +36,15 @@ COLUMNS = ("image", "mean", "std", "source", "split")
 _SHOWN = 10
 _CLEAN = 0.16
 _MOST_IMAGES = 6000
+_BLACK = 32
+"""JPEG and resizing leave this much in a black corner."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
     """Rated images: uint8 N×H×W×3, float32 N means and standard deviations, str N names, sources and splits.
 
-    ``masked``: the images are known to be black outside the hull of the face.
+    ``masked`` says whether the images are black outside the hull of the face; None where nobody said.
     """
 
     path: Path
@@ -53,7 +55,7 @@ class Ratings:
     source: NDArray[np.str_]
     split: NDArray[np.str_]
     simulated: bool
-    masked: bool
+    masked: bool | None
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -180,6 +182,14 @@ def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
     return _read_table(path, image_size or 128)
 
 
+def unmasked(ratings: Ratings) -> NDArray[np.str_]:
+    """Names of the images that are not masked; where nobody said, of those that are not black in all four corners."""
+    if ratings.masked is not None:
+        return ratings.name[: 0 if ratings.masked else None]
+    corners = ratings.images[:, :: ratings.images.shape[1] - 1, :: ratings.images.shape[2] - 1]
+    return ratings.name[(corners > _BLACK).any(axis=(1, 2, 3))]
+
+
 def histogram(mean: NDArray[np.float32]) -> str:
     """Ratings in the ten bins of the paper's Figure 7, a line per bin."""
     counts, _ = np.histogram(mean, bins=np.arange(11))
@@ -250,7 +260,7 @@ def _read_table(path: Path, image_size: int) -> Ratings:
             problems.append(f"row {number}: {name} is {width}×{height}, but rated images have to be square")
         images.append(_resized(image, image_size))
     _raise(path, problems)
-    return _ratings(path, table, np.stack(images), simulated=False, masked=False)
+    return _ratings(path, table, np.stack(images), simulated=False, masked=None)
 
 
 def _folder_problems(table: pd.DataFrame) -> list[str]:
@@ -272,7 +282,7 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
-def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool, masked: bool) -> Ratings:
+def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool, masked: bool | None) -> Ratings:
     return Ratings(
         path=path.resolve(),
         images=images,

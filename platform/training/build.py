@@ -13,7 +13,7 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.data.ratings import read_ratings
+from legan.platform.data.ratings import read_ratings, unmasked
 from legan.platform.errors import LeganError
 from legan.platform.model import StoredNetwork, load_network
 from legan.platform.settings import (
@@ -51,10 +51,7 @@ def check(settings: TrainingSettings) -> Facts:
     problems: list[str] = []
     data: Dataset | None = None
     if isinstance(settings, QualitySettings):
-        if settings.ratings is None:
-            problems.append("ratings: training Q needs a ratings folder or table; make one with `legan data ratings`")
-        elif not settings.ratings.exists():
-            problems.append(f"ratings: there is nothing at {settings.ratings}")
+        problems += _check_ratings(settings)
         problems += _divisible("image_size", settings.image_size, 2**settings.layers, "layers")
         return Facts(problems, None)
     if settings.data is None:
@@ -129,6 +126,29 @@ def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> nn
     network = load_network(_given(folder)).module.eval().requires_grad_(False)
     place(network, ranks.device, settings.channels_last)
     return network
+
+
+def _check_ratings(settings: QualitySettings) -> list[str]:
+    path = settings.ratings
+    if path is None:
+        return ["ratings: training Q needs a ratings folder or table; make one with `legan data ratings`"]
+    if not path.exists():
+        return [f"ratings: there is nothing at {path}"]
+    try:
+        ratings = read_ratings(path, settings.image_size)
+    except LeganError as error:
+        return [f"ratings: {error}"]
+    problems = []
+    if not (ratings.split == "train").any():
+        problems.append(f"ratings: no image of {path} is in the split train; name some, or leave the column split out")
+    whole = unmasked(ratings)
+    if len(whole):
+        problems.append(
+            f"ratings: {len(whole)} of {len(ratings)} images of {path} are not masked, the first is {whole[0]}, but what Q is "
+            "shown is black outside the face's hull (section 3); rate masked faces, as `legan ratings batches` without --whole "
+            "writes them"
+        )
+    return problems
 
 
 def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:

@@ -1,12 +1,18 @@
+import json
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
+from PIL import Image
 
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
+from legan.platform.data.ratings import make_simulated_ratings
 from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
@@ -53,6 +59,38 @@ def test_missing_data_and_ratings_are_said(home, tmp_path):
         resolve("quality", "quick", [], {"ratings": tmp_path / "none"})
     with pytest.raises(ConfigError, match="is no data set"):
         resolve("classifier", "quick", [], {"data": tmp_path})
+
+
+def rated_images(folder, shade, split="train"):
+    """A table of four squares, grey in the middle and ``shade`` in the corners, and its path."""
+    folder.mkdir()
+    for i in range(4):
+        pixels = np.full((32, 32, 3), shade, np.uint8)
+        pixels[8:24, 8:24] = 100 + i
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], "mean": 5.0, "std": 1.0, "source": "x", "split": split})
+    table.to_csv(folder / "ratings.csv", index=False)
+    return folder / "ratings.csv"
+
+
+def test_ratings_that_q_cannot_be_trained_with_are_refused_before_there_is_a_run(home, tiny_data, tmp_path):
+    small = ["image_size=32", "layers=3"]
+    with pytest.raises(ConfigError) as caught:
+        resolve("quality", "quick", small, {"ratings": rated_images(tmp_path / "whole", shade=200, split="test")})
+    text = str(caught.value)
+    assert "is in the split train" in text
+    assert "ratings: 4 of 4 images of" in text
+    assert "are not masked, the first is 0.png" in text
+    folder = make_simulated_ratings(open_dataset(tiny_data), tmp_path / "simulated", count=6).path
+    about = json.loads((folder / "ratings.json").read_text())
+    (folder / "ratings.json").write_text(json.dumps(about | {"masked": False}))
+    with pytest.raises(ConfigError, match=r"6 of 6 images of .* are not masked"):
+        resolve("quality", "quick", small, {"ratings": folder})
+    with pytest.raises(ConfigError, match="ratings: .* holds no ratings"):
+        resolve("quality", "quick", small, {"ratings": tmp_path})
+    (folder / "ratings.json").write_text(json.dumps(about))
+    for masked in (folder, rated_images(tmp_path / "masked", shade=9)):
+        assert resolve("quality", "quick", small, {"ratings": masked})[1].problems == []
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
