@@ -156,14 +156,17 @@ def _labelled(table: pd.DataFrame, scores: pd.DataFrame) -> tuple[pd.DataFrame, 
 
 def _with_split(table: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
     """``table`` with the split it has or a made one; ``problems`` grows."""
+    owner = table["image"]
+    if "subject" in table:
+        subject = table["subject"].map(cell_text)
+        owner = subject.where(subject != "", owner)  # nobody known: a person of its own
     if "split" in table:
         table = table.assign(split=table["split"].map(cell_text))
         problems += split_problems(table)
         if "subject" in table:
-            torn = table.groupby("subject")["split"].nunique()
+            torn = table.groupby(owner)["split"].nunique()
             problems += [f"subject {name} is in more than one split" for name in torn.index[torn > 1]]
         return table
-    owner = table["subject"].map(cell_text) if "subject" in table else table["image"]
     try:
         splits = split_by_subject(owner, val_share=0.1, test_share=0.1)
     except DataError as error:

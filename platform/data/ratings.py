@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from legan.platform.data.dataset import SPLITS, Dataset, refuse_existing, split_by_subject
 from legan.platform.data.distortions import DISTORTIONS, distort
 from legan.platform.data.image import read_image
-from legan.platform.data.plain_table import read_plain_table
+from legan.platform.data.plain_table import cell_text, read_plain_table
 from legan.platform.data.rating_table import label_problems, normalise_table, split_problems
 from legan.platform.errors import DataError, first_line
 from legan.platform.files import whole_folder
@@ -229,12 +229,12 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(f"the ratings {path} are damaged ({first_line(error)}); make them anew.") from error
     problems = _folder_problems(table)
-    if images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
+    if images.ndim != 4 or images.shape != (len(table), images.shape[1], images.shape[1], 3) or images.dtype != np.uint8:
         problems.append(f"images.npy holds {images.dtype} {images.shape} for {len(table)} rows")
-    elif "image" in table and not ((table["image"] >= 0) & (table["image"] < len(images))).all():
+    elif "image" in table and not table["image"].isin(np.arange(len(images))).all():
         problems.append("the column image names rows that images.npy does not have")
     _raise(path, problems)
-    chosen = np.array(images)[table["image"].to_numpy()]
+    chosen = np.asarray(images[table["image"].to_numpy(np.int64)])
     if image_size is not None and image_size != chosen.shape[1]:
         chosen = np.stack([_resized(image, image_size) for image in chosen])
     return _ratings(path, table, chosen, simulated, masked)
@@ -289,7 +289,7 @@ def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulat
         mean=pd.to_numeric(table["mean"]).to_numpy(np.float32, copy=True),
         std=pd.to_numeric(table["std"]).to_numpy(np.float32, copy=True),
         name=table["name" if "name" in table else "image"].astype(str).to_numpy(np.str_),
-        source=table["source"].astype(str).to_numpy(np.str_),
+        source=table["source"].map(cell_text).to_numpy(np.str_),
         split=table["split"].astype(str).to_numpy(np.str_),
         simulated=simulated,
         masked=masked,

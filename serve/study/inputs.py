@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from legan.platform.data.dataset import SPLITS
-from legan.platform.errors import first_line
+from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.errors import DataError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
 MOST_MODELS = 9
@@ -166,12 +166,9 @@ def _images(folder: Path, pattern: str) -> Iterator[Path]:
 
 def _read_table(path: Path, needed: tuple[str, ...], problems: list[str]) -> pd.DataFrame | None:
     try:
-        if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path).fillna("").astype(str)
-        else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError, pa.ArrowException) as error:
-        problems.append(f"{path} cannot be read: {getattr(error, 'strerror', None) or first_line(error)}")
+        table = read_plain_table(path).map(cell_text)
+    except DataError as error:
+        problems.append(str(error).rstrip("."))
         return None
     missing = [column for column in needed if column not in table]
     if missing:

@@ -107,6 +107,18 @@ def test_labels_named_twice_and_torn_subjects() -> None:
     assert "row 1: mean is missing, not a number from 0 to 10" in normalise_table(table.assign(mean=[np.nan, 2]))[1]
 
 
+def test_images_of_nobody_known_are_not_one_person() -> None:
+    many = pd.DataFrame({"image": [f"{i}.png" for i in range(20)], "mean": 5, "std": 1, "source": "gan"})
+    for blank in ("", None):
+        unknown = many.assign(subject=[blank] * 18 + ["p", "p"])
+        found, problems = normalise_table(unknown)
+        assert problems == []
+        assert found["split"].iloc[:18].value_counts()["train"] >= 14
+        assert found["split"].nunique() == 3
+        assert found["split"].iloc[18] == found["split"].iloc[19]
+        assert normalise_table(unknown.assign(split=["train"] * 9 + ["val"] * 9 + ["test"] * 2))[1] == []
+
+
 def test_missing_columns() -> None:
     assert normalise_table(pd.DataFrame({"rater": [1]}))[1] == [
         "it lacks the columns image, source",

@@ -209,6 +209,12 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
+def test_lists_in_cells_are_no_numbers(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "r.parquet", mean=[[1.0, 2.0], [3.0]])
+    with pytest.raises(DataError, match=r"row 1: mean is \[1.0, 2.0\], not a number"):
+        read_ratings(path)
+
+
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     pd.DataFrame({"image": ["a.png"], "score": [3]}).to_csv(tmp_path / "r.csv", index=False)
     with pytest.raises(DataError, match="it lacks the column source; it has neither mean and std"):
@@ -238,6 +244,9 @@ def test_long_images_are_refused(tmp_path: Path) -> None:
         ("broken.parquet", b"hello", "cannot be read"),
         ("empty.csv", b"", "cannot be read: No columns"),
         ("headers.csv", b"image,mean,std,source,split\n", "it has no rows"),
+        ("latin.csv", "image,mean,std,source\n0.png,5,1,Gänse\n".encode("latin-1"), "it is not UTF-8"),
+        ("comma.csv", b"image,mean,std,source\n0.png,5,1,gan,\n", "remove commas at the ends of rows"),
+        ("long.csv", b"image,mean,std,source\n0.png,5,1,gan,7\n", "its rows have more cells than its header"),
     ],
 )
 def test_what_is_no_table_is_told(name: str, content: bytes | None, says: str, tmp_path: Path) -> None:
@@ -254,6 +263,17 @@ def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path) -> None:
     np.save(tmp_path / "r" / "images.npy", np.zeros((3, 32, 32, 3), np.uint8))
     with pytest.raises(DataError, match=r"images.npy holds uint8 \(3, 32, 32, 3\) for 5 rows"):
         read_ratings(tmp_path / "r")
+    make_simulated_ratings(dataset, tmp_path / "r", count=5, overwrite=True)
+    for shape in ((5, 32, 20, 3), (5, 32, 32, 1)):
+        np.save(tmp_path / "r" / "images.npy", np.zeros(shape, np.uint8))
+        with pytest.raises(DataError, match=r"images.npy holds uint8 .* for 5 rows"):
+            read_ratings(tmp_path / "r")
+    np.save(tmp_path / "r" / "images.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    table = pd.read_parquet(tmp_path / "r" / "ratings.parquet")
+    for rows in (["0", "a", "b", "c", "d"], [0.5, 1, 2, 3, 4], [None, 1, 2, 3, 4], [-1, 0, 1, 2, 3]):
+        table.assign(image=rows).to_parquet(tmp_path / "r" / "ratings.parquet")
+        with pytest.raises(DataError, match=r"names rows that images.npy does not have"):
+            read_ratings(tmp_path / "r")
     (tmp_path / "r" / "ratings.parquet").unlink()
     with pytest.raises(DataError, match="are damaged"):
         read_ratings(tmp_path / "r")

@@ -86,7 +86,7 @@ def test_ratings_that_q_cannot_be_trained_with_are_refused_before_there_is_a_run
     (folder / "ratings.json").write_text(json.dumps(about | {"masked": False}))
     with pytest.raises(ConfigError, match=r"6 of 6 images of .* are not masked"):
         resolve("quality", "quick", small, {"ratings": folder})
-    with pytest.raises(ConfigError, match="ratings: .* holds no ratings"):
+    with pytest.raises(ConfigError, match=r"ratings: .* holds no ratings"):
         resolve("quality", "quick", small, {"ratings": tmp_path})
     (folder / "ratings.json").write_text(json.dumps(about))
     for masked in (folder, rated_images(tmp_path / "masked", shade=9)):

@@ -1,6 +1,7 @@
 import stat
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from tests.serve.study.conftest import COLOURS, draw, make, tokens
@@ -87,6 +88,13 @@ def test_a_table_with_batches(rating_images: Path, tmp_path: Path) -> None:
     assert study.rows("SELECT split FROM items") == [("train",), ("val",), ("train",), ("test",)]
 
 
+def test_batches_with_gaps_are_the_same_in_parquet(rating_images: Path, tmp_path: Path) -> None:
+    table = rating_images / "batches.parquet"
+    pd.DataFrame({"image": ["one/0.png", "one/1.png", "two/2.png"], "batch": [7, None, 7]}).to_parquet(table)
+    study = make(tmp_path / "study", ratings=table, raters=2, raters_per_item=1)
+    assert study.rows("SELECT batch FROM items") == [("7",), ("",), ("7",)]
+
+
 def test_a_table_that_names_its_raters(rating_images: Path, tmp_path: Path) -> None:
     table = rating_images / "batches.csv"
     table.write_text("batch,image,rater\n1,one/0.png,ann\n1,one/0.png,bob\n2,two/2.png,bob\n")
@@ -134,7 +142,7 @@ def test_images_that_cannot_be_read_are_all_named_and_nothing_is_left(rating_ima
     ("changes", "problem"),
     [
         ({}, "give either --ratings IMAGES or --lineup FOLDER"),
-        ({"ratings": Path("nowhere.csv")}, "nowhere.csv cannot be read: No such file or directory"),
+        ({"ratings": Path("nowhere.csv")}, "the table nowhere.csv cannot be read: No such file or directory"),
         ({"lineup": Path("nowhere")}, "there is no folder nowhere"),
     ],
 )
