@@ -113,6 +113,7 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.evaluation.collect import collect, parse_models
         from legan.platform.evaluation.evaluate import Problems, Request
         from legan.platform.evaluation.table_files import markdown, write_table
+        from legan.platform.files import unwritable
         from legan.platform.tracking.places import default_home
 
         problems = Problems()
@@ -120,8 +121,9 @@ def mount(app: typer.Typer) -> None:
         dataset = problems.from_(lambda: open_dataset(data))
         if (classifier is None) != (matcher is None):
             problems.append("give both --classifier and --matcher to evaluate what is missing, or neither")
-        if out is not None and out.exists() and not out.is_dir():
-            problems.append(f"--out {out} is a file; name a folder")
+        problem = unwritable(out) if out is not None else None
+        if problem is not None:
+            problems.append(f"--out {out} cannot be written: {problem}; name another folder")
         if by_method is None or dataset is None or problems:
             raise ConfigError(problems)
         request = None

@@ -27,10 +27,12 @@ def svm(
     overwrite: Overwrite = False,
 ) -> None:
     """Stage I: fit a linear SVM on face features that tells natural (5-10) from unnatural (0-5) images."""
+    from legan.platform.data.dataset import refuse_existing
     from legan.platform.data.ratings import read_ratings
-    from legan.platform.evaluation.naturalness import fit_naturalness, write_svm
+    from legan.platform.evaluation.naturalness import FILE, fit_naturalness, write_svm
     from legan.platform.model import load_network, network_folder
 
+    refuse_existing(out, FILE, overwrite=overwrite)
     network = load_network(network_folder(features))
     size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
     read = read_ratings(rated, size)
@@ -59,16 +61,16 @@ def sides(
     from legan.platform.data.dataset import open_dataset
     from legan.platform.errors import DataError
     from legan.platform.evaluation.naturalness import read_svm, side_names
-    from legan.platform.files import whole_file
+    from legan.platform.files import unwritable, write_whole
 
+    problem = f"{out} is a folder" if out.is_dir() else unwritable(out.absolute().parent)
+    if problem is not None:
+        raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
     data = open_dataset(dataset)
     distance = read_svm(svm).rate(data, _device())
     table = pd.DataFrame({"image": data.faces["source_path"], "side": side_names(distance), "distance": distance})
-    try:
-        with whole_file(out) as draft:
-            table.to_csv(draft, index_label="row")
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, table.to_csv(index_label="row"))
     counts = table["side"].value_counts()
     typer.echo(f"{counts.get('natural', 0)} natural and {counts.get('unnatural', 0)} unnatural faces: {out}")
 
@@ -89,17 +91,18 @@ def batches(
     batches: Annotated[int, typer.Option(min=1, help="Batches the images are divided into.")] = 72,
     raters: Annotated[int, typer.Option(min=1, max=100, help="Raters of each batch.")] = 3,
     whole: Annotated[bool, typer.Option("--whole", help="Don't mask what lies outside the hull: for stage I's seeds.")] = False,
-    seed: Annotated[int, typer.Option(help="Which faces are chosen, their names and their order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which faces are chosen, their names and their order.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Stage II: choose, balance and mask faces, and divide them into batches for raters."""
-    from legan.platform.data.dataset import open_dataset
-    from legan.platform.data.rating_batches import choose_faces, read_groups, write_study
+    from legan.platform.data.dataset import open_dataset, refuse_existing
+    from legan.platform.data.rating_batches import FILE, choose_faces, read_groups, write_study
     from legan.platform.errors import ConfigError
     from legan.platform.evaluation.naturalness import read_svm, side_names
 
     if groups is not None and group is None:
         raise ConfigError([f"--groups {groups} needs --group, the name of its column to balance over"])
+    refuse_existing(out, FILE, overwrite=overwrite)
     data = open_dataset(dataset)
     fitted = read_svm(svm) if svm is not None else None
     grouped = read_groups(groups, group, data) if group is not None else None
@@ -129,7 +132,7 @@ def collect(
         Literal["population", "sample"], typer.Option(help="Standard deviation: divided by n, or by n - 1.")
     ] = "population",
     min_scores: Annotated[int, typer.Option(min=2, help="Images with fewer scores are left out.")] = 2,
-    seed: Annotated[int, typer.Option(help="Which subjects are held out.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which subjects are held out.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn raters' scores, all or those given so far, into labels: mean, standard deviation, 80/10/10."""
@@ -162,11 +165,15 @@ def report(
 ) -> None:
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
     from legan.platform.data.ratings import read_ratings
-    from legan.platform.errors import TrackingError
+    from legan.platform.errors import DataError, TrackingError
     from legan.platform.evaluation.rating_report import expect_quality, predict, split_table, tracked_metrics, write_report
+    from legan.platform.files import unwritable
     from legan.platform.model import load_network, network_folder
     from legan.platform.tracking.mlflow_access import log_to_run
 
+    problem = unwritable(out)
+    if problem is not None:
+        raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
     network = load_network(network_folder(quality))
     model = expect_quality(network)
     read = read_ratings(rated, model.image_size)

@@ -56,7 +56,7 @@ def mount_data(data: typer.Typer) -> None:
         dataset: Annotated[Path, typer.Argument(help="Data set folder the images are taken from.")],
         out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
         count: Annotated[int | None, typer.Option(help="Images to rate; default: one per face, at the most 6000.")] = None,
-        seed: Annotated[int, typer.Option(help="Seed of distortions and raters.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, help="Seed of distortions and raters.")] = 0,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ratings that are already there.")] = False,
     ) -> None:
         """Make SIMULATED naturalness ratings: distorted images and three simulated raters, to train Q without people."""

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.masks import pack_mask, unpack_mask
 from legan.platform.errors import DataError, first_line
-from legan.platform.files import whole_folder
+from legan.platform.files import unwritable, whole_folder
 
 FORMAT = 1
 FILE = "dataset.json"
@@ -244,7 +244,13 @@ def split_by_subject(
 
 
 def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
-    """DataError when ``out`` must not be written: it exists, or, with ``overwrite``, has no ``file`` and so is something else."""
+    """DataError when ``out`` must not be written: it exists, or, with ``overwrite``, has no ``file`` and so is something else.
+
+    And when it cannot be, as far as that can be told beforehand.
+    """
+    problem = unwritable(out.absolute().parent)
+    if problem is not None:
+        raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:

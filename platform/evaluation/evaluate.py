@@ -18,6 +18,7 @@ from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs, pairs_hash, read_pairs
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.evaluation.report import tracked_metrics, write_report
+from legan.platform.files import unwritable
 from legan.platform.model import Model, StoredNetwork, find_model, load_network, network_folder, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import default_home
@@ -110,8 +111,9 @@ class Problems(list[str]):
 def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
     """Load and check all that an evaluation needs, and that ``out`` can be its folder; ConfigError with every problem."""
     problems = Problems()
-    if out is not None and out.exists() and not out.is_dir():
-        problems.append(f"--out {out} is a file; name a folder")
+    problem = unwritable(out) if out is not None else None
+    if problem is not None:
+        problems.append(f"--out {out} cannot be written: {problem}; name another folder")
     model = problems.from_(lambda: read_model(find_model(source)))
     data = problems.from_(lambda: open_dataset(request.data))
     classifier = problems.from_(lambda: load_network(network_folder(request.classifier)))

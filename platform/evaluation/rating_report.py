@@ -19,7 +19,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.ratings import Ratings
 from legan.platform.errors import ConfigError
-from legan.platform.files import whole_file
+from legan.platform.files import whole_file, write_whole
 from legan.platform.model import StoredNetwork
 
 BATCH = 128
@@ -116,10 +116,9 @@ def write_report(out: Path, predictions: pd.DataFrame, about: Mapping[str, Any])
     """Write ratings.md, splits.csv, sources.csv, predictions.csv and ratings.png into ``out``, and name them."""
     out.mkdir(parents=True, exist_ok=True)
     splits, sources = split_table(predictions), source_table(predictions)
-    (out / "ratings.md").write_text(markdown(splits, sources, about), encoding="utf-8")
-    splits.to_csv(out / "splits.csv", index=False)
-    sources.to_csv(out / "sources.csv", index=False)
-    predictions.to_csv(out / "predictions.csv", index=False)
+    write_whole(out / "ratings.md", markdown(splits, sources, about))
+    for name, table in (("splits", splits), ("sources", sources), ("predictions", predictions)):
+        write_whole(out / f"{name}.csv", table.to_csv(index=False))
     with whole_file(out / "ratings.png") as draft:
         draw(predictions, simulated=bool(about["simulated"])).savefig(draft, format="png", dpi=120)
     return [out / name for name in ("ratings.md", "splits.csv", "sources.csv", "predictions.csv", "ratings.png")]

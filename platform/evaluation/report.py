@@ -17,7 +17,7 @@ from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSE
 from legan.platform.evaluation.figures import Picture, labelled_grid
 from legan.platform.evaluation.paired import Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
-from legan.platform.files import whole_file
+from legan.platform.files import whole_file, write_whole
 from legan.platform.model import Model
 
 PICTURES = 8
@@ -44,22 +44,21 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     for name in (FILE, "worst.png"):
         (out / name).unlink(missing_ok=True)
-    (out / "evaluation.md").write_text(markdown_report(evaluation, about), encoding="utf-8")
-    evaluation.table.to_csv(out / "table.csv")
-    evaluation.classes.to_csv(out / "classes.csv", index=False)
+    write_whole(out / "evaluation.md", markdown_report(evaluation, about))
+    write_whole(out / "table.csv", evaluation.table.to_csv())
+    write_whole(out / "classes.csv", evaluation.classes.to_csv(index=False))
     write_pairs(out / "pairs.csv", evaluation.pairs, data)
-    evaluation.scores.to_csv(out / "scores.csv", index=False)
+    write_whole(out / "scores.csv", evaluation.scores.to_csv(index=False))
     names = ["evaluation.md", "table.csv", "classes.csv", "pairs.csv", "scores.csv", "pictures.png"]
-    Image.fromarray(pairs_picture(model, data, evaluation.pairs.head(PICTURES), device)).save(out / "pictures.png")
+    _write_picture(out / "pictures.png", pairs_picture(model, data, evaluation.pairs.head(PICTURES), device))
     worst = worst_pairs(evaluation)
     if worst is not None:
         title = f"The {len(worst)} of {len(evaluation.pairs)} outputs that Q rates lowest"
         picture = pairs_picture(model, data, evaluation.pairs.loc[worst.index], device, worst, title)
-        Image.fromarray(picture).save(out / "worst.png")
+        _write_picture(out / "worst.png", picture)
         names.append("worst.png")
-    with whole_file(out / FILE) as draft:
-        text = json.dumps(_plain(json_report(evaluation, about)), indent=1, ensure_ascii=False, allow_nan=False)
-        draft.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(_plain(json_report(evaluation, about)), indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(out / FILE, text + "\n")
     return [out / name for name in (*names, FILE)]
 
 
@@ -168,6 +167,11 @@ def _counted(evaluation: Evaluation) -> str:
         f"over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
         f"{evaluation.pairs['subject'].nunique()} subjects."
     )
+
+
+def _write_picture(path: Path, picture: Picture) -> None:
+    with whole_file(path) as draft:
+        Image.fromarray(picture).save(draft, format="png")
 
 
 def _pictures(images: Tensor | None, count: int) -> list[Picture | None]:

@@ -1,5 +1,6 @@
 """The command line ``legan``: mounts the folders' commands and turns errors into one sentence and exit code 2."""
 
+import errno
 import os
 import sys
 
@@ -8,6 +9,8 @@ import typer
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
 from legan.serve import commands as serve_commands
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="legan",
@@ -30,6 +33,12 @@ def main() -> None:
         app()
     except LeganError as error:
         print(f"legan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        where = "the disk" if error.filename is None else error.filename
+        print(f"legan: {where}: {error.strerror}; correct the path or its permissions, or make room.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("legan: stopped by Ctrl-C.", file=sys.stderr)

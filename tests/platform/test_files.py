@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from legan.platform.files import replace_folder, whole_file, whole_folder
+from legan.platform.files import replace_folder, unwritable, whole_file, whole_folder, write_whole
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
@@ -97,3 +97,21 @@ def test_a_finished_folder_takes_the_place_of_another(tmp_path: Path) -> None:
     replace_folder(tmp_path / "old", tmp_path / "new")
     assert words(tmp_path / "old") == {"new"}
     assert names(tmp_path) == ["old"]
+
+
+def test_a_text_is_written_whole_or_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "a.txt", "Größe\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Größe\n".encode()
+    fail_at(monkeypatch, 0)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "Größe\n"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_keeps_a_folder_from_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    assert unwritable(tmp_path / "new" / "deep") is None
+    assert unwritable(tmp_path / "note.txt" / "deep") == f"{tmp_path / 'note.txt'} is a file"
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert unwritable(tmp_path / "new") == f"{tmp_path} may not be written to"

@@ -98,10 +98,25 @@ def test_from_images_to_a_report(faces: Path, tmp_path: Path) -> None:
 
 
 def test_bad_input_is_one_sentence(faces: Path, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("mine")
     for error, arguments, message in [
         (DataError, ["batches", faces, "--out", tmp_path / "s"], "have no yaw"),
         (ConfigError, ["batches", faces, "--out", tmp_path / "s", "--groups", "g.csv"], "needs --group"),
         (DataError, ["collect", faces, "--scores", "x.csv", "--out", tmp_path / "r"], "is no study"),
+        # Where the result cannot go is said before anything is read, let alone computed.
+        (DataError, ["svm", "nowhere", "--features", "nowhere", "--out", faces], "already exists"),
+        (DataError, ["batches", "nowhere", "--out", note / "s"], "note.txt is a file; choose another --out"),
+        (DataError, ["sides", "nowhere", "--svm", "nowhere", "--out", tmp_path], "is a folder; choose another --out"),
+        (DataError, ["sides", "nowhere", "--svm", "nowhere", "--out", note / "s.csv"], "note.txt is a file; choose"),
+        (DataError, ["report", "nowhere", "--quality", "nowhere", "--out", note], "note.txt is a file; choose another --out"),
     ]:
         with pytest.raises(error, match=message):
             runner.invoke(ratings, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_seeds_are_not_negative(tmp_path: Path) -> None:
+    for app, arguments in ((ratings, ["batches", "x", "--out", "y"]), (data, ["ratings", "x", "--out", "y"])):
+        done = runner.invoke(app, [*arguments, "--seed", "-1"], catch_exceptions=False)
+        assert done.exit_code == 2
+        assert "--seed" in done.output

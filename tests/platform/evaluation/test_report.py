@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,21 @@ def test_missing_numbers_are_null_in_json_and_a_dash_for_people(data: Dataset, t
     text = (tmp_path / "evaluation.md").read_text()
     assert "- left out: lpips: no weights" in text
     assert "N = 20 images of each row against all 12 real images" in text
+
+
+def test_a_report_that_fails_leaves_no_half_files(
+    tiny: Any, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny.model()
+    evaluation = evaluated(tiny, model)
+    write_report(tmp_path, evaluation, model, data, {}, CPU)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_report(tmp_path, evaluation, model, data, {"model": "other"}, CPU)
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert left == {name: content for name, content in before.items() if name not in ("evaluation.json", "worst.png")}
