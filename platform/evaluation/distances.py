@@ -68,13 +68,15 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 
 
 def frechet_distance_of_few(x: Tensor, y: Tensor) -> float:
-    """``frechet_distance`` of features n×F and m×F with n, m of some hundreds: no F×F matrix is made.
+    """``frechet_distance`` of features n×F and m×F where n or m is below F: no F×F matrix is made unless both are above.
 
-    With the centred features X/√(n−1) and Y/√(m−1) as factors of the covariances, tr (Σ_x Σ_y)^½ is the nuclear norm of X Yᵀ.
+    With the centred features X/√(n−1) and Y/√(m−1) as factors of the covariances, tr (Σ_x Σ_y)^½ is the nuclear norm of X Yᵀ,
+    and that of R_x R_yᵀ with X = Q_x R_x and Y = Q_y R_y.
     """
     x, y = x.double(), y.double()
     a, b = (x - x.mean(dim=0)) / (len(x) - 1) ** 0.5, (y - y.mean(dim=0)) / (len(y) - 1) ** 0.5
-    return _frechet(x.mean(dim=0) - y.mean(dim=0), a.square().sum() + b.square().sum(), torch.linalg.svdvals(a @ b.T).sum())
+    of_root = torch.linalg.svdvals(_triangle(a) @ _triangle(b).T).sum()
+    return _frechet(x.mean(dim=0) - y.mean(dim=0), a.square().sum() + b.square().sum(), of_root)
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:
@@ -98,6 +100,12 @@ def squared_discrepancy(x: NDArray[np.float64], y: NDArray[np.float64]) -> float
     """Unbiased squared maximum mean discrepancy of n×F and m×F under the kernel (x·y / F + 1)³; n, m ≥ 2."""
     within = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (_kernel(x, x), _kernel(y, y))]
     return float(sum(within) - 2 * _kernel(x, y).mean())
+
+
+def _triangle(x: Tensor) -> Tensor:
+    """R of x = Q R: min(n, F)×F."""
+    triangle: Tensor = torch.linalg.qr(x, mode="r").R
+    return triangle
 
 
 def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

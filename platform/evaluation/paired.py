@@ -22,6 +22,7 @@ from legan.models.expression import AttributeClassifier
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
+from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.bootstrap import intervals_table
 from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
@@ -128,9 +129,11 @@ def match_of_strangers(features: Tensor, subjects: NDArray[np.str_]) -> float | 
         return None
     centred = features.double() - features.double().mean(dim=1, keepdim=True)
     unit = F.normalize(centred, dim=1)
-    correlation = unit @ unit.T
-    different = torch.from_numpy(label[:, None] != label[None, :])
-    return float(correlation[different].mean())
+    # All pairs less those within a subject, from sums over images: no n×n matrix.
+    counts = torch.from_numpy(np.bincount(label))
+    of_subject = torch.zeros(len(names), unit.shape[1], dtype=torch.float64).index_add_(0, torch.from_numpy(label), unit)
+    total = of_subject.sum(dim=0).square().sum() - of_subject.square().sum()
+    return float(total / (counts.sum().square() - counts.square().sum()))
 
 
 def _views(
@@ -139,8 +142,11 @@ def _views(
     """What the metrics see of each method, in the order of METHODS."""
     source_rows = pairs["source_row"].to_numpy(np.int64)
     x, source_hull = load_batch(data, source_rows, device), _hulls(data, source_rows, device)
-    wanted: tuple[Tensor | None, Tensor | None] = label_batch(model.schema, pairs, device)
-    output = model.generator(x, model.schema.encode(*label_batch(model.schema, pairs, device))).image.float().clamp(-1, 1)
+    asked = label_batch(model.schema, pairs, device)
+    wanted: tuple[Tensor | None, Tensor | None] = asked
+    output = model.generator(x, model.schema.encode(*asked)).image.float().clamp(-1, 1)
+    if output.isnan().any():
+        raise CheckpointError("the model's pictures are not numbers (NaN), so it cannot be scored; take an earlier checkpoint.")
     if reference_of(pairs) == "target":
         real_rows_ = pairs["target_row"].to_numpy(np.int64)
         real, shown, real_hull = load_batch(data, real_rows_, device), wanted, _hulls(data, real_rows_, device)

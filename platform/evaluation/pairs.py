@@ -84,7 +84,7 @@ def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFra
     """
     try:
         pairs = pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: a target row that is no whole number
         raise ConfigError([f"--pairs-file {path} cannot be read: {first_line(error)}"]) from error
     missing = [column for column in (*COLUMNS, "data") if column not in pairs.columns]
     if missing or pairs.empty:
@@ -145,6 +145,8 @@ def _problems(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> li
             problems.append(f"it asks for {column} {', '.join(unknown)}, which the model doesn't know")
     if not problems and pairs["target_row"].notna().all():
         target = data.faces.iloc[pairs["target_row"].to_numpy(np.int64)]
+        if not (target["subject"].to_numpy(np.str_) == pairs["subject"].to_numpy(np.str_)).all():
+            problems.append("a target is of another subject than its source")
         shown = (target["expression"].to_numpy() == pairs["expression"].to_numpy()) & (
             target["lighting"].to_numpy() == pairs["lighting"].to_numpy()
         )

@@ -159,8 +159,9 @@ def read_evaluation(folder: Path, source: str) -> Evaluated:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         for method in ("output", "copy input", "real images"):
-            values["methods"][method]["pairs"]
-        values["compared_by"], values["data_hash"], values["reference"], values["generator_hash"]
+            int(values["methods"][method]["pairs"])
+        dict(values["compared_by"]), dict(values["left_out"]), int(values["real_images"])
+        values["data"], values["data_hash"], values["reference"], values["generator_hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the evaluation {path} cannot be used ({first_line(error)}); evaluate the model again.") from error
     return Evaluated(source, values)

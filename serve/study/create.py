@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from rich.console import Console
+from rich.progress import track
 
 from legan.platform.data.image import read_image
 from legan.platform.errors import ConfigError, DataError, ImageError
@@ -133,7 +135,8 @@ def _copy_images(inputs: Inputs, folder: Path) -> dict[Path, str]:
     paths += [path for question in inputs.questions for _, path in question.candidates]
     paths += [path for _, _, path in inputs.examples]
     stored, problems = {}, []
-    for path in dict.fromkeys(paths):
+    wanted = list(dict.fromkeys(paths))
+    for path in track(wanted, "copying images", console=Console(stderr=True), transient=True):
         try:
             image = Image.fromarray(read_image(path))
         except ImageError as error:

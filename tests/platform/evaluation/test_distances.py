@@ -63,6 +63,12 @@ def test_frechet_distance_is_torch_fidelitys_with_full_and_lacking_rank(n: int, 
     assert frechet_distance_of_few(x, y) == pytest.approx(value, rel=1e-5)
 
 
+def test_frechet_distance_of_a_class_with_many_images_makes_no_matrix_of_all_of_them() -> None:
+    """30,000 × 30,000 numbers would have 7 GB, and their decomposition would take hours."""
+    x, y = features(30_000, 1), features(30_000, 2, offset=0.3)
+    assert frechet_distance_of_few(x, y) == pytest.approx(frechet_distance(statistics(x), statistics(y)), rel=1e-6)
+
+
 def test_the_subsets_are_torch_fidelitys_by_default() -> None:
     assert (DEFAULTS["kid_subsets"], DEFAULTS["kid_subset_size"]) == (distances.KERNEL_SUBSETS, distances.KERNEL_SUBSET_SIZE)
     assert DEFAULTS["rng_seed"] == distances.KERNEL_SEED

@@ -12,6 +12,7 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator, Translation
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
+from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.features import identity_extractor
 from legan.platform.evaluation.paired import match_of_strangers
 from legan.platform.evaluation.pairs import choose_pairs, load_batch
@@ -25,6 +26,21 @@ def test_the_match_of_strangers_is_the_mean_over_pairs_of_different_subjects() -
     expected = np.mean([np.corrcoef(features[i], features[j])[0, 1] for i, j in pairs])
     assert match_of_strangers(torch.from_numpy(features), np.array(["a", "a", "b", "b"])) == pytest.approx(expected)
     assert match_of_strangers(torch.from_numpy(features), np.array(["a", "a", "a", "a"])) is None
+
+
+def test_the_match_of_strangers_of_many_images_fits_in_memory() -> None:
+    """Two people of 150,000 images each: a matrix of all pairs would have 720 GB."""
+    features = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]).repeat_interleave(150_000, dim=0)
+    subjects = np.repeat(np.array(["a", "b"]), 150_000)
+    assert match_of_strangers(features, subjects) == pytest.approx(-0.5)
+
+
+def test_a_model_whose_pictures_are_no_numbers_is_refused(data: Dataset, tiny: Any) -> None:
+    model = tiny.model()
+    with torch.no_grad():
+        next(model.generator.parameters()).fill_(torch.nan)
+    with pytest.raises(CheckpointError, match=r"not numbers \(NaN\), so it cannot be scored"):
+        tiny.evaluate(model, choose_pairs(data, 4, seed=0))
 
 
 class Oracle(Generator):

@@ -113,6 +113,7 @@ def test_the_hash_is_of_what_is_asked_and_of_the_data(data: Dataset) -> None:
         (lambda pairs: pairs.assign(subject="z"), "its subjects are not those of its source rows"),
         (lambda pairs: pairs.assign(expression="grin"), "it asks for expression grin, which the model doesn't know"),
         (lambda pairs: pairs.assign(target_row=pairs["source_row"]), "a target doesn't show the expression and lighting"),
+        (lambda pairs: pairs.assign(target_row=1.5), "cannot be read"),
         (lambda pairs: pairs.assign(target_row=pairs["target_row"].where(pairs.index > 0)), "some pairs have a target"),
     ],
 )
@@ -122,6 +123,15 @@ def test_a_list_that_does_not_fit_the_data_is_refused(
     write_pairs(tmp_path / "pairs.csv", change(choose_pairs(data, 10, seed=1)), data)
     with pytest.raises(ConfigError, match=problem):
         read_pairs(tmp_path / "pairs.csv", data, data.schema)
+
+
+def test_a_target_of_another_subject_is_refused(data: Dataset, tmp_path: Path) -> None:
+    two = replace(data, faces=data.faces.assign(split=["test" if name in "ef" else "train" for name in data.subject]))
+    pairs = choose_pairs(two, 1000, seed=1)
+    other = pairs[pairs["subject"] == "f"].assign(target_row=pairs.loc[pairs["subject"] == "f", "target_row"] - 12)
+    write_pairs(tmp_path / "pairs.csv", other, two)
+    with pytest.raises(ConfigError, match="a target is of another subject than its source"):
+        read_pairs(tmp_path / "pairs.csv", two, two.schema)
 
 
 def test_all_problems_of_a_list_are_said_at_once(data: Dataset, tmp_path: Path) -> None:

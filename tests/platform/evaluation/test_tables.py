@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -136,4 +137,13 @@ def test_signs_in_names_are_drawn_as_they_are() -> None:
 def test_a_damaged_evaluation_is_named(content: str, tmp_path: Any) -> None:
     (tmp_path / "evaluation.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"evaluation\.json cannot be used .* evaluate the model again"):
+        read_evaluation(tmp_path, "m")
+
+
+@pytest.mark.parametrize("damage", [{"left_out": 3}, {"real_images": None}, {"compared_by": 1}, {"methods": {"output": 1}}])
+def test_an_evaluation_with_values_of_other_types_is_damaged(damage: dict[str, Any], tmp_path: Any) -> None:
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation("m", {}).values))
+    assert read_evaluation(tmp_path, "m").values == evaluation("m", {}).values
+    (tmp_path / "evaluation.json").write_text(json.dumps({**evaluation("m", {}).values, **damage}))
+    with pytest.raises(CheckpointError, match=r"evaluation\.json cannot be used"):
         read_evaluation(tmp_path, "m")

@@ -34,6 +34,16 @@ def test_a_folder_of_images(rating_images: Path, tmp_path: Path) -> None:
     assert counts == [(3,)] * 4 + [(2,)] * 6
 
 
+def test_a_bar_shows_how_far_it_is(
+    rating_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    make(tmp_path / "study", ratings=rating_images)
+    printed = capsys.readouterr()
+    assert "copying images" in printed.err
+    assert printed.out == ""
+
+
 def test_images_carry_names_that_say_nothing(lineup_images: Path, tmp_path: Path) -> None:
     study = make(tmp_path / "study", lineup=lineup_images)
     names = {path.stem for path in (tmp_path / "study" / "images").iterdir()}
