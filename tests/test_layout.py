@@ -102,5 +102,5 @@ def test_wheel_in_a_clean_environment_imports_whole(wheel, tmp_path):
         "print(config.preset_names(), config.__file__, platform.__file__)"
     )
     printed = python("-c", script, cwd=tmp_path, executable=clean)
-    assert "'paper', 'quick', 'yale'" in printed
+    assert "'paper', 'quick', 'rendered', 'yale'" in printed
     assert str(REPOSITORY) not in printed

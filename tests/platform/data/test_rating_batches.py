@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -78,6 +78,7 @@ def _without_yaw(data: Dataset) -> Dataset:
     return Dataset(**{**vars(data), "faces": data.faces.assign(yaw=np.nan)})
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 200), batches=st.integers(1, 80), raters=st.integers(1, 5), seed=st.integers(0, 99))
 def test_every_image_is_in_one_batch_and_seen_by_its_raters(count: int, batches: int, raters: int, seed: int) -> None:
     batch, seats = deal(count, batches, raters, seed)
