@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from legan.platform.config import apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
 from legan.platform.errors import ConfigError
-from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings
+from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings, QualitySettings
 
 # Section 5 and Tables 6-10, as printed.
 SECTION_5 = {
@@ -84,6 +84,14 @@ def test_setting_steps_unsets_epochs():
         "exactly one of steps and epochs has to be set, both is"
         in check_settings(ClassifierSettings, {"epochs": 1, "steps": 1})[1][0]
     )
+
+
+@pytest.mark.parametrize("override", ["epochs=.inf", "epochs=inf", "clip_gradient=.inf", "adam.learning_rate=.nan"])
+def test_infinity_and_nan_are_no_settings(override):
+    values, _ = apply_overrides({"steps": 1}, [override])
+    settings, problems = check_settings(QualitySettings, values)
+    assert settings is None
+    assert f"{override.partition('=')[0]}: input should be a finite number" in problems[0]
 
 
 def test_override_below_a_single_value_is_refused():
