@@ -6,8 +6,10 @@ RAY_AUTH_TOKEN_PATH or that file, if there is one.
 """
 
 import logging
+import math
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -32,20 +34,26 @@ class Cluster:
 
 
 def connect(
-    address: str | None = None, *, cpus: int | None = None, gpus: int | None = None, include_dashboard: bool = False
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    include_dashboard: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Cluster:
     """Connect to ``address``, else to RAY_ADDRESS, else start a cluster on this machine that ends with this process.
 
-    ``cpus`` and ``gpus`` limit a cluster started here; by default it has all of the machine's. A process that is
-    connected already stays where it is. Raises ClusterError when nobody answers at the address.
+    ``cpus`` and ``gpus`` limit a cluster started here; by default it has all of the machine's. ``environment`` is added to
+    that of every process that works for this one. A process that is connected already stays where it is. Raises ClusterError
+    when nobody answers at the address.
     """
     wanted = address or os.environ.get("RAY_ADDRESS") or "local"
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if wanted == "local":
-            _start(cpus, gpus, include_dashboard)
+            _start(cpus, gpus, include_dashboard, environment or {})
         else:
-            _reach(wanted)
+            _reach(wanted, environment or {})
     return describe()
 
 
@@ -55,6 +63,22 @@ def describe() -> Cluster:
     alive = [node for node in ray.nodes() if node["Alive"]]
     context = ray.get_runtime_context()
     return Cluster(str(context.gcs_address), resources.get("CPU", 0.0), resources.get("GPU", 0.0), len(alive))
+
+
+def slots(cpus: float, gpus: float = 0) -> int:
+    """How many processes with this many processors and GPUs each the connected cluster has room for, when nothing else runs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(fitting(node.get("CPU", 0.0), node.get("GPU", 0.0), cpus, gpus) for node in nodes)
+
+
+def fitting(cpus: float, gpus: float, each_cpus: float, each_gpus: float) -> int:
+    """How many processes of ``each_cpus`` and ``each_gpus`` fit on one machine; a GPU is shared, but nobody gets parts of two."""
+    by_cpu = math.floor(cpus / each_cpus + 1e-9)
+    if each_gpus == 0:
+        return by_cpu
+    if each_gpus < 1:
+        return min(by_cpu, math.floor(gpus) * math.floor(1 / each_gpus + 1e-9))
+    return min(by_cpu, math.floor(gpus / each_gpus))
 
 
 def require(cpus: float, gpus: float = 0) -> Cluster:
@@ -86,13 +110,18 @@ def answers(address: str) -> bool:
         return False
 
 
-def _start(cpus: int | None, gpus: int | None, include_dashboard: bool) -> None:
+def _runtime(environment: Mapping[str, str]) -> dict[str, dict[str, str]] | None:
+    return {"env_vars": dict(environment)} if environment else None
+
+
+def _start(cpus: int | None, gpus: int | None, include_dashboard: bool, environment: Mapping[str, str]) -> None:
     try:
         ray.init(
             address="local",
             num_cpus=cpus,
             num_gpus=gpus,
             include_dashboard=include_dashboard,
+            runtime_env=_runtime(environment),
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
@@ -100,7 +129,7 @@ def _start(cpus: int | None, gpus: int | None, include_dashboard: bool) -> None:
         raise ClusterError(f"no Ray cluster could be started on this machine: {one_line(error)}") from error
 
 
-def _reach(address: str) -> None:
+def _reach(address: str, environment: Mapping[str, str]) -> None:
     # Ray itself would try a dead address for minutes and then end the process.
     if not answers(address):
         raise ClusterError(
@@ -111,7 +140,7 @@ def _reach(address: str) -> None:
     # Ray reads it on import.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, runtime_env=_runtime(environment), log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError, AuthenticationError) as error:
         raise ClusterError(
             f"the Ray cluster at {address} does not take this process in: {one_line(error)}; if it asks for a token, "

@@ -44,7 +44,7 @@ Point = Annotated[str | dict[str, Value], PlainValidator(as_point)]
 class AshaSettings(Settings):
     """Asynchronous successive halving: of all trials that got to a step, the worst stop there."""
 
-    metric: Literal["eval/l1_to_target", "eval/l1_cycle"] = "eval/l1_to_target"
+    metric: Literal["validation/l1_to_target", "validation/l1_cycle"] = "validation/l1_to_target"
     """What validation during the training measures, the lower the better; l1_cycle where the data has no true targets."""
     grace: int = Field(200, ge=1)
     """Steps that every trial gets."""

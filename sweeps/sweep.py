@@ -1,7 +1,9 @@
 """A sweep: a folder with what is to be compared, and each trial's run and outcome in it.
 
 sweep.yaml                  everything that was asked for, resolved
+preset.yaml                 the preset's section as it was then
 trials/NAME/                the run folder of a trial (platform/training/run.py), so every command that takes a run takes a trial
+trials/NAME/evaluation/     the report of its evaluation
 trials/NAME/outcome.json    how it ended: this file, not Ray or MLflow, decides what is left to do
 parent/                     what the parent run in MLflow gets
 report/                     tables, grids and plots
@@ -16,15 +18,15 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import Field, model_validator
 
-from legan.platform.config import check_settings
+from legan.platform.config import check_settings, read_section
 from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.files import whole_file
+from legan.platform.files import whole_file, whole_folder
 from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.space_checks import kind_problems
 from legan.sweeps.spaces import SearchSettings
 
-FILE, OUTCOME = "sweep.yaml", "outcome.json"
+FILE, PRESET, OUTCOME = "sweep.yaml", "preset.yaml", "outcome.json"
 
 
 class SweepSettings(Settings):
@@ -92,9 +94,13 @@ class Trial(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a trial ended. ``metrics`` are those of its evaluation, as MLflow has them; ``error`` is why it failed."""
+    """How a trial ended.
 
-    status: Literal["finished", "failed"]
+    ``metrics`` are those of its evaluation, as MLflow has them; of a trial that a search's scheduler stopped early, which is
+    not evaluated, those of its last validation and the ``step``. ``error`` is why it failed.
+    """
+
+    status: Literal["finished", "stopped", "failed"]
     metrics: Mapping[str, float]
     run_id: str | None
     error: str | None = None
@@ -110,6 +116,12 @@ class Sweep(NamedTuple):
     def name(self) -> str:
         """Its name, unique under its home."""
         return self.folder.name
+
+    @property
+    def preset(self) -> str:
+        """What its trials' settings start from: a file in the folder, so that later changes of the preset don't matter."""
+        kept = self.folder / PRESET
+        return str(kept) if kept.is_file() else self.settings.preset
 
     @property
     def trials(self) -> Path:
@@ -135,14 +147,23 @@ def sweeps_home(home: Path) -> Path:
 def create_sweep(home: Path, name: str, settings: SweepSettings) -> Sweep:
     """Make the folder of a sweep; ConfigError when there is one of that name."""
     folder = (sweeps_home(home) / name).absolute()
-    if not re.fullmatch(r"[\w][\w\-.]*", name):
-        raise ConfigError([f"--name {name!r}: use letters, digits, _, - and ."])
-    if folder.exists():
-        raise ConfigError([f"--name: there is a sweep {name} already; continue it with `legan sweep resume {name}`"])
-    folder.mkdir(parents=True)
-    with whole_file(folder / FILE) as draft:
-        draft.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    problems = name_problems(home, name)
+    if problems:
+        raise ConfigError(problems)
+    section = {settings.kind: read_section(settings.preset, settings.kind)}
+    with whole_folder(folder) as draft:
+        for file, document in ((PRESET, section), (FILE, settings.model_dump(mode="json"))):
+            (draft / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return Sweep(folder, settings)
+
+
+def name_problems(home: Path, name: str) -> list[str]:
+    """Why a new sweep cannot have this name."""
+    if not re.fullmatch(r"[\w][\w\-.]*", name, re.ASCII):
+        return [f"--name {name!r}: use letters, digits, _, - and ."]
+    if (sweeps_home(home) / name).exists():
+        return [f"--name: there is a sweep {name} already; continue it with `legan sweep resume {name}`"]
+    return []
 
 
 def open_sweep(home: Path, name: str) -> Sweep:
@@ -171,6 +192,15 @@ def suite_trials(settings: SweepSettings) -> list[Trial]:
     ]
 
 
+def known_trials(sweep: Sweep) -> list[Trial]:
+    """All trials of a suite; of a search those that were begun, with the name of their suggestion and without its changes."""
+    if sweep.settings.suite is not None:
+        return suite_trials(sweep.settings)
+    files = sorted(sweep.trials.glob("*/config.yaml"))
+    tags = [yaml.safe_load(file.read_text(encoding="utf-8"))["tags"] for file in files]
+    return [Trial(each["trial"], each["variant"], int(each["seed"]), {}) for each in tags]
+
+
 def slug(name: str) -> str:
     """A variant's name as part of a folder's name."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -189,5 +219,6 @@ def read_outcome(sweep: Sweep, trial: str) -> Outcome | None:
 
 def write_outcome(sweep: Sweep, trial: str, outcome: Outcome) -> None:
     """Leave how a trial ended in its folder."""
+    (sweep.trials / trial).mkdir(parents=True, exist_ok=True)
     with whole_file(sweep.trials / trial / OUTCOME) as draft:
         draft.write_text(json.dumps(outcome._asdict(), indent=1), encoding="utf-8")

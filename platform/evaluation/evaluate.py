@@ -141,6 +141,20 @@ def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
 
 def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:
     """Score a prepared model, write the report into ``out`` and log it to the model's MLflow run, if it has one."""
+    evaluation, files = score(bench, out, device, say)
+    run_id = bench.about()["run_id"]
+    if run_id:
+        try:
+            log_to_run(str(run_id), tracked_metrics(evaluation), files)
+        except TrackingError as error:
+            say(f"The scores are in these files and not in MLflow: {error}")
+        else:
+            say(f"Logged as eval/… to the model's MLflow run {run_id}.")
+    return evaluation
+
+
+def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> tuple[Evaluation, list[Path]]:
+    """Score a prepared model and write the report into ``out``; the scores and the report's files."""
     for line in bench.advice:
         say(line)
     subjects = bench.pairs["subject"].nunique()
@@ -153,17 +167,9 @@ def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str],
         for each in bench.judges.extractors()
     }
     evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device)
-    about = bench.about()
-    files = write_report(out, evaluation, bench.model, bench.data, about, device)
+    files = write_report(out, evaluation, bench.model, bench.data, bench.about(), device)
     say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
-    if about["run_id"]:
-        try:
-            log_to_run(str(about["run_id"]), tracked_metrics(evaluation), files)
-        except TrackingError as error:
-            say(f"The scores are in these files and not in MLflow: {error}")
-        else:
-            say(f"Logged as eval/… to the model's MLflow run {about['run_id']}.")
-    return evaluation
+    return evaluation, files
 
 
 def default_folder(source: str, data: Dataset) -> Path:

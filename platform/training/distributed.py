@@ -4,6 +4,7 @@ The run folder has to be reachable under the same path from every node. Our own 
 worker goes on from, so nothing depends on Ray's copies or on the driver being alive.
 """
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,38 +17,64 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from legan.platform.errors import ClusterError, LeganError
+from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.memory import ONE_ARENA
-from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import Run, open_run, raise_status, work, write_status
+from legan.platform.training.parallel import Ranks, average
+from legan.platform.training.run import Run, append_line, open_run, raise_status, work, write_status
 
-PROGRESS = "progress.log"
+PROGRESS, REPORTS, STOP = "progress.log", "reports.jsonl", "stop"
+Report = Callable[[int, Mapping[str, float]], None]
 FOLLOW_EVERY_S = 0.3
 
 
-def train_on_ray(run: Run, tracking_uri: str, say: Callable[[str], None], threads: int | None = None) -> None:
+def train_on_ray(
+    run: Run,
+    tracking_uri: str,
+    say: Callable[[str], None],
+    threads: int | None = None,
+    resources: Mapping[str, float] | None = None,
+    report: Report | None = None,
+) -> None:
     """Train ``run`` on the connected Ray cluster and wait for the end; each progress line goes to ``say``.
 
-    ``threads`` per worker; by default the cluster's CPUs shared out among the workers.
-    Raises the error that ended the training, or ClusterError when workers died more than ``max_failures`` times.
+    ``threads`` per worker; by default the cluster's CPUs shared out among the workers. ``resources`` are what Ray sets aside
+    for each worker, by default one CPU, and a GPU for trainings that use one. ``report`` is called here with each logged step
+    and its metrics; when it raises StoppedEarly, the workers end together at one of the next logged steps.
+    Raises the error that ended the training, StoppedEarly, or ClusterError when workers died more than ``max_failures`` times.
     """
     settings = run.settings
-    progress = run.folder / PROGRESS
-    offset = progress.stat().st_size if progress.exists() else 0
     threads = threads or max(1, int(ray.cluster_resources().get("CPU", 1) // settings.workers))
-    (run.folder / "status.json").unlink(missing_ok=True)
+    for name in ("status.json", STOP):
+        (run.folder / name).unlink(missing_ok=True)
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"run": str(run.folder), "tracking_uri": tracking_uri, "threads": threads},
+        train_loop_config={
+            "run": str(run.folder),
+            "tracking_uri": tracking_uri,
+            "threads": threads,
+            "reports": report is not None,
+        },
         torch_config=TorchConfig(backend="nccl" if settings.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=settings.workers, use_gpu=settings.gpu),
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers, use_gpu=settings.gpu, resources_per_worker=dict(resources) if resources else None
+        ),
         run_config=RunConfig(
-            name=f"attempt-{datetime.now():%Y%m%d-%H%M%S-%f}",
+            name=f"{run.folder.name}-attempt-{datetime.now():%Y%m%d-%H%M%S-%f}",
             storage_path=str(run.folder / "ray"),
             failure_config=FailureConfig(max_failures=settings.max_failures),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **ONE_ARENA}},
         ),
     )
-    with _Follower(progress, offset, say):
+
+    def pass_on(line: str) -> None:
+        values = json.loads(line)
+        if report is not None and not (run.folder / STOP).exists():
+            try:
+                report(values.pop("step"), values)
+            except StoppedEarly:
+                (run.folder / STOP).touch()
+
+    with _Follower(run.folder / PROGRESS, say), _Follower(run.folder / REPORTS, pass_on):
         try:
             trainer.fit()
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
@@ -66,16 +93,22 @@ def _worker(config: Mapping[str, Any]) -> None:
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         ray.train.report({"step": step, **metrics})
+        if not config["reports"]:
+            return
+        if ranks.is_first:
+            append_line(run.folder / REPORTS, json.dumps({"step": step, **metrics}))
+        asked = torch.tensor(float((run.folder / STOP).exists()), device=ranks.device)
+        if average(asked, ranks) > 0:
+            raise StoppedEarly
 
     def say(line: str) -> None:
-        with (run.folder / PROGRESS).open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        append_line(run.folder / PROGRESS, line)
 
     # Our own errors would come again after a restart: they are handed over, not raised, so that Ray does not retry.
     try:
         work(run, ranks, config["tracking_uri"], say, report)
-    except LeganError as error:
-        outcome: LeganError | None = error
+    except (LeganError, StoppedEarly) as error:
+        outcome: LeganError | StoppedEarly | None = error
     else:
         outcome = None
     if ranks.is_first:
@@ -83,10 +116,11 @@ def _worker(config: Mapping[str, Any]) -> None:
 
 
 class _Follower:
-    """Prints what is appended to a file while the driver waits."""
+    """Says what is appended to a file from now on, while the driver waits."""
 
-    def __init__(self, path: Path, offset: int, say: Callable[[str], None]):
-        self.path, self.offset, self.say = path, offset, say
+    def __init__(self, path: Path, say: Callable[[str], None]):
+        self.path, self.say = path, say
+        self.offset = path.stat().st_size if path.exists() else 0
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 

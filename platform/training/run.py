@@ -27,9 +27,9 @@ from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import build_task
-from legan.platform.training.loop import Listener, load_for_export, train
+from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.memory import keep_freed_memory
-from legan.platform.training.parallel import Ranks, all_or_none
+from legan.platform.training.parallel import Ranks
 
 EXPERIMENT = "legan"
 
@@ -83,7 +83,7 @@ def open_run(home: Path, name: str) -> Run:
         document = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         kind = KINDS[document["kind"]]
         settings, problems = check_settings(kind, document["settings"])
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
         raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
     if settings is None:
@@ -100,19 +100,33 @@ def work(
 ) -> None:
     """What each worker does: train from the last checkpoint to the end; the first one also records and exports.
 
-    Raises the LeganError that ended the training; the checkpoints and all that was recorded stay.
+    Raises the LeganError that ended the training, or StoppedEarly; the checkpoints and all that was recorded stay. A training
+    that was stopped early leaves no model, and its MLflow run is finished with the tag ``stopped_early``.
     """
     if ranks.device.type == "cpu":
         keep_freed_memory()
-    if ranks.is_first:
-        (run.folder / "status.json").unlink(missing_ok=True)
-    with all_or_none(ranks):
-        task, tags = build_task(run.settings, ranks), _tags(run)
-    with all_or_none(ranks):
-        tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
-    if tracker is None:
-        train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report))
+    if not ranks.is_first:
+        train(build_task(run.settings, ranks), run.settings, run.checkpoints, ranks, Listener(None, say, report))
         return
+    (run.folder / "status.json").unlink(missing_ok=True)
+    task = build_task(run.settings, ranks)
+    data = open_dataset(run.settings.data) if run.settings.data is not None else None
+    tags = {
+        "kind": run.kind,
+        "git_commit": git_commit() or "none",
+        "data_hash": data.content_hash if data is not None else "none",
+        "data": str(data.path) if data is not None else "none",
+        **run.tags,
+    }
+    tracker = Tracker(
+        run.folder,
+        experiment=EXPERIMENT,
+        run_name=run.folder.name,
+        params=flatten(run.settings.model_dump(mode="json")),
+        tags=tags,
+        uri=tracking_uri,
+        say=say,
+    )
     status: Status = "FAILED"
     try:
         train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
@@ -133,6 +147,10 @@ def work(
         else:
             tracker.log_artifact(run.model, "model")
         status = "FINISHED"
+    except StoppedEarly:
+        tracker.set_tags({"stopped_early": "true"})
+        status = "FINISHED"
+        raise
     except KeyboardInterrupt:
         status = "KILLED"
         raise
@@ -141,32 +159,16 @@ def work(
     say(f"finished: the model is {run.model}")
 
 
-def _tags(run: Run) -> dict[str, str]:
-    data = open_dataset(run.settings.data) if run.settings.data is not None else None
-    return {
-        "kind": run.kind,
-        "git_commit": git_commit() or "none",
-        "data_hash": data.content_hash if data is not None else "none",
-        "data": str(data.path) if data is not None else "none",
-        **run.tags,
-    }
+def append_line(path: Path, line: str) -> None:
+    """Add a line to one of the run's logs."""
+    with path.open("a", encoding="utf-8") as log:
+        log.write(line + "\n")
 
 
-def _tracker(run: Run, tags: Mapping[str, str], tracking_uri: str, say: Callable[[str], None]) -> Tracker:
-    return Tracker(
-        run.folder,
-        experiment=EXPERIMENT,
-        run_name=run.folder.name,
-        params=flatten(run.settings.model_dump(mode="json")),
-        tags=tags,
-        uri=tracking_uri,
-        say=say,
-    )
-
-
-def write_status(run: Run, error: LeganError | None) -> None:
+def write_status(run: Run, error: LeganError | StoppedEarly | None) -> None:
     """Leave the outcome in the run folder, for whoever started the workers."""
-    outcome = {"status": "failed" if error else "finished", "error": str(error) if error else None}
+    status = "finished" if error is None else "stopped" if isinstance(error, StoppedEarly) else "failed"
+    outcome = {"status": status, "error": str(error) if error else None}
     (run.folder / "status.json").write_text(json.dumps(outcome), encoding="utf-8")
 
 
@@ -177,5 +179,7 @@ def raise_status(run: Run) -> None:
     except (OSError, ValueError) as error:
         name = run.folder.name
         raise CheckpointError(f"the run {name} ended without a word; continue it with --resume {name}.") from error
+    if outcome["status"] == "stopped":
+        raise StoppedEarly
     if outcome["status"] != "finished":
         raise LeganError(outcome["error"])

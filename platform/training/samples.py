@@ -23,7 +23,7 @@ def held_out_pairs(data: Dataset) -> pd.DataFrame | None:
 
 def goal_of(pairs: pd.DataFrame | None) -> Goal:
     """The smaller the distance, the better; with nobody held out no checkpoint is called best."""
-    return Goal(f"eval/{_distance_name(pairs)}", "min")
+    return Goal(f"validation/{_distance_name(pairs)}", "min")
 
 
 def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, device: torch.device) -> dict[str, float]:
@@ -43,7 +43,7 @@ def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, 
             else:
                 image, reference = G(image, _labels(data, source).to(device)).image, x
             distances.append(l1_distance(image, reference))
-    return {f"eval/{_distance_name(pairs)}": float(torch.cat(distances).mean())}
+    return {f"validation/{_distance_name(pairs)}": float(torch.cat(distances).mean())}
 
 
 def sample_grids(G: Translator, data: Dataset, device: torch.device) -> dict[str, Image]:

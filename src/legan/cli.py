@@ -9,6 +9,7 @@ import typer
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
 from legan.serve import commands as serve_commands
+from legan.sweeps.commands import app as sweeps_commands
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 platform_commands.mount(app)
+sweeps_commands.mount(app)
 serve_commands.mount(app)
 
 

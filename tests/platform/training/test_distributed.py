@@ -125,4 +125,4 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(
     run = create_run(tmp_path, "legan", settings(tiny_data, quality=tmp_path / "Q", loss={"lambda_3": 0}), "wild")
     with pytest.raises(LeganError, match=r"step 1: the loss term loss/qual became nan; no checkpoint had been written yet"):
         train_on_ray(run, store(tmp_path), str)
-    assert len(list((run.folder / "ray").glob("attempt-*"))) == 1
+    assert len(list((run.folder / "ray").glob("wild-attempt-*"))) == 1

@@ -1,0 +1,12 @@
+"""Sweeps' part of the command line: ``legan sweep …``."""
+
+import typer
+
+from legan.sweeps.commands.run import mount as mount_run
+
+
+def mount(app: typer.Typer) -> None:
+    """Add ``sweep`` to the application."""
+    sweep = typer.Typer(help="Compare variants: the paper's ablations, or a search over settings.", no_args_is_help=True)
+    mount_run(sweep)
+    app.add_typer(sweep, name="sweep")

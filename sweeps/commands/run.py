@@ -1,0 +1,107 @@
+"""``legan sweep run|resume|list``."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from legan.sweeps.parent import Outcomes
+
+What = Annotated[
+    str, typer.Argument(metavar="SUITE|SPACE.yaml", help="losses, upsampling or q (Tables 11-13), or a search space's file.")
+]
+Data = Annotated[Path, typer.Option("--data", "-d", help="Data set folder.")]
+Identity = Annotated[Path | None, typer.Option("--identity", help="T: a run of `legan train identity`, or a network folder.")]
+Quality = Annotated[Path | None, typer.Option("--quality", help="Q: a run of `legan train quality`, or a network folder.")]
+Classifier = Annotated[Path, typer.Option("--classifier", help="Independent judge: a run of `legan train classifier`.")]
+Matcher = Annotated[
+    Path,
+    typer.Option("--matcher", help="Face matcher, not T: a run of `legan train identity`, or facenet."),
+]
+Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, yale) or a YAML file of your own.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a setting of all trials; repeatable.")
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", help="Trials of each variant or suggestion; default: 3 for a suite, 1 for a search.")
+]
+Pairs = Annotated[int, typer.Option("--pairs", help="Held-out translations to score, at most.")]
+Cpus = Annotated[float, typer.Option("--cpus", help="Processors of one worker of a trial.")]
+Gpus = Annotated[float, typer.Option("--gpus", help="GPUs of one worker of a trial; 0.5 puts two trials on a GPU.")]
+Retries = Annotated[int, typer.Option("--retries", help="How often a trial whose process died goes on from its checkpoint.")]
+Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the sweep; default: suite or file, and time.")]
+Sweep = Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name, or its folder.")]
+Address = Annotated[str | None, typer.Option("--address", help="Ray cluster; default: RAY_ADDRESS, else one on this machine.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be trained, and stop.")]
+
+
+def mount(sweep: typer.Typer) -> None:
+    """Add the commands to ``sweep``."""
+
+    @sweep.command()
+    def run(
+        what: What, data: Data, classifier: Classifier, matcher: Matcher, identity: Identity = None, quality: Quality = None,
+        seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = 400,
+        cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None, address: Address = None,
+        dry_run: DryRun = False,
+    ) -> None:  # fmt: skip
+        """Train and evaluate every variant with every seed, and compare them in MLflow."""
+        from legan.platform.tracking.places import default_home
+        from legan.sweeps.plan import checked, describe, settings_from
+        from legan.sweeps.sweep import create_sweep
+
+        given = {
+            "data": data, "classifier": classifier, "matcher": matcher, "identity": identity, "quality": quality, "seeds": seeds,
+            "overrides": overrides or [], "preset": preset, "kind": kind, "pairs": pairs, "cpus": cpus, "gpus": gpus,
+            "retries": retries,
+        }  # fmt: skip
+        name = name or f"{Path(what).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        planned = checked(default_home(), name, settings_from(what, given))
+        if dry_run:
+            print(describe(planned, address))
+            return
+        _run(create_sweep(default_home(), name, planned.settings).folder, address)
+
+    @sweep.command()
+    def resume(name: Sweep, address: Address = None) -> None:
+        """Go on with a sweep: trials that ended are left alone, the others continue from their last checkpoints."""
+        from legan.platform.tracking.places import default_home
+        from legan.sweeps.sweep import open_sweep
+
+        _run(open_sweep(default_home(), name).folder, address)
+
+    @sweep.command("list")
+    def list_sweeps() -> None:
+        """Show the sweeps of this home."""
+        from legan.platform.tracking.places import default_home
+        from legan.sweeps.plan import list_sweeps
+
+        print(list_sweeps(default_home()))
+
+
+def _run(folder: Path, address: str | None) -> None:
+    from legan.sweeps.sweep import open_sweep
+    from legan.sweeps.tuner import run_sweep
+
+    outcomes = run_sweep(open_sweep(folder, str(folder)), address, _say)
+    failed = [trial.name for trial, outcome in outcomes if outcome is None or outcome.status == "failed"]
+    _summary(folder.name, outcomes)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _summary(name: str, outcomes: "Outcomes") -> None:
+    finished = sum(1 for _, outcome in outcomes if outcome is not None and outcome.status == "finished")
+    print(f"{finished} of {len(outcomes)} trials finished")
+    for trial, outcome in outcomes:
+        if outcome is None:
+            print(f"{trial.name} has no outcome; `legan sweep resume {name}` continues it")
+        elif outcome.status == "failed":
+            print(f"{trial.name} failed: {outcome.error}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,177 @@
+"""What a sweep is going to do, checked in all its parts before anything starts."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from legan.models.generator import Generator
+from legan.platform.config import check_settings
+from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.errors import ConfigError, LeganError, first_line
+from legan.platform.evaluation.evaluate import FACENET, Problems, Request, prepare
+from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
+from legan.platform.training.build import Facts
+from legan.platform.training.start import plan as plan_of_run
+from legan.sweeps.ablations import SUITES
+from legan.sweeps.sweep import (
+    FILE,
+    Sweep,
+    SweepSettings,
+    known_trials,
+    name_problems,
+    open_sweep,
+    read_outcome,
+    suite_trials,
+    sweeps_home,
+)
+from legan.sweeps.trial import settings_of
+
+
+def settings_from(what: str, given: Mapping[str, Any]) -> SweepSettings:
+    """The settings of a sweep from the command line's; ConfigError with every problem.
+
+    ``what`` is the name of a suite or the file of a search space. Paths become absolute, and runs the folders of their networks.
+    """
+    values = {key: value for key, value in given.items() if value is not None}
+    problems: list[str] = []
+    if what in SUITES:
+        values["suite"] = what
+    else:
+        values.setdefault("seeds", 1)
+        try:
+            values["search"] = _read_space(what)
+        except ConfigError as error:
+            problems += error.problems
+            values["suite"] = next(iter(SUITES))  # so that the rest is checked too
+    for key in ("identity", "quality", "classifier", "matcher"):
+        if key in values and not (key == "matcher" and values[key] == FACENET and not FACENET.is_dir()):
+            try:
+                values[key] = network_folder(values[key]).absolute()
+            except LeganError as error:
+                problems.append(f"--{key}: {error}")
+    values["data"] = Path(values["data"]).absolute()
+    settings, wrong = check_settings(SweepSettings, values)
+    if problems or settings is None:
+        raise ConfigError([*problems, *wrong])
+    return settings
+
+
+def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
+    """The sweep that these settings would make, if every part of it can be run; ConfigError with every problem.
+
+    Each variant's settings are resolved, its data and networks opened, the judges held against data and T; nothing is written.
+    """
+    problems = Problems(name_problems(home, name))
+    sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
+    for variant, changes in variants(settings).items():
+        resolved = problems.from_(partial(settings_of, sweep, changes, 0))
+        if resolved is not None and resolved.workers > 1 and 0 < settings.gpus < 1:
+            problems.append(f"{variant}: {resolved.workers} workers cannot share a GPU; give each --gpus 1, or set workers=1")
+    problems.from_(lambda: check_evaluation(settings))
+    problems.raise_if_any()
+    return sweep
+
+
+def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
+    """What is compared by name; of a search what all suggestions have in common."""
+    return SUITES[settings.suite] if settings.suite is not None else {"search": {}}
+
+
+def check_evaluation(settings: SweepSettings) -> None:
+    """Hold the judges against the data and T, as the evaluation of a trial will; ConfigError with every problem."""
+    try:
+        data = open_dataset(settings.data)
+    except LeganError:  # which the trainings' settings name too
+        problems = Problems()
+        for judge in (settings.classifier, settings.matcher):
+            if judge != FACENET:
+                problems.from_(partial(load_network, judge))
+        problems.raise_if_any()
+        return
+    with TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        write_model(model, _stand_in(settings, data))
+        request = Request(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
+        prepare(str(model), request)
+
+
+def describe(sweep: Sweep, address: str | None) -> str:
+    """What would be trained, with what, and how many trials at once, as text; nothing is trained.
+
+    Raises ClusterError when a cluster was named and does not answer or is too small.
+    """
+    asked = sweep.settings
+    first = settings_of(sweep, next(iter(variants(asked).values())), 0)
+    lines = [f"sweep {sweep.name}, to be kept in {sweep.folder}", ""]
+    trials = suite_trials(asked)
+    for trial in trials:
+        changes = ", ".join(f"{key}={value}" for key, value in trial.changes.items()) or "as it is"
+        lines.append(f"{trial.name}: {trial.variant}, seed {trial.seed}: {changes}")
+    workers = max(1, first.workers)
+    each = f"{asked.cpus:g} CPUs" + (f" and {asked.gpus:g} GPUs" if asked.gpus else "")
+    lines += [
+        "",
+        f"{len(trials)} trials of {workers} worker{'s' if workers > 1 else ''} with {each} each, {_at_once(sweep, address)}",
+    ]
+    lines += ["", "the first of them:", plan_of_run(asked.kind, first, Facts([], open_dataset(asked.data)))]
+    return "\n".join(lines)
+
+
+def list_sweeps(home: Path) -> str:
+    """A line for each sweep under ``home``: what it compares, and how far it is."""
+    lines = []
+    for file in sorted(sweeps_home(home).glob(f"*/{FILE}")):
+        try:
+            lines.append(f"{file.parent.name}: {_how_far(open_sweep(home, file.parent.name))}")
+        except LeganError as error:
+            lines.append(f"{file.parent.name}: {first_line(error)}")
+    return "\n".join(lines) or f"there are no sweeps under {sweeps_home(home)}; start one with `legan sweep run`"
+
+
+def _how_far(sweep: Sweep) -> str:
+    trials = known_trials(sweep)
+    counts = Counter(outcome.status for trial in trials if (outcome := read_outcome(sweep, trial.name)) is not None)
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none ended"
+    what = f"suite {sweep.settings.suite}" if sweep.settings.suite is not None else "search"
+    return f"{what}, {len(trials)} trials: {ended}"
+
+
+def _at_once(sweep: Sweep, address: str | None) -> str:
+    """How many trials fit on the cluster that was named, or on this machine."""
+    from legan.platform.cluster import fitting
+    from legan.sweeps.tuner import find_room
+
+    if address or os.environ.get("RAY_ADDRESS"):
+        return f"{find_room(sweep, address).at_once} at once on the cluster"
+    here = fitting(os.cpu_count() or 1, torch.cuda.device_count(), sweep.settings.cpus, sweep.settings.gpus)
+    return f"{here // max(1, settings_of(sweep, {}, 0).workers)} at once on this machine"
+
+
+def _stand_in(settings: SweepSettings, data: Dataset) -> Model:
+    """A model like those that will be trained, as far as judges ask: classes, image size, and which T it had."""
+    G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=4, blocks=0)
+    info = {}
+    if settings.identity is not None:
+        try:
+            info["identity_weights"] = weights_hash(load_network(settings.identity).module)
+        except LeganError:  # which the trainings' settings name too
+            info = {}
+    return Model(G, None, data.schema, data.image_size, DEFAULT_ALIGNMENT, info)
+
+
+def _read_space(what: str) -> Any:
+    """The search space in a file, as YAML has it."""
+    if Path(what).suffix not in (".yaml", ".yml"):
+        raise ConfigError([f"there is no suite {what!r}; suites: {', '.join(SUITES)}; a search space is a YAML file"])
+    try:
+        return yaml.safe_load(Path(what).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError([f"the search space {what} cannot be read: {first_line(error)}"]) from error

@@ -1,0 +1,274 @@
+"""Running a sweep on Ray Tune: every trial that has no outcome yet, as many at once as the cluster has room for.
+
+Ray Tune decides when and where; what became of a trial is only in its folder. A sweep that was interrupted is therefore run
+again by the same function, and nothing of Ray Tune's own state is needed for that.
+"""
+
+import logging
+import os
+import queue
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ray
+from ray import tune
+
+from legan.platform.cluster import connect, describe, slots
+from legan.platform.errors import ClusterError, first_line, one_line
+from legan.platform.tracking.places import default_home, run_tracking_uri
+from legan.platform.tracking.spool import read_sent
+from legan.platform.training.memory import ONE_ARENA
+from legan.sweeps.parent import Outcomes, open_parent, record_results, settle
+from legan.sweeps.progress import Progress
+from legan.sweeps.sweep import Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
+from legan.sweeps.trial import run_trial, settings_of
+
+if TYPE_CHECKING:
+    from legan.platform.tracking.tracker import Status
+
+# Ray Tune's own printing, result files and handling of Ctrl-C; and metrics that only the last report of a trial has.
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+}
+PLACES = ("LEGAN_HOME", "LEGAN_WEIGHTS")
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong in a trial is said here, without a traceback
+
+
+class Room(NamedTuple):
+    """What a trial takes and how many run at once on the connected cluster."""
+
+    workers: int
+    cpus: float
+    gpus: float
+    at_once: int
+
+    def __str__(self) -> str:
+        each = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        who = f"{self.workers} workers of {each}" if self.workers > 1 else each
+        return f"{who} each, {self.at_once} at once"
+
+
+class Plan(NamedTuple):
+    """What every process of a sweep needs to know; ``places`` are environment variables that name folders."""
+
+    sweep: Sweep
+    tracking_uri: str
+    parent_run: str
+    places: Mapping[str, str]
+
+
+def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> Outcomes:
+    """Run every trial of ``sweep`` that has no outcome, from where it was; all trials with their outcomes.
+
+    Raises ClusterError and TrackingError before anything is computed when the cluster or MLflow is away or too small, and
+    KeyboardInterrupt, everything stopped and kept, on Ctrl-C.
+    """
+    tracking_uri = run_tracking_uri(sweep.parent)
+    left = [trial for trial in suite_trials(sweep.settings) if read_outcome(sweep, trial.name) is None]
+    room = find_room(sweep, address) if left else None
+    parent, parent_run = open_parent(sweep, tracking_uri, say)
+    status: Status = "FAILED"
+    try:
+        say(f"sweep {sweep.name} in {sweep.folder}: {len(left)} trials to run; its MLflow run is {parent_run}")
+        if room is not None:
+            say(f"a trial takes {room}")
+            places = {"LEGAN_HOME": str(default_home())} | {key: os.environ[key] for key in PLACES if key in os.environ}
+            with _interruptible():
+                _tune(sweep, left, room, Plan(sweep, tracking_uri, parent_run, places), say)
+        settle(sweep, tracking_uri, say)
+        outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
+        record_results(parent, sweep, outcomes)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        say("stopping the trials …")
+        ray.shutdown()
+        settle(sweep, tracking_uri, say)
+        say(f"stopped; continue with `legan sweep resume {sweep.name}`")
+        status = "KILLED"
+        raise
+    finally:
+        parent.close(status)
+    return outcomes
+
+
+def find_room(sweep: Sweep, address: str | None) -> Room:
+    """Connect to the cluster that the sweep is to run on, and say how its trials fit there.
+
+    Raises ClusterError when nobody answers, and where not even one trial fits.
+    """
+    os.environ.update(QUIET)
+    asked, workers = sweep.settings, max(1, settings_of(sweep, {}, 0).workers)
+    # With several workers Ray Train's own cleaner of placement groups asks the dashboard who is alive.
+    connect(address, include_dashboard=workers > 1, environment=ONE_ARENA)
+    at_once = slots(asked.cpus, asked.gpus) // workers
+    if at_once == 0:
+        cluster = describe()
+        raise ClusterError(
+            f"the cluster at {cluster.address} has {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs on {cluster.nodes} "
+            f"node{'s' if cluster.nodes != 1 else ''}, a trial needs {workers} × ({asked.cpus:g} CPUs and {asked.gpus:g} GPUs); "
+            "take fewer with --cpus, --gpus or --set workers=1, or name a larger cluster with --address or RAY_ADDRESS."
+        )
+    return Room(workers, asked.cpus, asked.gpus, at_once)
+
+
+def _tune(sweep: Sweep, left: list[Trial], room: Room, plan: Plan, say: Callable[[str], None]) -> None:
+    scratch = sweep.folder / "tune"
+    shutil.rmtree(scratch, ignore_errors=True)
+    at_once = room.at_once if room.workers > 1 else None  # with one worker Ray Tune sees by itself what there is room for
+    listener = _Listener(sweep, Progress(sweep, len(left), room.at_once, say))
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(TrialActor, plan=plan), _resources(room)),
+        param_space={"trial": tune.grid_search([trial.name for trial in left])},
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once),
+        run_config=tune.RunConfig(
+            name=scratch.name,
+            storage_path=str(sweep.folder),
+            failure_config=tune.FailureConfig(max_failures=sweep.settings.retries),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[listener],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except (OSError, RuntimeError, ray.exceptions.RayError, tune.TuneError) as error:
+        raise ClusterError(
+            f"the sweep was interrupted ({one_line(error)}); what was done is kept, continue with "
+            f"`legan sweep resume {sweep.name}`."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _resources(room: Room) -> dict[str, float]:
+    """What Ray Tune sets aside: with several workers next to nothing, because Ray Train sets aside what they need."""
+    if room.workers > 1:
+        return {"CPU": 0, "memory": 1e6}
+    return {"CPU": room.cpus, **({"GPU": room.gpus} if room.gpus else {})}
+
+
+def trials_of(sweep: Sweep, config: Mapping[str, Any]) -> list[Trial]:
+    """The trials behind what Ray Tune calls a trial: one of a suite."""
+    return [trial for trial in suite_trials(sweep.settings) if trial.name == config["trial"]]
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
+    """The process that trains trials, one after the other; Ray Tune asks it for the next report by ``step``.
+
+    The training waits at each report until Ray Tune has decided on it, so that a trial stops where it was told to.
+    """
+
+    _thread: threading.Thread | None
+    _reports: "queue.SimpleQueue[dict[str, Any] | BaseException]"
+    _decided: threading.Semaphore
+    _stopping: threading.Event
+
+    def setup(self, config: dict[str, Any], plan: Plan) -> None:
+        """Take over the driver's places."""
+        self.plan = plan
+        os.environ.update(plan.places)
+        self._begin()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next trial in the same process, which saves its start."""
+        self.cleanup()
+        self._begin()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """The next report; with ``done`` at the end."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="trial", daemon=True)
+            self._thread.start()
+        else:
+            self._decided.release()
+        report = self._reports.get()
+        if isinstance(report, BaseException):
+            raise report
+        return report
+
+    def cleanup(self) -> None:
+        """End the training, if it has not ended; its run is closed when this returns."""
+        self._stopping.set()
+        self._decided.release()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _begin(self) -> None:
+        self._thread, self._reports = None, queue.SimpleQueue()
+        self._decided, self._stopping = threading.Semaphore(0), threading.Event()
+
+    def _work(self) -> None:
+        try:
+            for trial in trials_of(self.plan.sweep, self.config):
+                run_trial(self.plan.sweep, trial, self.plan.tracking_uri, self.plan.parent_run)
+            self._reports.put({"done": True})
+        except Exception as error:  # noqa: BLE001  (raised again by step)
+            self._reports.put(error)
+
+
+class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """Tells the user what happens, and writes the outcome of a trial whose process died too often."""
+
+    def __init__(self, sweep: Sweep, progress: Progress):
+        self.sweep, self.progress = sweep, progress
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It trains from now on."""
+        self.progress.started(self._name(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its process died, or an error of the machine ended it; another one takes over."""
+        self.progress.died(self._name(trial), _reason(trial))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It has an outcome."""
+        self.progress.ended(self._name(trial), read_outcome(self.sweep, self._name(trial)))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It died more often than is put up with."""
+        tries = self.sweep.settings.retries + 1
+        times = f"{tries} times" if tries > 1 else "once"
+        run_id = read_sent(self.sweep.trials / self._name(trial)).run_id or None
+        outcome = Outcome("failed", {}, run_id, f"it was tried {times}: {_reason(trial)}")
+        write_outcome(self.sweep, self._name(trial), outcome)
+        self.progress.ended(self._name(trial), outcome)
+
+    def _name(self, trial: Any) -> str:
+        return str(trial.config["trial"])
+
+
+def _reason(trial: Any) -> str:
+    """Why a trial's process ended, in a line."""
+    error = trial.get_pickled_error()
+    if error is None or isinstance(error, ray.exceptions.RayActorError):
+        return "its process died"
+    return first_line(error.cause if isinstance(error, ray.exceptions.RayTaskError) else error)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM, with which a job is stopped, does what Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,74 @@
+"""Sweeps as small as they get: 32×32 blobs, networks of width 4, a few steps."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from legan.models.expression import AttributeClassifier
+from legan.models.identity import LightCNN
+from legan.models.quality import QualityModel
+from legan.platform.data.dataset import open_dataset
+from legan.platform.model import save_network
+from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
+
+STEPS = 4
+FACES = {"layers": 9, "classes": 3, "image_size": 32, "width": 0.125, "features": 16}
+RATER = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
+TRAINING = {
+    "steps": STEPS, "batch_size": 4, "critic_steps": 1, "log_every": 1, "validate_every": 2, "sample_every": 100,
+    "checkpoint_every": 2, "generator": {"width": 4, "blocks": 0}, "discriminator": {"width": 4, "layers": 3},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def networks(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of T, Q and the two judges, untrained."""
+    folder = tmp_path_factory.mktemp("networks")
+    torch.manual_seed(0)
+    schema = open_dataset(tiny_data).schema
+    judge = {"expressions": 3, "lightings": 4, "image_size": 32, "width": 4}
+    save_network(folder / "classifier", "attribute_classifier", judge, AttributeClassifier(**judge), schema=schema.to_dict())
+    save_network(folder / "matcher", "lightcnn", FACES, LightCNN(**FACES))
+    save_network(folder / "identity", "lightcnn", FACES, LightCNN(**FACES))
+    save_network(folder / "quality", "quality", RATER, QualityModel(**RATER))
+    return {name: folder / name for name in ("classifier", "matcher", "identity", "quality")}
+
+
+@pytest.fixture(scope="session")
+def broken_quality(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a Q that rates nothing but NaN."""
+    broken = QualityModel(**RATER)
+    with torch.no_grad():
+        broken.fc1.bias.fill_(float("nan"))
+    folder = tmp_path_factory.mktemp("broken") / "Q"
+    save_network(folder, "quality", RATER, broken)
+    return folder
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    """A preset's file, beside the others of the test."""
+    file = tmp_path / "preset.yaml"
+    file.write_text(yaml.safe_dump({"legan": TRAINING}))
+    return file
+
+
+@pytest.fixture
+def asked(tiny_data: Path, networks: dict[str, Path], preset: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a sweep is asked for, but for the suite."""
+    monkeypatch.setenv("LEGAN_WEIGHTS", str(preset.parent / "no-weights"))
+    return {"preset": str(preset), "data": tiny_data, "pairs": 6, "seeds": 1, **networks}
+
+
+@pytest.fixture
+def new_sweep(home: Path, asked: dict[str, Any]) -> Callable[..., Sweep]:
+    """Makes a sweep: ``new_sweep("name", suite="upsampling", …)``."""
+
+    def make(name: str = "tiny", **values: Any) -> Sweep:
+        return create_sweep(home, name, SweepSettings.model_validate(asked | {"suite": "upsampling"} | values))
+
+    return make
