@@ -6,7 +6,7 @@
     │   └── ImageError       one image that cannot be used: unreadable, too small, no face
     ├── CheckpointError      a run, checkpoint or model folder that is missing, incomplete or of another kind
     ├── WeightsError         pretrained weights that are not on this machine
-    ├── NonFiniteLossError   a loss term became NaN or infinite
+    ├── NonFiniteLossError   a loss term, or a weight, became NaN or infinite
     ├── TrackingError        the MLflow store or registry cannot do what was asked
     └── ClusterError         the Ray cluster cannot be reached or cannot give what was asked
 
@@ -49,13 +49,12 @@ class WeightsError(LeganError):
 
 
 class NonFiniteLossError(LeganError):
-    """A loss term became NaN or infinite at ``step``."""
+    """``what`` (a loss term, or a network's weights) became NaN or infinite at ``step``."""
 
-    def __init__(self, step: int, term: str, value: float, last_good: str | None):
-        self.step, self.term, self.value, self.last_good = step, term, value, last_good
+    def __init__(self, step: int, what: str, value: float, last_good: str | None):
         kept = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint had been written yet"
         super().__init__(
-            f"step {step}: the loss term {term} became {value}; {kept}; "
+            f"step {step}: {what} became {value}; {kept}; "
             "resume it with a lower learning rate, or with --set precision=fp32 if this was a bf16 run."
         )
 

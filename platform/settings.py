@@ -10,9 +10,9 @@ LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Settings(BaseModel):
-    """Base of all settings: no unknown keys, no change after the check, each field documented."""
+    """Base of all settings: no unknown keys, no NaN or infinity, no change after the check, each field documented."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class AdamSettings(Settings):

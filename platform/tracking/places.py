@@ -14,13 +14,18 @@ def default_home() -> Path:
 
 
 def default_tracking_uri() -> str:
-    """$MLFLOW_TRACKING_URI, else a SQLite file beside the runs."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_home() / 'mlflow.db'}"
+    """$MLFLOW_TRACKING_URI, else a SQLite file beside the runs.
+
+    The path of a SQLite file becomes an absolute one, since Ray's workers run in another folder.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_home() / 'mlflow.db'}"
+    file = sqlite_file(uri)
+    return uri if file is None else f"sqlite:///{file}"
 
 
 def run_tracking_uri(folder: Path) -> str:
     """The store a run goes to: $MLFLOW_TRACKING_URI, else the one it went to before, else the default."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or read_sent(folder).uri or default_tracking_uri()
+    return default_tracking_uri() if os.environ.get("MLFLOW_TRACKING_URI") else read_sent(folder).uri or default_tracking_uri()
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -46,11 +46,12 @@ class Sent:
 
 @dataclass
 class History:
-    """What earlier processes recorded: the largest step of each metric and image, and the parameters."""
+    """What earlier processes recorded: the largest step of each metric and image, the parameters, registered models' names."""
 
     metrics: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
+    models: set[str] = field(default_factory=set)
     last: Record | None = None
 
     def add(self, record: Record) -> None:
@@ -63,6 +64,8 @@ class History:
             self.images[record["key"]] = max(record["step"], self.images.get(record["key"], record["step"]))
         elif record["kind"] == "open":
             self.params.update(record["params"])
+        elif record["kind"] == "model":
+            self.models.add(record["name"])
 
 
 class Spool:

@@ -106,11 +106,13 @@ class Tracker:
     def register_model(self, folder: Path, name: str = "legan") -> None:
         """Record that a model folder becomes the next version of the registered model ``name``.
 
-        The first version ever gets the alias ``champion``. Raises CheckpointError when it is no model folder.
+        The first version ever gets the alias ``champion``. Left out where an earlier process of this run has recorded it, as
+        metrics are. Raises CheckpointError when it is no model folder.
         """
         if not (folder / "model.json").is_file():
             raise CheckpointError(f"{folder} cannot be registered: it is no model folder, model.json is missing.")
-        self._spool.append("model", {**self._spool.keep(folder), "name": name, "uid": uuid.uuid4().hex})
+        if name not in self._spool.history.models:
+            self._spool.append("model", {**self._spool.keep(folder), "name": name, "uid": uuid.uuid4().hex})
 
     def close(self, status: Status = "FINISHED", timeout_s: float = 30.0) -> int:
         """Record how the run ended and send the rest; returns the number of records still unsent.

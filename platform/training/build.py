@@ -50,6 +50,8 @@ def check(settings: TrainingSettings) -> Facts:
     """Open everything the settings name and compare it; one sentence per problem."""
     problems: list[str] = []
     data: Dataset | None = None
+    if settings.gpu and settings.workers == 0 and not torch.cuda.is_available():
+        problems.append("gpu: PyTorch finds no GPU on this machine; leave --gpu out, or give --workers on a cluster with some")
     if isinstance(settings, QualitySettings):
         problems += _check_ratings(settings)
         problems += _divisible("image_size", settings.image_size, 2**settings.layers, "layers")

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # only the exception: state.pt is read with weights_only
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from legan.models.identity import UNREADABLE
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import flush
 
@@ -60,13 +61,19 @@ def save_checkpoint(
 def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
     """Load the weights into ``networks`` and return the task's state.
 
-    Raises CheckpointError when a file is missing or belongs to other networks.
+    Raises CheckpointError when a file is missing or damaged, or belongs to other networks.
     """
     try:
-        for name, network in networks.items():
-            network.load_state_dict(load_file(checkpoint.path / f"{name}.safetensors"))
+        weights = {name: load_file(checkpoint.path / f"{name}.safetensors") for name in networks}
         state: dict[str, Any] = torch.load(checkpoint.path / "state.pt", weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.path} cannot be read ({first_line(error)}); remove it to go on from the one before."
+        ) from error
+    try:
+        for name, network in networks.items():
+            network.load_state_dict(weights[name])
+    except RuntimeError as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.path} does not fit these networks ({first_line(error)}); resume with the run's own settings."
         ) from error
@@ -78,8 +85,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         record = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
         return Checkpoint(path, int(record["step"]), dict(record["metrics"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is not a complete checkpoint; remove it or resume from another one.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a complete checkpoint; remove it to go on from the one before.") from error
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from legan.platform.errors import NonFiniteLossError
 from legan.platform.settings import TrainingSettings
@@ -55,7 +55,8 @@ class Listener(NamedTuple):
 def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Ranks, listener: Listener) -> dict[str, float]:
     """Train to the end from the last checkpoint in ``checkpoints``, or from the start; the last validation's metrics.
 
-    Raises NonFiniteLossError when a loss term is not finite, on every worker at the same step, and whatever ``report`` raises.
+    Raises NonFiniteLossError when a loss term, or a weight that a checkpoint is to hold, is not finite, on every worker at the
+    same step, and whatever ``report`` raises.
     """
     step = resume(task, checkpoints, listener if ranks.is_first else None)
     done = list_checkpoints(checkpoints)
@@ -73,7 +74,9 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
             pending.append(task.step(batch, step))
             step += 1
             last = step == task.total_steps
-            if last or step % settings.log_every == 0 or step % settings.checkpoint_every == 0:
+            # Nothing is made of weights before it is known that the losses which led to them are finite.
+            looks = (settings.log_every, settings.validate_every, settings.sample_every, settings.checkpoint_every)
+            if last or any(step % every == 0 for every in looks):
                 terms = _finite_means(pending, step, ranks, checkpoints)
                 pending.clear()
                 rate = clock.rate(step, task.images_per_step)
@@ -83,6 +86,8 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
                     listener.say(progress_line(step, task.total_steps, rate, task.images_per_step, terms))
                 if listener.report is not None:
                     listener.report(step, {**terms, **metrics, "images_per_s": rate})
+            if last or step % settings.checkpoint_every == 0:
+                _expect_finite(task.networks, step, checkpoints)
             if ranks.is_first:
                 with clock.stopped():
                     metrics = _look(task, settings, checkpoints, listener.recorder, step, metrics)
@@ -141,9 +146,21 @@ def _finite_means(pending: Sequence[Mapping[str, Tensor]], step: int, ranks: Ran
     for i, row in enumerate(values):
         for name, value in zip(names, row, strict=True):
             if not math.isfinite(value):
-                kept = list_checkpoints(checkpoints)
-                raise NonFiniteLossError(step - len(pending) + i + 1, name, value, kept[-1].path.name if kept else None)
+                at = step - len(pending) + i + 1
+                raise NonFiniteLossError(at, f"the loss term {name}", value, _last_good(checkpoints))
     return {name: math.fsum(row[k] for row in values) / len(values) for k, name in enumerate(names)}
+
+
+def _expect_finite(networks: Mapping[str, nn.Module], step: int, checkpoints: Path) -> None:
+    """NonFiniteLossError if the last update, of a finite loss, had gradients that were not. All workers have the same weights."""
+    for name, network in networks.items():
+        if not bool(torch.stack([values.isfinite().all() for values in network.state_dict().values()]).all()):
+            raise NonFiniteLossError(step, f"a weight of the {name}", math.nan, _last_good(checkpoints))
+
+
+def _last_good(checkpoints: Path) -> str | None:
+    kept = list_checkpoints(checkpoints)
+    return kept[-1].path.name if kept else None
 
 
 class _Clock:

@@ -4,12 +4,15 @@ Every random draw of a step is made for the whole batch from the step's number, 
 N workers compute exactly the gradients of one, and a resumed run repeats exactly what a killed one would have done.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+
+from legan.platform.errors import LeganError
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,24 @@ def average(values: Tensor, ranks: Ranks) -> Tensor:
         dist.all_reduce(values)
         values = values / ranks.world
     return values
+
+
+@contextmanager
+def all_or_none(ranks: Ranks) -> Iterator[None]:
+    """What each worker does before they go on together: the LeganError of one is raised by all, who would wait for it in vain."""
+    failed: LeganError | None = None
+    try:
+        yield
+    except LeganError as error:
+        failed = error
+    said: list[str | None] = [None] * ranks.world
+    if ranks.world > 1:
+        dist.all_gather_object(said, str(failed) if failed else None)
+    if failed is not None:
+        raise failed
+    for rank, message in enumerate(said):
+        if message is not None:
+            raise LeganError(f"worker {rank}: {message}")
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

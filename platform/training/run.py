@@ -29,7 +29,7 @@ from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import build_task
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.memory import keep_freed_memory
-from legan.platform.training.parallel import Ranks
+from legan.platform.training.parallel import Ranks, all_or_none
 
 EXPERIMENT = "legan"
 
@@ -83,7 +83,7 @@ def open_run(home: Path, name: str) -> Run:
         document = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         kind = KINDS[document["kind"]]
         settings, problems = check_settings(kind, document["settings"])
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
         raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
     if settings is None:
@@ -105,28 +105,15 @@ def work(
     """
     if ranks.device.type == "cpu":
         keep_freed_memory()
-    if not ranks.is_first:
-        train(build_task(run.settings, ranks), run.settings, run.checkpoints, ranks, Listener(None, say, report))
+    if ranks.is_first:
+        (run.folder / "status.json").unlink(missing_ok=True)
+    with all_or_none(ranks):
+        task, tags = build_task(run.settings, ranks), _tags(run)
+    with all_or_none(ranks):
+        tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
+    if tracker is None:
+        train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report))
         return
-    (run.folder / "status.json").unlink(missing_ok=True)
-    task = build_task(run.settings, ranks)
-    data = open_dataset(run.settings.data) if run.settings.data is not None else None
-    tags = {
-        "kind": run.kind,
-        "git_commit": git_commit() or "none",
-        "data_hash": data.content_hash if data is not None else "none",
-        "data": str(data.path) if data is not None else "none",
-        **run.tags,
-    }
-    tracker = Tracker(
-        run.folder,
-        experiment=EXPERIMENT,
-        run_name=run.folder.name,
-        params=flatten(run.settings.model_dump(mode="json")),
-        tags=tags,
-        uri=tracking_uri,
-        say=say,
-    )
     status: Status = "FAILED"
     try:
         train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
@@ -157,6 +144,29 @@ def work(
     finally:
         tracker.close(status)
     say(f"finished: the model is {run.model}")
+
+
+def _tags(run: Run) -> dict[str, str]:
+    data = open_dataset(run.settings.data) if run.settings.data is not None else None
+    return {
+        "kind": run.kind,
+        "git_commit": git_commit() or "none",
+        "data_hash": data.content_hash if data is not None else "none",
+        "data": str(data.path) if data is not None else "none",
+        **run.tags,
+    }
+
+
+def _tracker(run: Run, tags: Mapping[str, str], tracking_uri: str, say: Callable[[str], None]) -> Tracker:
+    return Tracker(
+        run.folder,
+        experiment=EXPERIMENT,
+        run_name=run.folder.name,
+        params=flatten(run.settings.model_dump(mode="json")),
+        tags=tags,
+        uri=tracking_uri,
+        say=say,
+    )
 
 
 def append_line(path: Path, line: str) -> None:

@@ -1,5 +1,6 @@
 """Make a study folder: check everything, copy the images under names that say nothing, deal the items out, draw the tokens."""
 
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ def create(request: Request) -> Study:
     if request.out.exists():
         raise DataError(f"{request.out} already exists, and a study is never replaced; give another folder.")
     problems: list[str] = []
+    if request.seconds is not None and not math.isfinite(request.seconds):
+        problems.append(f"--seconds {request.seconds}: give a number of seconds, or 0 for no limit")
     inputs = _inputs(request, problems)
     units = _units(inputs.questions)
     names, per_item = _raters(request, inputs, len(units), problems)

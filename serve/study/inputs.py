@@ -166,7 +166,7 @@ def _images(folder: Path, pattern: str) -> Iterator[Path]:
 
 def _read_table(path: Path, needed: tuple[str, ...], problems: list[str]) -> pd.DataFrame | None:
     try:
-        table = read_plain_table(path).map(cell_text)
+        table = read_plain_table(path).astype(object).map(cell_text)
     except DataError as error:
         problems.append(str(error).rstrip("."))
         return None

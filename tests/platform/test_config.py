@@ -5,9 +5,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legan.platform.config import apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
+from legan.platform.config import PRESETS, apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
 from legan.platform.errors import ConfigError
-from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings
+from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings, QualitySettings
 
 # Section 5 and Tables 6-10, as printed.
 SECTION_5 = {
@@ -39,9 +39,11 @@ def test_preset_paper_holds_every_number_of_section_5():
     assert {key: flat[key] for key in SECTION_5} == SECTION_5
 
 
-@pytest.mark.parametrize("preset", preset_names())
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_preset_is_valid_for_every_kind(preset, kind):
+SECTIONS = [(name, kind) for name in preset_names() for kind in yaml.safe_load((PRESETS / f"{name}.yaml").read_text())]
+
+
+@pytest.mark.parametrize(("preset", "kind"), SECTIONS)
+def test_every_section_of_a_preset_is_valid(preset, kind):
     values = read_section(preset, kind)
     if kind == "legan":
         values |= {"identity": "t", "quality": "q"}
@@ -84,6 +86,14 @@ def test_setting_steps_unsets_epochs():
         "exactly one of steps and epochs has to be set, both is"
         in check_settings(ClassifierSettings, {"epochs": 1, "steps": 1})[1][0]
     )
+
+
+@pytest.mark.parametrize("override", ["epochs=.inf", "epochs=inf", "clip_gradient=.inf", "adam.learning_rate=.nan"])
+def test_infinity_and_nan_are_no_settings(override):
+    values, _ = apply_overrides({"steps": 1}, [override])
+    settings, problems = check_settings(QualitySettings, values)
+    assert settings is None
+    assert f"{override.partition('=')[0]}: input should be a finite number" in problems[0]
 
 
 def test_override_below_a_single_value_is_refused():

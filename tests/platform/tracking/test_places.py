@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from legan.platform.tracking import places
-from legan.platform.tracking.places import default_home, default_tracking_uri, git_commit, shown, sqlite_file
+from legan.platform.tracking.places import default_home, default_tracking_uri, git_commit, run_tracking_uri, shown, sqlite_file
 
 
 def test_where_runs_and_records_go(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -15,6 +15,13 @@ def test_where_runs_and_records_go(home: Path, monkeypatch: pytest.MonkeyPatch, 
     assert default_home() == tmp_path / "runs"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://x:1")
     assert default_tracking_uri() == "http://x:1"
+
+
+def test_a_relative_sqlite_file_is_the_same_one_from_another_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ray's workers run in a folder of their own, which is removed with the session."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    monkeypatch.chdir(tmp_path)
+    assert default_tracking_uri() == run_tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mine.db"
 
 
 def test_the_commit_is_none_without_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

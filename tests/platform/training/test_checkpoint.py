@@ -54,14 +54,26 @@ def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
     checkpoint = save_checkpoint(tmp_path, 1, {"g": network(1)}, {}, {})
     with pytest.raises(CheckpointError, match="does not fit these networks"):
         load_checkpoint(checkpoint, {"g": nn.Linear(5, 2)})
-    with pytest.raises(CheckpointError, match="does not fit these networks"):
+    with pytest.raises(CheckpointError, match=r"cannot be read .*other\.safetensors"):
         load_checkpoint(checkpoint, {"other": network(1)})
+
+
+@pytest.mark.parametrize("file", ["g.safetensors", "state.pt", "checkpoint.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"junk", None])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, file, content):
+    checkpoint = save_checkpoint(tmp_path, 1, {"g": network(1)}, {"moments": torch.ones(9)}, {})
+    whole = (checkpoint.path / file).read_bytes()
+    (checkpoint.path / file).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    loaded = network(0)
+    with pytest.raises(CheckpointError, match=r"step-00000001 .*; remove it to go on from the one before"):
+        load_checkpoint(*list_checkpoints(tmp_path), {"g": loaded})
+    assert torch.all(loaded.weight == 0)
 
 
 def test_state_with_code_in_it_is_refused(tmp_path):
     checkpoint = save_checkpoint(tmp_path, 1, {"g": network(1)}, {}, {})
     torch.save({"evil": os.system}, checkpoint.path / "state.pt")
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         load_checkpoint(checkpoint, {"g": network(1)})
 
 

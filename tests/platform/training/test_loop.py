@@ -107,6 +107,21 @@ def test_a_nan_is_found_before_a_checkpoint_between_logs_is_written(tmp_path):
     assert list_checkpoints(tmp_path) == []
 
 
+def test_a_nan_is_found_before_anything_is_validated(tmp_path):
+    task = Toy(20, poison=2)
+    task.validate = lambda: pytest.fail("weights without meaning were validated")
+    with pytest.raises(NonFiniteLossError, match="step 3: the loss term loss/total became nan"):
+        train(task, settings(log_every=20, checkpoint_every=20, validate_every=4), tmp_path, Ranks(), Listener(None, str))
+
+
+def test_weights_that_a_finite_loss_spoilt_are_never_written(tmp_path):
+    task = Toy(20)
+    task.network.weight.register_hook(lambda gradient: gradient * math.inf if task.adam.state_dict()["state"] else gradient)
+    with pytest.raises(NonFiniteLossError, match=r"step 2: a weight of the toy became nan; the last good .* is step-00000001"):
+        train(task, settings(checkpoint_every=1), tmp_path, Ranks(), Listener(None, str))
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [1]
+
+
 def test_export_takes_the_best_checkpoint(tmp_path):
     task = Toy(20)
     train(task, settings(keep_last=10), tmp_path, Ranks(), Listener(None, str))

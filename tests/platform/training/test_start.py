@@ -93,6 +93,20 @@ def test_ratings_that_q_cannot_be_trained_with_are_refused_before_there_is_a_run
         assert resolve("quality", "quick", small, {"ratings": masked})[1].problems == []
 
 
+def test_a_gpu_that_is_not_there_is_said_before_the_run_begins(home, tiny_data, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"gpu: PyTorch finds no GPU on this machine; leave --gpu out"):
+        resolve("classifier", "quick", ["workers=0"], {"data": tiny_data, "gpu": True})
+    assert resolve("classifier", "quick", [], {"data": tiny_data, "gpu": True, "workers": 1})[0].gpu  # the cluster may have one
+
+
+def test_a_damaged_run_is_no_run(home):
+    (home / "torn").mkdir(parents=True)
+    (home / "torn" / "config.yaml").write_bytes(b"\xb9\x00\xff")
+    with pytest.raises(CheckpointError, match="there is no run 'torn'"):
+        resume_training("legan", "torn", [], {}, None, None, dry_run=False)
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
     resolved = resolve("legan", "quick", SMALL, {"data": tiny_data})
     start_training("legan", resolved, "planned", None, dry_run=True)
@@ -119,6 +133,8 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
 
     resume_training("legan", "first", [], {}, None, None, dry_run=False)
     assert "last checkpoint at step 4" in capsys.readouterr().out
+    versions = MlflowClient(f"sqlite:///{home}/mlflow.db").search_model_versions("name = 'legan'")
+    assert len(versions) == 1  # the resumed run had registered its model already
     with pytest.raises(ConfigError, match="there is a run first already"):
         start_training("legan", resolve("legan", "quick", SMALL, {"data": tiny_data}), "first", None, dry_run=False)
     with pytest.raises(CheckpointError, match=r"there is no run 'secnd'; runs under .*: first"):

@@ -1,3 +1,4 @@
+import math
 import stat
 from pathlib import Path
 
@@ -111,6 +112,19 @@ def test_a_table_that_names_its_raters(rating_images: Path, tmp_path: Path) -> N
     study = make(tmp_path / "study", ratings=table, raters=None)
     assert set(study.rows(ASKED)) == {("ann", "one/0.png"), ("bob", "one/0.png"), ("bob", "two/2.png")}
     assert "leave out --raters" in problems(tmp_path / "other", ratings=table, raters=3)[0]
+
+
+def test_a_parquet_table_with_categories_and_gaps(rating_images: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": ["one/0.png", "one/1.png", "two/2.png"], "batch": [1, 1, None]})
+    table["source"] = pd.Categorical(["A", None, "B"])
+    table.to_parquet(rating_images / "table.parquet")
+    study = make(tmp_path / "study", ratings=rating_images / "table.parquet")
+    assert study.rows("SELECT source, batch FROM items") == [("A", "1"), ("one", "1"), ("B", "")]
+
+
+def test_an_endless_time_limit_is_refused(rating_images: Path, tmp_path: Path) -> None:
+    expected = ["--seconds inf: give a number of seconds, or 0 for no limit"]
+    assert problems(tmp_path / "study", ratings=rating_images, seconds=math.inf) == expected
 
 
 def test_all_problems_of_a_table_at_once(rating_images: Path, tmp_path: Path) -> None:
