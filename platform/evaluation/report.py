@@ -50,12 +50,12 @@ def write_report(
     write_pairs(out / "pairs.csv", evaluation.pairs, data)
     write_whole(out / "scores.csv", evaluation.scores.to_csv(index=False))
     names = ["evaluation.md", "table.csv", "classes.csv", "pairs.csv", "scores.csv", "pictures.png"]
-    _write_picture(out / "pictures.png", pairs_picture(model, data, evaluation.pairs.head(PICTURES), device))
+    write_picture(out / "pictures.png", pairs_picture(model, data, evaluation.pairs.head(PICTURES), device))
     worst = worst_pairs(evaluation)
     if worst is not None:
         title = f"The {len(worst)} of {len(evaluation.pairs)} outputs that Q rates lowest"
         picture = pairs_picture(model, data, evaluation.pairs.loc[worst.index], device, worst, title)
-        _write_picture(out / "worst.png", picture)
+        write_picture(out / "worst.png", picture)
         names.append("worst.png")
     text = json.dumps(_plain(json_report(evaluation, about)), indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(out / FILE, text + "\n")
@@ -143,10 +143,10 @@ def pairs_picture(
         translated = model.generator(load_batch(data, source_rows, device), labels)
     columns: list[list[Picture | None]] = [
         list(data.images[source_rows]),
-        _pictures(translated.image, len(pairs)),
+        to_pictures(translated.image, len(pairs)),
         [None if pd.isna(row) else data.images[row] for row in pairs["target_row"]],
-        _pictures(translated.expression_mask, len(pairs)),
-        _pictures(translated.lighting_mask, len(pairs)),
+        to_pictures(translated.expression_mask, len(pairs)),
+        to_pictures(translated.lighting_mask, len(pairs)),
     ]
     names = [
         f"{pair.source_expression}, {pair.source_lighting}\nto {pair.expression}, {pair.lighting}" for pair in pairs.itertuples()
@@ -169,12 +169,14 @@ def _counted(evaluation: Evaluation) -> str:
     )
 
 
-def _write_picture(path: Path, picture: Picture) -> None:
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a picture as PNG."""
     with whole_file(path) as draft:
         Image.fromarray(picture).save(draft, format="png")
 
 
-def _pictures(images: Tensor | None, count: int) -> list[Picture | None]:
+def to_pictures(images: Tensor | None, count: int) -> list[Picture | None]:
+    """Images B×3×H×W in [-1, 1] as uint8 H×W×3 each; ``count`` times None where there are none."""
     if images is None:
         return [None] * count
     scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -42,7 +42,10 @@ class PaperTable:
     numbers: Mapping[str, Mapping[str, float]]
 
 
-def _row(fid: float, lpips: float, ssim: float, match: float, quality: float, human: float | None = None) -> dict[str, float]:
+def paper_row(
+    fid: float, lpips: float, ssim: float, match: float, quality: float, human: float | None = None
+) -> dict[str, float]:
+    """A row of a table of the paper, its columns in their order."""
     row = {"FID": fid, "LPIPS": lpips, "SSIM": ssim, "Match": match, "Quality": quality}
     return row if human is None else row | {"Human preference": human}
 
@@ -53,10 +56,10 @@ PAPER = {
         "CMU Multi-PIE, held-out subjects",
         "target",
         {
-            STARGAN: _row(38.745, 0.126, 0.559, 0.635, 5.200, 22.3),
-            STARGAN_LQUAL: _row(34.045, 0.123, 0.567, 0.647, 5.391, 34.7),
-            STARGAN_V2: _row(54.842, 0.212, 0.415, 0.202, 5.172, 3.75),
-            LEGAN: _row(29.964, 0.120, 0.649, 0.649, 5.853, 39.3),
+            STARGAN: paper_row(38.745, 0.126, 0.559, 0.635, 5.200, 22.3),
+            STARGAN_LQUAL: paper_row(34.045, 0.123, 0.567, 0.647, 5.391, 34.7),
+            STARGAN_V2: paper_row(54.842, 0.212, 0.415, 0.202, 5.172, 3.75),
+            LEGAN: paper_row(29.964, 0.120, 0.649, 0.649, 5.853, 39.3),
             REAL_IMAGES: {"FID": 12.931, "Match": 0.739, "Quality": 5.921},
         },
     ),
@@ -65,10 +68,10 @@ PAPER = {
         "AFLW",
         "source",
         {
-            STARGAN: _row(43.987, 0.302, 0.639, 0.622, 6.41),
-            STARGAN_LQUAL: _row(41.641, 0.268, 0.624, 0.614, 6.73),
-            STARGAN_V2: _row(59.328, 0.445, 0.279, 0.213, 6.60),
-            LEGAN: _row(38.794, 0.271, 0.622, 0.628, 6.68),
+            STARGAN: paper_row(43.987, 0.302, 0.639, 0.622, 6.41),
+            STARGAN_LQUAL: paper_row(41.641, 0.268, 0.624, 0.614, 6.73),
+            STARGAN_V2: paper_row(59.328, 0.445, 0.279, 0.213, 6.60),
+            LEGAN: paper_row(38.794, 0.271, 0.622, 0.628, 6.68),
             REAL_IMAGES: {"Quality": 6.83},
         },
     ),
@@ -77,10 +80,10 @@ PAPER = {
         "CelebA",
         "source",
         {
-            STARGAN: _row(42.089, 0.173, 0.623, 0.620, 6.98),
-            STARGAN_LQUAL: _row(36.189, 0.145, 0.614, 0.621, 7.15),
-            STARGAN_V2: _row(50.360, 0.311, 0.312, 0.295, 6.89),
-            LEGAN: _row(29.059, 0.184, 0.662, 0.635, 7.07),
+            STARGAN: paper_row(42.089, 0.173, 0.623, 0.620, 6.98),
+            STARGAN_LQUAL: paper_row(36.189, 0.145, 0.614, 0.621, 7.15),
+            STARGAN_V2: paper_row(50.360, 0.311, 0.312, 0.295, 6.89),
+            LEGAN: paper_row(29.059, 0.184, 0.662, 0.635, 7.07),
             REAL_IMAGES: {"Quality": 7.31},
         },
     ),
@@ -101,19 +104,7 @@ class Evaluated:
 
     def number(self, method: str, metric: str) -> float | None:
         """A metric of ``output``, ``copy input`` or ``real images``; None where it is absent."""
-        key = {
-            "FID": "fid",
-            "LPIPS": f"lpips_to_{self.values['reference']}",
-            "SSIM": f"ssim_to_{self.values['reference']}",
-            "Match": f"match_to_{self.values['reference']}",
-            "Quality": "quality",
-            "KID": "kid",
-            "FD identity": "fd_identity",
-            "L1": f"l1_to_{self.values['reference']}",
-            "Expression accuracy": "expression_accuracy",
-            "Lighting accuracy": "lighting_accuracy",
-        }.get(metric)
-        value = self.values["methods"][method].get(key)
+        value = self.values["methods"][method].get(metric_key(metric, self.values["reference"]))
         return None if value is None else float(value)
 
 
@@ -146,6 +137,27 @@ class Table:
     def runs(self) -> list[str]:
         """The MLflow runs that occur, in order: a cell names them by their place in this list."""
         return list(dict.fromkeys(run for cell in self.cells.values() for run in cell.runs))
+
+
+def metric_key(metric: str, reference: Reference) -> str | None:
+    """The name in an evaluation of a column; ``reference`` is what images are compared with. None for what isn't evaluated."""
+    return {
+        "FID": "fid",
+        "LPIPS": f"lpips_to_{reference}",
+        "SSIM": f"ssim_to_{reference}",
+        "Match": f"match_to_{reference}",
+        "Quality": "quality",
+        "KID": "kid",
+        "FD identity": "fd_identity",
+        "L1": f"l1_to_{reference}",
+        "Expression accuracy": "expression_accuracy",
+        "Lighting accuracy": "lighting_accuracy",
+    }.get(metric)
+
+
+def arrow(metric: str) -> str:
+    """Which way a column is better."""
+    return "↓" if metric in LOWER_IS_BETTER else "↑"
 
 
 def method_name(name: str) -> str:
