@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from legan.platform.tracking.places import default_home, default_tracking_uri
 
 if TYPE_CHECKING:
+    from legan.platform.tracking.mlflow_models import Promotion
     from legan.platform.tracking.mlflow_store import MlflowStore, SystemMetrics
 
 # Nothing is sent home, and a server that is away is noticed in seconds instead of minutes: the record is kept and the
@@ -35,14 +36,31 @@ def system_metrics() -> "SystemMetrics":
     return SystemMetrics()
 
 
-def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path] = (), *, uri: str | None = None) -> None:
-    """Add metrics and files, as artifacts under evaluation/, to a run that has ended.
+def log_to_run(
+    run_id: str,
+    metrics: Mapping[str, float],
+    files: Sequence[Path] = (),
+    *,
+    uri: str | None = None,
+    artifact_path: str = "evaluation",
+) -> None:
+    """Add metrics and files, as artifacts under ``artifact_path``, to a run that has ended.
 
     Raises TrackingError when the store does not know the run or cannot be reached.
     """
     from legan.platform.tracking import mlflow_store
 
-    mlflow_store.log_to_run(run_id, metrics, files, uri or default_tracking_uri())
+    mlflow_store.log_to_run(run_id, metrics, files, uri or default_tracking_uri(), artifact_path)
+
+
+def promote_model(run_id: str, model: Path, name: str, tags: Mapping[str, str], *, uri: str) -> "Promotion":
+    """Make a run's model folder the champion of the registered model ``name``, as a new version or the one it has become before.
+
+    ``tags`` are set on the version. Raises TrackingError when the store does not know the run or cannot be reached.
+    """
+    from legan.platform.tracking import mlflow_store
+
+    return mlflow_store.promote_model(run_id, model, name, tags, uri)
 
 
 def resolve_model(uri: str) -> Path:

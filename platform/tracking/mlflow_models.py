@@ -4,11 +4,14 @@ mlflow_access.py is the way here.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import mlflow
@@ -36,8 +39,16 @@ SIGNATURE = ModelSignature(
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 
 
-def register(client: mlflow.MlflowClient, run_id: str, record: Record) -> None:
-    """Log the model folder as models-from-code and make it a version of the registered model."""
+class Promotion(NamedTuple):
+    """Which version is the champion now, and which one was before, with its run; None where there was no champion."""
+
+    version: str
+    before: str | None
+    run_before: str | None
+
+
+def register(client: mlflow.MlflowClient, run_id: str, record: Record) -> str:
+    """Log the model folder as models-from-code and make it a version of the registered model; the version's number."""
     name, uid = record["name"], record["uid"]
     with contextlib.suppress(MlflowException):  # it is there already, or the next call says what is wrong
         client.create_registered_model(name)
@@ -49,6 +60,44 @@ def register(client: mlflow.MlflowClient, run_id: str, record: Record) -> None:
         made = client.create_model_version(name, place, run_id=run_id, tags={RECORD_UID: uid}, model_id=model_id)
     if CHAMPION not in client.get_registered_model(name).aliases:
         client.set_registered_model_alias(name, CHAMPION, made.version)
+    return str(made.version)
+
+
+def promote(client: mlflow.MlflowClient, run_id: str, model: Path, name: str, tags: Mapping[str, str]) -> Promotion:
+    """See mlflow_access.promote_model."""
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in REFUSALS:
+            raise
+        raise TrackingError(
+            f"{model} cannot be registered: MLflow does not know its run {run_id}; send it with: legan sync {model.parent}"
+        ) from error
+    before = _champion(client, name)
+    run_before = client.get_model_version(name, before).run_id if before is not None else None
+    version = register(client, run_id, {"name": name, "uid": _uid(run_id, model), "file": str(model)})
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    client.set_registered_model_alias(name, CHAMPION, version)
+    return Promotion(version, before, run_before)
+
+
+def _champion(client: mlflow.MlflowClient, name: str) -> str | None:
+    try:
+        version = client.get_registered_model(name).aliases.get(CHAMPION)
+    except MlflowException as error:
+        if error.error_code not in REFUSALS:
+            raise
+        return None
+    return None if version is None else str(version)
+
+
+def _uid(run_id: str, model: Path) -> str:
+    """The same for the same files of the same run, so that they become one version however often they are promoted."""
+    digest = hashlib.sha256(run_id.encode())
+    for path in sorted(model.glob("*")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
 
 
 def _log_model(client: mlflow.MlflowClient, run_id: str, record: Record) -> str:

@@ -31,8 +31,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from legan.platform.errors import TrackingError, one_line
 from legan.platform.tracking.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError
-from legan.platform.tracking.mlflow_models import REFUSALS, register
-from legan.platform.tracking.places import sqlite_file
+from legan.platform.tracking.mlflow_models import REFUSALS, Promotion, promote, register
+from legan.platform.tracking.places import shown, sqlite_file
 from legan.platform.tracking.spool import Record
 
 RUN_UID = "legan.run_uid"
@@ -191,18 +191,37 @@ class SystemMetrics:
         return values
 
 
-def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str) -> None:
+def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str, artifact_path: str) -> None:
     """See mlflow_access.log_to_run."""
     now = time.time_ns() // 1_000_000
     values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
     try:
         with _away():
             client = mlflow.MlflowClient(tracking_uri=store)
+            client.get_run(run_id)  # else files may go to a place remembered from before, whether the store answers or not
             client.log_batch(run_id, metrics=values, synchronous=True)
             for file in files:
-                client.log_artifact(run_id, str(file), "evaluation")
+                client.log_artifact(run_id, str(file), artifact_path)
     except StoreAwayError as error:
         raise TrackingError(f"nothing can be added to the MLflow run {run_id}: {error}.") from error
+
+
+def promote_model(run_id: str, model: Path, name: str, tags: Mapping[str, str], store: str) -> Promotion:
+    """See mlflow_access.promote_model."""
+    database = sqlite_file(store)
+    if database is not None and not database.exists():
+        raise TrackingError(
+            f"{model} cannot be registered: nothing has been recorded in {database}; send its run with `legan sync`."
+        )
+    try:
+        with _away():
+            return promote(mlflow.MlflowClient(tracking_uri=store), run_id, model, name, tags)
+    except StoreAwayError as error:
+        raise TrackingError(
+            f"{model} cannot be registered: MLflow at {shown(store)} cannot do it now ({error}); try again."
+        ) from error
+    except RecordRejectedError as error:
+        raise TrackingError(f"{model} cannot be registered: {error}.") from error
 
 
 @contextlib.contextmanager
