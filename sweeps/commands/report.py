@@ -1,0 +1,51 @@
+"""``legan sweep report`` and ``legan sweep promote``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder of tables and grids; default: report/ in the sweep's folder.")
+]
+Metric = Annotated[str, typer.Option("--metric", "-m", help="Metric of the trials' evaluation, such as eval/ssim_to_target.")]
+Way = Annotated[
+    Literal["minimize", "maximize"] | None,
+    typer.Option(
+        "--direction", help="Which way the metric is better; default: what is known of it, or what the search asks for."
+    ),
+]
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands to ``legan sweep``."""
+
+    @app.command()
+    def report(name: Name, out: Out = None) -> None:
+        """Set a suite's trials (mean ± sd over seeds) beside the paper's Table 11, 12 or 13, or list a search's best.
+
+        Writes Markdown, CSV and PNG, and grids of the same held-out faces by all variants and adds all to the sweep's MLflow run.
+        """
+        import torch
+
+        from legan.platform.tracking.places import default_home
+        from legan.sweeps.report import write_report
+        from legan.sweeps.sweep import open_sweep
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        text, files = write_report(open_sweep(default_home(), name), out, device, print)
+        print(text.replace("<br>", "; "))
+        print("Written: " + ", ".join(str(path) for path in files))
+
+    @app.command()
+    def promote(name: Name, metric: Metric, direction: Way = None) -> None:
+        """Register a sweep's best model as a new version of the registered model, with the alias champion.
+
+        The best mean over the seeds decides on the variant, then the best of its seeds is taken.
+        """
+        from legan.platform.tracking.places import default_home
+        from legan.sweeps.promote import promote as promote_best
+        from legan.sweeps.sweep import open_sweep
+
+        print("\n".join(promote_best(open_sweep(default_home(), name), metric, direction)))

@@ -1,0 +1,167 @@
+"""What became of a sweep's trials, as their folders tell it: numbers by variant and seed, and why others have none."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from legan.platform.config import flatten
+from legan.platform.errors import ConfigError, LeganError
+from legan.platform.evaluation.sheets import RunLine
+from legan.platform.tracking.places import run_tracking_uri, shown
+from legan.platform.tracking.spool import read_sent
+from legan.platform.training.run import open_run
+from legan.sweeps.sweep import OUTCOME, Outcome, Sweep, Trial, read_outcome, suite_trials
+
+PREFIX = "eval/"
+SAME = 1e-3  # relative; machines differ by less, other pairs or judges by more
+
+
+class Result(NamedTuple):
+    """A trial with its folder and how it ended; ``outcome`` is None while it has not."""
+
+    trial: Trial
+    folder: Path
+    outcome: Outcome | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are numbers of it."""
+        return self.outcome is not None and self.outcome.status == "finished"
+
+    @property
+    def model(self) -> Path:
+        """Its model folder."""
+        return self.folder / "model"
+
+    @property
+    def run_id(self) -> str | None:
+        """Its MLflow run; also of one that got there only after the trial had ended."""
+        return (self.outcome.run_id if self.outcome is not None else None) or read_sent(self.folder).run_id or None
+
+    @property
+    def link(self) -> str | None:
+        """The page of its run, where runs go to a server."""
+        uri = shown(run_tracking_uri(self.folder))
+        return f"{uri.rstrip('/')}/#/runs/{self.run_id}" if self.run_id and uri.startswith(("http://", "https://")) else None
+
+    def number(self, metric: str) -> float | None:
+        """A finished trial's metric by its name in MLflow; None where it is absent or no number."""
+        value = self.outcome.metrics.get(metric) if self.outcome is not None and self.finished else None
+        return value if value is not None and math.isfinite(value) else None
+
+    def trouble(self) -> str | None:
+        """Why there are no numbers of it; None of a finished one."""
+        if self.finished:
+            return None
+        if self.outcome is not None and self.outcome.status != "failed":
+            return "was stopped early"
+        if self.outcome is not None:
+            return f"failed: {(self.outcome.error or 'it left no error').strip().rstrip('.')}"
+        return "has not finished" if (self.folder / "config.yaml").is_file() else "has not been started"
+
+
+def read_results(sweep: Sweep) -> list[Result]:
+    """All trials of a suite, those of a search that were begun; CheckpointError for an outcome that cannot be read."""
+    trials = suite_trials(sweep.settings) if sweep.settings.suite is not None else _searched(sweep)
+    return [Result(trial, sweep.trials / trial.name, read_outcome(sweep, trial.name)) for trial in trials]
+
+
+def by_variant(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The trials of each variant, in order."""
+    variants: dict[str, list[Result]] = {}
+    for result in results:
+        variants.setdefault(result.trial.variant, []).append(result)
+    return variants
+
+
+def by_seed(results: Sequence[Result], metric: str) -> dict[int, float]:
+    """A metric of the finished trials that have it."""
+    values = {result.trial.seed: result.number(metric) for result in results}
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
+def metric_names(results: Sequence[Result]) -> list[str]:
+    """The metrics that say something of a trial's model: ``eval/…``, without those of copied inputs and real images."""
+    names = {name for result in results if result.finished and result.outcome is not None for name in result.outcome.metrics}
+    return sorted(name for name in names if name.startswith(PREFIX) and name.count("/") == 1)
+
+
+def about(result: Result) -> str:
+    """A trial in words."""
+    return f"{result.trial.variant}, seed {result.trial.seed}"
+
+
+def require_finished(sweep: Sweep, results: Sequence[Result]) -> None:
+    """ConfigError, with what became of the trials, when none has finished."""
+    if any(each.finished for each in results):
+        return
+    why = sorted({f"{each.trouble()}" for each in results})
+    said = "; ".join(why[:3]) or "none was begun"
+    raise ConfigError([f"no trial of {sweep.name} has finished ({said}); go on with `legan sweep resume {sweep.name}`"])
+
+
+def run_lines(results: Sequence[Result]) -> list[RunLine]:
+    """The finished trials' runs."""
+    return [
+        RunLine(each.run_id or f"{each.trial.name}: not in MLflow", each.link, about(each)) for each in results if each.finished
+    ]
+
+
+def trouble_notes(results: Sequence[Result]) -> list[str]:
+    """Lines that name the trials without numbers, with the reason, and those that others judged than the first one."""
+    reasons: dict[str, list[str]] = {}
+    for each in results:
+        reason = each.trouble()
+        if reason is not None:
+            reasons.setdefault(reason, []).append(each.trial.name)
+    notes = [f"Not in this table: {', '.join(names)}: {reason}." for reason, names in reasons.items()]
+    finished = [each for each in results if each.finished]
+    for each in finished[1:]:
+        differing = _other_judges(finished[0], each)
+        if differing:
+            notes.append(
+                f"Not comparable: {about(each)} was judged on other pairs or by other judges than {about(finished[0])}: "
+                f"{differing[0]} differs, which no model decides."
+            )
+    return notes
+
+
+def _searched(sweep: Sweep) -> list[Trial]:
+    """A search's trials with what was chosen; those of equal settings but for the seed are one variant.
+
+    What was suggested twice is two variants.
+    """
+    searched = sweep.settings.search.parameters if sweep.settings.search is not None else {}
+    folders = sorted(path for path in sweep.trials.glob("*") if (path / "config.yaml").is_file() or (path / OUTCOME).is_file())
+    names: dict[tuple[str, int], str] = {}
+    times: Counter[tuple[str, int]] = Counter()
+    trials = []
+    for folder in folders:
+        settings = _settings(folder)
+        seed = int(settings["seed"]) if settings else 0
+        changes = {key: settings[key] for key in searched if key in settings}
+        suggestion = json.dumps(changes) if settings else folder.name
+        variant = names.setdefault((suggestion, times[suggestion, seed]), folder.name.removesuffix(f"-{seed}"))
+        times[suggestion, seed] += 1
+        trials.append(Trial(folder.name, variant, seed, changes))
+    return trials
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    """A trial's settings by dotted name; empty for one that failed before it had any."""
+    try:
+        return flatten(open_run(folder.parent, folder.name).settings.model_dump(mode="json"))
+    except LeganError:
+        return {}
+
+
+def _other_judges(first: Result, other: Result) -> list[str]:
+    """Metrics of copied inputs and real images that differ between two trials."""
+    names = [] if first.outcome is None else [name for name in first.outcome.metrics if name.count("/") > 1]
+    pairs = ((name, first.number(name), other.number(name)) for name in names)
+    return [
+        name for name, a, b in pairs if a is not None and b is not None and not math.isclose(a, b, rel_tol=SAME, abs_tol=1e-6)
+    ]
