@@ -66,6 +66,10 @@ MaybeMatcher = Annotated[
 TableOut = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder of the table; default: evaluations/tableN-on-DATASET beside the runs.")
 ]
+Preferences = Annotated[
+    Path | None,
+    typer.Option("--preferences", help="Human preference: preferences.csv of `legan study report`, models named as in --models."),
+]
 
 
 class DefaultGroup(TyperGroup):
@@ -100,7 +104,7 @@ def mount(app: typer.Typer) -> None:
     def table(
         number: Number, models: Models, data: Data, more: More = None, classifier: MaybeClassifier = None,
         matcher: MaybeMatcher = None, quality: Quality = None, pairs: Pairs = 400, seed: Seed = 0, pairs_file: PairsFile = None,
-        out: TableOut = None,
+        preferences: Preferences = None, out: TableOut = None,
     ) -> None:  # fmt: skip
         """Set our numbers (mean ± sd over seeds) beside those of the paper's Table 1, 2 or 3, as Markdown, CSV and PNG.
 
@@ -130,7 +134,7 @@ def mount(app: typer.Typer) -> None:
         if classifier is not None and matcher is not None:
             request = Request(data, classifier, matcher, quality, pairs, seed, pairs_file)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        made = collect(number, by_method, data, request, device, say)
+        made = collect(number, by_method, data, request, device, say, preferences)
         folder = out or default_home() / "evaluations" / f"table{number}-on-{dataset.name}"
         paths = write_table(folder, made)
         print(markdown(made).replace("<br>", "; "))

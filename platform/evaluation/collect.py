@@ -10,7 +10,16 @@ from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.evaluate import Bench, Problems, Request, default_folder, evaluate, prepare
 from legan.platform.evaluation.report import FILE
-from legan.platform.evaluation.tables import PAPER, Evaluated, Table, incomparable, make_table, method_name, read_evaluation
+from legan.platform.evaluation.tables import (
+    PAPER,
+    Evaluated,
+    Table,
+    incomparable,
+    make_table,
+    method_name,
+    read_evaluation,
+    read_preferences,
+)
 from legan.platform.model import find_model, read_model, weights_hash
 
 
@@ -43,8 +52,9 @@ def collect(
     request: Request | None,
     device: torch.device,
     say: Callable[[str], None],
+    preferences: Path | None = None,
 ) -> Table:
-    """Table ``number`` of the evaluations of ``models`` on ``data``.
+    """Table ``number`` of the evaluations of ``models`` on ``data``, with the votes of a line-up study's ``preferences``.
 
     With a ``request``, models are evaluated that have no evaluation by its pairs and judges; without, all have to be evaluated
     already. Everything is checked before anything is computed; ConfigError with every problem.
@@ -53,6 +63,7 @@ def collect(
     if number not in PAPER:
         problems.append(f"there is no Table {number} of this kind; choose {', '.join(map(str, PAPER))}")
     dataset = problems.from_(lambda: open_dataset(data))
+    votes = problems.from_(lambda: read_preferences(preferences)) if preferences is not None else None
     problems.raise_if_any()
     if dataset is None:
         raise ConfigError(problems)
@@ -78,7 +89,7 @@ def collect(
     differing = incomparable(list(found.values()))
     if differing:
         raise ConfigError(differing)
-    return make_table(number, by_method)
+    return make_table(number, by_method, votes)
 
 
 def _found(source: str, data: Dataset) -> Evaluated:

@@ -52,7 +52,10 @@ def title(table: Table) -> str:
 
 
 def _place(cell: Cell, numbers: dict[str, int]) -> Place:
-    ours = "–" if cell.mean is None else f"{spread(cell.mean, cell.sd)} [{run_places(cell.runs, numbers)}]"
+    if cell.metric == "Human preference":
+        ours = "–" if cell.mean is None else f"{cell.mean:.1f} %"
+    else:
+        ours = "–" if cell.mean is None else f"{spread(cell.mean, cell.sd)} [{run_places(cell.runs, numbers)}]"
     return Place(ours, () if cell.paper is None else (f"paper {_paper(cell)}",))
 
 

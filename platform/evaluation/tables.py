@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from legan.platform.errors import CheckpointError, first_line
+from legan.platform.data.plain_table import read_plain_table
+from legan.platform.errors import CheckpointError, DataError, first_line
 from legan.platform.evaluation.pairs import Reference
 from legan.platform.evaluation.report import FILE
 
@@ -196,27 +197,49 @@ def incomparable(evaluations: Sequence[Evaluated]) -> list[str]:
     return problems
 
 
-def make_table(number: int, models: Mapping[str, Sequence[Evaluated]]) -> Table:
+def read_preferences(path: Path) -> dict[str, int]:
+    """Votes by method from the preferences.csv of ``legan study report``; DataError when it is none."""
+    try:
+        votes = read_plain_table(path).set_index("model")["votes"].astype(int)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is no preferences.csv of `legan study report` ({first_line(error)}); give that file.") from error
+    methods = [method_name(str(model)) for model in votes.index]
+    if len(set(methods)) < len(methods) or (votes < 0).any() or votes.sum() == 0:
+        raise DataError(f"{path} needs a row for each model, once, with its votes; make it again with `legan study report`.")
+    return dict(zip(methods, votes.tolist(), strict=True))
+
+
+def make_table(number: int, models: Mapping[str, Sequence[Evaluated]], votes: Mapping[str, int] | None = None) -> Table:
     """Table ``number`` with our ``models``: evaluations, one per seed, by the method's name in the paper (or any other).
 
     The paper's methods come first, whether we have them or not, then other models, then copied inputs and real images.
+    ``votes`` by method are those of a line-up study (see read_preferences), for the column *Human preference*.
     """
     paper = PAPER[number]
     everything = [each for seeds in models.values() for each in seeds]
     others = [name for name in models if name not in paper.numbers]
     methods = (*(name for name in paper.numbers if name != REAL_IMAGES), *others, COPY_INPUT, REAL_IMAGES)
-    human = any("Human preference" in row for row in paper.numbers.values())
+    human = bool(votes) or any("Human preference" in row for row in paper.numbers.values())
     metrics = (*(name for name in PAPER_METRICS if human or name != "Human preference"), *OUR_METRICS)
     cells = {}
     for method in methods:
         for metric in metrics:
             of_paper = paper.numbers.get(method, {}).get(metric)
-            if method in (COPY_INPUT, REAL_IMAGES):
+            if metric == "Human preference":
+                cells[method, metric] = _preference_cell(method, of_paper, votes or {})
+            elif method in (COPY_INPUT, REAL_IMAGES):
                 cells[method, metric] = _fixed_cell(method, metric, of_paper, everything[:1])
             else:
                 cells[method, metric] = _cell(method, metric, of_paper, "output", models.get(method, ()))
     data = str(everything[0].values["data"]) if everything else "nothing"
-    return Table(paper, data, methods, metrics, cells, tuple(_notes(paper, everything)))
+    return Table(paper, data, methods, metrics, cells, tuple(_notes(paper, everything, votes or {})))
+
+
+def _preference_cell(method: str, paper: float | None, votes: Mapping[str, int]) -> Cell:
+    """A method's share of all votes in per cent; no run and no seeds stand behind it."""
+    if method not in votes:
+        return Cell(method, "Human preference", paper)
+    return Cell(method, "Human preference", paper, 100 * votes[method] / sum(votes.values()), images=votes[method])
 
 
 def _fixed_cell(method: str, metric: str, paper: float | None, evaluations: Sequence[Evaluated]) -> Cell:
@@ -240,7 +263,7 @@ def _cell(method: str, metric: str, paper: float | None, row: str, evaluations: 
     return Cell(method, metric, paper, statistics.fmean(values), sd, len(values), images, runs)
 
 
-def _notes(paper: PaperTable, evaluations: Sequence[Evaluated]) -> list[str]:
+def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[str, int]) -> list[str]:
     notes = ["Ours: mean ± standard deviation over seeds, evaluated on the same pairs by the same judges; – : absent."]
     if not evaluations:
         return notes
@@ -259,8 +282,14 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated]) -> list[str]:
             "Real images: the match is that of two real images of one person under different expressions or lightings. The paper "
             "does not say what its row compares; this reading gives it a meaning."
         )
-    if "Human preference" in next(iter(paper.numbers.values())):
-        notes.append("Human preference (% of votes) comes from people in a line-up study, not from an evaluation.")
+    if votes:
+        others = sorted(set(votes) - set(paper.numbers))
+        also = f", {', '.join(others)} among them" if others else ""
+        notes.append(f"Human preference: % of {sum(votes.values())} votes in a line-up study of {len(votes)} methods{also}.")
+    elif "Human preference" in next(iter(paper.numbers.values())):
+        notes.append(
+            "Human preference (% of votes) comes from people in a line-up study (--preferences), not from an evaluation."
+        )
     return notes
 
 

@@ -1,14 +1,23 @@
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from legan.platform.errors import CheckpointError
+from legan.platform.errors import CheckpointError, DataError
 from legan.platform.evaluation.table_files import csv_text, markdown, picture, write_table
-from legan.platform.evaluation.tables import PAPER, Evaluated, incomparable, make_table, method_name, read_evaluation
+from legan.platform.evaluation.tables import (
+    PAPER,
+    Evaluated,
+    incomparable,
+    make_table,
+    method_name,
+    read_evaluation,
+    read_preferences,
+)
 
 
 def evaluation(source: str, output: dict[str, float], *, reference: str = "target", **values: Any) -> Evaluated:
@@ -147,3 +156,28 @@ def test_an_evaluation_with_values_of_other_types_is_damaged(damage: dict[str, A
     (tmp_path / "evaluation.json").write_text(json.dumps({**evaluation("m", {}).values, **damage}))
     with pytest.raises(CheckpointError, match=r"evaluation\.json cannot be used"):
         read_evaluation(tmp_path, "m")
+
+
+def test_human_preference_is_the_share_of_votes_of_a_study(tmp_path: Path) -> None:
+    file = tmp_path / "preferences.csv"
+    file.write_text("model,votes,share\nLEGAN,6,0.6\nstargan,3,0.3\nmine,1,0.1\n", encoding="utf-8")
+    table = make_table(1, {"LEGAN": three_seeds(), "mine": three_seeds()}, read_preferences(file))
+    shares = {method: table.cells[method, "Human preference"].mean for method in table.methods}
+    assert shares == {
+        "LEGAN": pytest.approx(60), "StarGAN": pytest.approx(30), "mine": pytest.approx(10), "StarGAN w/ Lqual": None,
+        "StarGAN-v2": None, "Copy input": None, "Real images": None,
+    }  # fmt: skip
+    assert table.cells["LEGAN", "Human preference"].paper == 39.3
+    assert "| 60.0 %<br>paper 39.3 % |" in markdown(table)
+    assert any("10 votes in a line-up study of 3 methods, mine among them" in note for note in table.notes)
+    assert "Human preference" in make_table(3, {}, read_preferences(file)).metrics
+
+
+@pytest.mark.parametrize(
+    "text", ["model,share\nLEGAN,0.6\n", "model,votes\nLEGAN,some\n", "model,votes\nLEGAN,1\nlegan,2\n", "model,votes\nLEGAN,0\n"]
+)
+def test_another_file_is_no_preferences(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "preferences.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"preferences\.csv.*legan study report"):
+        read_preferences(file)

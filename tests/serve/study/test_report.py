@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from legan.platform.data.ratings import read_ratings
 from legan.platform.errors import DataError
+from legan.platform.evaluation.tables import read_preferences
 from legan.serve.commands import mount
 from legan.serve.study.report import write_report
 from legan.serve.study.store import Study
@@ -103,6 +104,7 @@ def test_preferences_by_hand(lineup_images: Path, tmp_path: Path) -> None:
     assert "Fleiss' κ = 0.333 over 3 line-ups." in said
     table = pd.read_csv(tmp_path / "report" / "preferences.csv").set_index("model")
     assert table["votes"].to_dict() == {"LEGAN": 3, "StarGAN": 3, "other": 0}
+    assert read_preferences(tmp_path / "report" / "preferences.csv") == table["votes"].to_dict()
     assert table["share"].to_dict() == {"LEGAN": 0.5, "StarGAN": 0.5, "other": 0}
     # Wilson at n = 6: 1/2 ± z / (2 sqrt(6 + z²)), and for 0 of 6 from 0 to z² / (6 + z²).
     z2 = 1.959963985**2
