@@ -118,7 +118,7 @@ class Parameter(Settings):
         return low <= value <= high and on_grid
 
     def examples(self) -> list[Value]:
-        """Values to check a setting's own range with: all choices, all of a grid of up to 100, else both ends and one between."""
+        """Values to check a setting with, the ends first and last: all choices, all of a grid up to 100, else one between."""
         if self.choices is not None:
             return list(self.choices)
         low, high = self.ends
@@ -126,7 +126,7 @@ class Parameter(Settings):
         if step is not None and (high - low) / step < 100:
             values = [float(exact(low) + i * exact(step)) for i in range(round((high - low) / step) + 1)]
         else:
-            values = [low, high, low + (high - low) * 0.381966 if step is None else low + step]
+            values = [low, low + (high - low) * 0.381966 if step is None else low + step, high]
         return [round(value) for value in values] if self.int is not None else list(values)
 
 

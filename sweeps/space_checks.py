@@ -145,7 +145,7 @@ def with_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
 def _refused(kind: str, values: Mapping[str, Any], name: str, examples: list[Value]) -> list[str]:
     """Why the setting cannot be one of the examples; each reason once, with the first example it is about."""
     found: dict[str, str] = {}
-    for example in examples:
+    for example in (examples[0], examples[-1], *examples):
         for problem in check_settings(KINDS[kind], with_values(values, {name: example}))[1]:
             place, _, message = problem.partition(": ")
             if place == name:

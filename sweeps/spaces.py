@@ -18,7 +18,7 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from legan.platform.settings import Settings
+from legan.platform.settings import Settings, TrainingSettings
 from legan.sweeps.parameter import Parameter, Value, as_value
 from legan.sweeps.space_checks import (
     PAPER,
@@ -128,3 +128,29 @@ def starting_points(search: SearchSettings, kind: str) -> list[dict[str, Value]]
     """The points with the paper's values in place of its name; parameters whose condition does not hold are left out."""
     paper = paper_values(kind) if PAPER in search.points else {}
     return [active(paper if isinstance(point, str) else point, search.parameters) for point in search.points]
+
+
+def edges(search: SearchSettings) -> list[dict[str, Value]]:
+    """One change each that together touch all choices and both ends of all ranges, to resolve before a search starts."""
+    return [
+        {name: value}
+        for name, parameter in search.parameters.items()
+        for value in parameter.choices or (parameter.examples()[0], parameter.examples()[-1])
+    ]
+
+
+def asha_problems(search: SearchSettings, training: TrainingSettings) -> list[str]:
+    """Why ASHA cannot stop such trainings."""
+    if search.pruning == "none":
+        return []
+    if training.steps is None:
+        return ["search.pruning: asha counts steps, and the trials' length is in epochs; set steps"]
+    if last_rung(training) < search.asha.grace:
+        cause = f"{search.asha.grace} of {training.steps} steps, validated every {training.validate_every}, leave none to stop at"
+        return [f"search.asha.grace: {cause}; lower it, or validate_every"]
+    return []
+
+
+def last_rung(training: TrainingSettings) -> int:
+    """The last step before the end at which a training validates; 0 where there is none or where it is counted in epochs."""
+    return ((training.steps or 1) - 1) // training.validate_every * training.validate_every
