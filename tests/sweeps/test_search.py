@@ -15,6 +15,7 @@ from ray.tune.search import Searcher
 from legan.platform.config import check_settings
 from legan.platform.errors import ConfigError
 from legan.platform.settings import LeganSettings
+from legan.platform.training.samples import goal_of
 from legan.sweeps.search import counted, open_study, scheduler, searcher, settle, suggested, suggestion_key
 from legan.sweeps.spaces import asha_problems, edges, last_rung
 from legan.sweeps.sweep import SweepSettings, create_sweep, open_sweep
@@ -166,6 +167,7 @@ def test_asha_stops_the_worst_before_the_last_step(tmp_path):
     assert scheduler(make(tmp_path), training) is None
     sweep = make(tmp_path, "asha", pruning="asha", asha={"grace": 100, "reduction": 2})
     asha = scheduler(sweep, training)
+    assert asha.metric.replace("to_target", "cycle") == goal_of(None).metric == "validation/l1_cycle"
     search = sweep.settings.search
     assert asha_problems(search, training) == []
     assert "asha counts steps" in asha_problems(search, training.model_copy(update={"steps": None, "epochs": 3}))[0]
