@@ -13,6 +13,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from legan.platform.data.dataset import open_dataset
+from legan.platform.evaluation.pairs import choose_pairs, load_batch
+from legan.platform.evaluation.report import write_picture
+from legan.platform.model import read_model
+from legan.sweeps.grids import samples_grid, translate, varied
+
+CPU = torch.device("cpu")
 METHODS: dict[str, tuple[str, list[str], list[str]]] = {
     "LEGAN": ("legan", [], ["--identity", "T", "--quality", "Q"]),
     "StarGAN": ("stargan", [], []),
@@ -40,6 +49,7 @@ def main() -> None:
         models = [f"{method}={','.join(names)}" for method, names in runs.items()]
         judges = ["--classifier", "judge", "--matcher", "matcher", "--quality", "other-Q"]
         legan("evaluate", "table", "1", "--models", *models, "--data", "faces", *judges, "--out", "table")
+        pictures(arguments.methods, arguments.seeds)
 
 
 def prepare() -> None:
@@ -54,6 +64,27 @@ def prepare() -> None:
     train("quality", "other-Q", ["--ratings", "other-ratings", "--set", "seed=1"])
     train("classifier", "judge", ["--data", "faces"])
     train("identity", "matcher", ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
+
+
+def pictures(methods: list[str], seeds: list[int]) -> None:
+    """methods.png: the same held-out people by every method; seeds.png: by every seed of the first method."""
+    data = open_dataset(Path("faces"))
+    pairs = varied(choose_pairs(data, 400, seed=0), 8)
+    source_rows = pairs["source_row"].to_numpy()
+    faces = [
+        f"{each.source_expression}, {each.source_lighting}\nto {each.expression}, {each.lighting}" for each in pairs.itertuples()
+    ]
+    columns = {
+        "methods.png": {method: f"{method}-{seeds[0]}" for method in methods},
+        "seeds.png": {f"{methods[0]}, seed {seed}": f"{methods[0]}-{seed}" for seed in seeds},
+    }
+    for name, runs in columns.items():
+        shown = [
+            translate(label, read_model(Path(run, "model")), pairs, load_batch(data, source_rows, CPU))
+            for label, run in runs.items()
+        ]
+        grid = samples_grid(list(data.images[source_rows]), list(data.images[pairs["target_row"].to_numpy()]), shown, faces)
+        write_picture(Path("table", name), grid)
 
 
 def train(kind: str, name: str, options: list[str]) -> None:

@@ -43,7 +43,7 @@ def write_grids(sweep: Sweep, results: Sequence[Result], out: Path, device: torc
     pairs = varied(choose_pairs(data, sweep.settings.pairs, seed=0, schema=schema))
     rows = pairs["source_row"].to_numpy(np.int64)
     sources = load_batch(data, rows, device)
-    shown = [_translate(_label(name, chosen[name]), model, pairs, sources) for name, model in models.items()]
+    shown = [translate(_label(name, chosen[name]), model, pairs, sources) for name, model in models.items()]
     targets: list[Picture | None] = [None if pd.isna(row) else data.images[row] for row in pairs["target_row"]]
     inputs: list[Picture | None] = list(data.images[rows])
     names = [
@@ -83,7 +83,8 @@ def varied(pairs: pd.DataFrame, count: int = FACES) -> pd.DataFrame:
     return pairs.iloc[np.argsort(turn.to_numpy(), kind="stable")[:count]]
 
 
-def _translate(label: str, model: Model, pairs: pd.DataFrame, sources: torch.Tensor) -> Shown:
+def translate(label: str, model: Model, pairs: pd.DataFrame, sources: torch.Tensor) -> Shown:
+    """The ``sources`` of these pairs, float32 B×3×H×W, by a model, as a column of a grid."""
     generator = model.generator.to(sources.device)
     with torch.inference_mode():
         made = generator(sources, model.schema.encode(*label_batch(model.schema, pairs, sources.device)))
