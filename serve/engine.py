@@ -59,13 +59,14 @@ class TranslatedFace:
 class Engine:
     """A model ready for use: eval mode, channels-last, bf16 on a GPU and float32 on a CPU."""
 
-    def __init__(self, model: Model, device: torch.device):
+    def __init__(self, model: Model, device: torch.device, batch_size: int | None = None):
+        """``batch_size`` images at most go through the networks at once; by default 64 on a GPU and 8 on a CPU."""
         self.model, self.device = model, device
         self.generator = model.generator.to(device).to(memory_format=torch.channels_last).eval()
         self.quality_model = (
             None if model.quality is None else model.quality.to(device).to(memory_format=torch.channels_last).eval()
         )
-        self._batch = 64 if device.type == "cuda" else 8
+        self._batch = batch_size or (64 if device.type == "cuda" else 8)
         self._detector: FaceDetector | None = None
 
     @property

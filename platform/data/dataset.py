@@ -178,7 +178,7 @@ def write_dataset(
     """
     out = Path(out)
     refuse_existing(out, FILE, overwrite=overwrite)
-    faces = _checked_faces(faces, schema)
+    faces = checked_faces(faces, schema)
     stream = iter(images)
     first = next(stream, None)
     if first is None:
@@ -191,8 +191,8 @@ def write_dataset(
     with whole_folder(out) as draft:
         _write_images(draft / "images.npy", chain([first], stream), (len(faces), size, size, 3))
         np.save(draft / "hulls.npy", packed)
-        pq.write_table(_arrow_faces(faces), draft / "faces.parquet")
-        pq.write_table(_arrow_skipped(skipped), draft / "skipped.parquet")
+        pq.write_table(arrow_faces(faces), draft / "faces.parquet")
+        pq.write_table(arrow_skipped(skipped), draft / "skipped.parquet")
         values = {
             "format": FORMAT,
             "name": name,
@@ -216,12 +216,33 @@ def content_hash(images: NDArray[np.uint8], packed_hulls: NDArray[np.uint8], fac
     Names, paths, yaw and the order of Parquet's columns don't enter, so a data set prepared again from the same files
     in another place has the same hash.
     """
-    digest = hashlib.sha256(json.dumps([list(images.shape), schema.to_dict()], sort_keys=True).encode())
-    for start in range(0, len(images), 256):
-        digest.update(np.ascontiguousarray(images[start : start + 256]).tobytes())
-    digest.update(np.ascontiguousarray(packed_hulls).tobytes())
     labels = faces[["subject", "expression", "lighting", "split"]].astype(str)
-    digest.update(json.dumps(labels.to_numpy(dtype=object).tolist()).encode())
+    return content_hash_of_parts(
+        (images.shape[0], images.shape[1]),
+        schema,
+        (images[start : start + 256] for start in range(0, len(images), 256)),
+        (packed_hulls[start : start + 4096] for start in range(0, len(packed_hulls), 4096)),
+        [labels.to_numpy(dtype=object).tolist()],
+    )
+
+
+def content_hash_of_parts(
+    shape: tuple[int, int],
+    schema: AttributeSchema,
+    images: Iterable[NDArray[np.uint8]],
+    packed_hulls: Iterable[NDArray[np.uint8]],
+    labels: Iterable[Sequence[Sequence[str]]],
+) -> str:
+    """``content_hash`` of N images of size H, ``shape`` (N, H), all given piece by piece; a label is the four names."""
+    count, size = shape
+    digest = hashlib.sha256(json.dumps([[count, size, size, 3], schema.to_dict()], sort_keys=True).encode())
+    for piece in chain(images, packed_hulls):
+        digest.update(np.ascontiguousarray(piece).tobytes())
+    between = b"["
+    for part in labels:
+        digest.update(between + json.dumps(part)[1:-1].encode())
+        between = b", "
+    digest.update(b"]")
     return digest.hexdigest()
 
 
@@ -259,7 +280,8 @@ def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
         raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another --out.")
 
 
-def _checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:
+def checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:
+    """The table of faces if ``write_dataset`` can take it, numbered from 0; else DataError."""
     missing = [column for column in _REQUIRED if column not in faces.columns]
     if missing:
         raise DataError(f"the table of faces lacks: {', '.join(missing)}.")
@@ -280,7 +302,8 @@ def _checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame
     return faces
 
 
-def _arrow_faces(faces: pd.DataFrame) -> pa.Table:
+def arrow_faces(faces: pd.DataFrame) -> pa.Table:
+    """The table of faces in the types of faces.parquet, columns that may be left out filled."""
     empty = {"yaw": float("nan"), "source_path": "", "duplicate_of": None}
     columns: dict[str, Any] = {}
     for column, kind in _COLUMNS.items():
@@ -296,7 +319,8 @@ def _arrow_faces(faces: pd.DataFrame) -> pa.Table:
     return pa.table(columns)
 
 
-def _arrow_skipped(skipped: pd.DataFrame | None) -> pa.Table:
+def arrow_skipped(skipped: pd.DataFrame | None) -> pa.Table:
+    """The table of skipped files as text; no rows for None."""
     rows: dict[str, list[str]] = {"path": [], "reason": []}
     if skipped is not None:
         rows = {column: [str(value) for value in skipped[column]] for column in rows}

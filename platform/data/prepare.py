@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +28,9 @@ from legan.platform.data.assemble import assemble
 from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
+from legan.platform.data.unfinished import drop_work, start_work
 from legan.platform.errors import DataError
-from legan.platform.files import replace_folder, whole_file
+from legan.platform.files import replace_folder
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ def prepare(
     plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
         if plan.folder.exists():
-            _drop(plan.folder)
+            drop_work(plan.folder)
         return open_dataset(out)
     refuse_existing(out, FILE, overwrite=overwrite)
-    _start(plan, overwrite=overwrite)
+    start_work(plan.folder, plan.digest, overwrite=overwrite)
     _work(plan, options, workers, progress)
     assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
     refuse_existing(out, FILE, overwrite=overwrite)
     replace_folder(out, plan.folder / "dataset")
-    _drop(plan.folder)
+    drop_work(plan.folder)
     return open_dataset(out)
 
 
@@ -126,39 +126,6 @@ def _stat(file: Path) -> os.stat_result | None:
 
 def _finished(out: Path, digest: str) -> bool:
     return (out / FILE).is_file() and open_dataset(out).info.get("prepared") == digest
-
-
-def _start(plan: Plan, *, overwrite: bool) -> None:
-    """Make the unfinished folder, or go on with one of the same plan."""
-    described = plan.folder / "plan.json"
-    if plan.folder.exists():
-        known = json.loads(described.read_text()).get("digest") if described.is_file() else None
-        if known == plan.digest:
-            for leftover in plan.folder.glob(".*.tmp"):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-            shutil.rmtree(plan.folder / "dataset", ignore_errors=True)
-            return
-        if known is None and any(not child.match(".plan.json.*.tmp") for child in plan.folder.iterdir()):
-            raise DataError(f"{plan.folder} is in the way and is not the unfinished work of {plan.folder.stem}; move it away.")
-        if known is not None and not overwrite:
-            raise DataError(
-                f"{plan.folder} holds unfinished work with other options or other files; repeat the options of then to go on, "
-                "or start over with --overwrite."
-            )
-        _drop(plan.folder)
-    plan.folder.mkdir(parents=True)
-    with whole_file(described) as draft:
-        draft.write_text(json.dumps({"digest": plan.digest}) + "\n")
-
-
-def _drop(folder: Path) -> None:
-    """Remove an unfinished folder, plan.json last: until then it is known for what it is."""
-    for child in folder.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-        elif child.name != "plan.json":
-            child.unlink()
-    shutil.rmtree(folder)
 
 
 def _work(plan: Plan, options: Options, workers: int | None, progress: bool) -> None:

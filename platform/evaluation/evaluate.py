@@ -117,7 +117,7 @@ def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
     model = problems.from_(lambda: read_model(find_model(source)))
     data = problems.from_(lambda: open_dataset(request.data))
     classifier = problems.from_(lambda: load_network(network_folder(request.classifier)))
-    matcher = problems.from_(lambda: _matcher(request.matcher))
+    matcher = problems.from_(lambda: load_matcher(request.matcher))
     given = request.quality
     quality = problems.from_(lambda: load_network(network_folder(given))) if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():
@@ -189,8 +189,8 @@ def _folder_name(folder: Path) -> str:
     return folder.parent.name if folder.name == "model" else folder.name
 
 
-def _matcher(path: Path) -> StoredNetwork:
-    """A network folder, or FaceNet from the weights folder."""
+def load_matcher(path: Path) -> StoredNetwork:
+    """A network folder, or FaceNet from the weights folder; CheckpointError or WeightsError where there is none."""
     if path != FACENET or network_folder(path) != path or path.is_dir():
         return load_network(network_folder(path))
     weights = check_weights("facenet")

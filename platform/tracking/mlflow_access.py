@@ -72,3 +72,10 @@ def resolve_model(uri: str) -> Path:
     from legan.platform.tracking.mlflow_models import resolve
 
     return resolve(uri, default_tracking_uri(), default_home() / "downloads")
+
+
+def model_version(uri: str) -> tuple[str, str]:
+    """Name and version number that ``models:/name@alias`` or ``models:/name/version`` means now; TrackingError as above."""
+    from legan.platform.tracking.mlflow_models import version_of
+
+    return version_of(uri, default_tracking_uri())

@@ -155,6 +155,14 @@ def resolve(uri: str, store: str, downloads: Path) -> Path:
     raise TrackingError(f"{uri} is no LEGAN model: there is no model.json in {folder}.")
 
 
+def version_of(uri: str, store: str) -> tuple[str, str]:
+    """Name and version number that a ``models:/`` URI means now; see mlflow_access.model_version."""
+    try:
+        return _version(mlflow.MlflowClient(tracking_uri=store), uri)
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(f"{uri} cannot be looked up in the MLflow store: {one_line(error)}.") from error
+
+
 def _version(client: mlflow.MlflowClient, uri: str) -> tuple[str, str]:
     name, sign, wanted = uri.removeprefix("models:/").partition("@")
     if not sign:

@@ -15,7 +15,7 @@ from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.errors import TrackingError
 from legan.platform.model import Model, write_model
-from legan.platform.tracking.mlflow_access import resolve_model
+from legan.platform.tracking.mlflow_access import model_version, resolve_model
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
 
@@ -46,6 +46,14 @@ def store(registered: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> mlfl
     monkeypatch.setenv("LEGAN_HOME", str(registered[0]))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return mlflow.MlflowClient(tracking_uri=default_tracking_uri())
+
+
+@pytest.mark.usefixtures("store")
+def test_an_alias_is_told_by_its_version() -> None:
+    assert model_version("models:/legan@champion") == ("legan", "1")
+    assert model_version("models:/legan/2") == ("legan", "2")
+    with pytest.raises(TrackingError, match="models:/legan/3 is unknown"):
+        model_version("models:/legan/3")
 
 
 def test_registered_models_are_code_and_tensors_without_pickle(store: mlflow.MlflowClient, registered: tuple[Path, str]) -> None:
