@@ -114,7 +114,7 @@ class Engine:
         with torch.inference_mode(), self._autocast():
             for start in range(0, len(images), self._batch):
                 piece = slice(start, start + self._batch)
-                hull = torch.from_numpy(hulls[piece]).to(self.device).unsqueeze(1)
+                hull = torch.from_numpy(np.require(hulls[piece], requirements=["C", "W"])).to(self.device).unsqueeze(1)
                 ratings.append(self.quality_model(torch.where(hull, self._tensor(images[piece]), OUTSIDE_HULL)).float().cpu())
         return np.asarray(torch.cat(ratings).numpy() if ratings else [], np.float32)
 
@@ -199,7 +199,8 @@ class Engine:
             )
 
     def _tensor(self, images: Pictures) -> Tensor:
-        on_device = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        # Decoded images and those of other processes are read-only, which torch does not take.
+        on_device = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
         return (on_device.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
     def _autocast(self) -> torch.autocast:

@@ -3,6 +3,8 @@
 Shapes: B batch, S image size. Images are uint8 RGB B×S×S×3.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.errors import ConfigError, ImageError
 from legan.platform.evaluation.metrics import feature_correlation
-from legan.platform.model import StoredNetwork
+from legan.platform.model import StoredNetwork, load_network, network_folder
 
 
 class Matcher:
@@ -35,7 +37,7 @@ class Matcher:
         return np.concatenate(found)
 
     def _features(self, images: NDArray[np.uint8]) -> torch.Tensor:
-        on_device = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        on_device = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
         return self.network.features(on_device.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1)
 
 
@@ -47,3 +49,12 @@ def check_matcher(stored: StoredNetwork, image_size: int) -> LightCNN | FacenetI
     if size not in (None, image_size):
         raise ConfigError([f"--matcher is for {size}×{size} images, the model for {image_size}×{image_size}"])
     return stored.module
+
+
+def load_matcher(source: str | Path, image_size: int, device: str | None = None) -> Matcher:
+    """The matcher of a run or in a network folder, on the GPU where there is one, unless ``device`` says otherwise.
+
+    Raises CheckpointError for what is no network, ConfigError as ``check_matcher``.
+    """
+    network = check_matcher(load_network(network_folder(Path(source))), image_size)
+    return Matcher(network, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))

@@ -209,3 +209,11 @@ def test_real_faces_pasted_back_untranslated_look_as_before(photos: Path, monkey
     assert 0.001 < changed.mean() < 0.2
     # A 32-pixel face is softer than the photograph's, but neither darker, nor shifted.
     assert np.abs(pasted[changed].astype(float).mean(axis=0) - photo[changed].mean(axis=0)).max() < 3
+
+
+def test_images_that_may_not_be_written_to_are_translated_too() -> None:
+    images, hulls = faces(2), np.ones((2, SIZE, SIZE), np.bool_)
+    images.flags.writeable = hulls.flags.writeable = False
+    engine = tiny_engine()
+    assert engine.translate(images, ["smile"] * 2, ["left"] * 2).shape == images.shape
+    assert engine.quality(images, hulls).shape == (2,)

@@ -1,0 +1,162 @@
+"""Around every request: its id, security headers, access log, tokens, a place among those worked on, and the time limit.
+
+Plain ASGI, so that nothing of a body or an answer is kept.
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from legan.serve.backend import Busy, Limits
+from legan.serve.http_errors import ProblemResponse, failure, make_problem, problem_of, too_long
+
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+CALLS = "/v1/"
+OPEN = "/v1/examples"
+"""Of the calls, the one that needs no token: the page's <img> cannot send one, and nothing of anybody's is in it."""
+REQUEST_ID = "x-request-id"
+Log = Callable[[dict[str, Any]], None]
+
+errors = logging.getLogger("legan.serve")
+
+
+class Outermost:
+    """Request id, security headers and the access log; an error of the program becomes a plain 500 and is logged here."""
+
+    def __init__(self, app: ASGIApp, log: Log):
+        self.app, self.log = app, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        number, begun, seen = uuid.uuid4().hex[:16], time.perf_counter(), _Seen()
+        extra = {**SECURITY, REQUEST_ID: number}
+        extra["content-security-policy"] = DOCS_POLICY if scope["path"] == "/docs" else POLICY
+
+        async def counted() -> Message:
+            message = await receive()
+            seen.bytes_in += len(message.get("body", b""))
+            return message
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen.status = message["status"]
+                message["headers"] = [*message["headers"], *((name.encode(), value.encode()) for name, value in extra.items())]
+            seen.bytes_out += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, counted, marked)
+        except ClientDisconnect:
+            pass
+        except Exception:  # noqa: BLE001  (the last place where anything can be caught)
+            errors.error("request %s failed\n%s", number, traceback.format_exc())
+            if seen.status is None:
+                await ProblemResponse(failure())(scope, counted, marked)
+        finally:
+            route = scope.get("route")
+            self.log(
+                {
+                    "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    "method": scope["method"],
+                    "route": getattr(route, "path", None),
+                    "status": seen.status or 499,
+                    "ms": round((time.perf_counter() - begun) * 1000, 1),
+                    "bytes_in": seen.bytes_in,
+                    "bytes_out": seen.bytes_out,
+                    "request_id": number,
+                }
+            )
+
+
+class Guard:
+    """Tokens, a bounded number of requests at a time, and the time limit."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, tokens: Sequence[str]):
+        self.app, self.limits = app, limits
+        self.tokens = [token.encode() for token in tokens]
+        self.working = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it before anything of its body is read."""
+        path = scope.get("path", "")
+        if scope["type"] != "http" or not path.startswith(CALLS) or path == OPEN:
+            await self.app(scope, receive, send)
+            return
+        if self.tokens and not self._known(Headers(scope=scope).get("authorization", "")):
+            detail = "The token is missing or wrong; send the header Authorization: Bearer TOKEN."
+            answer = ProblemResponse(make_problem(401, detail), {"www-authenticate": "Bearer"}, linger=True)
+            await answer(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        if self.working >= self.limits.requests:
+            problem, headers = problem_of(Busy())
+            await ProblemResponse(problem, headers, linger=True)(scope, receive, send)
+            return
+        self.working += 1
+        try:
+            await self._in_time(scope, receive, send)
+        finally:
+            self.working -= 1
+
+    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self.app(scope, receive, noticed)
+        except TimeoutError:
+            if begun:
+                raise ClientDisconnect from None  # too slow to take its answer
+            await ProblemResponse(too_long(self.limits.seconds), {"connection": "close"})(scope, receive, send)
+
+    def _known(self, authorization: str) -> bool:
+        kind, _, given = authorization.partition(" ")
+        # All are compared, so that the time tells nothing about any.
+        matches = [hmac.compare_digest(token, given.strip().encode("latin-1")) for token in self.tokens]
+        return kind.lower() == "bearer" and any(matches)
+
+
+def json_lines(write: Callable[[str], object]) -> Log:
+    """An access log of one JSON object per line."""
+
+    def log(entry: dict[str, Any]) -> None:
+        write(json.dumps(entry) + "\n")
+
+    return log
+
+
+class _Seen:
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.bytes_in = self.bytes_out = 0

@@ -1,0 +1,108 @@
+"""The HTTP application in this process, without Ray: for tests, and for a look on a small machine.
+
+    python -m legan.serve.local MODEL [--port 8000] [--matcher MATCHER]
+
+One batch at a time, and a queue of bounded length.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import uvicorn
+
+from legan.platform.errors import LeganError
+from legan.serve.api import make_api
+from legan.serve.backend import Busy, Limits, ModelInfo
+from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures, load_engine
+from legan.serve.matcher import Matcher, load_matcher
+from legan.serve.model_info import choose_model, engine_source, model_info
+from legan.serve.study.app import bind
+
+Done = TypeVar("Done")
+
+
+class LocalSession:
+    """An engine and a matcher behind one working thread; more than ``queue`` waiting calls are refused."""
+
+    def __init__(self, engine: Engine, info: ModelInfo, matcher: Matcher | None = None, *, queue: int = 64):
+        self.engine, self.matcher, self.queue = engine, matcher, queue
+        self._info = info
+        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._waiting = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is."""
+        return self._info
+
+    def session(self) -> "LocalSession":
+        """This is the only model there ever is."""
+        return self
+
+    async def align(self, photo: Picture) -> list[FoundFace]:
+        """All faces of a photograph."""
+        return await self._run(lambda: self.engine.find_faces(photo))
+
+    async def translate(
+        self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool = False
+    ) -> MaskedTranslation:
+        """Aligned faces under the wanted attributes."""
+        if masks:
+            return await self._run(lambda: self.engine.translate_with_masks(images, expressions, lightings))
+        return MaskedTranslation(await self._run(lambda: self.engine.translate(images, expressions, lightings)), None, None)
+
+    async def quality(self, images: Pictures, hulls: Masks) -> list[float] | None:
+        """Q's ratings."""
+        if not self._info.has_quality:
+            return None
+        return await self._run(lambda: [float(rating) for rating in self.engine.quality(images, hulls)])
+
+    async def similarity(self, a: Pictures, b: Pictures) -> list[float] | None:
+        """How alike the matcher finds the persons."""
+        matcher = self.matcher
+        return None if matcher is None else await self._run(lambda: [float(each) for each in matcher.similarity(a, b)])
+
+    async def _run(self, work: Callable[[], Done]) -> Done:
+        if self._waiting >= self.queue:
+            raise Busy
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+        finally:
+            self._waiting -= 1
+
+
+def local_backend(source: str, matcher: str | None = None, device: str | None = None) -> LocalSession:
+    """A model and perhaps a matcher, loaded into this process; LeganError says what is wrong with either."""
+    chosen = choose_model(source)
+    engine = load_engine(engine_source(chosen), device)
+    loaded = None if matcher is None else load_matcher(matcher, engine.image_size, device)
+    return LocalSession(engine, model_info(engine, chosen, matcher=loaded is not None), loaded)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m legan.serve.local", description="The HTTP API in one process, without Ray.")
+    parser.add_argument("model", help="a model folder, a run, or an MLflow URI")
+    parser.add_argument("--matcher", help="a run or network folder of legan train identity")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    given = parser.parse_args(arguments)
+    try:
+        backend = local_backend(given.model, given.matcher)
+        listener = bind(given.host, given.port)
+    except LeganError as error:
+        print(f"legan: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"{backend.info.label}: http://{given.host}:{listener.getsockname()[1]}/", flush=True)
+    application = make_api(backend, Limits())
+    config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="off")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

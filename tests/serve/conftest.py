@@ -1,0 +1,142 @@
+"""A tiny model, its detector and matcher, and the HTTP application on a real server."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import torch
+import uvicorn
+from numpy.typing import NDArray
+from requests import Response
+
+from legan.models.attributes import AttributeSchema
+from legan.models.generator import Generator
+from legan.models.identity import LightCNN
+from legan.models.quality import QualityModel
+from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
+from legan.platform.model import Model, save_network, write_model
+from legan.serve.api import make_api
+from legan.serve.backend import Limits
+from legan.serve.local import LocalSession, local_backend
+from legan.serve.study.app import bind
+
+SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
+SIZE = 32
+FIVE = np.array([[60, 80], [100, 80], [80, 105], [65, 125], [95, 125]], np.float32)
+FACES = {"layers": 9, "classes": 3, "image_size": SIZE, "width": 0.125, "features": 16}
+
+
+@dataclass
+class Server:
+    """A running application and the access log it writes."""
+
+    url: str
+    backend: LocalSession
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def post(
+        self, call: str, *images: bytes, accept: str | None = None, bearer: str | bytes | None = None, **values: Any
+    ) -> Response:
+        """POST multipart images and fields."""
+        headers = {name: value for name, value in (("accept", accept), ("authorization", bearer)) if value}
+        files = [("image", ("face.png", image)) for image in images]
+        return requests.post(f"{self.url}/v1/{call}", files=files, data=values, headers=headers, timeout=20)
+
+    def get(self, path: str, **options: Any) -> Response:
+        """GET a path."""
+        return requests.get(self.url + path, timeout=20, **options)
+
+
+class OneFace:
+    """Stands for the detector: the same face in every photograph of more than 150 pixels a side, none in others."""
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        if min(image.shape[:2]) < 150:
+            return []
+        return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.99)]
+
+
+def tiny_model(seed: int = 0, *, quality: bool = True, disentangled: bool = True) -> Model:
+    torch.manual_seed(seed)
+    rater = QualityModel(image_size=SIZE, width=4, layers=3, hidden=8) if quality else None
+    generator = Generator(2, 3, width=4, blocks=1, upsampling="bilinear", disentangled=disentangled)
+    return Model(generator, rater, SCHEMA, SIZE, DEFAULT_ALIGNMENT, {"run": "tiny", "data_hash": "d" * 8})
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with Q."""
+    folder = tmp_path_factory.mktemp("served") / "tiny"
+    write_model(folder, tiny_model())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without Q and without masks."""
+    folder = tmp_path_factory.mktemp("served") / "plain"
+    write_model(folder, tiny_model(quality=False, disentangled=False))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def matcher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained matcher."""
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("served") / "matcher"
+    save_network(folder, "lightcnn", FACES, LightCNN(**FACES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photo() -> NDArray[np.uint8]:
+    """A photograph in which the stand-in finds its face."""
+    return np.random.default_rng(2).integers(0, 256, (200, 180, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def face() -> NDArray[np.uint8]:
+    """An aligned face."""
+    return np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+
+
+Serving = Callable[..., AbstractContextManager[Server]]
+
+
+@pytest.fixture(scope="session")
+def serving() -> Serving:
+    """``with serving(backend, limits, tokens) as server:`` runs the application on a port of its own."""
+
+    @contextmanager
+    def run(backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = ()) -> Iterator[Server]:
+        listener = bind("127.0.0.1", 0)
+        made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
+        application = make_api(backend, limits or Limits(), tokens, made.log.append)
+        server = uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield made
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def server(model_folder: Path, matcher_folder: Path, serving: Serving) -> Iterator[Server]:
+    """The tiny model with the matcher and the stand-in for the detector."""
+    backend = local_backend(str(model_folder), str(matcher_folder), "cpu")
+    backend.engine._detector = OneFace()  # type: ignore[assignment]
+    with serving(backend) as running:
+        yield running
