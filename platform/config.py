@@ -14,12 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from legan.platform.errors import ConfigError, without_passwords
-from legan.platform.settings import KINDS, LeganSettings, Settings, TrainingSettings
-
-__all__ = [
-    "KINDS", "LeganSettings", "Settings", "TrainingSettings",
-    "apply_overrides", "check_settings", "flatten", "preset_names", "read_section", "to_yaml",
-]  # fmt: skip
+from legan.platform.settings import KINDS, Settings, TrainingSettings
 
 PRESETS = Path(__file__).parent / "presets"
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from legan.platform.config import Settings
+from legan.platform.settings import Settings
 from legan.serve.engine import FoundFace, MaskedTranslation, Masks, Picture, Pictures
 
 

@@ -1,6 +1,5 @@
 """What ``legan translate`` does: check everything, find the faces, translate, write PNG files."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.image import read_image
 from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, TrackingError
 from legan.platform.evaluation.figures import labelled_grid
+from legan.platform.files import whole_file
 from legan.platform.model import find_model, read_schema
 from legan.serve.engine import Engine, FoundFace, Picture, TranslatedFace, load_engine, unknown_classes
 
@@ -158,10 +158,9 @@ def _write(request: Request, image: Picture, parts: Sequence[str], face: int | N
     else:
         path = request.out.with_suffix(f".face{face + 1}.png") if face is not None and several else request.out
     replaced = " (replaced)" if path.exists() else ""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
     try:
-        path.write_bytes(buffer.getvalue())
+        with whole_file(path) as draft:
+            Image.fromarray(image).save(draft, "PNG")
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}; give another --out.") from error
     print(f"written: {path}{replaced}")
