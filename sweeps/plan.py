@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-import yaml
 
 from legan.models.generator import Generator
 from legan.platform.config import check_settings
@@ -18,9 +17,11 @@ from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, first_line
 from legan.platform.evaluation.evaluate import FACENET, Problems, Request, prepare
 from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
+from legan.platform.settings import KINDS
 from legan.platform.training.build import Facts
 from legan.platform.training.start import plan as plan_of_run
 from legan.sweeps.ablations import SUITES
+from legan.sweeps.space_files import read_space, space_names
 from legan.sweeps.sweep import (
     FILE,
     Sweep,
@@ -47,9 +48,10 @@ def settings_from(what: str, given: Mapping[str, Any]) -> SweepSettings:
     else:
         values.setdefault("seeds", 1)
         try:
-            values["search"] = _read_space(what)
+            values["search"] = read_space(what, given["kind"] if given["kind"] in KINDS else "legan")
         except ConfigError as error:
-            problems += error.problems
+            known = what in space_names() or Path(what).suffix in (".yaml", ".yml")
+            problems += error.problems if known else [f"there is no suite or search space {what!r}; {_known()}"]
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
     for key in ("identity", "quality", "classifier", "matcher"):
         if key in values and not (key == "matcher" and values[key] == FACENET and not FACENET.is_dir()):
@@ -62,6 +64,10 @@ def settings_from(what: str, given: Mapping[str, Any]) -> SweepSettings:
     if problems or settings is None:
         raise ConfigError([*problems, *wrong])
     return settings
+
+
+def _known() -> str:
+    return f"suites: {', '.join(SUITES)}; spaces: {', '.join(space_names())}, or a YAML file of yours"
 
 
 def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
@@ -165,13 +171,3 @@ def _stand_in(settings: SweepSettings, data: Dataset) -> Model:
         except LeganError:  # which the trainings' settings name too
             info = {}
     return Model(G, None, data.schema, data.image_size, DEFAULT_ALIGNMENT, info)
-
-
-def _read_space(what: str) -> Any:
-    """The search space in a file, as YAML has it."""
-    if Path(what).suffix not in (".yaml", ".yml"):
-        raise ConfigError([f"there is no suite {what!r}; suites: {', '.join(SUITES)}; a search space is a YAML file"])
-    try:
-        return yaml.safe_load(Path(what).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"the search space {what} cannot be read: {first_line(error)}"]) from error

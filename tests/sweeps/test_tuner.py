@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +18,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ray.util import placement_group_table
 
-from legan.platform.cluster import fitting
+from legan.platform.cluster import answers, fitting
 from legan.platform.errors import ClusterError, TrackingError
 from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.run import create_run
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, suite_trials, write_outcome
@@ -129,9 +131,9 @@ def test_a_sweep_whose_driver_was_killed_is_resumed(ray_cluster: None, new_sweep
     prepare_trial(sweep, TRANSPOSED, steps=400, checkpoint_every=4, keep_last=200)
     before = (sweep.trials / BILINEAR / "outcome.json").stat().st_mtime_ns
     address = ray.get_runtime_context().gcs_address
-    command = [sys.executable, "-m", "legan.cli", "sweep", "resume", "tiny", "--address", address]
+    resume = [sys.executable, "-m", "legan.cli", "sweep", "resume", "tiny", "--address", address]
     with (home / "log").open("wb") as log:
-        driver = subprocess.Popen(command, stdout=log, stderr=log)
+        driver = subprocess.Popen(resume, stdout=log, stderr=log)
     wait_for(lambda: driver.poll() is not None or (checkpoints(sweep, TRANSPOSED) >= 2 and read_outcome(sweep, SHUFFLE)))
     assert driver.poll() is None, (home / "log").read_text()
     worker = process_of(sweep, TRANSPOSED)
@@ -174,6 +176,56 @@ def test_a_trial_that_dies_too_often_has_failed_and_its_run_is_closed(ray_cluste
     killer.join()
     assert (outcome.status, outcome.error) == ("failed", "it was tried once: its process died")
     assert runs()[SHUFFLE].info.status == "KILLED"
+
+
+@pytest.mark.kills
+def test_an_mlflow_server_that_dies_in_mid_sweep_loses_nothing(
+    ray_cluster: None, new_sweep: NewSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    server = start_server(tmp_path / "mlflow.db", port)
+    try:
+        sweep = new_sweep()
+        end_trial(sweep, BILINEAR, TRANSPOSED)
+        prepare_trial(sweep, SHUFFLE, steps=20)
+
+        def kill() -> None:
+            wait_for(lambda: checkpoints(sweep, SHUFFLE) >= 1)
+            os.killpg(server.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        lines: list[str] = []
+        outcomes = {trial.name: outcome for trial, outcome in run_sweep(sweep, None, lines.append)}
+        killer.join()
+        server.wait()
+        assert outcomes[SHUFFLE].status == "finished"
+        assert "they are kept; send them later with `legan sweep resume tiny`" in lines
+        server = start_server(tmp_path / "mlflow.db", port)
+        again: list[str] = []
+        assert run_sweep(sweep, None, again.append) == list(zip(suite_trials(sweep.settings), outcomes.values(), strict=True))
+        assert not [line for line in again if line.endswith(": started")]
+        found = runs(uri)
+        assert {name: run.info.status for name, run in found.items()} == {"tiny": "FINISHED", SHUFFLE: "FINISHED"}
+        steps = MlflowClient(uri).get_metric_history(found[SHUFFLE].info.run_id, "loss/rec")
+        assert [each.step for each in steps] == list(range(1, 21))
+        assert found[SHUFFLE].data.metrics["eval/quality"] == pytest.approx(outcomes[SHUFFLE].metrics["eval/quality"])
+    finally:
+        end_group(server)
+
+
+def start_server(database: Path, port: int) -> "subprocess.Popen[bytes]":
+    with (database.parent / "server.log").open("ab") as log:
+        server = subprocess.Popen(
+            command(database, port), env={**os.environ, **QUIET}, stdout=log, stderr=log, start_new_session=True,
+            cwd=database.parent,
+        )  # fmt: skip
+    wait_for(lambda: answers(f"127.0.0.1:{port}"))
+    return server
 
 
 def test_nothing_starts_when_mlflow_is_away(ray_cluster: None, new_sweep: NewSweep, monkeypatch: pytest.MonkeyPatch) -> None:

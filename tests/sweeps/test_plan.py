@@ -1,0 +1,86 @@
+"""`legan sweep run` up to the point where something would start, and `legan sweep list`."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from legan.platform.errors import ConfigError
+from legan.sweeps.commands import app as commands
+from legan.sweeps.sweep import Outcome, Sweep, sweeps_home, write_outcome
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def legan(home: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line, with the tiny data and networks unless told otherwise."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    given = {f"--{name}": str(asked[name]) for name in ("data", "identity", "quality", "classifier", "matcher", "preset")}
+
+    def run(what: str, *more: str, **other: Path) -> Any:
+        options = given | {f"--{name}": str(path) for name, path in other.items()}
+        app = typer.Typer()
+        app.callback()(lambda: None)
+        commands.mount(app)
+        arguments = ["sweep", "run", what, *(part for pair in options.items() for part in pair), "--dry-run", *more]
+        return CliRunner().invoke(app, arguments if what != "list" else ["sweep", "list"], catch_exceptions=False)
+
+    return run
+
+
+def test_a_dry_run_tells_trials_resources_and_settings_and_starts_nothing(legan: Command, home: Path) -> None:
+    text = legan("losses", "--seeds", "2", "--name", "mine", "--cpus", "1e-1", "--set", "loss.q=7").output
+    assert "wo-lqual-1: wo/ Lqual, seed 1: loss.lambda_4=0" in text
+    assert "legan-0: LEGAN, seed 0: as it is" in text
+    assert re.search(r"14 trials of 1 worker with 0\.1 CPUs each, \d+ at once on this machine", text)
+    assert "q: 7.0" in text
+    assert not sweeps_home(home).exists()
+
+
+def test_all_problems_come_at_once(legan: Command, tmp_path: Path, networks: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        legan("losses", "--name", "a b", "--set", "loss.qq=1", "--set", "batch_size=-1", matcher=networks["identity"])
+    problems = "\n".join(caught.value.problems)
+    for part in ("--name 'a b'", "loss.qq: there is no such setting", "batch_size: ", "--matcher is the T that the generator"):
+        assert part in problems
+    assert len(caught.value.problems) == 4  # though all seven variants have those two
+
+
+def test_missing_folders_are_named(legan: Command, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        legan("q", data=tmp_path / "nothing", classifier=tmp_path / "nobody")
+    assert "nobody" in str(caught.value)
+
+
+def test_an_unknown_suite_is_refused_with_those_there_are(legan: Command) -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no suite or search space 'nonsense'; suites: losses, upsampling, q; "
+    ):
+        legan("nonsense")
+
+
+def test_a_judge_of_another_kind_is_refused(legan: Command, networks: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="--classifier is a quality"):
+        legan("upsampling", classifier=networks["quality"])
+
+
+def test_workers_cannot_share_a_gpu(legan: Command) -> None:
+    with pytest.raises(ConfigError, match="2 workers cannot share a GPU"):
+        legan("q", "--gpus", "0.5", "--set", "workers=2")
+
+
+def test_the_list_tells_how_far_each_sweep_is(legan: Command, new_sweep: Callable[..., Sweep]) -> None:
+    assert "there are no sweeps under" in legan("list").output
+    sweep = new_sweep("first", seeds=2)
+    write_outcome(sweep, "pixel-shuffling-0", Outcome("finished", {}, None))
+    write_outcome(sweep, "pixel-shuffling-1", Outcome("failed", {}, None, "no"))
+    new_sweep("second", suite="q")
+    assert legan("list").output.splitlines() == [
+        "first: suite upsampling, 6 trials: 1 finished, 1 failed",
+        "second: suite q, 6 trials: none ended",
+    ]
