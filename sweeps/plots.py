@@ -102,6 +102,7 @@ def _drawing() -> Iterator[None]:
     mpl.use("agg")
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Attempting to set identical")  # one trial that finished is drawn too
         try:
             yield
         finally:

@@ -53,7 +53,7 @@ class Progress:
 def ending(outcome: Outcome | None, first: tuple[str, ...] = ()) -> str:
     """How a trial ended, in a few words; ``first`` are metrics to be shown before others."""
     if outcome is None:
-        return "stopped before its end"
+        return "stopped early"
     if outcome.status == "failed":
         return f"failed: {(outcome.error or 'for an unknown reason').rstrip('.')}"
     if outcome.status == "stopped":

@@ -6,14 +6,13 @@ again by the same function, and nothing of Ray Tune's own state is needed for th
 
 import logging
 import os
-import queue
 import shutil
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import optuna
 import ray
 from ray import tune
 
@@ -23,9 +22,13 @@ from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.memory import ONE_ARENA
 from legan.sweeps.parent import Outcomes, open_parent, record_results, settle
+from legan.sweeps.plots import search_plots
 from legan.sweeps.progress import Progress
+from legan.sweeps.search import counted, open_study, scheduler, searcher
+from legan.sweeps.search import settle as settle_study
 from legan.sweeps.sweep import Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
-from legan.sweeps.trial import run_trial, settings_of
+from legan.sweeps.trainable import Plan, TrialActor, together, trials_of
+from legan.sweeps.trial import settings_of
 
 if TYPE_CHECKING:
     from legan.platform.tracking.tracker import Status
@@ -41,6 +44,7 @@ QUIET = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
 PLACES = ("LEGAN_HOME", "LEGAN_WEIGHTS")
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong in a trial is said here, without a traceback
 
 
@@ -58,15 +62,6 @@ class Room(NamedTuple):
         return f"{who} each, {self.at_once} at once"
 
 
-class Plan(NamedTuple):
-    """What every process of a sweep needs to know; ``places`` are environment variables that name folders."""
-
-    sweep: Sweep
-    tracking_uri: str
-    parent_run: str
-    places: Mapping[str, str]
-
-
 def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> Outcomes:
     """Run every trial of ``sweep`` that has no outcome, from where it was; all trials with their outcomes.
 
@@ -75,19 +70,26 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
     """
     tracking_uri = run_tracking_uri(sweep.parent)
     left = [trial for trial in suite_trials(sweep.settings) if read_outcome(sweep, trial.name) is None]
-    room = find_room(sweep, address) if left else None
+    search = sweep.settings.search
+    room = find_room(sweep, address) if left or search is not None else None
     parent, parent_run = open_parent(sweep, tracking_uri, say)
     status: Status = "FAILED"
     try:
-        say(f"sweep {sweep.name} in {sweep.folder}: {len(left)} trials to run; its MLflow run is {parent_run}")
+        if search is not None:
+            settle_study(sweep)
+        count = len(left) if search is None else search.trials - len(counted(open_study(sweep)))
+        say(f"sweep {sweep.name} in {sweep.folder}: {count} trials to run; its MLflow run is {parent_run}")
         if room is not None:
             say(f"a trial takes {room}")
             places = {"LEGAN_HOME": str(default_home())} | {key: os.environ[key] for key in PLACES if key in os.environ}
             with _interruptible():
-                _tune(sweep, left, room, Plan(sweep, tracking_uri, parent_run, places), say)
+                _tune(sweep, left, count, room, Plan(sweep, tracking_uri, parent_run, places), say)
         settle(sweep, tracking_uri, say)
         outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
         record_results(parent, sweep, outcomes)
+        if search is not None:
+            for plot in search_plots(sweep, sweep.report, say):
+                parent.log_artifact(plot, "search")
         status = "FINISHED"
     except KeyboardInterrupt:
         say("stopping the trials …")
@@ -121,15 +123,28 @@ def find_room(sweep: Sweep, address: str | None) -> Room:
     return Room(workers, asked.cpus, asked.gpus, at_once)
 
 
-def _tune(sweep: Sweep, left: list[Trial], room: Room, plan: Plan, say: Callable[[str], None]) -> None:
+def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, say: Callable[[str], None]) -> None:
+    """Run the trials of a suite that are ``left``, or whatever a search suggests."""
     scratch = sweep.folder / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     at_once = room.at_once if room.workers > 1 else None  # with one worker Ray Tune sees by itself what there is room for
-    listener = _Listener(sweep, Progress(sweep, len(left), room.at_once, say))
+    listener = _Listener(sweep, Progress(sweep, count, room.at_once, say))
+    if sweep.settings.search is None:
+        space = {"trial": tune.grid_search([trial.name for trial in left])}
+        config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once)
+    else:
+        space = {}
+        config = tune.TuneConfig(
+            search_alg=searcher(sweep),
+            scheduler=scheduler(sweep, settings_of(sweep, {}, 0)),
+            num_samples=sweep.settings.search.trials,
+            reuse_actors=True,
+            max_concurrent_trials=at_once,
+        )
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(TrialActor, plan=plan), _resources(room)),
-        param_space={"trial": tune.grid_search([trial.name for trial in left])},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once),
+        param_space=space,
+        tune_config=config,
         run_config=tune.RunConfig(
             name=scratch.name,
             storage_path=str(sweep.folder),
@@ -157,66 +172,6 @@ def _resources(room: Room) -> dict[str, float]:
     return {"CPU": room.cpus, **({"GPU": room.gpus} if room.gpus else {})}
 
 
-def trials_of(sweep: Sweep, config: Mapping[str, Any]) -> list[Trial]:
-    """The trials behind what Ray Tune calls a trial: one of a suite."""
-    return [trial for trial in suite_trials(sweep.settings) if trial.name == config["trial"]]
-
-
-class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
-    """The process that trains trials, one after the other; Ray Tune asks it for the next report by ``step``.
-
-    The training waits at each report until Ray Tune has decided on it, so that a trial stops where it was told to.
-    """
-
-    _thread: threading.Thread | None
-    _reports: "queue.SimpleQueue[dict[str, Any] | BaseException]"
-    _decided: threading.Semaphore
-    _stopping: threading.Event
-
-    def setup(self, config: dict[str, Any], plan: Plan) -> None:
-        """Take over the driver's places."""
-        self.plan = plan
-        os.environ.update(plan.places)
-        self._begin()
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The next trial in the same process, which saves its start."""
-        self.cleanup()
-        self._begin()
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """The next report; with ``done`` at the end."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="trial", daemon=True)
-            self._thread.start()
-        else:
-            self._decided.release()
-        report = self._reports.get()
-        if isinstance(report, BaseException):
-            raise report
-        return report
-
-    def cleanup(self) -> None:
-        """End the training, if it has not ended; its run is closed when this returns."""
-        self._stopping.set()
-        self._decided.release()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _begin(self) -> None:
-        self._thread, self._reports = None, queue.SimpleQueue()
-        self._decided, self._stopping = threading.Semaphore(0), threading.Event()
-
-    def _work(self) -> None:
-        try:
-            for trial in trials_of(self.plan.sweep, self.config):
-                run_trial(self.plan.sweep, trial, self.plan.tracking_uri, self.plan.parent_run)
-            self._reports.put({"done": True})
-        except Exception as error:  # noqa: BLE001  (raised again by step)
-            self._reports.put(error)
-
-
 class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Tells the user what happens, and writes the outcome of a trial whose process died too often."""
 
@@ -232,20 +187,26 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self.progress.died(self._name(trial), _reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """It has an outcome."""
-        self.progress.ended(self._name(trial), read_outcome(self.sweep, self._name(trial)))
+        """It came to its end, or is being stopped early."""
+        self.progress.ended(self._name(trial), together([read_outcome(self.sweep, each.name) for each in self._trials(trial)]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """It died more often than is put up with."""
         tries = self.sweep.settings.retries + 1
         times = f"{tries} times" if tries > 1 else "once"
-        run_id = read_sent(self.sweep.trials / self._name(trial)).run_id or None
+        name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
+        run_id = read_sent(self.sweep.trials / name).run_id or None
         outcome = Outcome("failed", {}, run_id, f"it was tried {times}: {_reason(trial)}")
-        write_outcome(self.sweep, self._name(trial), outcome)
+        write_outcome(self.sweep, name, outcome)
         self.progress.ended(self._name(trial), outcome)
 
+    def _trials(self, trial: Any) -> list[Trial]:
+        return trials_of(self.sweep, trial.config)
+
     def _name(self, trial: Any) -> str:
-        return str(trial.config["trial"])
+        """A suggestion that is trained with several seeds goes by what their names have in common."""
+        names = [each.name for each in self._trials(trial)]
+        return names[0] if len(names) == 1 else names[0].rpartition("-")[0]
 
 
 def _reason(trial: Any) -> str:

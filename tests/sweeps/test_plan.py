@@ -58,9 +58,7 @@ def test_missing_folders_are_named(legan: Command, tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_is_refused_with_those_there_are(legan: Command) -> None:
-    with pytest.raises(
-        ConfigError, match=r"there is no suite or search space 'nonsense'; suites: losses, upsampling, q; "
-    ):
+    with pytest.raises(ConfigError, match=r"there is no suite or search space 'nonsense'; suites: losses, upsampling, q; "):
         legan("nonsense")
 
 

@@ -44,4 +44,4 @@ def test_objectives_are_shown_first() -> None:
 
 def test_other_endings() -> None:
     assert ending(Outcome("stopped", {"step": 200, "validation/l1_to_target": 0.5}, None)) == "stopped early at step 200"
-    assert ending(None) == "stopped before its end"
+    assert ending(None) == "stopped early"

@@ -24,7 +24,9 @@ from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.run import create_run
+from legan.sweeps.search import open_study, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, suite_trials, write_outcome
+from legan.sweeps.trainable import together
 from legan.sweeps.trial import settings_of
 from legan.sweeps.tuner import run_sweep
 
@@ -255,3 +257,39 @@ def test_a_cluster_that_is_too_small_is_named_with_what_is_needed(ray_cluster: N
 )
 def test_how_many_trials_fit_on_a_node(node: tuple[float, float], each: tuple[float, float], fit: int) -> None:
     assert fitting(*node, *each) == fit
+
+
+def search_of(**values: Any) -> dict[str, Any]:
+    parameters = {"loss.q": {"float": [5, 10]}, "loss.lambda_2": {"choices": [1, 10]}}
+    return {"objectives": {"eval/quality": "maximize"}, "trials": 3, "parameters": parameters} | values
+
+
+def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None, new_sweep: NewSweep) -> None:
+    sweep = new_sweep(suite=None, search=search_of(trials=2), seeds=2, overrides=["steps=2"])
+    lines: list[str] = []
+    outcomes = run_sweep(sweep, None, lines.append)
+    assert [outcome.status for _, outcome in outcomes] == ["finished"] * 4
+    paper = suggested(sweep, {"loss.q": 8.0, "loss.lambda_2": 10})
+    assert {trial.name for trial in paper} <= {trial.name for trial, _ in outcomes}
+    suggestions = {trial.name.rpartition("-")[0] for trial, _ in outcomes}
+    means = [together([read_outcome(sweep, f"{key}-{seed}") for seed in (0, 1)]).metrics["eval/quality"] for key in suggestions]
+    assert open_study(sweep).best_value == pytest.approx(max(means))
+    found = runs()["tiny"]
+    plots = MlflowClient(default_tracking_uri()).list_artifacts(found.info.run_id, "search")
+    assert plots
+    again: list[str] = []
+    assert [trial for trial, _ in run_sweep(sweep, None, again.append)] == [trial for trial, _ in outcomes]
+    assert not [line for line in again if line.endswith(": started")]
+
+
+def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep) -> None:
+    asha = {"metric": "validation/l1_to_target", "grace": 2, "reduction": 2}
+    sweep = new_sweep(
+        suite=None, search=search_of(trials=4, pruning="asha", asha=asha), overrides=["steps=8", "validate_every=2"]
+    )
+    statuses = [outcome.status for _, outcome in run_sweep(sweep, None, str)]
+    assert len(statuses) == 4
+    assert {"stopped", "finished"} == set(statuses)
+    stopped = [run for run in runs().values() if run.data.tags.get("stopped_early") == "true"]
+    assert len(stopped) == statuses.count("stopped")
+    assert {run.info.status for run in stopped} == {"FINISHED"}
