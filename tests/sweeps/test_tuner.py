@@ -293,3 +293,14 @@ def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep
     stopped = [run for run in runs().values() if run.data.tags.get("stopped_early") == "true"]
     assert len(stopped) == statuses.count("stopped")
     assert {run.info.status for run in stopped} == {"FINISHED"}
+
+
+def test_a_trial_of_two_workers_trains_through_ray_train(ray_cluster: None, new_sweep: NewSweep) -> None:
+    sweep = new_sweep(overrides=["workers=2"])
+    end_trial(sweep, BILINEAR, TRANSPOSED)
+    lines: list[str] = []
+    outcomes = {trial.name: outcome for trial, outcome in run_sweep(sweep, None, lines.append)}
+    assert outcomes[SHUFFLE].status == "finished", outcomes[SHUFFLE].error
+    assert "a trial takes 2 workers of 1 CPU each, 1 at once" in lines
+    assert runs()[SHUFFLE].info.status == "FINISHED"
+    wait_for(lambda: not groups(), 60)
