@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,8 @@ from legan.platform.config import check_settings
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, first_line
-from legan.platform.evaluation.evaluate import FACENET, Problems, Request, prepare
+from legan.platform.evaluation.evaluate import FACENET, Bench, Problems, Request, prepare
+from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
 from legan.platform.settings import KINDS
 from legan.platform.training.build import Facts
@@ -106,7 +107,29 @@ def check_evaluation(settings: SweepSettings) -> None:
         model = Path(folder) / "model"
         write_model(model, _stand_in(settings, data))
         request = Request(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
-        prepare(str(model), request)
+        bench = prepare(str(model), request)
+    if settings.search is not None:
+        unmeasured = objectives_out_of_reach(settings.search.objectives, bench)
+        if unmeasured:
+            raise ConfigError(unmeasured)
+
+
+def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> list[str]:
+    """One sentence for each metric that evaluations on this data, by these judges, with the weights here, will not have."""
+    reference, judges = reference_of(bench.pairs), bench.judges
+    problems = []
+    for name in objectives:
+        metric = name.removeprefix("eval/")
+        if metric.endswith(("_to_target", "_to_source")) and not metric.endswith(reference):
+            other = f"eval/{metric.rpartition('_')[0]}_{reference}"
+            problems.append(f"objective {name}: on {bench.data.name} outputs are compared with the {reference}; take {other}")
+        if metric == "quality" and judges.quality is None:
+            problems.append(f"objective {name}: there is no Q to measure it; give one with --quality")
+        if metric in ("fid", "kid") and judges.inception is None:
+            problems.append(f"objective {name}: its weights are not here; get them with `legan weights inception`")
+        if metric.startswith("lpips") and judges.perceptual is None:
+            problems.append(f"objective {name}: its weights are not here; get them with `legan weights alexnet`")
+    return problems
 
 
 def describe(sweep: Sweep, address: str | None) -> str:

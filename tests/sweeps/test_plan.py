@@ -51,6 +51,21 @@ def test_all_problems_come_at_once(legan: Command, tmp_path: Path, networks: dic
     assert len(caught.value.problems) == 4  # though all seven variants have those two
 
 
+def test_objectives_that_cannot_be_measured_here_are_refused(legan: Command, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "objectives: {eval/fid: minimize, eval/lpips_to_source: minimize, eval/ssim_to_target: maximize}\n"
+        "parameters: {loss.q: {float: [5, 10]}}\npoints: []\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        legan(str(space))
+    problems = "\n".join(caught.value.problems)
+    assert "objective eval/fid: its weights are not here; get them with `legan weights inception`" in problems
+    assert "objective eval/lpips_to_source: on tiny outputs are compared with the target; take eval/lpips_to_target" in problems
+    assert "ssim" not in problems
+
+
 def test_missing_folders_are_named(legan: Command, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         legan("q", data=tmp_path / "nothing", classifier=tmp_path / "nobody")
