@@ -8,6 +8,7 @@ import typer
 
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
+from legan.serve import call_commands
 from legan.serve import commands as serve_commands
 from legan.sweeps.commands import app as sweeps_commands
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 platform_commands.mount(app)
 sweeps_commands.mount(app)
 serve_commands.mount(app)
+call_commands.mount(app)
 
 
 def main() -> None:

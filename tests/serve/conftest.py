@@ -115,8 +115,8 @@ def serving() -> Serving:
     """``with serving(backend, limits, tokens) as server:`` runs the application on a port of its own."""
 
     @contextmanager
-    def run(backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = ()) -> Iterator[Server]:
-        listener = bind("127.0.0.1", 0)
+    def run(backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = (), port: int = 0) -> Iterator[Server]:
+        listener = bind("127.0.0.1", port)
         made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
         application = make_api(backend, limits or Limits(), tokens, made.log.append)
         server = uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False, lifespan="off"))

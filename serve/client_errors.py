@@ -1,0 +1,108 @@
+"""What can go wrong with a call, one exception per kind of problem, all of them ServiceErrors and so LeganErrors.
+
+    ServiceError
+    ├── UnreachableError     no connection, or it broke off before the answer was there
+    ├── TimeLimitError       the client's time limit, or the server's (408)
+    ├── TokenError           401: the bearer token is missing or wrong
+    ├── NotFoundError        404, 405: no such call
+    ├── TooLargeError        413: body, image or number of images
+    ├── NotAnImageError      415: what was sent is no image that can be read
+    ├── InvalidError         422: a parameter cannot be used, or the image shows no such face
+    ├── BusyError            503: all places are taken
+    └── AnswerError          any other status, or an answer that is none of this API
+
+The message is the server's sentence.
+"""
+
+import json
+from dataclasses import dataclass
+
+from legan.platform.errors import LeganError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem document (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str
+    errors: tuple[str, ...] = ()
+    """All sentences, where there are several."""
+
+
+class ServiceError(LeganError):
+    """A call that failed; ``problem`` is the server's document, None where no answer came."""
+
+    def __init__(self, message: str, problem: Problem | None = None):
+        super().__init__(message)
+        self.problem = problem
+
+
+class UnreachableError(ServiceError):
+    """No connection, or it broke off before the answer was there."""
+
+
+class TimeLimitError(ServiceError):
+    """The client's time limit, or the server's."""
+
+
+class TokenError(ServiceError):
+    """The bearer token is missing or wrong."""
+
+
+class NotFoundError(ServiceError):
+    """There is no such call or thing."""
+
+
+class TooLargeError(ServiceError):
+    """The body, an image or the number of images is too large."""
+
+
+class NotAnImageError(ServiceError):
+    """What was sent is no image that can be read."""
+
+
+class InvalidError(ServiceError):
+    """A parameter cannot be used, or the image shows no such face."""
+
+
+class BusyError(ServiceError):
+    """All places are taken; ``retry_after_s`` says when to ask again."""
+
+    def __init__(self, message: str, problem: Problem | None = None, retry_after_s: float = 0.0):
+        super().__init__(message, problem)
+        self.retry_after_s = retry_after_s
+
+
+class AnswerError(ServiceError):
+    """Another status, or an answer that is none of this API."""
+
+
+KINDS: dict[int, type[ServiceError]] = {
+    401: TokenError,
+    404: NotFoundError,
+    405: NotFoundError,
+    408: TimeLimitError,
+    413: TooLargeError,
+    415: NotAnImageError,
+    422: InvalidError,
+    503: BusyError,
+}
+
+
+def error_of(problem: Problem, retry_after_s: float = 0.0) -> ServiceError:
+    """The exception for a problem document; its message holds every sentence."""
+    message = "\n".join([problem.detail, *(f"  - {each}" for each in problem.errors)])
+    kind = KINDS.get(problem.status, AnswerError)
+    return BusyError(message, problem, retry_after_s) if kind is BusyError else kind(message, problem)
+
+
+def read_problem(status: int, body: bytes, url: str) -> Problem:
+    """The problem document of an answer; one of our own for what a proxy or another server may have said."""
+    try:
+        told = json.loads(body)
+        errors = tuple(str(each) for each in told.get("errors") or ())
+        return Problem(str(told["title"]), status, str(told["detail"]), errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Problem("", status, f"{url} answered with status {status} and no reason; is this the address of legan serve?")

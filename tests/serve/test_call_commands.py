@@ -1,0 +1,152 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from legan import cli
+
+
+def legan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """The command in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["legan", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return int(left.value.code or 0), said.out, said.err
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, server, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LEGAN_TOKEN", raising=False)
+    return lambda *arguments: legan(monkeypatch, capsys, "call", server.url, *arguments)
+
+
+@pytest.fixture
+def files(tmp_path: Path, face, photo) -> dict[str, Path]:
+    """An aligned face, a photograph, one without a face, and no image at all."""
+    flat = np.zeros((60, 60, 3), np.uint8)
+    made = {name: tmp_path / f"{name}.png" for name in ("face", "photo", "flat", "text")}
+    for name, image in (("face", face), ("photo", photo), ("flat", flat)):
+        Image.fromarray(image).save(made[name])
+    made["text"].write_text("no image")
+    return made
+
+
+def pixels(path: Path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def form_of(path: str) -> str | None:
+    with Image.open(path) as image:
+        return image.format
+
+
+def test_translate_writes_the_picture_and_prints_its_scores(call, server, files, photo) -> None:
+    code, out, err = call("translate", files["photo"], "--expression", "smile", "--lighting", "left")
+    assert (code, err) == (0, "")
+    np.testing.assert_array_equal(
+        pixels(Path("photo.smile.left.png")), server.backend.engine.translate_photo(photo, "smile", "left")
+    )
+    assert out.startswith("photo.smile.left.png, quality ")
+    assert ", similarity " in out
+
+
+def test_translate_writes_where_and_how_it_is_told(call, files) -> None:
+    given = ("--expression", "smile", "--lighting", "left", "--aligned", "--masks")
+    assert call("translate", files["face"], *given, "--out", "one.webp")[0] == 0
+    assert {path.name for path in Path().glob("one*")} == {"one.webp", "one.expression-mask.webp", "one.lighting-mask.webp"}
+    assert form_of("one.webp") == "WEBP"
+    assert call("translate", files["face"], *given, "--out", "made/here", "--format", "jpeg")[0] == 0
+    assert form_of("made/here/face.smile.left.jpeg") == "JPEG"
+    assert len(list(Path("made/here").iterdir())) == 3
+    code, out, _ = call("translate", files["photo"], "-e", "smile", "-l", "left", "--paste", "--out", "pasted.png")
+    assert (code, pixels(Path("pasted.png")).shape) == (0, (200, 180, 3))
+    assert out.startswith("pasted.png")
+
+
+def test_what_is_wrong_with_one_photograph_keeps_none_from_being_written(call, files) -> None:
+    names = [files[name] for name in ("photo", "flat", "text")]
+    code, out, err = call("translate", *names, "--expression", "smile", "--lighting", "left")
+    assert code == 2
+    assert Path("photo.smile.left.png").is_file()
+    assert out.count("\n") == 1
+    assert err.startswith("legan: 2 of 3 photographs could not be used:\n")
+    assert "flat.png: No face was found in the image" in err
+    assert "text.png: The image is no PNG, JPEG, WebP, BMP or TIFF" in err
+
+
+def test_augment_writes_the_variants(call, server, files, face) -> None:
+    code, out, _ = call("augment", files["face"], "--aligned", "--label", "smile:left", "--label", "neutral:right", "--out", "v")
+    assert code == 0
+    assert {path.name for path in Path("v").iterdir()} == {"face.000.smile.left.png", "face.001.neutral.right.png"}
+    expected = server.backend.engine.translate(face[None], ["neutral"], ["right"])[0]
+    np.testing.assert_array_equal(pixels(Path("v/face.001.neutral.right.png")), expected)
+    assert out.count(", quality ") == 2
+    assert call("augment", files["face"], "--aligned", "--all", "--lighting", "left", "--out", "w")[0] == 0
+    assert len(list(Path("w").iterdir())) == 2
+    code, out, _ = call("augment", files["face"], "--aligned", "-n", 2, "--seed", 1, "--min-quality", 10, "--out", "x")
+    assert (code, out.count("was not accepted"), list(Path("x").iterdir())) == (0, 2, [])
+    code, _, err = call("augment", files["face"], files["flat"], "--out", "y")
+    assert code == 2
+    assert err.startswith("legan: 2 of 2 photographs could not be used:")
+
+
+def test_quality_and_model_are_printed(call, server, files) -> None:
+    code, out, _ = call("quality", files["photo"], files["photo"])
+    assert code == 0
+    assert out.startswith(f"{files['photo']}: ")
+    assert out.count("\n") == 2
+    code, out, _ = call("model")
+    assert code == 0
+    assert "name          tiny\n" in out
+    assert "lightings     left, front, right\n" in out
+    assert "run id        -\n" in out
+    assert "limits        body_bytes 20,000,000, pixels 50,000,000, images 16, variants 256\n" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("quality", "none.png"), "none.png is no file"),
+        (("quality", "text.png"), "text.png: The image is no PNG"),
+        (
+            ("translate", "photo.png", "-e", "grin", "-l", "noon"),
+            "photo.png: expression: 'grin' is unknown; this model",
+        ),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "--face", "3"), "face: 2 was asked for, but the image shows 1"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "--format", "gif"), "--format gif: give one of png, jpeg, webp"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.png", "--format", "webp"), "--out ends with .png"),
+        (("translate", "photo.png", "photo.png", "-e", "smile", "-l", "left"), "several photographs are called photo"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "text.png/x"), "text.png is a file"),
+        (("augment", "photo.png", "--label", "smile"), "--label smile: write it EXPRESSION:LIGHTING"),
+        (("augment", "photo.png", "--all", "-n", "3"), "-n, --all and --label exclude each other"),
+        (("augment", "photo.png", "-n", "257"), "photo.png: n: "),
+    ],
+)
+def test_errors_are_sentences(call, files, arguments, said) -> None:
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert err.startswith("legan: ")
+    assert said in err
+
+
+def test_the_token_is_that_of_the_environment(server, serving, files, monkeypatch, capsys) -> None:
+    with serving(server.backend, tokens=["t"]) as closed:
+        monkeypatch.delenv("LEGAN_TOKEN", raising=False)
+        code, _, err = legan(monkeypatch, capsys, "call", closed.url, "model")
+        assert (code, err.startswith("legan: The token is missing or wrong")) == (2, True)
+        monkeypatch.setenv("LEGAN_TOKEN", "t")
+        assert legan(monkeypatch, capsys, "call", closed.url, "model")[0] == 0
+
+
+def test_no_server_is_one_sentence_in_a_process_of_its_own() -> None:
+    command = [sys.executable, "-m", "legan.cli", "call", "127.0.0.1:80", "model"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "127.0.0.1:80 is no address of a server; write it as http://" in done.stderr
