@@ -3,7 +3,6 @@
 from functools import lru_cache
 from typing import Literal
 
-from legan.platform.data.render import EXPRESSIONS, LIGHTINGS, render_faces
 from legan.serve.http_images import encoded
 
 SIZE = 128
@@ -14,6 +13,8 @@ NEUTRAL, EVEN = "neutral", "ambient"
 @lru_cache(maxsize=256)
 def example(kind: Literal["expression", "lighting"], name: str) -> bytes | None:
     """A small WebP of an expression in even light, or of a neutral face under a lighting; None for other classes."""
+    from legan.platform.data.render import EXPRESSIONS, LIGHTINGS, render_faces  # here, because it imports scipy: seconds
+
     expression, lighting = (name, EVEN) if kind == "expression" else (NEUTRAL, name)
     if expression not in EXPRESSIONS or lighting not in LIGHTINGS:
         return None

@@ -17,9 +17,9 @@ import uvicorn
 from legan.platform.errors import LeganError
 from legan.serve.api import make_api
 from legan.serve.backend import Busy, Limits, ModelInfo
-from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures, load_engine
+from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
-from legan.serve.model_info import choose_model, engine_source, model_info
+from legan.serve.model_info import choose_model, load_chosen, model_info
 from legan.serve.study.app import bind
 
 Done = TypeVar("Done")
@@ -79,7 +79,7 @@ class LocalSession:
 def local_backend(source: str, matcher: str | None = None, device: str | None = None) -> LocalSession:
     """A model and perhaps a matcher, loaded into this process; LeganError says what is wrong with either."""
     chosen = choose_model(source)
-    engine = load_engine(engine_source(chosen), device)
+    engine = load_chosen(chosen, device)
     loaded = None if matcher is None else load_matcher(matcher, engine.image_size, device)
     return LocalSession(engine, model_info(engine, chosen, matcher=loaded is not None), loaded)
 

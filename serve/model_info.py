@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from legan.platform.model import find_model, weights_hash
+from legan.platform.model import MODEL_FILE, find_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
 from legan.serve.backend import ModelInfo
-from legan.serve.engine import Engine
+from legan.serve.engine import Engine, load_engine
 
 
 class Chosen(NamedTuple):
@@ -55,6 +55,8 @@ def model_info(engine: Engine, chosen: Chosen, *, matcher: bool) -> ModelInfo:
     )
 
 
-def engine_source(chosen: Chosen) -> Path:
-    """The folder to load."""
-    return Path(chosen.folder)
+def load_chosen(chosen: Chosen, device: str | None = None) -> Engine:
+    """The engine of a model that was looked up, perhaps on another machine: then a registered one is fetched to this one."""
+    if chosen.version is not None and not (Path(chosen.folder) / MODEL_FILE).is_file():
+        return load_engine(f"models:/{chosen.name}/{chosen.version}", device)
+    return load_engine(chosen.folder, device)

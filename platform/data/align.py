@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 
 from legan.platform.errors import ImageError, first_line
@@ -44,6 +43,8 @@ class FaceDetector:
 
     def __init__(self, min_size: int = 40, device: str = "cpu"):
         """Look for faces of at least ``min_size`` pixels (20 at the least); halving it costs four times the work."""
+        from facenet_pytorch import MTCNN  # here, because it imports torchvision: seconds that few processes need to wait
+
         self.min_size = max(20, min_size)
         self._mtcnn = MTCNN(keep_all=True, min_face_size=self.min_size, post_process=False, device=torch.device(device)).eval()
 

@@ -10,6 +10,7 @@ from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
 from legan.serve import call_commands
 from legan.serve import commands as serve_commands
+from legan.serve import serve_commands as endpoint_commands
 from legan.sweeps.commands import app as sweeps_commands
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -25,6 +26,7 @@ platform_commands.mount(app)
 sweeps_commands.mount(app)
 serve_commands.mount(app)
 call_commands.mount(app)
+endpoint_commands.mount(app)
 
 
 def main() -> None:

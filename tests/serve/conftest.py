@@ -71,6 +71,12 @@ def tiny_model(seed: int = 0, *, quality: bool = True, disentangled: bool = True
 
 
 @pytest.fixture(scope="session")
+def make_model() -> Callable[..., Model]:
+    """Makes a model of random weights from a seed."""
+    return tiny_model
+
+
+@pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with Q."""
     folder = tmp_path_factory.mktemp("served") / "tiny"

@@ -1,0 +1,317 @@
+"""The HTTP API on Ray Serve: Ingress (FastAPI) → Aligner → Generator → Quality, Matcher; each with its own replicas.
+
+Generator and Quality collect what many requests want into one batch. Images travel as uint8 arrays.
+
+Models change without a restart: every call says which model it wants, workers hold the present model and the previous one
+(``user_config``), and an ingress goes over to a new model once the workers have answered that they hold it. A request stays with
+the model it began with.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from ray import serve
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve import Application
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from legan.platform.errors import ClusterError, LeganError
+from legan.platform.model import read_model
+from legan.serve.api import make_api
+from legan.serve.backend import Busy, ModelInfo
+from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.http_middleware import Log, json_lines
+from legan.serve.matcher import Matcher as FaceMatcher
+from legan.serve.matcher import load_matcher
+from legan.serve.model_info import Chosen, choose_model, load_chosen, model_info
+from legan.serve.serve_settings import Replicas, ServeSettings
+from legan.serve.shelf import Shelf
+
+Done = TypeVar("Done")
+Wanted = dict[str, Any]
+TRIES = 3
+"""How often a call is made whose replica dies under it: the work has no effects, so it may be done again."""
+INGRESS_ONGOING = 10_000
+"""More than ever come at a time: it is the application that refuses, with a problem document, and not Ray's proxy."""
+
+
+class Worker:
+    """What all deployments with networks share."""
+
+    def __init__(self, threads: int):
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+        self._shelf: Shelf[Chosen, Engine] = Shelf(load_chosen)
+        self._preparing: asyncio.Task[None] | None = None
+
+    async def reconfigure(self, config: Wanted) -> None:
+        """Hold these models; a replica that serves already goes on while it loads them."""
+        loading = asyncio.ensure_future(self._shelf.keep([Chosen(*each) for each in config["models"]]))
+        if self._preparing is None:
+            await loading
+        self._preparing = loading
+
+    async def hold(self, chosen: Chosen) -> None:
+        """Answer when a model is loaded."""
+        await self._shelf.get(chosen)
+
+
+class Aligner(Worker):
+    """Finds the faces of a photograph."""
+
+    async def align(self, chosen: Chosen, photo: Picture) -> list[FoundFace]:
+        """All faces, the largest first."""
+        engine = await self._shelf.get(chosen)
+        return await asyncio.to_thread(engine.find_faces, photo)
+
+
+class Generator(Worker):
+    """Translates aligned faces, those of many calls at once."""
+
+    def __init__(self, threads: int, batch_size: int, batch_wait_s: float):
+        super().__init__(threads)
+        self._sizes: deque[int] = deque(maxlen=256)
+        self._batch.set_max_batch_size(batch_size)
+        self._batch.set_batch_wait_timeout_s(batch_wait_s)
+
+    async def recent_batches(self) -> list[int]:
+        """How many images each of the last batches held."""
+        return list(self._sizes)
+
+    async def describe(self, chosen: Chosen, *, matcher: bool) -> ModelInfo:
+        """What is known about a model."""
+        return model_info(await self._shelf.get(chosen), chosen, matcher=matcher)
+
+    async def translate(
+        self, chosen: Chosen, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool
+    ) -> MaskedTranslation:
+        """Aligned faces under the wanted attributes."""
+        made: MaskedTranslation = await self._batch((chosen, images, expressions, lightings, masks))
+        return made
+
+    @serve.batch(batch_size_fn=lambda calls: sum(len(call[1]) for call in calls))  # type: ignore[untyped-decorator]
+    async def _batch(self, calls: list[tuple[Chosen, Pictures, Sequence[str], Sequence[str], bool]]) -> list[MaskedTranslation]:
+        made: dict[int, MaskedTranslation] = {}
+        self._sizes.append(sum(len(call[1]) for call in calls))
+        for (chosen, masks), places in _grouped(calls, lambda call: (call[0], call[4])).items():
+            engine = await self._shelf.get(chosen)
+            images = np.concatenate([calls[place][1] for place in places])
+            expressions = [name for place in places for name in calls[place][2]]
+            lightings = [name for place in places for name in calls[place][3]]
+            if masks:
+                together = await asyncio.to_thread(engine.translate_with_masks, images, expressions, lightings)
+            else:
+                together = MaskedTranslation(
+                    await asyncio.to_thread(engine.translate, images, expressions, lightings), None, None
+                )
+            ends = np.cumsum([len(calls[place][1]) for place in places])
+            for place, end in zip(places, ends, strict=True):
+                part = slice(end - len(calls[place][1]), end)
+                made[place] = MaskedTranslation(*(None if each is None else each[part] for each in together))  # type: ignore[arg-type]
+        return [made[place] for place in range(len(calls))]
+
+
+class Quality(Worker):
+    """Rates aligned faces, those of many calls at once."""
+
+    def __init__(self, threads: int, batch_size: int, batch_wait_s: float):
+        super().__init__(threads)
+        self._batch.set_max_batch_size(batch_size)
+        self._batch.set_batch_wait_timeout_s(batch_wait_s)
+
+    async def rate(self, chosen: Chosen, images: Pictures, hulls: Masks) -> list[float]:
+        """Q's ratings."""
+        ratings: list[float] = await self._batch((chosen, images, hulls))
+        return ratings
+
+    @serve.batch(batch_size_fn=lambda calls: sum(len(call[1]) for call in calls))  # type: ignore[untyped-decorator]
+    async def _batch(self, calls: list[tuple[Chosen, Pictures, Masks]]) -> list[list[float]]:
+        rated: dict[int, list[float]] = {}
+        for chosen, places in _grouped(calls, lambda call: call[0]).items():
+            engine = await self._shelf.get(chosen)
+            images, hulls = (np.concatenate([calls[place][kind] for place in places]) for kind in (1, 2))
+            ratings = iter((await asyncio.to_thread(engine.quality, images, hulls)).tolist())
+            for place in places:
+                rated[place] = [next(ratings) for _ in calls[place][1]]
+        return [rated[place] for place in range(len(calls))]
+
+
+class Matcher:
+    """Says whether two faces are the same person's."""
+
+    def __init__(self, threads: int, source: str, image_size: int):
+        torch.set_num_threads(threads)
+        self._matcher: FaceMatcher = load_matcher(source, image_size)
+
+    async def similarity(self, a: Pictures, b: Pictures) -> list[float]:
+        """The match score of each pair."""
+        return [float(each) for each in await asyncio.to_thread(self._matcher.similarity, a, b)]
+
+
+class RaySession:
+    """One model on the deployments, for the length of a request."""
+
+    def __init__(self, info: ModelInfo, chosen: Chosen, workers: dict[str, DeploymentHandle]):
+        self._info, self._workers, self.chosen = info, workers, chosen
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is."""
+        return self._info
+
+    async def align(self, photo: Picture) -> list[FoundFace]:
+        """All faces of a photograph."""
+        return await _call(lambda: self._workers["Aligner"].align.remote(self.chosen, photo))
+
+    async def translate(
+        self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool = False
+    ) -> MaskedTranslation:
+        """Aligned faces under the wanted attributes."""
+        method = self._workers["Generator"].translate
+        return await _call(lambda: method.remote(self.chosen, images, list(expressions), list(lightings), masks=masks))
+
+    async def quality(self, images: Pictures, hulls: Masks) -> list[float] | None:
+        """Q's ratings."""
+        if not self._info.has_quality:
+            return None
+        return await _call(lambda: self._workers["Quality"].rate.remote(self.chosen, images, hulls))
+
+    async def similarity(self, a: Pictures, b: Pictures) -> list[float] | None:
+        """How alike the matcher finds the persons."""
+        if not self._info.has_matcher:
+            return None
+        return await _call(lambda: self._workers["Matcher"].similarity.remote(a, b))
+
+
+class Ingress:
+    """The HTTP API; the other deployments are its backend."""
+
+    def __init__(self, settings: dict[str, Any], workers: dict[str, DeploymentHandle]):
+        self._settings = ServeSettings.model_validate(settings)
+        self._workers = workers
+        self._session: RaySession | None = None
+        self._switching: asyncio.Task[None] | None = None
+        cv2.setNumThreads(self._settings.threads)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """The application."""
+        settings = self._settings
+        return make_api(self, settings.limits, read_tokens(settings.tokens_env), _access_log(settings.access_log))
+
+    def session(self) -> RaySession:
+        """The model of the moment."""
+        if self._session is None:
+            raise Busy
+        return self._session
+
+    async def reconfigure(self, config: Wanted) -> None:
+        """Go over to a model as soon as the workers hold it."""
+        switching = asyncio.ensure_future(self._switch(Chosen(*config["model"])))
+        if self._switching is None:
+            await switching
+        self._switching = switching
+
+    async def serving(self) -> Chosen | None:
+        """The model that new requests get."""
+        return None if self._session is None else self._session.chosen
+
+    async def _switch(self, chosen: Chosen) -> None:
+        matcher = "Matcher" in self._workers
+        info: ModelInfo = await _call(lambda: self._workers["Generator"].describe.remote(chosen, matcher=matcher))
+        for name in ("Aligner", "Quality"):
+            await _call(lambda handle=self._workers[name]: handle.hold.remote(chosen))  # type: ignore[misc]
+        self._session = RaySession(info, chosen, self._workers)
+
+
+def build(args: ServeSettings) -> Application:
+    """The application as `legan serve` runs it and as a config file names it: ``import_path: legan.serve.app:build``.
+
+    Raises LeganError for a model or matcher that cannot be used.
+    """
+    chosen = choose_model(args.model)
+    models, waiting = {"models": [list(chosen)]}, args.batch_wait_ms / 1000
+    parts = args.deployments()
+    workers = {
+        "Aligner": serve.deployment(Aligner).options(**_options(parts["Aligner"]), user_config=models).bind(args.threads),
+        "Generator": serve.deployment(Generator)
+        .options(**_options(parts["Generator"]), user_config=models)
+        .bind(args.threads, args.batch_size, waiting),
+        "Quality": serve.deployment(Quality)
+        .options(**_options(parts["Quality"]), user_config=models)
+        .bind(args.threads, args.batch_size, waiting),
+    }
+    if args.matcher is not None:
+        size = read_model(Path(chosen.folder)).image_size
+        workers["Matcher"] = (
+            serve.deployment(Matcher).options(**_options(parts["Matcher"])).bind(args.threads, args.matcher, size)
+        )
+    shape = _options(args.ingress) | {"max_ongoing_requests": INGRESS_ONGOING, "max_queued_requests": -1}
+    return (
+        serve.deployment(serve.ingress()(Ingress))
+        .options(**shape, user_config={"model": list(chosen), "previous": None})
+        .bind(args.model_dump(), workers)
+    )
+
+
+def read_tokens(variable: str | None) -> list[str]:
+    """The bearer tokens in an environment variable; ClusterError where it is named and empty."""
+    if variable is None:
+        return []
+    tokens = [token.strip() for token in os.environ.get(variable, "").split(",") if token.strip()]
+    if not tokens:
+        raise ClusterError(f"the environment variable {variable} holds no tokens; set it, separated by commas, where Ray runs.")
+    return tokens
+
+
+async def _call(make: Callable[[], Awaitable[Done]]) -> Done:
+    """The answer of a deployment; Busy where its queue is full, or it has no replica left."""
+    for attempt in range(TRIES):
+        try:
+            return await make()
+        except BackPressureError as error:
+            raise Busy from error
+        except RayTaskError as error:
+            if isinstance(error.cause, LeganError):
+                raise error.cause from None
+            raise
+        except (RayActorError, DeploymentUnavailableError):
+            await asyncio.sleep(0.1 * 2**attempt)
+    raise Busy(2.0)
+
+
+def _options(of: Replicas) -> dict[str, Any]:
+    shared: dict[str, Any] = {
+        "ray_actor_options": {"num_cpus": of.cpus, "num_gpus": of.gpus},
+        "max_ongoing_requests": of.ongoing,
+        "max_queued_requests": of.queued,
+        "graceful_shutdown_timeout_s": 35.0,
+        "health_check_period_s": 5.0,
+    }
+    if of.most is None:
+        return {**shared, "num_replicas": of.replicas}
+    return {**shared, "autoscaling_config": {"min_replicas": of.replicas, "max_replicas": of.most, "target_ongoing_requests": 16}}
+
+
+def _grouped(calls: Sequence[Any], key: Callable[[Any], Any]) -> dict[Any, list[int]]:
+    groups: dict[Any, list[int]] = {}
+    for place, call in enumerate(calls):
+        groups.setdefault(key(call), []).append(place)
+    return groups
+
+
+def _access_log(path: str | None) -> Log | None:
+    if path is None:
+        return None
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # A line is one write to a file opened for appending, so that those of several processes do not mix.
+    file = Path(path).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115  (open as long as the process lives)
+    return json_lines(file.write)

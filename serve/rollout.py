@@ -1,0 +1,150 @@
+"""Bringing the application onto Ray Serve and changing its model there; what `serve deploy` does with a config file, from Python.
+
+An update changes nothing but ``user_config`` of the running deployments, so their replicas stay: serve/app.py says how they
+change models.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.context import _get_global_client
+from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ServeDeploySchema
+
+from legan.platform.errors import ClusterError, ConfigError, one_line
+from legan.platform.model import load_network, network_folder, read_model
+from legan.serve.matcher import check_matcher
+from legan.serve.model_info import Chosen
+from legan.serve.serve_settings import ServeSettings
+
+APPLICATION, IMPORT_PATH = "legan", "legan.serve.app:build"
+WORKERS = ("Aligner", "Generator", "Quality")
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Running:
+    """The model that an application serves, the one before it, and what the application was started with."""
+
+    model: Chosen
+    previous: Chosen | None
+    settings: ServeSettings
+
+
+def config_document(settings: ServeSettings, host: str, port: int) -> dict[str, Any]:
+    """The application as a config file for `serve deploy`."""
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": host, "port": port, "request_timeout_s": settings.limits.seconds + 10},
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+        "applications": [
+            {
+                "name": APPLICATION,
+                "route_prefix": "/",
+                "import_path": IMPORT_PATH,
+                "args": settings.model_dump(exclude_defaults=True) | {"model": settings.model},
+            }
+        ],
+    }
+
+
+def deploy(document: dict[str, Any], *, wait_s: float = 300.0, abandoned: Callable[[], bool] = lambda: False) -> None:
+    """Start the application on the connected cluster and wait until it answers, or ``abandoned`` says not to.
+
+    ClusterError says why it does not.
+    """
+    try:
+        serve.start(proxy_location=document["proxy_location"], http_options=document["http_options"])
+        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(document))
+    except (RayError, RayServeException, RuntimeError, ValueError) as error:
+        raise ClusterError(f"Ray Serve did not take the application: {one_line(error)}.") from error
+    _wait(lambda: abandoned() or _is_running(), wait_s)
+
+
+def running() -> Running:
+    """What is served on the connected cluster; ClusterError where nothing is."""
+    details = _get_global_client(raise_if_no_controller_running=False)
+    found = {} if details is None else details.get_serve_details()["applications"]
+    application = found.get(APPLICATION)
+    if application is None or "Ingress" not in application["deployments"]:
+        raise ClusterError("this Ray cluster serves no LEGAN; start it with `legan serve`, or name another with --address.")
+    config = application["deployments"]["Ingress"]["deployment_config"]["user_config"]
+    settings = ServeSettings.model_validate((application["deployed_app_config"] or {}).get("args", {}))
+    previous = None if config["previous"] is None else Chosen(*config["previous"])
+    return Running(Chosen(*config["model"]), previous, settings)
+
+
+def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
+    """Serve another model, without a request lost: those that have begun end with the model they began with.
+
+    Raises LeganError, before anything changes, for a model that cannot be used with this application.
+    """
+    _check(now, wanted)
+    models = {"models": [list(wanted), list(now.model)]}
+    overrides = dict.fromkeys(WORKERS, models) | {"Ingress": {"model": list(wanted), "previous": list(now.model)}}
+    client = _get_global_client()
+    applications = [each.model_dump(exclude_unset=True) for each in ray.get(client._controller.get_app_configs.remote()).values()]
+    for application in applications:
+        if application["name"] == APPLICATION:
+            known = {each["name"]: each for each in application.get("deployments", [])}
+            for name, config in overrides.items():
+                known[name] = {**known.get(name, {"name": name}), "user_config": config}
+            application["deployments"] = list(known.values())
+    client.deploy_apps(ServeDeploySchema.model_validate({"applications": applications}))
+    # Not until every replica runs: one that died before may still be on its way, and comes up with the new model.
+    _wait(lambda: _serve_all(wanted), wait_s)
+
+
+def stop() -> None:
+    """End Serve and leave the cluster."""
+    serve.shutdown()
+    ray.shutdown()
+
+
+def _check(now: Running, wanted: Chosen) -> None:
+    model = read_model(Path(wanted.folder))
+    if now.settings.matcher is not None:
+        try:
+            check_matcher(load_network(network_folder(Path(now.settings.matcher))), model.image_size)
+        except ConfigError as error:
+            raise ConfigError(
+                [f"{problem}; start `legan serve` anew with a matcher of that size" for problem in error.problems]
+            ) from error
+
+
+def _is_running() -> bool:
+    status = serve.status().applications.get(APPLICATION)
+    if status is None:
+        return False
+    if status.status == "DEPLOY_FAILED":
+        raise ClusterError(f"the application cannot run on this cluster: {one_line(RuntimeError(_reason(status)))}.")
+    return bool(status.status == "RUNNING")
+
+
+def _reason(status: Any) -> str:
+    told = [each.message for each in status.deployments.values() if each.message]
+    return told[0] if told else str(status.message)
+
+
+def _serve_all(wanted: Chosen) -> bool:
+    """Whether every ingress answers that it serves this model; which one answers is Ray's choice, so it is asked often."""
+    handle = serve.get_app_handle(APPLICATION)
+    ingresses = serve.status().applications[APPLICATION].deployments["Ingress"].replica_states.get("RUNNING", 1)
+    rounds = 1 if ingresses == 1 else 4 * ingresses
+    return all(handle.serving.remote().result(timeout_s=30) == wanted for _ in range(rounds))
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"the application is not ready after {seconds:g} s; `serve status` tells what it waits for: often CPUs or GPUs."
+            )
+        time.sleep(POLL_S)

@@ -1,0 +1,186 @@
+"""What ``legan serve`` and ``legan serve update`` do: check everything, start or change the application, say where it is."""
+
+import json
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from legan.platform.cluster import answers, connect, require
+from legan.platform.errors import ClusterError, ConfigError, LeganError
+from legan.platform.files import unwritable, write_whole
+from legan.platform.model import find_model, load_network, network_folder, read_model
+from legan.platform.tracking.places import default_home
+from legan.serve import rollout
+from legan.serve.app import read_tokens
+from legan.serve.matcher import check_matcher
+from legan.serve.model_info import Chosen, choose_model
+from legan.serve.serve_settings import Replicas, ServeSettings
+from legan.serve.study.app import bind
+
+TOKENS = "LEGAN_SERVE_TOKENS"
+CHAMPION = "champion"
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command's arguments as they were typed."""
+
+    model: str
+    matcher: str | None
+    host: str
+    port: int
+    replicas: int
+    gpus: float
+    threads: int
+    tokens_from_env: str | None
+    address: str | None
+    config_out: Path | None
+
+
+def run(request: Request) -> None:
+    """Serve until Ctrl-C, or write a config file; LeganError, before anything starts, for what cannot be used."""
+    settings = settings_of(request)
+    if request.config_out is not None:
+        write_config(request.config_out, rollout.config_document(settings, request.host, request.port))
+        return
+    chosen = check(settings, request)
+    elsewhere = request.address or os.environ.get("RAY_ADDRESS")
+    needed = sum(each.replicas * each.cpus for each in settings.deployments().values())
+    # Ray's CPUs on a machine of one's own are a count of processes: more of them than processors only makes each slower.
+    connect(request.address, cpus=None if elsewhere else max(os.cpu_count() or 1, round(needed + 1)))
+    require(needed, sum(each.replicas * each.gpus for each in settings.deployments().values()))
+    url = f"http://{f'[{request.host}]' if ':' in request.host else request.host}:{request.port}/"
+    print(f"{chosen.name} {chosen.version or ''}({chosen.folder}) is starting …", flush=True)
+    if elsewhere:
+        rollout.deploy(rollout.config_document(settings, request.host, request.port))
+        print(f"{url} on every node with a replica; it stays. Change its model: legan serve update", flush=True)
+        return
+    _until_stopped(settings, request, url)
+
+
+def settings_of(request: Request) -> ServeSettings:
+    """The application's settings from the command's arguments; paths become absolute, because Ray's processes work elsewhere."""
+    many = Replicas(replicas=request.replicas, gpus=request.gpus)
+    tokens = request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None)
+    return ServeSettings(
+        model=_absolute(request.model),
+        matcher=None if request.matcher is None else str(network_folder(Path(request.matcher)).absolute()),
+        tokens_env=tokens,
+        access_log=str(default_home() / "serve" / "access.jsonl"),
+        threads=request.threads,
+        generator=many,
+        quality=many,
+    )
+
+
+def check(settings: ServeSettings, request: Request) -> Chosen:
+    """The model, where it, the matcher, the tokens and the port can be used; LeganError with every problem."""
+    problems, chosen, size = [], None, None
+    try:
+        chosen = choose_model(settings.model)
+        size = read_model(Path(chosen.folder)).image_size
+    except LeganError as error:
+        problems.append(str(error))
+    try:
+        if settings.matcher is not None and size is not None:
+            check_matcher(load_network(Path(settings.matcher)), size)
+    except ConfigError as error:
+        problems += error.problems
+    except LeganError as error:
+        problems.append(str(error))
+    for test in (lambda: read_tokens(settings.tokens_env), lambda: bind(request.host, request.port).close()):
+        try:
+            test()
+        except LeganError as error:
+            problems.append(str(error))
+    if chosen is None or problems:
+        raise LeganError(problems[0]) if len(problems) == 1 else ConfigError(problems)
+    return chosen
+
+
+def write_config(path: Path, document: dict[str, object]) -> None:
+    """Write the application as YAML for `serve deploy`."""
+    problem = unwritable(path.parent)
+    if problem:
+        raise ConfigError([f"--config-out {path}: {problem}"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, yaml.safe_dump(document, sort_keys=False))
+    print(f"written: {path}; start it on a cluster: serve deploy {path}")
+
+
+def change(model: str | None, version: int | None, address: str | None, *, rollback: bool) -> None:
+    """Roll out another model; LeganError, before anything changes, where there is no server or no such model."""
+    if sum((model is not None, version is not None, rollback)) > 1:
+        raise ConfigError(["--model, --version and --rollback exclude each other; give one of them"])
+    connect(address or os.environ.get("RAY_ADDRESS") or _local_address())
+    now = rollout.running()
+    wanted = _wanted(now, model, version, rollback=rollback)
+    if wanted == now.model:
+        print(f"{_named(now.model)} is served already.")
+        return
+    rollout.update(now, wanted)
+    print(f"{_named(wanted)} is served now, before it was {_named(now.model)}. Back: legan serve update --rollback")
+
+
+def _wanted(now: rollout.Running, model: str | None, version: int | None, *, rollback: bool) -> Chosen:
+    if rollback:
+        if now.previous is None:
+            raise LeganError(f"{_named(now.model)} is the first model of this server, so there is none to go back to.")
+        return now.previous
+    if version is not None:
+        return choose_model(f"models:/{now.model.name}/{version}")
+    return choose_model(_absolute(model or f"models:/{now.model.name if now.model.version else 'legan'}@{CHAMPION}"))
+
+
+def _until_stopped(settings: ServeSettings, request: Request, url: str) -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    record = _record()
+    try:
+        rollout.deploy(rollout.config_document(settings, request.host, request.port), abandoned=stopped.is_set)
+        if not stopped.is_set():
+            record.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(record, json.dumps({"address": connect().address, "url": url}))
+            _say_ready(settings, request, url)
+        stopped.wait()
+        print("stopping: requests that have begun are finished …", flush=True)
+    finally:
+        with suppress(FileNotFoundError):
+            record.unlink()
+        rollout.stop()
+
+
+def _say_ready(settings: ServeSettings, request: Request, url: str) -> None:
+    print(f"serving at {url} (API: {url}docs). Ctrl-C ends it.", flush=True)
+    if request.host not in LOCAL:
+        guarded = "a token is asked for" if settings.tokens_env else "no token is asked for (--tokens-from-env)"
+        print(f"Others can reach this: {guarded}, and nothing is encrypted unless a proxy in front adds HTTPS.", flush=True)
+
+
+def _record() -> Path:
+    return default_home() / "serve" / "running.json"
+
+
+def _local_address() -> str:
+    try:
+        address = str(json.loads(_record().read_text(encoding="utf-8"))["address"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ClusterError("no server of `legan serve` runs here; start one, or name its cluster with --address.") from error
+    if not answers(address):
+        raise ClusterError("the server of `legan serve` that ran here is gone; start it again.")
+    return address
+
+
+def _absolute(model: str) -> str:
+    return model if model.startswith(("models:/", "runs:/")) else str(find_model(model).absolute())
+
+
+def _named(chosen: Chosen) -> str:
+    return f"{chosen.name} version {chosen.version}" if chosen.version else chosen.folder

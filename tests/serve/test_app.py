@@ -1,0 +1,218 @@
+"""The application on a real Ray Serve: one cluster for all tests here."""
+
+import base64
+import io
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from numpy.typing import NDArray
+from PIL import Image
+
+from legan.platform.errors import CheckpointError, ClusterError
+from legan.platform.model import write_model
+from legan.serve.engine import load_engine
+from legan.serve.model_info import choose_model
+from legan.serve.serve_settings import Replicas, ServeSettings
+
+pytestmark = pytest.mark.timeout(600)  # nine processes that import torch: half a minute on a quiet machine, minutes on a busy one
+LABELS = {"expression": "smile", "lighting": "left", "aligned": "true"}
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def other_folder(tmp_path_factory: pytest.TempPathFactory, make_model: Callable) -> Path:
+    """Another model of the same kind."""
+    folder = tmp_path_factory.mktemp("served") / "other"
+    write_model(folder, make_model(5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(ray_cluster: None, model_folder: Path) -> Iterator[str]:
+    """The application, with two generators."""
+    from ray import serve
+
+    from legan.serve.rollout import config_document, deploy
+
+    small = Replicas(cpus=0.1)
+    settings = ServeSettings(
+        model=str(model_folder), batch_wait_ms=20.0, limits={"requests": 8}, generator=Replicas(replicas=2, cpus=0.1),
+        ingress=small, aligner=small, quality=small,
+    )  # fmt: skip
+    port = free_port()
+    deploy(config_document(settings, "127.0.0.1", port), wait_s=400)
+    yield f"http://127.0.0.1:{port}"
+    serve.shutdown()
+
+
+def post(url: str, image: bytes, **values: object) -> requests.Response:
+    return requests.post(f"{url}/v1/translate", files={"image": ("x.png", image)}, data=LABELS | values, timeout=30)
+
+
+class Load:
+    """Clients that ask one after the other until they are told to stop; ``retries`` times again where something went wrong."""
+
+    def __init__(self, url: str, image: bytes, clients: int = 3, retries: int = 0):
+        self.statuses: Counter[int | str] = Counter()
+        self.models: set[str] = set()
+        self._ask, self._retries, self._stop = (lambda: post(url, image)), retries, threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for _ in range(1 + self._retries):
+                try:
+                    answer = self._ask()
+                    status: int | str = answer.status_code
+                except requests.RequestException as error:
+                    status = type(error).__name__
+                if status == 200:
+                    self.models.add(answer.headers["x-legan-model"])
+                    break
+                time.sleep(0.2)
+            self.statuses[status] += 1
+
+
+def test_answers_are_the_engines(url, model_folder, face) -> None:
+    answer = post(url, png(face))
+    assert answer.status_code == 200, answer.text
+    expected = load_engine(model_folder, "cpu").translate(face[None], ["smile"], ["left"])[0]
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
+    assert 0 <= float(answer.headers["x-legan-quality"]) <= 10
+    told = requests.get(f"{url}/v1/model", timeout=10).json()
+    assert f"{told['name']}/{told['version']}" == answer.headers["x-legan-model"]
+    assert requests.get(f"{url}/healthz", timeout=10).json() == {"status": "ok"}
+
+
+def test_photographs_masks_and_errors_pass_through_the_deployments(url, face) -> None:
+    flat = np.full((200, 300, 3), 90, np.uint8)
+    answer = requests.post(f"{url}/v1/quality", files={"image": ("x.png", png(flat))}, timeout=30)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert "No face was found" in answer.json()["detail"]
+    masks = post(url, png(face), masks="true").json()["results"][0]["masks"]
+    assert Image.open(io.BytesIO(base64.b64decode(masks["lighting"]))).size == (32, 32)
+    assert (
+        requests.post(f"{url}/v1/quality", data=b"x" * 21_000_000, headers={"content-type": "image/png"}, timeout=30).status_code
+        == 413
+    )
+
+
+def test_calls_that_come_together_are_one_batch(url, face, model_folder) -> None:
+    from ray import serve
+
+    images = [np.roll(face, shift, axis=0) for shift in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda image: post(url, png(image)), images))
+    engine = load_engine(model_folder, "cpu")
+    for image, answer in zip(images, answers, strict=True):
+        expected = engine.translate(image[None], ["smile"], ["left"])[0].astype(int)
+        assert np.abs(np.asarray(Image.open(io.BytesIO(answer.content))) - expected).max() <= 1
+    generator = serve.get_deployment_handle("Generator", "legan")
+    assert max(size for _ in range(8) for size in generator.recent_batches.remote().result()) > 1
+
+
+def test_a_full_server_answers_503_at_once(url, face) -> None:
+    image = png(face)
+    with ThreadPoolExecutor(40) as pool:
+        begun = time.perf_counter()
+        answers = list(pool.map(lambda _: post(url, image), range(120)))
+        seconds = time.perf_counter() - begun
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 503}, statuses
+    assert statuses[200] >= 8
+    for refused in (answer for answer in answers if answer.status_code == 503):
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers["content-type"] == "application/problem+json"
+    assert seconds < 20
+
+
+def test_a_killed_replica_goes_unnoticed_by_clients_with_one_retry(url, face) -> None:
+    import ray
+
+    with Load(url, png(face), retries=1) as load:
+        time.sleep(1)
+        replica = ray.get_actor(_replicas("Generator")[0], namespace="serve")
+        ray.kill(replica, no_restart=False)
+        time.sleep(3)
+    assert set(load.statuses) == {200}, load.statuses
+    assert load.statuses[200] > 10
+
+
+def _replicas(deployment: str) -> list[str]:
+    from ray.serve.context import _get_global_client
+
+    replicas = _get_global_client().get_serve_details()["applications"]["legan"]["deployments"][deployment]["replicas"]
+    return [replica["actor_name"] for replica in replicas if replica["state"] == "RUNNING"]
+
+
+def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, model_folder) -> None:
+    from legan.serve.rollout import running, update
+
+    before = set(_replicas("Ingress") + _replicas("Quality"))
+    first = running()
+    assert first.model.folder == str(model_folder)
+    other = choose_model(str(other_folder))
+    with Load(url, png(face)) as load:
+        time.sleep(0.5)
+        update(first, other, wait_s=120)
+        told = requests.get(f"{url}/v1/model", timeout=10).json()
+        assert told["name"] == "other"
+        second = running()
+        assert (second.model, second.previous) == (other, first.model)
+        answer = post(url, png(face))
+        time.sleep(0.5)
+        update(second, first.model, wait_s=120)
+        assert requests.get(f"{url}/v1/model", timeout=10).json()["name"] == "tiny"
+    assert set(load.statuses) == {200}, load.statuses
+    assert {name.split("/")[0] for name in load.models} == {"tiny", "other"}
+    expected = load_engine(other_folder, "cpu").translate(face[None], ["smile"], ["left"])[0]
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
+    assert before == set(_replicas("Ingress") + _replicas("Quality"))
+
+
+def test_an_update_to_what_is_no_model_changes_nothing(url, tmp_path) -> None:
+    from legan.serve.rollout import running, update
+
+    now = running()
+    with pytest.raises(CheckpointError):
+        update(now, now.model._replace(folder=str(tmp_path)))
+    assert running() == now
+
+
+def test_tokens_that_are_named_have_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    from legan.serve.app import read_tokens
+
+    assert read_tokens(None) == []
+    monkeypatch.setenv("SECRETS", " one, two,")
+    assert read_tokens("SECRETS") == ["one", "two"]
+    monkeypatch.setenv("SECRETS", " ,")
+    with pytest.raises(ClusterError, match="SECRETS holds no tokens"):
+        read_tokens("SECRETS")

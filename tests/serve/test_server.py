@@ -1,0 +1,136 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from legan.platform.errors import ClusterError, ConfigError, LeganError
+from legan.serve import server
+from legan.serve.rollout import Running
+from legan.serve.serve_settings import Replicas, ServeSettings
+from legan.serve.server import Request, check, settings_of
+from legan.serve.study.app import bind
+
+HERE = {
+    "host": "127.0.0.1",
+    "replicas": 1,
+    "gpus": 0.0,
+    "threads": 1,
+    "tokens_from_env": None,
+    "address": None,
+    "config_out": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEGAN_SERVE_TOKENS", raising=False)
+
+
+def free_port() -> int:
+    listener = bind("127.0.0.1", 0)
+    port = int(listener.getsockname()[1])
+    listener.close()
+    return port
+
+
+def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, plain_folder: Path) -> None:
+    listener = bind("127.0.0.1", 0)
+    request = Request(
+        str(model_folder), str(plain_folder), **HERE | {"port": listener.getsockname()[1], "tokens_from_env": "NIX"}
+    )
+    with pytest.raises(ConfigError) as caught:
+        check(settings_of(request), request)
+    listener.close()
+    said = "\n".join(caught.value.problems)
+    for part in ("is no network folder", "NIX holds no tokens", "cannot be listened at"):
+        assert part in said
+    wrong = Request(str(home), None, **HERE | {"port": free_port()})
+    with pytest.raises(LeganError, match="is no model folder"):
+        check(settings_of(wrong), wrong)
+
+
+def test_what_can_be_served_passes(home: Path, model_folder: Path, matcher_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEGAN_SERVE_TOKENS", "one")
+    request = Request(str(model_folder), str(matcher_folder), **HERE | {"port": free_port(), "replicas": 2, "gpus": 0.5})
+    settings = settings_of(request)
+    assert check(settings, request).folder == str(model_folder)
+    assert settings.tokens_env == "LEGAN_SERVE_TOKENS"
+    assert settings.generator == settings.quality == Replicas(replicas=2, gpus=0.5)
+    assert settings.ingress == Replicas()
+    assert Path(settings.matcher or "").is_absolute()
+
+
+def test_the_config_file_builds_the_same_application(home: Path, model_folder: Path, tmp_path: Path) -> None:
+    from legan.serve.app import build
+
+    out = tmp_path / "new" / "serve.yaml"
+    command = [
+        sys.executable,
+        "-m",
+        "legan.cli",
+        "serve",
+        "--model",
+        str(model_folder),
+        "--replicas",
+        "3",
+        "--config-out",
+        str(out),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert f"serve deploy {out}" in done.stdout
+    document = yaml.safe_load(out.read_text())
+    (application,) = document["applications"]
+    assert application["import_path"] == "legan.serve.app:build"
+    assert document["http_options"]["host"] == "127.0.0.1"
+    settings = ServeSettings.model_validate(application["args"])
+    request = Request(str(model_folder), None, **HERE | {"port": 8000, "replicas": 3})
+    assert settings == settings_of(request)
+    bound = build(settings)._bound_deployment
+    assert bound.name == "Ingress"
+    generator = bound.init_args[1]["Generator"]._bound_deployment
+    assert generator.num_replicas == 3
+    assert generator.user_config == {"models": [[str(model_folder), str(model_folder), "tiny", None]]}
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValidationError, match="most must not be smaller"):
+        Replicas(replicas=3, most=2)
+    with pytest.raises(ValidationError, match="batch_size"):
+        ServeSettings(batch_size=1)
+
+
+def test_the_next_model_is_the_one_that_is_named(model_folder: Path, plain_folder: Path) -> None:
+    first, second = server.choose_model(str(model_folder)), server.choose_model(str(plain_folder))
+    now = Running(first, second, ServeSettings(model=str(model_folder)))
+    assert server._wanted(now, None, None, rollback=True) == second
+    assert server._wanted(now, str(plain_folder), None, rollback=False) == second
+    with pytest.raises(LeganError, match="none to go back to"):
+        server._wanted(Running(first, None, now.settings), None, None, rollback=True)
+    with pytest.raises(ConfigError, match="exclude each other"):
+        server.change("x", 3, None, rollback=False)
+
+
+def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ClusterError, match="no server of `legan serve` runs here"):
+        server.change(None, None, None, rollback=False)
+    record = home / "serve" / "running.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"address": f"127.0.0.1:{free_port()}"}))
+    with pytest.raises(ClusterError, match="is gone; start it again"):
+        server.change(None, None, None, rollback=False)
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
+    environment = os.environ | {"LEGAN_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "legan.cli", "serve", "--model", str(tmp_path / "nothing")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("legan: ")
+    assert "Traceback" not in done.stderr
