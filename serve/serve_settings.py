@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from legan.platform.config import Settings
+from legan.platform.settings import Settings
 from legan.serve.backend import Limits
 from legan.serve.http_work import CHUNK
 
