@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from legan.serve.augment_commands import mount as mount_augment
 from legan.serve.study.commands import mount as mount_study
 
 Photo = Annotated[Path, typer.Argument(help="Photograph: JPEG, PNG or any usual format, of any size.")]
@@ -23,6 +24,7 @@ Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face: 
 
 def mount(app: typer.Typer) -> None:
     """Add ``translate`` and ``study`` to the application."""
+    mount_augment(app)
     mount_study(app)
 
     @app.command()

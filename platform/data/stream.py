@@ -122,8 +122,8 @@ def _write_rows(folder: Path, parts: Iterable[Part], count: int, size: int, sche
     with ExitStack() as stack:
         images = stack.enter_context((folder / "images.npy").open("wb"))
         hulls = stack.enter_context((folder / "hulls.npy").open("wb"))
-        _npy_header(images, (count, size, size, 3))
-        _npy_header(hulls, (count, hull_bytes))
+        npy_header(images, (count, size, size, 3))
+        npy_header(hulls, (count, hull_bytes))
         table = stack.enter_context(_FaceTable(folder / "faces.parquet"))
         for part in parts:
             faces = checked_faces(part.faces, schema)
@@ -177,8 +177,9 @@ class _FaceTable:
         self._waiting = []
 
 
-def _npy_header(stream: BinaryIO, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+def npy_header(stream: BinaryIO, shape: tuple[int, ...], kind: str = "|u1") -> None:
+    """Begin a .npy file of this shape and NumPy type; its values follow, written as bytes."""
+    np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
 
 
 def _content_hash(folder: Path, count: int, size: int, schema: AttributeSchema) -> str:
