@@ -59,6 +59,7 @@ class Outermost:
         async def counted() -> Message:
             message = await receive()
             seen.bytes_in += len(message.get("body", b""))
+            seen.left |= message["type"] == "http.disconnect" and seen.status is None
             return message
 
         async def marked(message: Message) -> None:
@@ -83,7 +84,7 @@ class Outermost:
                     "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                     "method": scope["method"],
                     "route": getattr(route, "path", None),
-                    "status": seen.status or 499,
+                    "status": 499 if seen.left else seen.status or 499,
                     "ms": round((time.perf_counter() - begun) * 1000, 1),
                     "bytes_in": seen.bytes_in,
                     "bytes_out": seen.bytes_out,
@@ -159,4 +160,5 @@ def json_lines(write: Callable[[str], object]) -> Log:
 class _Seen:
     def __init__(self) -> None:
         self.status: int | None = None
+        self.left = False
         self.bytes_in = self.bytes_out = 0
