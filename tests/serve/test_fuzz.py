@@ -152,7 +152,7 @@ def test_whatever_the_schema_allows_and_forbids(fuzzed) -> None:
                 tried += 1
                 answer = case.call(timeout=20)
                 case.validate_response(answer, checks=[not_a_server_error])
-                assert "Traceback" not in answer.text
+                assert b"Traceback" not in answer.content
 
             given_case(operation, mode, ask)
     assert tried > EXAMPLES
