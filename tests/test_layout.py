@@ -54,7 +54,8 @@ def test_help_is_quick_and_loads_nothing_heavy():
     start = time.perf_counter()
     text = python("-m", "legan.cli", "--help")
     seconds = time.perf_counter() - start
-    for command in ("data", "train", "evaluate", "sweep", "translate", "augment", "serve", "call", "study", "doctor", "ui", "sync"):
+    ours = ("data", "train", "evaluate", "sweep", "translate", "augment", "serve", "call", "study")
+    for command in (*ours, "doctor", "ui", "sync"):
         assert command in text
     assert seconds < 4  # under 1 s on a quiet machine: benchmarks/command_line.py
     loaded = json.loads(python("-c", "import json, sys; import legan.cli; print(json.dumps(sorted(sys.modules)))"))
