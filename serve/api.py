@@ -3,6 +3,7 @@
 POST /v1/translate   one or several photographs under another expression and lighting
 POST /v1/augment     one photograph, many variants
 POST /v1/quality     ratings by the model's Q
+POST /v1/faces       the faces of a photograph, aligned
 GET  /v1/model       which model answers, and the limits
 GET  /v1/examples    what a class looks like
 GET  /healthz        whether it is ready
@@ -29,8 +30,9 @@ from legan.serve.http_errors import MEDIA_TYPE, Problem, ProblemError, handle_pr
 from legan.serve.http_examples import example
 from legan.serve.http_forms import (
     AugmentQuestion,
+    FacesQuestion,
+    Parameters,
     QualityQuestion,
-    Question,
     TranslateQuestion,
     parameters,
     read_question,
@@ -42,6 +44,7 @@ from legan.serve.http_replies import (
     AugmentReply,
     AugmentResult,
     Drawn,
+    FacesReply,
     QualityReply,
     QualityResult,
     Result,
@@ -160,6 +163,16 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         ]
         return json_reply(QualityReply(results=results, model=work.session.info.label))
 
+    @api.post("/v1/faces", **_about(FacesQuestion, FacesReply, several=False, pictures=()))
+    async def faces(request: Request) -> Response:
+        """Find the faces of a photograph, the largest first, and align them as the model sees them.
+
+        An aligned face can be sent to the other calls with aligned=true: the photograph travels once, and is searched once.
+        """
+        sent = await received(request, 1)
+        read_question(FacesQuestion, sent.values)
+        return json_reply(await Work(backend.session(), limits, pixels).faces(sent.images[0]))
+
 
 def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
     public = PublicLimits(**limits.model_dump(include=set(PublicLimits.model_fields)))
@@ -198,11 +211,20 @@ def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
         return HTMLResponse(docs_page(api.openapi()))
 
     if (PAGE / "index.html").is_file():
-        api.mount("/static", StaticFiles(directory=PAGE), name="static")
+        api.mount("/static", _Fresh(directory=PAGE), name="static")
 
         @api.get("/", include_in_schema=False)
         async def page() -> Response:
             return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+
+class _Fresh(StaticFiles):
+    """Files that a browser asks for again each time, so that a page never meets the script of another version."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 def _failed(problem: Problem, index: int, question: TranslateQuestion) -> Drawn:
@@ -210,7 +232,7 @@ def _failed(problem: Problem, index: int, question: TranslateQuestion) -> Drawn:
     return Drawn(Result.model_validate({"index": index, **labels, "error": problem}))
 
 
-def _about(question: type[Question], reply: type[BaseModel], *, several: bool, pictures: Sequence[str]) -> dict[str, Any]:
+def _about(question: type[Parameters], reply: type[BaseModel], *, several: bool, pictures: Sequence[str]) -> dict[str, Any]:
     """What OpenAPI says of a call with images; the routes read their requests themselves."""
     content: dict[str, Any] = dict.fromkeys(pictures, PICTURE)
     return {

@@ -9,13 +9,21 @@ from legan.serve.http_errors import invalid, sentences
 from legan.serve.http_images import Format
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Asked = TypeVar("Asked", bound="Question")
+Asked = TypeVar("Asked", bound="Parameters")
 
 
-class Question(BaseModel):
-    """What all calls with images take."""
+class Parameters(BaseModel):
+    """Of a call with images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class FacesQuestion(Parameters):
+    """POST /v1/faces takes the image alone."""
+
+
+class Question(Parameters):
+    """What all calls take that work on one face."""
 
     face: int = Field(0, ge=0, le=10_000)
     """Which face of the photograph: 0 is the largest."""
@@ -98,7 +106,7 @@ def read_question(kind: type[Asked], values: Mapping[str, Sequence[str]]) -> Ask
     return question
 
 
-def parameters(kind: type[Question]) -> list[dict[str, Any]]:
+def parameters(kind: type[Parameters]) -> list[dict[str, Any]]:
     """The query parameters for OpenAPI."""
     schema = kind.model_json_schema()
     needed = schema.get("required", [])
@@ -111,7 +119,7 @@ def parameters(kind: type[Question]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def request_body(kind: type[Question], *, several: bool) -> dict[str, Any]:
+def request_body(kind: type[Parameters], *, several: bool) -> dict[str, Any]:
     """The two kinds of body for OpenAPI."""
     schema = kind.model_json_schema()
     binary = {"type": "string", "format": "binary"}

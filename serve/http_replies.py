@@ -84,6 +84,29 @@ class QualityReply(BaseModel):
     model: str
 
 
+class ShownFace(BaseModel):
+    """A face of a photograph."""
+
+    face: int
+    """Its number, for the other calls' parameter of this name."""
+    box: list[float]
+    """Left, top, right and bottom in pixels of the photograph, turned upright as its EXIF data say."""
+    confidence: float
+    """The detector's, 0 to 1."""
+    aligned: str
+    """The aligned face as the model sees it, PNG in base64; the other calls take it back with aligned=true."""
+
+
+class FacesReply(BaseModel):
+    """Answer of POST /v1/faces; no faces where there are none."""
+
+    faces: list[ShownFace]
+    width: int
+    """Of the upright photograph."""
+    height: int
+    model: str
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A result with its pictures, uint8 H×W×3, before they are files."""

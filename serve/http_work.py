@@ -1,6 +1,7 @@
 """What the calls do: decode, find the face, translate, rate, compare, put back; all through one session of the backend."""
 
 import asyncio
+import base64
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -16,8 +17,8 @@ from legan.serve.backend import Limits, Session
 from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures
 from legan.serve.http_errors import Problem, ProblemError, invalid, problem_of
 from legan.serve.http_forms import AugmentQuestion, Question, TranslateQuestion
-from legan.serve.http_images import PixelBudget, decode, finite, measure
-from legan.serve.http_replies import AugmentResult, Drawn, QualityResult, Result
+from legan.serve.http_images import PixelBudget, decode, encoded, finite, measure
+from legan.serve.http_replies import AugmentResult, Drawn, FacesReply, QualityResult, Result, ShownFace
 from legan.serve.paste import face_weight, paste_face
 
 Combination = tuple[str, str]
@@ -53,6 +54,16 @@ class Work:
             quality=_first(quality), similarity=_first(similarity),
         )  # fmt: skip
         return Drawn(result, image, _masks(made))
+
+    async def faces(self, data: bytes) -> FacesReply:
+        """All faces of a photograph; raises ProblemError and Busy."""
+        pixels = await measure(data, self.limits.pixels)
+        async with self.pixels.hold(pixels):
+            photo = await decode(data, self.limits.pixels)
+            found = await self.session.align(photo)
+        shown = await asyncio.to_thread(lambda: [_shown(face, number) for number, face in enumerate(found)])
+        height, width = photo.shape[:2]
+        return FacesReply(faces=shown, width=width, height=height, model=self.session.info.label)
 
     async def rate(self, data: bytes, question: Question, index: int) -> QualityResult:
         """Q's rating of one image; raises ProblemError and Busy."""
@@ -201,6 +212,12 @@ async def _outcome(task: Awaitable[Done]) -> Done | Problem:
         return await task
     except ProblemError as error:
         return problem_of(error)[0]
+
+
+def _shown(found: FoundFace, number: int) -> ShownFace:
+    box = [round(float(side), 1) for side in found.face.box]
+    aligned = base64.b64encode(encoded(found.aligned.image, "png")).decode()
+    return ShownFace(face=number, box=box, confidence=round(found.face.confidence, 4), aligned=aligned)
 
 
 def _hulls(face: FoundFace, count: int) -> NDArray[np.bool_]:

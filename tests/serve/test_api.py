@@ -122,6 +122,24 @@ def test_quality_is_that_of_the_engine_inside_the_hull(server, photo) -> None:
     assert answer["model"] == server.backend.info.label
 
 
+def test_the_faces_of_a_photograph_come_aligned(server, photo, face) -> None:
+    told = server.post("faces", png(photo)).json()
+    assert (told["width"], told["height"], told["model"]) == (180, 200, server.backend.info.label)
+    (only,) = told["faces"]
+    assert (only["face"], only["box"], only["confidence"]) == (0, [50, 50, 110, 140], 0.99)
+    (found,) = server.backend.engine.find_faces(photo)
+    aligned = base64.b64decode(only["aligned"])
+    np.testing.assert_array_equal(pixels(aligned), found.aligned.image)
+    photographed, sent_back = (
+        server.post("translate", image, aligned=str(image is aligned).lower(), **LABELS).content
+        for image in (png(photo), aligned)
+    )
+    np.testing.assert_array_equal(pixels(photographed), pixels(sent_back))
+    assert server.post("faces", png(face)).json()["faces"] == []
+    problem(server.post("faces", b"no image"), 415)
+    problem(server.post("faces", png(photo), face="0"), 422)
+
+
 def test_the_model_and_its_limits_are_told(server, model_folder) -> None:
     told = server.get("/v1/model").json()
     assert told["name"] == "tiny"
@@ -413,7 +431,8 @@ def test_answers_bear_security_headers(server) -> None:
 
 def test_openapi_describes_every_call_with_examples_and_no_docs_page_needs_the_net(server) -> None:
     document = server.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/translate", "/v1/augment", "/v1/quality", "/v1/model", "/v1/examples", "/healthz"}
+    calls = {"/v1/translate", "/v1/augment", "/v1/quality", "/v1/faces", "/v1/model", "/v1/examples"}
+    assert set(document["paths"]) == {*calls, "/healthz"}
     call = document["paths"]["/v1/translate"]["post"]
     form = call["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["image", "expression", "lighting"]
