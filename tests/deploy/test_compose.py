@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 REPOSITORY = Path(__file__).parents[2]
 BUILT = "legan:0.1.0"
@@ -21,6 +21,13 @@ class Part(BaseModel):
 
 class Health(Part):
     test: Annotated[list[str], Field(min_length=2)]
+
+    @field_validator("test")
+    @classmethod
+    def _says_how(cls, test: list[str]) -> list[str]:
+        assert test[0] == "CMD" or (test[0] == "CMD-SHELL" and len(test) == 2)
+        return test
+
     interval: Duration
     timeout: Duration
     retries: Annotated[int, Field(gt=0)]
@@ -83,6 +90,12 @@ def document() -> dict[str, Any]:
     return {key: value for key, value in loaded.items() if not key.startswith("x-")}
 
 
+def test_variables_are_given_as_the_specification_has_it() -> None:
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    rest = re.sub(r"\$\{[A-Za-z_][A-Za-z0-9_]*(:?[-?+][^${}]*)?\}", "", text)
+    assert "$" not in rest
+
+
 @pytest.fixture(scope="module")
 def compose(document: dict[str, Any]) -> Compose:
     return Compose.model_validate(document)
@@ -91,7 +104,8 @@ def compose(document: dict[str, Any]) -> Compose:
 def test_the_services_are_those_of_the_cluster(compose: Compose) -> None:
     started = {name for name, service in compose.services.items() if not service.profiles}
     assert started == {"ray-head", "ray-worker", "mlflow", "postgres", "prometheus", "grafana"}
-    assert compose.services["ray-worker-gpu"].profiles == ["gpu"]
+    asked_for = {name: service.profiles for name, service in compose.services.items() if service.profiles}
+    assert asked_for == {"ray-worker-gpu": ["gpu"], "serve": ["serve"]}
 
 
 def test_what_a_service_names_is_there(compose: Compose) -> None:
@@ -105,6 +119,17 @@ def test_what_a_service_names_is_there(compose: Compose) -> None:
             assert (REPOSITORY / service.build.context / service.build.dockerfile).is_file()
 
 
+def test_no_service_waits_for_itself_or_for_one_of_another_profile(compose: Compose) -> None:
+    def waits_for(name: str, above: tuple[str, ...] = ()) -> None:
+        assert name not in above, above
+        for other in compose.services[name].depends_on:
+            assert set(compose.services[other].profiles) <= set(compose.services[name].profiles)
+            waits_for(other, (*above, name))
+
+    for name in compose.services:
+        waits_for(name)
+
+
 def test_images_have_a_version(compose: Compose) -> None:
     for service in compose.services.values():
         assert re.search(r":v?\d+\.\d+", service.image), service.image
@@ -115,7 +140,7 @@ def test_images_have_a_version(compose: Compose) -> None:
 
 def test_ports_are_this_machines_own(compose: Compose) -> None:
     ports = [port for service in compose.services.values() for port in service.ports]
-    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in ("3000", "5000", "8265", "9090")]
+    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in ("3000", "5000", "8000", "8265", "9090")]
 
 
 def test_services_come_back_and_all_workers_can_be_scaled(compose: Compose) -> None:
@@ -124,16 +149,18 @@ def test_services_come_back_and_all_workers_can_be_scaled(compose: Compose) -> N
 
 
 def test_secrets_come_from_the_environment(compose: Compose) -> None:
-    asked = set()
+    asked, optional = set(), set()
     for service in compose.services.values():
         for name, value in service.environment.items():
             if re.search("TOKEN|PASSWORD|SECRET", name):
-                given = re.fullmatch(r"\$\{(\w+):\?[^}]+\}", value)
+                given = re.fullmatch(r"\$\{(\w+):(\?[^}]+|-)\}", value)
                 assert given, f"{name} is written out"
-                asked.add(given[1])
+                (optional if given[2] == "-" else asked).add(given[1])
         assert not re.search(r"://[^@\s]+:[^@\s]+@", service.command or "")
     example = dict(re.findall(r"^(\w+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     assert example == dict.fromkeys(asked, "")
+    assert optional == {"LEGAN_SERVE_TOKENS"}  # who serves on 127.0.0.1 alone may do without
+    assert "#LEGAN_SERVE_TOKENS=" in (REPOSITORY / ".env.example").read_text()
     assert ".env" in (REPOSITORY / ".gitignore").read_text().split()
 
 
