@@ -9,17 +9,20 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from legan.platform.errors import ClusterError, one_line
 
 ANSWER_WITHIN_S = 5.0
+TASK_WITHIN_S = 120.0
 logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it tells at every start that there is a token
 
 
@@ -94,6 +97,30 @@ def require(cpus: float, gpus: float = 0) -> Cluster:
             "take fewer workers, or name a larger cluster with --address or RAY_ADDRESS."
         )
     return cluster
+
+
+def nodes_without(paths: Sequence[Path]) -> dict[str, Path]:
+    """The first of ``paths`` that is missing on each node that has processors for work and lacks one, by the node's address.
+
+    Raises ClusterError when a node cannot be asked.
+    """
+    working = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    ask = ray.remote(_missing)
+    try:
+        answers = [
+            ask.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(paths)
+            for node in working
+        ]
+        missing = ray.get(answers, timeout=TASK_WITHIN_S)
+    except RayError as error:
+        raise ClusterError(
+            f"a node of the cluster does not tell which files it sees: {one_line(error)}; see its logs."
+        ) from error
+    return {node["NodeManagerAddress"]: path for node, path in zip(working, missing, strict=True) if path is not None}
+
+
+def _missing(paths: Sequence[Path]) -> Path | None:
+    return next((path for path in paths if not path.exists()), None)
 
 
 def answers(address: str) -> bool:

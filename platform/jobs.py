@@ -41,6 +41,8 @@ class Job(NamedTuple):
     started: float | None
     ended: float | None
     metadata: Mapping[str, str]
+    exit_code: int | None
+    """Of its command; None while that runs, and when it never started."""
 
     @property
     def over(self) -> bool:
@@ -54,18 +56,18 @@ def submit(
     entrypoint: str,
     *,
     folder: Path,
-    wheels: Sequence[Path] = (),
+    packages: Sequence[Path] = (),
     variables: Mapping[str, str],
     metadata: Mapping[str, str],
 ) -> Job:
     """Start the shell command ``entrypoint`` on the head node, in a copy of ``folder``.
 
-    The command and all tasks it starts see ``folder`` as their working folder, import what is in ``wheels`` first and have
-    the environment ``variables``. Raises ClusterError also when a job of that name has ever run there.
+    The command and all tasks it starts see ``folder`` as their working folder, import the ``packages`` (folders) before those
+    of the cluster and have the environment ``variables``. Raises ClusterError also when there is a job of that name.
     """
     environment: dict[str, Any] = {"working_dir": str(folder), "env_vars": dict(variables)}
-    if wheels:
-        environment["py_modules"] = [str(wheel) for wheel in wheels]
+    if packages:
+        environment["py_modules"] = [str(package) for package in packages]
     with _client(address, name) as client:
         for tries_left in reversed(range(START_TRIES)):
             try:
@@ -107,8 +109,14 @@ def stop(address: str, name: str) -> bool:
         return bool(client.stop_job(name))
 
 
+def forget(address: str, name: str) -> None:
+    """Free the name of a job that has ended; its log stays, and the next job of that name goes on with it."""
+    with _client(address, name) as client:
+        client.delete_job(name)
+
+
 def submitted(address: str) -> list[Job]:
-    """All jobs that were ever submitted to the cluster, oldest first."""
+    """All jobs that the cluster knows, oldest first."""
     with _client(address) as client:
         jobs = [_job(details) for details in client.list_jobs() if details.type == JobType.SUBMISSION]
     return sorted(jobs, key=lambda job: job.started or float("inf"))
@@ -117,7 +125,8 @@ def submitted(address: str) -> list[Job]:
 def _job(details: JobDetails) -> Job:
     started, ended = (None if time is None else time / 1000 for time in (details.start_time, details.end_time))
     message, metadata = details.message or "", details.metadata or {}
-    return Job(str(details.submission_id), str(details.status.value), message, started, ended or None, metadata)
+    name, status = str(details.submission_id), str(details.status.value)
+    return Job(name, status, message, started, ended or None, metadata, details.driver_exit_code)
 
 
 @contextmanager

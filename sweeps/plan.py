@@ -36,11 +36,14 @@ from legan.sweeps.sweep import (
 )
 from legan.sweeps.trial import settings_of
 
+NETWORKS = ("identity", "quality", "classifier", "matcher")
 
-def settings_from(what: str, given: Mapping[str, Any]) -> SweepSettings:
+
+def settings_from(what: str, given: Mapping[str, Any], here: bool = True) -> SweepSettings:
     """The settings of a sweep from the command line's; ConfigError with every problem.
 
-    ``what`` is the name of a suite or the file of a search space. Paths become absolute, and runs the folders of their networks.
+    ``what`` is the name of a suite or the file of a search space. Paths become absolute, and runs the folders of their networks;
+    if the sweep is not to run ``here``, they are of another machine and stay as they are.
     """
     values = {key: value for key, value in given.items() if value is not None}
     problems: list[str] = []
@@ -54,13 +57,7 @@ def settings_from(what: str, given: Mapping[str, Any]) -> SweepSettings:
             known = what in space_names() or Path(what).suffix in (".yaml", ".yml")
             problems += error.problems if known else [f"there is no suite or search space {what!r}; {_known()}"]
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
-    for key in ("identity", "quality", "classifier", "matcher"):
-        if key in values and not (key == "matcher" and values[key] == FACENET and not FACENET.is_dir()):
-            try:
-                values[key] = network_folder(values[key]).absolute()
-            except LeganError as error:
-                problems.append(f"--{key}: {error}")
-    values["data"] = Path(values["data"]).absolute()
+    problems += locate(values) if here else _without_place(values)
     settings, wrong = check_settings(SweepSettings, values)
     if problems or settings is None:
         raise ConfigError([*problems, *wrong])
@@ -71,20 +68,56 @@ def _known() -> str:
     return f"suites: {', '.join(SUITES)}; spaces: {', '.join(space_names())}, or a YAML file of yours"
 
 
+def locate(values: dict[str, Any]) -> list[str]:
+    """Make the paths in a sweep's settings absolute, and runs the folders of their networks; what is wrong with them."""
+    problems = []
+    for key in NETWORKS:
+        path = values.get(key)
+        if path is not None and not (key == "matcher" and path == FACENET and not FACENET.is_dir()):
+            try:
+                values[key] = network_folder(path).absolute()
+            except LeganError as error:
+                problems.append(f"--{key}: {error}")
+    values["data"] = Path(values["data"]).absolute()
+    return problems
+
+
+def _without_place(values: Mapping[str, Any]) -> list[str]:
+    """Paths that say nothing on another machine."""
+    return [
+        f"--{key} {path}: this is looked for on the cluster; give the whole path there{' or the name of a run' * (key != 'data')}"
+        for key in ("data", *NETWORKS)
+        if (path := values.get(key)) is not None and not path.is_absolute() and (key == "data" or len(path.parts) != 1)
+    ]
+
+
 def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
     """The sweep that these settings would make, if every part of it can be run; ConfigError with every problem.
 
     Each variant's settings are resolved, its data and networks opened, the judges held against data and T; nothing is written.
     """
-    problems = Problems(name_problems(home, name))
     sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
-    for variant, changes in variants(settings).items():
-        resolved = problems.from_(partial(settings_of, sweep, changes, 0))
-        if resolved is not None and resolved.workers > 1 and 0 < settings.gpus < 1:
-            problems.append(f"{variant}: {resolved.workers} workers cannot share a GPU; give each --gpus 1, or set workers=1")
-    problems.from_(lambda: check_evaluation(settings))
+    problems = Problems([*name_problems(home, name), *parts_problems(sweep)])
     problems.raise_if_any()
     return sweep
+
+
+def parts_problems(sweep: Sweep) -> Problems:
+    """What is wrong with a sweep's settings, data and networks."""
+    problems = Problems()
+    for variant, changes in variants(sweep.settings).items():
+        resolved = problems.from_(partial(settings_of, sweep, changes, 0))
+        if resolved is not None:
+            problems += gpu_problems(sweep.settings, variant, resolved.workers)
+    problems.from_(lambda: check_evaluation(sweep.settings))
+    return problems
+
+
+def gpu_problems(settings: SweepSettings, variant: str, workers: int) -> list[str]:
+    """Ray Train gives a worker whole GPUs."""
+    if workers > 1 and 0 < settings.gpus < 1:
+        return [f"{variant}: {workers} workers cannot share a GPU; give each --gpus 1, or set workers=1"]
+    return []
 
 
 def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
@@ -138,7 +171,7 @@ def describe(sweep: Sweep, address: str | None) -> str:
     Raises ClusterError when a cluster was named and does not answer or is too small.
     """
     asked = sweep.settings
-    first = settings_of(sweep, next(iter(variants(asked).values())), 0)
+    first = settings_of(sweep, next(iter(variants(asked).values())), 0).model_copy(update={"gpu": asked.gpus > 0})
     lines = [f"sweep {sweep.name}, to be kept in {sweep.folder}", ""]
     trials = suite_trials(asked)
     for trial in trials:

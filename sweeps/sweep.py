@@ -144,13 +144,13 @@ def sweeps_home(home: Path) -> Path:
     return home / "sweeps"
 
 
-def create_sweep(home: Path, name: str, settings: SweepSettings) -> Sweep:
-    """Make the folder of a sweep; ConfigError when there is one of that name."""
+def create_sweep(home: Path, name: str, settings: SweepSettings, preset: str | None = None) -> Sweep:
+    """Make the folder of a sweep; ConfigError when there is one of that name. A ``preset`` stands in for the settings' own."""
     folder = (sweeps_home(home) / name).absolute()
     problems = name_problems(home, name)
     if problems:
         raise ConfigError(problems)
-    section = {settings.kind: read_section(settings.preset, settings.kind)}
+    section = {settings.kind: read_section(preset or settings.preset, settings.kind)}
     with whole_folder(folder) as draft:
         for file, document in ((PRESET, section), (FILE, settings.model_dump(mode="json"))):
             (draft / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

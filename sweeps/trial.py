@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -70,22 +71,29 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | N
 
 def trial_settings(sweep: Sweep, trial: Trial) -> TrainingSettings:
     """What a trial trains with, checked; ConfigError names every problem."""
-    return settings_of(sweep, trial.changes, trial.seed)
+    return settings_of(sweep, trial.changes, trial.seed, gpu=sweep.settings.gpus > 0)
 
 
-def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int) -> TrainingSettings:
-    """The preset, then what all trials have in common, then ``changes``, by dotted names."""
+def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
+    """The preset, then what all trials have in common, then ``changes``, by dotted names.
+
+    ``gpu`` is for the node that trains: whether there is one cannot be told from another.
+    """
+    return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))[0]
+
+
+def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) -> tuple[list[str], dict[str, Any]]:
+    """Overrides and values that are set over the preset."""
     asked = sweep.settings
-    given = {
+    given: dict[str, Any] = {
         "data": asked.data,
         "identity": asked.identity,
         "quality": asked.quality if "quality" in KINDS[asked.kind].model_fields else None,
         "seed": seed,
-        "gpu": asked.gpus > 0,
+        "gpu": gpu,
         "max_failures": asked.retries,
     }
-    overrides = [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())]
-    return resolve(asked.kind, sweep.preset, overrides, given)[0]
+    return [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())], given
 
 
 def disk_full(error: BaseException, folder: Path) -> bool:

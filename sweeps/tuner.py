@@ -16,8 +16,9 @@ import optuna
 import ray
 from ray import tune
 
-from legan.platform.cluster import connect, describe, slots
+from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.errors import ClusterError, first_line, one_line
+from legan.platform.evaluation.evaluate import FACENET
 from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.memory import ONE_ARENA
@@ -26,7 +27,7 @@ from legan.sweeps.plots import search_plots
 from legan.sweeps.progress import Progress
 from legan.sweeps.search import counted, open_study, scheduler, searcher
 from legan.sweeps.search import settle as settle_study
-from legan.sweeps.sweep import Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
+from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
 from legan.sweeps.trainable import Plan, TrialActor, together, trials_of
 from legan.sweeps.trial import settings_of
 
@@ -72,6 +73,8 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
     left = [trial for trial in suite_trials(sweep.settings) if read_outcome(sweep, trial.name) is None]
     search = sweep.settings.search
     room = find_room(sweep, address) if left or search is not None else None
+    if room is not None:
+        check_shared(sweep)
     parent, parent_run = open_parent(sweep, tracking_uri, say)
     status: Status = "FAILED"
     try:
@@ -121,6 +124,22 @@ def find_room(sweep: Sweep, address: str | None) -> Room:
             "take fewer with --cpus, --gpus or --set workers=1, or name a larger cluster with --address or RAY_ADDRESS."
         )
     return Room(workers, asked.cpus, asked.gpus, at_once)
+
+
+def check_shared(sweep: Sweep) -> None:
+    """Raise ClusterError when a node of the connected cluster does not see the sweep's folder, the data or a network."""
+    asked = sweep.settings
+    named = (asked.identity, asked.quality, asked.classifier, asked.matcher)
+    networks = [path for path in named if path is not None and path != FACENET]
+    if describe().nodes == 1:
+        return
+    missing = nodes_without([sweep.folder / FILE, asked.data, *networks])
+    if missing:
+        where = "; ".join(f"{path} on {node}" for node, path in missing.items())
+        raise ClusterError(
+            f"not every node of the cluster sees the sweep's files, missing are {where}; put them, and LEGAN_HOME, into a folder "
+            "that all nodes share under one path."
+        )
 
 
 def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, say: Callable[[str], None]) -> None:

@@ -2,6 +2,7 @@
 
 import typer
 
+from legan.sweeps.commands.jobs import mount as mount_jobs
 from legan.sweeps.commands.report import mount as mount_report
 from legan.sweeps.commands.run import mount as mount_run
 
@@ -11,4 +12,5 @@ def mount(app: typer.Typer) -> None:
     sweep = typer.Typer(help="Compare variants: the paper's ablations, or a search over settings.", no_args_is_help=True)
     mount_run(sweep)
     mount_report(sweep)
+    mount_jobs(sweep)
     app.add_typer(sweep, name="sweep")

@@ -1,8 +1,9 @@
 """``legan sweep run|resume|list``."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +37,11 @@ Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the swee
 Sweep = Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name, or its folder.")]
 Address = Annotated[str | None, typer.Option("--address", help="Ray cluster; default: RAY_ADDRESS, else one on this machine.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be trained, and stop.")]
+GIVEN = (
+    "data", "classifier", "matcher", "identity", "quality", "seeds", "overrides", "preset", "kind", "pairs", "cpus", "gpus",
+    "retries",
+)  # fmt: skip
+"""The options that every command that makes a sweep has."""
 
 
 def mount(sweep: typer.Typer) -> None:
@@ -49,21 +55,17 @@ def mount(sweep: typer.Typer) -> None:
         dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train and evaluate every variant with every seed, and compare them in MLflow."""
+        given = settings_given(locals())
         from legan.platform.tracking.places import default_home
         from legan.sweeps.plan import checked, describe, settings_from
         from legan.sweeps.sweep import create_sweep
 
-        given = {
-            "data": data, "classifier": classifier, "matcher": matcher, "identity": identity, "quality": quality, "seeds": seeds,
-            "overrides": overrides or [], "preset": preset, "kind": kind, "pairs": pairs, "cpus": cpus, "gpus": gpus,
-            "retries": retries,
-        }  # fmt: skip
-        name = name or f"{Path(what).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        name = name or default_name(what)
         planned = checked(default_home(), name, settings_from(what, given))
         if dry_run:
             print(describe(planned, address))
             return
-        _run(create_sweep(default_home(), name, planned.settings).folder, address)
+        run_folder(create_sweep(default_home(), name, planned.settings).folder, address)
 
     @sweep.command()
     def resume(name: Sweep, address: Address = None) -> None:
@@ -71,7 +73,7 @@ def mount(sweep: typer.Typer) -> None:
         from legan.platform.tracking.places import default_home
         from legan.sweeps.sweep import open_sweep
 
-        _run(open_sweep(default_home(), name).folder, address)
+        run_folder(open_sweep(default_home(), name).folder, address)
 
     @sweep.command("list")
     def list_sweeps() -> None:
@@ -82,7 +84,18 @@ def mount(sweep: typer.Typer) -> None:
         print(list_sweeps(default_home()))
 
 
-def _run(folder: Path, address: str | None) -> None:
+def settings_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's options that are settings of the sweep."""
+    return {key: options[key] for key in GIVEN}
+
+
+def default_name(what: str) -> str:
+    """Name of a sweep that was given none."""
+    return f"{Path(what).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def run_folder(folder: Path, address: str | None) -> None:
+    """Run the sweep in ``folder`` and print how its trials ended; exit code 1 when one failed."""
     from legan.sweeps.sweep import open_sweep
     from legan.sweeps.tuner import run_sweep
 

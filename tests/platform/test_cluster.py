@@ -4,10 +4,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from legan.platform.cluster import answers, connect, require
+from legan.platform.cluster import answers, connect, describe, nodes_without, require
 from legan.platform.errors import ClusterError
 
 
@@ -28,6 +29,13 @@ def test_a_process_that_is_connected_stays_where_it_is() -> None:
     cluster = connect("127.0.0.1:1")
     assert (cluster.cpus, cluster.nodes) == (2.0, 1)
     assert ":" in cluster.address
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_nodes_tell_which_files_they_lack(tmp_path: Path) -> None:
+    assert nodes_without([tmp_path]) == {}
+    node = describe().address.rpartition(":")[0]
+    assert nodes_without([tmp_path, tmp_path / "no", tmp_path / "neither"]) == {node: tmp_path / "no"}
 
 
 @pytest.mark.usefixtures("ray_cluster")

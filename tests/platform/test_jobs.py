@@ -52,7 +52,10 @@ tell([jobs.stop(head, "second"), jobs.stop(head, "first")])
 tell("".join(jobs.follow(head, "second")))
 tell([(job.name, job.status, job.over) for job in jobs.submitted(head)])
 tell(refusal(jobs.submit, head, "first", "true", **given))
-tell([refusal(ask, head, "third") for ask in (jobs.status, jobs.logs, jobs.follow, jobs.stop)])
+tell([refusal(ask, head, "third") for ask in (jobs.status, jobs.logs, jobs.follow, jobs.stop, jobs.forget)])
+jobs.forget(head, "first")
+jobs.submit(head, "first", "echo another", **given)
+tell("".join(jobs.follow(head, "first")))
 """
 
 
@@ -118,12 +121,12 @@ def test_a_job_from_its_submission_to_its_end(head: str, tmp_path: Path) -> None
     began = time.time()
     # Ray's own client would go to RAY_ADDRESS instead of the address it is given.
     told = client(STORY, head, str(tmp_path), RAY_AUTH_TOKEN=TOKEN, RAY_ADDRESS="127.0.0.1:9")
-    submitted, followed, ended, logged, _, begun, stops, rest, listed, again, unknown = told
+    submitted, followed, ended, logged, _, begun, stops, rest, listed, again, unknown, anew = told
     assert submitted[:2] == ["first", "PENDING"]
     printed = [line for line in followed.splitlines() if line in ("the folder travelled", "good morning")]
     assert printed == ["the folder travelled", "good morning"]  # a line of Ray's own may fall between them
-    name, status, message, start, end, metadata = ended
-    assert (name, status, metadata) == ("first", "FAILED", {"sweep": "first"})
+    name, status, message, start, end, metadata, code = ended
+    assert (name, status, metadata, code) == ("first", "FAILED", {"sweep": "first"}, 3)
     assert "failed with exit code 3" in message
     assert began - 1 < start < end < time.time() + 1
     assert logged is True
@@ -135,6 +138,7 @@ def test_a_job_from_its_submission_to_its_end(head: str, tmp_path: Path) -> None
     assert set(unknown) == {
         f"the Ray cluster at {head} knows no job 'third'; `legan sweep jobs --address {head}` lists those it knows."
     }
+    assert "good morning" in anew.partition("another")[0]
 
 
 @pytest.mark.kills

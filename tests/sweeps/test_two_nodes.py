@@ -1,9 +1,10 @@
 """Two Ray nodes, MLflow and PostgreSQL as separate processes, started by the commands, environment and health checks of
-docker-compose.yml with only host names, ports and folders replaced; then a job is submitted to them over HTTP.
+docker-compose.yml with only host names, ports and folders replaced; then sweeps are submitted to them over HTTP.
 
 What one machine forces on the commands besides: both nodes get the address 127.0.0.1 and a folder for their sockets.
 """
 
+import json
 import os
 import re
 import shlex
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,45 +24,16 @@ import pytest
 import requests
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities import Run
+from tests.sweeps.conftest import TRAINING
+
+from legan._version import __version__
+from legan.platform.training.checkpoint import list_checkpoints
+from legan.sweeps.sweep import Outcome, open_sweep, write_outcome
 
 REPOSITORY = Path(__file__).parents[2]
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"), key=lambda path: int(path.parent.name))
 SECRETS = {"RAY_AUTH_TOKEN": "token-of-two-nodes", "POSTGRES_PASSWORD": "of-two-nodes", "GRAFANA_PASSWORD": ""}
-JOB = """
-import os, sys, time
-from pathlib import Path
-import mlflow, ray
-
-@ray.remote(num_cpus=1)
-def trial(number, parent, experiment):
-    # Each waits for the other, so they run at once; the marks are in the folder that the nodes share.
-    home = Path(os.environ["LEGAN_HOME"])
-    (home / f"trial-{number}").touch()
-    while len(list(home.glob("trial-*"))) < 2:
-        time.sleep(0.05)
-    node = ray.get_runtime_context().get_node_id()
-    tags = {"mlflow.parentRunId": parent, "node": node}
-    with mlflow.start_run(run_name=f"trial-{number}", experiment_id=experiment, tags=tags):
-        mlflow.log_metric("score", number / 2)
-        mlflow.log_text(f"made by trial {number}", "note.txt")
-
-print(Path("settings.yaml").read_text())
-ray.init(log_to_driver=False)
-Path(os.environ["LEGAN_HOME"]).mkdir(parents=True, exist_ok=True)
-mlflow.set_experiment("two nodes")
-with mlflow.start_run(run_name="parent") as run:
-    ray.get([trial.remote(number, run.info.run_id, run.info.experiment_id) for number in range(2)])
-"""
-SUBMIT = """
-import sys
-from pathlib import Path
-from legan.platform import jobs
-address, folder = sys.argv[1], Path(sys.argv[2])
-jobs.submit(address, "two", "python job.py", folder=folder, variables={}, metadata={})
-for piece in jobs.follow(address, "two"):
-    print(piece, end="")
-print(jobs.status(address, "two").status)
-"""
 
 
 class Cluster(NamedTuple):
@@ -188,29 +160,135 @@ def test_the_doors_are_locked(cluster: Cluster) -> None:
     assert requests.get(listed, headers={"Host": "mlflow:5000"}, timeout=20).status_code == 200
 
 
-@pytest.mark.kills
-def test_runs_of_both_nodes_arrive_with_their_files(cluster: Cluster, tmp_path: Path) -> None:
-    (tmp_path / "job.py").write_text(JOB)
-    (tmp_path / "settings.yaml").write_text("travelled: yes")
+@pytest.fixture(scope="module")
+def options(tiny_data: Path, networks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the sweeps have in common; the preset's file is on this side alone."""
+    preset = tmp_path_factory.mktemp("preset") / "tiny.yaml"
+    preset.write_text(yaml.safe_dump({"legan": TRAINING}))
+    places = [part for name, path in networks.items() for part in (f"--{name}", str(path))]
+    return ["upsampling", "--seeds=1", "--pairs=6", f"--preset={preset}", f"--data={tiny_data}", *places]
+
+
+def legan(cluster: Cluster, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """``legan sweep …`` as a user elsewhere has it: no settings of the cluster's but its address and token."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "MLFLOW_", "LEGAN_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", SUBMIT, cluster.dashboard, str(tmp_path)], env=own | {"RAY_AUTH_TOKEN": SECRETS["RAY_AUTH_TOKEN"]},
-        capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done
-    assert "travelled: yes" in done.stdout
-    assert done.stdout.endswith("SUCCEEDED\n"), done
+    own |= {"RAY_AUTH_TOKEN": SECRETS["RAY_AUTH_TOKEN"], "RAY_API_SERVER_ADDRESS": cluster.dashboard}
+    command = [sys.executable, "-m", "legan.cli", "sweep", *arguments]
+    return subprocess.run(command, env=own, capture_output=True, text=True, timeout=280, check=False)
+
+
+def runs(cluster: Cluster, sweep: str) -> dict[str, Run]:
+    """The sweep's runs by name; no name twice."""
     client = MlflowClient(cluster.mlflow)
-    experiment = client.get_experiment_by_name("two nodes")
-    assert experiment.artifact_location.startswith("mlflow-artifacts:")
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"parent", "trial-0", "trial-1"}
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    trials = [runs["trial-0"], runs["trial-1"]]
-    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {runs["parent"].info.run_id}
-    assert len({run.data.tags["node"] for run in trials}) == 2
-    assert [run.data.metrics["score"] for run in trials] == [0.0, 0.5]
-    for number, run in enumerate(trials):
-        # Through the server: the client has no folder of the store.
-        note = requests.get(f"{cluster.mlflow}/get-artifact", params={"run_id": run.info.run_id, "path": "note.txt"}, timeout=20)
-        assert note.text == f"made by trial {number}"
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    found = client.search_runs(experiments, f"tags.sweep = '{sweep}'")
+    by_name = {each.info.run_name: each for each in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+def artifact(cluster: Cluster, run: Run, path: str) -> str:
+    """Through the server: the client has no folder of the store."""
+    answer = requests.get(f"{cluster.mlflow}/get-artifact", params={"run_id": run.info.run_id, "path": path}, timeout=20)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def state(cluster: Cluster, what: str) -> list[dict[str, Any]]:
+    """What Ray tells of its ``actors`` or ``placement_groups``."""
+    headers = {"Authorization": f"Bearer {SECRETS['RAY_AUTH_TOKEN']}"}
+    answer = requests.get(f"{cluster.dashboard}/api/v0/{what}", headers=headers, params={"limit": 1000}, timeout=20)
+    return list(answer.json()["data"]["result"]["result"])
+
+
+def trial_actors(cluster: Cluster) -> list[dict[str, Any]]:
+    """All of a sweep's, of all sweeps so far."""
+    return [actor for actor in state(cluster, "actors") if actor["class_name"] != "JobSupervisor"]
+
+
+def nothing_is_left(cluster: Cluster) -> bool:
+    """Whether all actors and placement groups of sweeps are gone."""
+    groups = [group for group in state(cluster, "placement_groups") if group["state"] != "REMOVED"]
+    return not groups and all(actor["state"] == "DEAD" for actor in trial_actors(cluster))
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Cluster, options: list[str]) -> None:
+    done = legan(cluster, "submit", *options, "--name=up", "--ship-code", "--follow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the code of this legan" in done.stdout
+    assert re.search(rf"legan {re.escape(__version__)} in \S+/py_modules_files/\S+/legan\n", done.stdout), done.stdout
+    assert done.stdout.endswith("3 of 3 trials finished\n"), done.stdout
+    assert len({actor["node_id"] for actor in trial_actors(cluster)}) == 2
+    wait_for(lambda: nothing_is_left(cluster))
+
+    found = runs(cluster, "up")
+    parent = found.pop("up")
+    assert set(found) == {"bilinear-interpolation-0", "transposed-convolution-0", "pixel-shuffling-0"}
+    assert {run.info.status for run in (parent, *found.values())} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
+    shuffle = found["pixel-shuffling-0"]
+    expected = {"suite": "upsampling", "variant": "Pixel Shuffling", "seed": "0", "sweep": "up", "trial": "pixel-shuffling-0"}
+    assert expected.items() <= shuffle.data.tags.items()
+    quality = shuffle.data.metrics["eval/quality"]
+    assert parent.data.metrics["mean/quality/pixel-shuffling"] == pytest.approx(quality)
+    assert parent.data.metrics["trials/finished"] == 3
+    assert shuffle.info.artifact_uri.startswith("mlflow-artifacts:")
+    assert artifact(cluster, parent, "outcomes.csv").count("finished") == 3
+    assert json.loads(artifact(cluster, shuffle, "evaluation/evaluation.json"))["pairs"] == 6
+    assert open_sweep(cluster.folder / "srv/legan/runs", "up").settings.preset.endswith("tiny.yaml")
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_again(
+    cluster: Cluster, options: list[str]
+) -> None:
+    long = [*options, "--set=steps=4000", "--set=keep_last=4000", "--name=long"]
+    assert legan(cluster, "submit", *long).returncode == 0
+    home = cluster.folder / "srv/legan/runs"
+    folder = home / "sweeps/long/trials/bilinear-interpolation-0"
+    wait_for(lambda: (folder / "checkpoints").is_dir() and len(list_checkpoints(folder / "checkpoints")) >= 2, 100)
+    assert legan(cluster, "status", "long").stdout.startswith("long RUNNING, started ")
+    assert [actor["state"] for actor in trial_actors(cluster)].count("ALIVE") == 2
+    again = legan(cluster, "submit", *long)
+    assert (again.returncode, "the sweep long runs already" in again.stderr) == (2, True)
+    stopped = legan(cluster, "stop", "long")
+    assert (stopped.returncode, stopped.stdout[:12]) == (0, "long STOPPED"), stopped
+    wait_for(lambda: nothing_is_left(cluster))
+    assert {run.info.status for run in runs(cluster, "long").values()} == {"KILLED"}
+    done = list_checkpoints(folder / "checkpoints")[-1].step
+    assert 0 < done < 4000
+
+    settings = folder / "config.yaml"
+    settings.write_text(settings.read_text().replace("steps: 4000", f"steps: {done + 2}"))
+    for name in ("transposed-convolution-0", "pixel-shuffling-0"):
+        write_outcome(open_sweep(home, "long"), name, Outcome("finished", {"eval/quality": 5.0}, None))
+    followed = legan(cluster, "submit", *long, "--follow")
+    assert followed.returncode == 0, followed.stdout
+    assert followed.stdout.endswith("3 of 3 trials finished\n"), followed
+    assert f"resumed from step {done}" in (folder / "progress.log").read_text()
+    assert {runs(cluster, "long")[name].info.status for name in ("long", "bilinear-interpolation-0")} == {"FINISHED"}
+    assert re.findall(r"^(\w+) (\w+),", legan(cluster, "jobs").stdout, re.MULTILINE) == [
+        ("up", "SUCCEEDED"),
+        ("long", "SUCCEEDED"),
+    ]
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_what_only_the_cluster_can_know_is_told_in_the_log_and_by_the_exit_code(cluster: Cluster, options: list[str]) -> None:
+    asked = [f"--data={cluster.folder}/nothing" if part.startswith("--data=") else part for part in options]
+    done = legan(cluster, "submit", *asked, "--name=wrong", "--follow")
+    assert done.returncode == 2, done.stdout
+    assert f"{cluster.folder}/nothing" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (cluster.folder / "srv/legan/runs/sweeps/wrong").exists()

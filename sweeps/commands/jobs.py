@@ -1,0 +1,140 @@
+"""``legan sweep submit|status|logs|stop|jobs``: sweeps on a cluster elsewhere, and ``legan sweep job``, which runs there."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from legan.sweeps.commands.run import (
+    Classifier,
+    Cpus,
+    Data,
+    Gpus,
+    Identity,
+    Kind,
+    Matcher,
+    Name,
+    Pairs,
+    Preset,
+    Quality,
+    Retries,
+    Seeds,
+    Set,
+    What,
+    default_name,
+    run_folder,
+    settings_given,
+)
+
+if TYPE_CHECKING:
+    from legan.platform.jobs import Job
+
+Head = Annotated[
+    str,
+    typer.Option(
+        "--address", envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"], help="The cluster's dashboard: http://HEAD:8265."
+    ),
+]
+Home = Annotated[
+    str | None, typer.Option("--home", help="Folder of runs that all nodes share; default: LEGAN_HOME as the cluster has it.")
+]
+ShipCode = Annotated[bool, typer.Option("--ship-code", help="Send the code of this checkout along and run that.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")]
+Submitted = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")]
+
+
+def mount(sweep: typer.Typer) -> None:
+    """Add the commands to ``legan sweep``."""
+
+    @sweep.command()
+    def submit(
+        what: What, address: Head, data: Data, classifier: Classifier, matcher: Matcher, identity: Identity = None,
+        quality: Quality = None, seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan",
+        pairs: Pairs = 400, cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None, home: Home = None,
+        ship_code: ShipCode = False, follow: Follow = False,
+    ) -> None:  # fmt: skip
+        """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
+        given = settings_given(locals())
+        from legan.sweeps.plan import settings_from
+        from legan.sweeps.submit import submit_sweep
+
+        name = name or default_name(what)
+        submit_sweep(address, name, settings_from(what, given, here=False), home, ship_code, print)
+        print(f"submitted the sweep {name}; watch it with `legan sweep logs {name} --follow`", flush=True)
+        if follow:
+            _follow(address, name)
+
+    @sweep.command(hidden=True)
+    def job(folder: Path, name: Annotated[str, typer.Option()], version: Annotated[str, typer.Option()]) -> None:
+        """Run what ``submit`` sent, at the cluster."""
+        import legan
+        from legan._version import __version__
+        from legan.sweeps.job import receive
+
+        print(f"legan {__version__} in {Path(legan.__file__).parent}", flush=True)
+        received = receive(folder.absolute(), name, version).folder
+        os.chdir(received)  # Ray may unpack the job's own folder a second time, and this one would be gone
+        run_folder(received, None)
+
+    @sweep.command()
+    def status(name: Submitted, address: Head) -> None:
+        """Show how a submitted sweep stands, with the last line that it printed."""
+        from legan.platform import jobs
+
+        job = jobs.status(address, name)
+        print(_line(job))
+        printed = [line for line in jobs.logs(address, name).splitlines() if line.strip()]
+        print(printed[-1] if printed else job.message)
+
+    @sweep.command()
+    def logs(name: Submitted, address: Head, follow: Follow = False) -> None:
+        """Show what a submitted sweep has printed."""
+        from legan.platform import jobs
+
+        if follow:
+            _follow(address, name)
+        else:
+            print(jobs.logs(address, name), end="")
+
+    @sweep.command()
+    def stop(name: Submitted, address: Head) -> None:
+        """End a submitted sweep; its checkpoints are kept, and submitting it again goes on from them."""
+        from legan.sweeps.submit import stop_sweep
+
+        print(_line(stop_sweep(address, name)))
+        print("submitting it again with the same options and --name goes on from its checkpoints")
+
+    @sweep.command("jobs")
+    def list_jobs(address: Head) -> None:
+        """Show the jobs that the cluster knows."""
+        from legan.platform import jobs
+
+        lines = [_line(job) for job in jobs.submitted(address)]
+        print("\n".join(lines) or f"the cluster at {address} knows no jobs")
+
+
+def _follow(address: str, name: str) -> None:
+    from legan.sweeps.submit import follow
+
+    try:
+        job = follow(address, name, lambda piece: print(piece, end="", flush=True))
+    except KeyboardInterrupt:
+        print(f"\nthe sweep goes on; end it with `legan sweep stop {name}`")
+        raise
+    if job.status != "SUCCEEDED":
+        print(_line(job))
+        raise typer.Exit(job.exit_code or 1)
+
+
+def _line(job: "Job") -> str:
+    when = "".join(
+        f", {word} {datetime.fromtimestamp(time):%Y-%m-%d %H:%M:%S}"
+        for word, time in (("started", job.started), ("ended", job.ended))
+        if time is not None
+    )
+    why = f", exit code {job.exit_code}" if job.exit_code else ""
+    if job.status == "FAILED" and job.exit_code is None:
+        why = f": {' '.join(job.message.split())[:300]}"
+    return f"{job.name} {job.status}{when}{why}"
