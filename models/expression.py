@@ -15,13 +15,13 @@ class AttributeClassifier(nn.Module):
 
     Four stages of ``width``, 2·, 4· and 8·``width`` channels, each halving the map, then the mean over each quadrant of
     the aligned face, because which side is bright is what tells a lighting from its mirror image. Batch norm keeps absolute
-    brightness, which instance norm would take away. ValueError for an image size that is no multiple of 32.
+    brightness, which instance norm would take away. ValueError for an image size that is no multiple of 16, or below 32.
     """
 
     def __init__(self, expressions: int, lightings: int, image_size: int = 128, width: int = 32, dropout: float = 0.3):
         super().__init__()
-        if image_size < 32 or image_size % 32:
-            raise ValueError(f"the attribute classifier needs an image size that is a multiple of 32, not {image_size}.")
+        if image_size < 32 or image_size % 16:
+            raise ValueError(f"the attribute classifier needs an image size of 32, 48, 64 and so on, not {image_size}.")
         self.image_size = image_size
         channels = [width * 2**i for i in range(4)]
         self.stem = nn.Sequential(
@@ -32,7 +32,7 @@ class AttributeClassifier(nn.Module):
         self.stages = nn.Sequential(
             *(HalvingBlock(c_in, c_out) for c_in, c_out in zip([width, *channels], channels, strict=False))
         )
-        self.pool = nn.AvgPool2d(image_size // 32)
+        self.pool = nn.AdaptiveAvgPool2d(2)
         self.dropout = nn.Dropout(dropout)
         self.expression = nn.Linear(channels[-1] * 4, expressions)
         self.lighting = nn.Linear(channels[-1] * 4, lightings)

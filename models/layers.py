@@ -146,6 +146,9 @@ UPSAMPLERS: Mapping[str, Callable[[int], nn.Sequential]] = MappingProxyType(
 def strided_trunk(image_size: int, width: int, layers: int) -> nn.Sequential:
     """conv0 … of Tables 6 and 10: 4×4 convolutions of stride 2, width·2^i channels, LeakyReLU(0.01), no norm.
 
+    He's initial weights: without a norm, PyTorch's own shrink the activations from layer to layer until hardly anything is left
+    to learn from, and D stays where it is for hundreds of steps.
+
     B×3×S×S to B×(width·2^(layers−1))×S/2^layers×S/2^layers. ValueError when S cannot be halved ``layers`` times.
     """
     if layers < 1 or image_size % 2**layers:
@@ -156,7 +159,11 @@ def strided_trunk(image_size: int, width: int, layers: int) -> nn.Sequential:
     channels = [3, *(width * 2**i for i in range(layers))]
     rows: list[tuple[str, nn.Module]] = []
     for i, (c_in, c_out) in enumerate(pairwise(channels)):
-        rows.append((f"conv{i}", HalvingConv(c_in, c_out)))
+        conv = HalvingConv(c_in, c_out)
+        nn.init.kaiming_normal_(conv.weight, a=LEAKY_SLOPE)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+        rows.append((f"conv{i}", conv))
         rows.append((f"leaky{i}", nn.LeakyReLU(LEAKY_SLOPE, inplace=True)))
     return nn.Sequential(OrderedDict(rows))
 

@@ -43,18 +43,19 @@ def connect(
     gpus: int | None = None,
     include_dashboard: bool = False,
     environment: Mapping[str, str] | None = None,
+    metrics_port: int | None = None,
 ) -> Cluster:
     """Connect to ``address``, else to RAY_ADDRESS, else start a cluster on this machine that ends with this process.
 
-    ``cpus`` and ``gpus`` limit a cluster started here; by default it has all of the machine's. ``environment`` is added to
-    that of every process that works for this one. A process that is connected already stays where it is. Raises ClusterError
-    when nobody answers at the address.
+    ``cpus`` and ``gpus`` limit a cluster started here; by default it has all of the machine's. It tells Prometheus its measures
+    at ``metrics_port``, by default any free one. ``environment`` is added to that of every process that works for this one.
+    A process that is connected already stays where it is. Raises ClusterError when nobody answers at the address.
     """
     wanted = address or os.environ.get("RAY_ADDRESS") or "local"
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if wanted == "local":
-            _start(cpus, gpus, include_dashboard, environment or {})
+            _start(cpus, gpus, include_dashboard, environment or {}, metrics_port)
         else:
             _reach(wanted, environment or {})
     return describe()
@@ -66,6 +67,11 @@ def describe() -> Cluster:
     alive = [node for node in ray.nodes() if node["Alive"]]
     context = ray.get_runtime_context()
     return Cluster(str(context.gcs_address), resources.get("CPU", 0.0), resources.get("GPU", 0.0), len(alive))
+
+
+def metrics_addresses() -> list[str]:
+    """Where each node of the connected cluster tells Prometheus its measures."""
+    return [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in ray.nodes() if node["Alive"]]
 
 
 def slots(cpus: float, gpus: float = 0) -> int:
@@ -141,13 +147,16 @@ def _runtime(environment: Mapping[str, str]) -> dict[str, dict[str, str]] | None
     return {"env_vars": dict(environment)} if environment else None
 
 
-def _start(cpus: int | None, gpus: int | None, include_dashboard: bool, environment: Mapping[str, str]) -> None:
+def _start(
+    cpus: int | None, gpus: int | None, include_dashboard: bool, environment: Mapping[str, str], metrics_port: int | None
+) -> None:
     try:
         ray.init(
             address="local",
             num_cpus=cpus,
             num_gpus=gpus,
             include_dashboard=include_dashboard,
+            _metrics_export_port=metrics_port,
             runtime_env=_runtime(environment),
             log_to_driver=False,
             logging_level=logging.ERROR,

@@ -7,6 +7,7 @@ POST /v1/faces       the faces of a photograph, aligned
 GET  /v1/model       which model answers, and the limits
 GET  /v1/examples    what a class looks like
 GET  /healthz        whether it is ready
+GET  /metrics        for Prometheus, where the process keeps its own measures (on Ray Serve, Ray does)
 GET  /               the page for people, /docs and /openapi.json for programs
 """
 
@@ -56,6 +57,7 @@ from legan.serve.http_replies import (
     zip_reply,
 )
 from legan.serve.http_work import Work, each_image
+from legan.serve.measures import Meter, PrometheusMeter, Unmetered
 
 PAGE = Path(__file__).parent / "web" / "page"
 PICTURE = {"schema": {"type": "string", "format": "binary"}}
@@ -73,8 +75,10 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-def make_api(backend: Backend, limits: Limits, tokens: Sequence[str] = (), log: Log | None = None) -> ASGIApp:
-    """The application; ``log`` gets a dict per request for the access log.
+def make_api(
+    backend: Backend, limits: Limits, tokens: Sequence[str] = (), log: Log | None = None, meter: Meter | None = None
+) -> ASGIApp:
+    """The application; ``log`` gets a dict per request for the access log, ``meter`` what Prometheus is told.
 
     With ``tokens``, the calls under /v1/ need one of them as a bearer token.
     """
@@ -89,8 +93,11 @@ def make_api(backend: Backend, limits: Limits, tokens: Sequence[str] = (), log: 
     handle_problems(api)
     _add_calls(api, backend, limits)
     _add_pages(api, backend, limits)
+    if isinstance(meter, PrometheusMeter):
+        _add_metrics(api, meter)
     api.openapi = lambda: _openapi(api, tokens)  # type: ignore[method-assign]
-    return Outermost(Guard(api, limits, tokens), log or (lambda _: None))
+    meter = meter or Unmetered()
+    return Outermost(Guard(api, limits, tokens, meter), log or (lambda _: None), meter)
 
 
 def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
@@ -216,6 +223,12 @@ def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
         @api.get("/", include_in_schema=False)
         async def page() -> Response:
             return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+
+def _add_metrics(api: FastAPI, meter: PrometheusMeter) -> None:
+    @api.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(meter.page(), media_type="text/plain; version=0.0.4")
 
 
 class _Fresh(StaticFiles):

@@ -9,10 +9,12 @@ the model it began with.
 
 import asyncio
 import os
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -32,7 +34,9 @@ from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Pict
 from legan.serve.http_middleware import Log, json_lines
 from legan.serve.matcher import Matcher as FaceMatcher
 from legan.serve.matcher import load_matcher
+from legan.serve.measures import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY
 from legan.serve.model_info import Chosen, choose_model, load_chosen, model_info
+from legan.serve.ray_measures import RayMeter
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.shelf import Shelf
 
@@ -44,12 +48,42 @@ INGRESS_ONGOING = 10_000
 """More than ever come at a time: it is the application that refuses, with a problem document, and not Ray's proxy."""
 
 
-class Worker:
-    """What all deployments with networks share."""
+class Measured:
+    """What all deployments with networks tell of themselves."""
+
+    network: ClassVar[str]
+    """What it is called in the measures."""
 
     def __init__(self, threads: int):
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
+        self._meter, self._held = RayMeter(), 0
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        self._hold(+1)
+        try:
+            yield
+        finally:
+            self._hold(-1)
+
+    def _hold(self, by: int) -> None:
+        self._held += by
+        self._meter.record(HELD, self._held, network=self.network)
+
+    @contextmanager
+    def _measured(self, images: int) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self._meter.record(BATCH_IMAGES, images, network=self.network)
+        self._meter.record(BATCH_SECONDS, time.perf_counter() - begun, network=self.network)
+
+
+class Worker(Measured):
+    """What all deployments with the model's networks share."""
+
+    def __init__(self, threads: int):
+        super().__init__(threads)
         self._shelf: Shelf[Chosen, Engine] = Shelf(load_chosen)
         self._preparing: asyncio.Task[None] | None = None
 
@@ -68,14 +102,20 @@ class Worker:
 class Aligner(Worker):
     """Finds the faces of a photograph."""
 
+    network = "detector"
+
     async def align(self, chosen: Chosen, photo: Picture) -> list[FoundFace]:
         """All faces, the largest first."""
-        engine = await self._shelf.get(chosen)
-        return await asyncio.to_thread(engine.find_faces, photo)
+        with self._holding():
+            engine = await self._shelf.get(chosen)
+            with self._measured(1):
+                return await asyncio.to_thread(engine.find_faces, photo)
 
 
 class Generator(Worker):
     """Translates aligned faces, those of many calls at once."""
+
+    network = "generator"
 
     def __init__(self, threads: int, batch_size: int, batch_wait_s: float):
         super().__init__(threads)
@@ -95,8 +135,9 @@ class Generator(Worker):
         self, chosen: Chosen, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool
     ) -> MaskedTranslation:
         """Aligned faces under the wanted attributes."""
-        made: MaskedTranslation = await self._batch((chosen, images, expressions, lightings, masks))
-        return made
+        with self._holding():
+            made: MaskedTranslation = await self._batch((chosen, images, expressions, lightings, masks))
+            return made
 
     @serve.batch(batch_size_fn=lambda calls: sum(len(call[1]) for call in calls))  # type: ignore[untyped-decorator]
     async def _batch(self, calls: list[tuple[Chosen, Pictures, Sequence[str], Sequence[str], bool]]) -> list[MaskedTranslation]:
@@ -107,12 +148,13 @@ class Generator(Worker):
             images = np.concatenate([calls[place][1] for place in places])
             expressions = [name for place in places for name in calls[place][2]]
             lightings = [name for place in places for name in calls[place][3]]
-            if masks:
-                together = await asyncio.to_thread(engine.translate_with_masks, images, expressions, lightings)
-            else:
-                together = MaskedTranslation(
-                    await asyncio.to_thread(engine.translate, images, expressions, lightings), None, None
-                )
+            with self._measured(len(images)):
+                if masks:
+                    together = await asyncio.to_thread(engine.translate_with_masks, images, expressions, lightings)
+                else:
+                    together = MaskedTranslation(
+                        await asyncio.to_thread(engine.translate, images, expressions, lightings), None, None
+                    )
             ends = np.cumsum([len(calls[place][1]) for place in places])
             for place, end in zip(places, ends, strict=True):
                 part = slice(end - len(calls[place][1]), end)
@@ -123,6 +165,8 @@ class Generator(Worker):
 class Quality(Worker):
     """Rates aligned faces, those of many calls at once."""
 
+    network = "quality"
+
     def __init__(self, threads: int, batch_size: int, batch_wait_s: float):
         super().__init__(threads)
         self._batch.set_max_batch_size(batch_size)
@@ -130,8 +174,9 @@ class Quality(Worker):
 
     async def rate(self, chosen: Chosen, images: Pictures, hulls: Masks) -> list[float]:
         """Q's ratings."""
-        ratings: list[float] = await self._batch((chosen, images, hulls))
-        return ratings
+        with self._holding():
+            ratings: list[float] = await self._batch((chosen, images, hulls))
+            return ratings
 
     @serve.batch(batch_size_fn=lambda calls: sum(len(call[1]) for call in calls))  # type: ignore[untyped-decorator]
     async def _batch(self, calls: list[tuple[Chosen, Pictures, Masks]]) -> list[list[float]]:
@@ -139,29 +184,34 @@ class Quality(Worker):
         for chosen, places in _grouped(calls, lambda call: call[0]).items():
             engine = await self._shelf.get(chosen)
             images, hulls = (np.concatenate([calls[place][kind] for place in places]) for kind in (1, 2))
-            ratings = iter((await asyncio.to_thread(engine.quality, images, hulls)).tolist())
+            with self._measured(len(images)):
+                found = (await asyncio.to_thread(engine.quality, images, hulls)).tolist()
+            ratings = iter(found)
             for place in places:
                 rated[place] = [next(ratings) for _ in calls[place][1]]
         return [rated[place] for place in range(len(calls))]
 
 
-class Matcher:
+class Matcher(Measured):
     """Says whether two faces are the same person's."""
 
+    network = "matcher"
+
     def __init__(self, threads: int, source: str, image_size: int):
-        torch.set_num_threads(threads)
+        super().__init__(threads)
         self._matcher: FaceMatcher = load_matcher(source, image_size)
 
     async def similarity(self, a: Pictures, b: Pictures) -> list[float]:
         """The match score of each pair."""
-        return [float(each) for each in await asyncio.to_thread(self._matcher.similarity, a, b)]
+        with self._holding(), self._measured(len(a)):
+            return [float(each) for each in await asyncio.to_thread(self._matcher.similarity, a, b)]
 
 
 class RaySession:
     """One model on the deployments, for the length of a request."""
 
-    def __init__(self, info: ModelInfo, chosen: Chosen, workers: dict[str, DeploymentHandle]):
-        self._info, self._workers, self.chosen = info, workers, chosen
+    def __init__(self, info: ModelInfo, chosen: Chosen, workers: dict[str, DeploymentHandle], meter: RayMeter):
+        self._info, self._workers, self.chosen, self._meter = info, workers, chosen, meter
 
     @property
     def info(self) -> ModelInfo:
@@ -183,7 +233,10 @@ class RaySession:
         """Q's ratings."""
         if not self._info.has_quality:
             return None
-        return await _call(lambda: self._workers["Quality"].rate.remote(self.chosen, images, hulls))
+        ratings: list[float] = await _call(lambda: self._workers["Quality"].rate.remote(self.chosen, images, hulls))
+        for rating in ratings:
+            self._meter.record(QUALITY, rating, model=self._info.label)
+        return ratings
 
     async def similarity(self, a: Pictures, b: Pictures) -> list[float] | None:
         """How alike the matcher finds the persons."""
@@ -200,12 +253,13 @@ class Ingress:
         self._workers = workers
         self._session: RaySession | None = None
         self._switching: asyncio.Task[None] | None = None
+        self._meter = RayMeter()
         cv2.setNumThreads(self._settings.threads)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application."""
         settings = self._settings
-        return make_api(self, settings.limits, read_tokens(settings.tokens_env), _access_log(settings.access_log))
+        return make_api(self, settings.limits, read_tokens(settings.tokens_env), _access_log(settings.access_log), self._meter)
 
     def session(self) -> RaySession:
         """The model of the moment."""
@@ -229,7 +283,7 @@ class Ingress:
         info: ModelInfo = await _call(lambda: self._workers["Generator"].describe.remote(chosen, matcher=matcher))
         for name in ("Aligner", "Quality"):
             await _call(lambda handle=self._workers[name]: handle.hold.remote(chosen))  # type: ignore[misc]
-        self._session = RaySession(info, chosen, self._workers)
+        self._session = RaySession(info, chosen, self._workers, self._meter)
 
 
 def build(args: ServeSettings) -> Application:

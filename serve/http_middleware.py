@@ -1,4 +1,4 @@
-"""Around every request: its id, security headers, access log, tokens, a place among those worked on, and the time limit.
+"""Around every request: its id, security headers, access log, measures, tokens, a place among those worked on, the time limit.
 
 Plain ASGI, so that nothing of a body or an answer is kept.
 """
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from legan.serve.backend import Busy, Limits
 from legan.serve.http_errors import ProblemResponse, failure, make_problem, problem_of, too_long
+from legan.serve.measures import REQUEST_SECONDS, REQUESTS, WORKING, Meter
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -42,10 +43,10 @@ errors = logging.getLogger("legan.serve")
 
 
 class Outermost:
-    """Request id, security headers and the access log; an error of the program becomes a plain 500 and is logged here."""
+    """Request id, security headers, access log and measures; an error of the program becomes a plain 500 and is logged here."""
 
-    def __init__(self, app: ASGIApp, log: Log):
-        self.app, self.log = app, log
+    def __init__(self, app: ASGIApp, log: Log, meter: Meter):
+        self.app, self.log, self.meter = app, log, meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -78,14 +79,19 @@ class Outermost:
             if seen.status is None:
                 await ProblemResponse(failure())(scope, counted, marked)
         finally:
-            route = scope.get("route")
+            route = getattr(scope.get("route"), "path", None)
+            status = 499 if seen.left else seen.status or 499
+            seconds = time.perf_counter() - begun
+            # Paths that nobody serves share one label: they are the callers' to choose, and without end.
+            self.meter.record(REQUESTS, 1, route=route or "none", status=str(status))
+            self.meter.record(REQUEST_SECONDS, seconds, route=route or "none")
             self.log(
                 {
                     "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                     "method": scope["method"],
-                    "route": getattr(route, "path", None),
-                    "status": 499 if seen.left else seen.status or 499,
-                    "ms": round((time.perf_counter() - begun) * 1000, 1),
+                    "route": route,
+                    "status": status,
+                    "ms": round(seconds * 1000, 1),
                     "bytes_in": seen.bytes_in,
                     "bytes_out": seen.bytes_out,
                     "request_id": number,
@@ -96,8 +102,8 @@ class Outermost:
 class Guard:
     """Tokens, a bounded number of requests at a time, and the time limit."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, tokens: Sequence[str]):
-        self.app, self.limits = app, limits
+    def __init__(self, app: ASGIApp, limits: Limits, tokens: Sequence[str], meter: Meter):
+        self.app, self.limits, self.meter = app, limits, meter
         self.tokens = [token.encode() for token in tokens]
         self.working = 0
 
@@ -119,11 +125,15 @@ class Guard:
             problem, headers = problem_of(Busy())
             await ProblemResponse(problem, headers, linger=True)(scope, receive, send)
             return
-        self.working += 1
+        self._change(+1)
         try:
             await self._in_time(scope, receive, send)
         finally:
-            self.working -= 1
+            self._change(-1)
+
+    def _change(self, by: int) -> None:
+        self.working += by
+        self.meter.record(WORKING, self.working)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False

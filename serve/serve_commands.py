@@ -34,6 +34,9 @@ def start(
         ),
     ] = None,
     address: Address = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of this machine's measures for Prometheus; default: any free one.")
+    ] = None,
     config_out: Annotated[
         Path | None, typer.Option(help="Write the same application as YAML for `serve deploy`, and start nothing.")
     ] = None,
@@ -43,7 +46,7 @@ def start(
         return
     from legan.serve.server import Request, run
 
-    run(Request(model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out))
+    run(Request(model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out, metrics_port))
 
 
 @serve.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from legan.platform.cluster import answers, connect, require
+from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.platform.files import unwritable, write_whole
 from legan.platform.model import find_model, load_network, network_folder, read_model
@@ -41,6 +41,7 @@ class Request:
     tokens_from_env: str | None
     address: str | None
     config_out: Path | None
+    metrics_port: int | None = None
 
 
 def run(request: Request) -> None:
@@ -53,7 +54,8 @@ def run(request: Request) -> None:
     elsewhere = request.address or os.environ.get("RAY_ADDRESS")
     needed = sum(each.replicas * each.cpus for each in settings.deployments().values())
     # Ray's CPUs on a machine of one's own are a count of processes: more of them than processors only makes each slower.
-    connect(request.address, cpus=None if elsewhere else max(os.cpu_count() or 1, round(needed + 1)))
+    cpus = None if elsewhere else max(os.cpu_count() or 1, round(needed + 1))
+    connect(request.address, cpus=cpus, metrics_port=request.metrics_port)
     require(needed, sum(each.replicas * each.gpus for each in settings.deployments().values()))
     url = f"http://{f'[{request.host}]' if ':' in request.host else request.host}:{request.port}/"
     print(f"{chosen.name} {chosen.version or ''}({chosen.folder}) is starting …", flush=True)
@@ -94,7 +96,15 @@ def check(settings: ServeSettings, request: Request) -> Chosen:
         problems += error.problems
     except LeganError as error:
         problems.append(str(error))
-    for test in (lambda: read_tokens(settings.tokens_env), lambda: bind(request.host, request.port).close()):
+    if request.metrics_port is not None and (request.address or os.environ.get("RAY_ADDRESS")):
+        problems.append("--metrics-port: a cluster elsewhere has its own (ray start --metrics-export-port); leave it out")
+    if request.metrics_port == request.port:
+        problems.append(f"--metrics-port {request.port} is the port of the API; take another")
+    for test in (
+        lambda: read_tokens(settings.tokens_env),
+        lambda: bind(request.host, request.port).close(),
+        lambda: bind("127.0.0.1", request.metrics_port or 0).close(),
+    ):
         try:
             test()
         except LeganError as error:
@@ -158,7 +168,7 @@ def _until_stopped(settings: ServeSettings, request: Request, url: str) -> None:
 
 
 def _say_ready(settings: ServeSettings, request: Request, url: str) -> None:
-    print(f"serving at {url} (API: {url}docs). Ctrl-C ends it.", flush=True)
+    print(f"serving at {url} (API: {url}docs), measures for Prometheus at {metrics_addresses()[0]}. Ctrl-C ends it.", flush=True)
     if request.host not in LOCAL:
         guarded = "a token is asked for" if settings.tokens_env else "no token is asked for (--tokens-from-env)"
         print(f"Others can reach this: {guarded}, and nothing is encrypted unless a proxy in front adds HTTPS.", flush=True)

@@ -161,6 +161,8 @@ def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:
         problems.append(f"flip: the schema of {data.path} does not say what mirroring does to its lightings; set flip=false")
     if isinstance(settings, IdentitySettings):
         problems += _divisible("data: the image size", data.image_size, 16, "LightCNN's four poolings")
+    if isinstance(settings, ClassifierSettings) and (data.image_size < 32 or data.image_size % 16):
+        problems.append(f"data: the image size {data.image_size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
     if isinstance(settings, StarGanV2Settings) and (data.image_size < 32 or data.image_size.bit_count() > 1):
         problems.append(f"data: the image size {data.image_size} has to be 32, 64, 128 and so on (StarGAN-v2's halvings)")
     if isinstance(settings, CriticSettings):

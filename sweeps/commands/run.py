@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from legan.sweeps.parent import Outcomes
+    from legan.sweeps.sweep import Sweep
 
 What = Annotated[
     str, typer.Argument(metavar="SUITE|SPACE.yaml", help="losses, upsampling or q (Tables 11-13), or a search space's file.")
@@ -34,7 +35,7 @@ Cpus = Annotated[float, typer.Option("--cpus", help="Processors of one worker of
 Gpus = Annotated[float, typer.Option("--gpus", help="GPUs of one worker of a trial; 0.5 puts two trials on a GPU.")]
 Retries = Annotated[int, typer.Option("--retries", help="How often a trial whose process died goes on from its checkpoint.")]
 Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the sweep; default: suite or file, and time.")]
-Sweep = Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name, or its folder.")]
+SweepName = Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name, or its folder.")]
 Address = Annotated[str | None, typer.Option("--address", help="Ray cluster; default: RAY_ADDRESS, else one on this machine.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be trained, and stop.")]
 GIVEN = (
@@ -68,7 +69,7 @@ def mount(sweep: typer.Typer) -> None:
         run_folder(create_sweep(default_home(), name, planned.settings).folder, address)
 
     @sweep.command()
-    def resume(name: Sweep, address: Address = None) -> None:
+    def resume(name: SweepName, address: Address = None) -> None:
         """Go on with a sweep: trials that ended are left alone, the others continue from their last checkpoints."""
         from legan.platform.tracking.places import default_home
         from legan.sweeps.sweep import open_sweep
@@ -95,15 +96,32 @@ def default_name(what: str) -> str:
 
 
 def run_folder(folder: Path, address: str | None) -> None:
-    """Run the sweep in ``folder`` and print how its trials ended; exit code 1 when one failed."""
+    """Run the sweep in ``folder``, print how its trials ended, and report on it; exit code 1 when one failed."""
     from legan.sweeps.sweep import open_sweep
     from legan.sweeps.tuner import run_sweep
 
-    outcomes = run_sweep(open_sweep(folder, str(folder)), address, _say)
-    failed = [trial.name for trial, outcome in outcomes if outcome is None or outcome.status == "failed"]
+    sweep = open_sweep(folder, str(folder))
+    outcomes = run_sweep(sweep, address, _say)
     _summary(folder.name, outcomes)
-    if failed:
+    if any(outcome is not None and outcome.status == "finished" for _, outcome in outcomes):
+        _report(sweep)
+    if any(outcome is None or outcome.status == "failed" for _, outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _report(sweep: "Sweep") -> None:
+    import torch
+
+    from legan.platform.errors import LeganError
+    from legan.sweeps.report import write_report
+
+    try:
+        text, files = write_report(sweep, None, torch.device("cpu"), _say)
+    except LeganError as error:
+        print(f"no report was written: {error}; `legan sweep report {sweep.name}` tries again")
+        return
+    print("\n" + text.replace("<br>", "; "))
+    print("Written: " + ", ".join(str(path) for path in files))
 
 
 def _summary(name: str, outcomes: "Outcomes") -> None:

@@ -1,6 +1,7 @@
 """docker-compose.yml against the compose specification (the part it uses, every other key refused) and against the house's own
 rules. The commands in it are run natively by tests/sweeps/test_two_nodes.py; containers are not."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -204,7 +205,15 @@ def test_prometheus_asks_every_node_and_grafana_prometheus(compose: Compose) -> 
     [job] = yaml.safe_load((REPOSITORY / "deploy/prometheus.yml").read_text())["scrape_configs"]
     [found] = job["dns_sd_configs"]
     nodes = {name for name, service in compose.services.items() if (service.command or "").startswith("ray ")}
-    assert set(found["names"]) == nodes
+    assert set(found["names"]) == nodes | {"serve"}
     assert all(f"--metrics-export-port={found['port']}" in str(compose.services[name].command) for name in nodes)
-    [source] = yaml.safe_load((REPOSITORY / "deploy/grafana/prometheus.yml").read_text())["datasources"]
+    assert f"--metrics-port {found['port']}" in str(compose.services["serve"].command)
+    provisioning = REPOSITORY / "deploy/grafana"
+    assert "./deploy/grafana:/etc/grafana/provisioning:ro" in compose.services["grafana"].volumes
+    [source] = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
     assert source["url"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((provisioning / "dashboards/provider.yml").read_text())["providers"]
+    assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards"
+    for file in (provisioning / "dashboards").glob("*.json"):
+        for panel in json.loads(file.read_text())["panels"]:
+            assert panel["type"] == "row" or panel["datasource"]["uid"] == source["uid"], panel["title"]

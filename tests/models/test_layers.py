@@ -145,3 +145,12 @@ def test_trunk_halves_and_doubles() -> None:
 def test_trunk_refuses_sizes_it_cannot_halve(image_size: int, count: int) -> None:
     with pytest.raises(ValueError, match=f"image size {image_size} cannot be halved by {count} layers"):
         strided_trunk(image_size, width=4, layers=count)
+
+
+def test_a_trunk_keeps_the_size_of_what_it_reads_until_the_last_layer() -> None:
+    torch.manual_seed(0)
+    trunk = strided_trunk(128, width=16, layers=6)
+    x = torch.randn(4, 3, 128, 128)
+    sizes = [float((x := layer(x)).detach().std()) for layer in trunk]
+    assert all(0.5 < size < 2 for size in sizes), sizes
+    assert all(not layer.bias.any() for layer in trunk if isinstance(layer, HalvingConv))

@@ -25,6 +25,7 @@ from legan.platform.model import Model, save_network, write_model
 from legan.serve.api import make_api
 from legan.serve.backend import Limits
 from legan.serve.local import LocalSession, local_backend
+from legan.serve.measures import Meter
 from legan.serve.study.app import bind
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
@@ -121,10 +122,12 @@ def serving() -> Serving:
     """``with serving(backend, limits, tokens) as server:`` runs the application on a port of its own."""
 
     @contextmanager
-    def run(backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = (), port: int = 0) -> Iterator[Server]:
+    def run(
+        backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = (), port: int = 0, meter: Meter | None = None
+    ) -> Iterator[Server]:
         listener = bind("127.0.0.1", port)
         made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
-        application = make_api(backend, limits or Limits(), tokens, made.log.append)
+        application = make_api(backend, limits or Limits(), tokens, made.log.append, meter)
         server = uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

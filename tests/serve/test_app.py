@@ -2,23 +2,31 @@
 
 import base64
 import io
+import json
+import math
+import re
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import requests
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
 from legan.serve.engine import load_engine
+from legan.serve.measures import MEASURES
 from legan.serve.model_info import choose_model
 from legan.serve.serve_settings import Replicas, ServeSettings
 
@@ -137,6 +145,64 @@ def test_calls_that_come_together_are_one_batch(url, face, model_folder) -> None
         assert np.abs(np.asarray(Image.open(io.BytesIO(answer.content))) - expected).max() <= 1
     generator = serve.get_deployment_handle("Generator", "legan")
     assert max(size for _ in range(8) for size in generator.recent_batches.remote().result()) > 1
+
+
+def panels() -> list[dict]:
+    """Those of the Grafana dashboard that show something."""
+    document = json.loads((Path(__file__).parents[2] / "deploy/grafana/dashboards/serving.json").read_text())
+    return [panel for panel in document["panels"] if panel["type"] != "row"]
+
+
+def test_the_dashboard_shows_what_ray_tells_prometheus(url, face) -> None:
+    from legan.platform.cluster import metrics_addresses
+
+    post(url, png(face))
+    [address] = metrics_addresses()
+    names = {name for panel in panels() for target in panel["targets"] for name in re.findall(r"\bray_\w+", target["expr"])}
+    assert {f"ray_{measure.name}" for measure in MEASURES} <= {re.sub("_(bucket|sum|count)$", "", name) for name in names}
+    end, missing = time.monotonic() + 60, names
+    while missing and time.monotonic() < end:
+        time.sleep(1)
+        page = requests.get(address, timeout=10).text
+        missing = {name for name in names if not re.search(rf"^{name}[{{ ]", page, re.MULTILINE)}
+    assert not missing
+    counted = re.search(r'^ray_legan_requests_total{.*route="/v1/translate".*status="200".*} ([\d.]+)$', page, re.MULTILINE)
+    assert counted
+    assert float(counted[1]) >= 1
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Prometheus (Debian: prometheus)")
+def test_prometheus_answers_every_panel_of_the_dashboard(url, face, tmp_path) -> None:
+    from legan.platform.cluster import metrics_addresses
+
+    config = yaml.safe_load((Path(__file__).parents[2] / "deploy/prometheus.yml").read_text())
+    config["global"]["scrape_interval"] = "1s"
+    config["scrape_configs"] = [{"job_name": "ray", "static_configs": [{"targets": [urlsplit(metrics_addresses()[0]).netloc]}]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    at = f"127.0.0.1:{free_port()}"
+    command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    with (
+        subprocess.Popen([*command, f"--web.listen-address={at}"], stderr=subprocess.DEVNULL) as prometheus,
+        Load(url, png(face), clients=1),
+    ):
+        try:
+            end, silent = time.monotonic() + 90, ["all"]
+            while silent and time.monotonic() < end:
+                time.sleep(2)
+                silent = [each["title"] for each in panels() if not all(answered(at, one["expr"]) for one in each["targets"])]
+        finally:
+            prometheus.terminate()
+    assert not silent
+
+
+def answered(at: str, expression: str) -> bool:
+    query = expression.replace("$__rate_interval", "40s")
+    try:
+        answer = requests.get(f"http://{at}/api/v1/query", params={"query": query}, timeout=10)
+    except requests.ConnectionError:
+        return False
+    assert answer.status_code in {200, 503}, (query, answer.text)
+    return answer.status_code == 200 and any(math.isfinite(float(each["value"][1])) for each in answer.json()["data"]["result"])
 
 
 def test_a_full_server_answers_503_at_once(url, face) -> None:

@@ -226,7 +226,8 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the code of this legan" in done.stdout
     assert re.search(rf"legan {re.escape(__version__)} in \S+/py_modules_files/\S+/legan\n", done.stdout), done.stdout
-    assert done.stdout.endswith("3 of 3 trials finished\n"), done.stdout
+    assert "\n3 of 3 trials finished\n" in done.stdout, done.stdout
+    assert f"{cluster.folder}/srv/legan/runs/sweeps/up/report/table12.md" in done.stdout.splitlines()[-1]
     assert len({actor["node_id"] for actor in trial_actors(cluster)}) == 2
     wait_for(lambda: nothing_is_left(cluster))
 
@@ -243,6 +244,7 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
     assert parent.data.metrics["trials/finished"] == 3
     assert shuffle.info.artifact_uri.startswith("mlflow-artifacts:")
     assert artifact(cluster, parent, "outcomes.csv").count("finished") == 3
+    assert artifact(cluster, parent, "report/table12.md").count("pixel-shuffling-0") >= 1
     assert json.loads(artifact(cluster, shuffle, "evaluation/evaluation.json"))["pairs"] == 6
     assert open_sweep(cluster.folder / "srv/legan/runs", "up").settings.preset.endswith("tiny.yaml")
 
@@ -274,7 +276,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
         write_outcome(open_sweep(home, "long"), name, Outcome("finished", {"eval/quality": 5.0}, None))
     followed = legan(cluster, "submit", *long, "--follow")
     assert followed.returncode == 0, followed.stdout
-    assert followed.stdout.endswith("3 of 3 trials finished\n"), followed
+    assert "\n3 of 3 trials finished\n" in followed.stdout, followed
     assert f"resumed from step {done}" in (folder / "progress.log").read_text()
     assert {runs(cluster, "long")[name].info.status for name in ("long", "bilinear-interpolation-0")} == {"FINISHED"}
     assert re.findall(r"^(\w+) (\w+),", legan(cluster, "jobs").stdout, re.MULTILINE) == [
