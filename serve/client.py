@@ -34,6 +34,7 @@ from legan.serve.client_calls import (
     augment_call,
     base_url,
     encoded,
+    faces_call,
     failed_rating,
     failed_translation,
     headers,
@@ -59,6 +60,7 @@ from legan.serve.client_errors import (
 from legan.serve.client_results import (
     Answer,
     Augmentation,
+    FoundFace,
     Picture,
     Rating,
     ServedModel,
@@ -69,10 +71,10 @@ from legan.serve.client_results import (
 from legan.serve.client_retry import Retries, Tries
 
 __all__ = [
-    "AnswerError", "AsyncClient", "AugmentOptions", "Augmentation", "BusyError", "Client", "FaceOptions", "InvalidError",
-    "NotAnImageError", "NotFoundError", "Photo", "Picture", "Problem", "Rating", "Retries", "ServedModel", "ServerLimits",
-    "ServiceError", "TimeLimitError", "TokenError", "TooLargeError", "TranslateOptions", "Translation", "UnreachableError",
-    "Variant",
+    "AnswerError", "AsyncClient", "AugmentOptions", "Augmentation", "BusyError", "Client", "FaceOptions", "FoundFace",
+    "InvalidError", "NotAnImageError", "NotFoundError", "Photo", "Picture", "Problem", "Rating", "Retries", "ServedModel",
+    "ServerLimits", "ServiceError", "TimeLimitError", "TokenError", "TooLargeError", "TranslateOptions", "Translation",
+    "UnreachableError", "Variant",
 ]  # fmt: skip
 
 TOKEN = "LEGAN_TOKEN"  # noqa: S105  (the variable's name)
@@ -123,6 +125,13 @@ class Client:
     def quality_batch(self, images: Iterable[Photo], **options: Unpack[FaceOptions]) -> list[Rating]:
         """As ``translate_batch``."""
         return self._batch(images, lambda piece: quality_call(piece, options), lambda error: failed_rating(error, options))
+
+    def faces(self, image: Photo) -> list[FoundFace]:
+        """The faces of a photograph, the largest first; of an image without any, an empty list.
+
+        Each comes aligned: sent on with ``aligned=True``, the photograph travels once and is searched once.
+        """
+        return self._call(faces_call(encoded(image)))
 
     def model(self) -> ServedModel:
         """Which model answers, what it knows, and the limits of a request."""
@@ -229,6 +238,10 @@ class AsyncClient:
     async def quality_batch(self, images: Iterable[Photo], **options: Unpack[FaceOptions]) -> list[Rating]:
         """As Client.quality_batch, its requests at the same time."""
         return await self._batch(images, lambda piece: quality_call(piece, options), lambda error: failed_rating(error, options))
+
+    async def faces(self, image: Photo) -> list[FoundFace]:
+        """As Client.faces."""
+        return await self._call(faces_call(await asyncio.to_thread(encoded, image)))
 
     async def model(self) -> ServedModel:
         """As Client.model."""

@@ -29,11 +29,13 @@ from legan.serve.client_errors import (
 from legan.serve.client_results import (
     Answer,
     Augmentation,
+    FoundFace,
     Pixels,
     Rating,
     ServerLimits,
     Translation,
     read_augmentation,
+    read_faces,
     read_health,
     read_model,
     read_ratings,
@@ -138,6 +140,11 @@ def augment_call(image: bytes, options: AugmentOptions) -> Call[Augmentation]:
 def quality_call(images: Sequence[bytes], options: FaceOptions) -> Call[list[Rating]]:
     """POST /v1/quality."""
     return Call("POST", "/v1/quality", read_ratings, images, form_fields(dict(options)))
+
+
+def faces_call(image: bytes) -> Call[list[FoundFace]]:
+    """POST /v1/faces."""
+    return Call("POST", "/v1/faces", read_faces, [image])
 
 
 MODEL = Call("GET", "/v1/model", read_model)

@@ -4,7 +4,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +101,19 @@ class Rating:
 
 
 @dataclass(frozen=True)
+class FoundFace:
+    """A face of a photograph, 0 the largest."""
+
+    face: int
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom in the photograph, in pixels."""
+    confidence: float
+    """How sure the detector is, 0 to 1."""
+    aligned: Picture
+    """The face as the model sees it, for further calls with ``aligned=True``."""
+
+
+@dataclass(frozen=True)
 class ServerLimits:
     """What one request may ask for."""
 
@@ -149,6 +163,29 @@ def read_ratings(body: bytes) -> list[Rating]:
         return [Rating(each["index"], each["face"], each["quality"], _error(each), told["model"]) for each in told["results"]]
 
     return _understood(read)
+
+
+def read_faces(body: bytes) -> list[FoundFace]:
+    """From JSON with PNGs in base64."""
+
+    def read() -> list[FoundFace]:
+        faces = json.loads(body)["faces"]
+        return [
+            FoundFace(
+                each["face"],
+                _box(each["box"]),
+                each["confidence"],
+                Picture(b64decode(each["aligned"], validate=True), "image/png"),
+            )
+            for each in faces
+        ]
+
+    return _understood(read)
+
+
+def _box(sides: Sequence[float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = sides
+    return left, top, right, bottom
 
 
 def read_model(body: bytes) -> ServedModel:

@@ -25,6 +25,7 @@ from PIL import Image
 
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
+from legan.serve.client import Client
 from legan.serve.engine import load_engine
 from legan.serve.measures import MEASURES
 from legan.serve.model_info import choose_model
@@ -145,6 +146,19 @@ def test_calls_that_come_together_are_one_batch(url, face, model_folder) -> None
         assert np.abs(np.asarray(Image.open(io.BytesIO(answer.content))) - expected).max() <= 1
     generator = serve.get_deployment_handle("Generator", "legan")
     assert max(size for _ in range(8) for size in generator.recent_batches.remote().result()) > 1
+
+
+def test_the_client_is_answered_as_by_the_local_server(url, model_folder, face) -> None:
+    with Client(url) as client:
+        made = client.translate_batch([face] * 20, "smile", "left", aligned=True)
+        assert [each.index for each in made] == list(range(20))
+        expected = load_engine(model_folder, "cpu").translate(face[None], ["smile"], ["left"])[0].astype(int)
+        assert max(np.abs(each.image - expected).max() for each in made) <= 1
+        variants = client.augment(face, variants="all", aligned=True).variants
+        assert len(variants) == 6
+        assert all(each.quality is not None for each in variants)
+        assert client.faces(face) == []
+        assert client.model().name == "tiny"
 
 
 def panels() -> list[dict]:

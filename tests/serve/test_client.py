@@ -23,6 +23,7 @@ from legan.serve.client import (
     AsyncClient,
     BusyError,
     Client,
+    FoundFace,
     InvalidError,
     NotAnImageError,
     NotFoundError,
@@ -168,6 +169,21 @@ def test_quality_model_and_health(server, client, face, photo) -> None:
     assert client.healthz() is True
     with Client(f"http://127.0.0.1:{free_port()}") as nowhere:
         assert nowhere.healthz() is False
+
+
+def test_the_faces_of_a_photograph_can_be_sent_on(server, client, photo, face) -> None:
+    [found] = client.faces(photo)
+    assert (found.face, found.box, round(found.confidence, 2)) == (0, (50.0, 50.0, 110.0, 140.0), 0.99)
+    np.testing.assert_array_equal(found.aligned.pixels, server.backend.engine.find_faces(photo)[0].aligned.image)
+    whole, sent_on = client.translate(photo, "smile", "left"), client.translate(found.aligned.data, "smile", "left", aligned=True)
+    np.testing.assert_array_equal(whole.image, sent_on.image)
+    assert client.faces(face) == []
+
+    async def ask() -> list[FoundFace]:
+        async with AsyncClient(server.url) as asking:
+            return await asking.faces(photo)
+
+    assert asyncio.run(ask()) == [found]
 
 
 def test_the_types_hold_all_that_the_server_tells() -> None:
