@@ -84,7 +84,8 @@ async def sustained(client: httpx.AsyncClient, image: bytes, seconds: float) -> 
     async def one() -> None:
         nonlocal done
         while time.perf_counter() < end:
-            done += (await ask(client, image)).status == 200
+            answer = await ask(client, image)
+            done += answer.status == 200
 
     await asyncio.gather(*(one() for _ in range(CLIENTS)))
     return done / seconds
