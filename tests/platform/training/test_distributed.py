@@ -75,7 +75,8 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted,
     def kill_one_worker() -> None:
         while len(list_checkpoints(run.checkpoints)) < 2:
             time.sleep(0.02)
-        workers = [process for process in psutil.process_iter(["name"]) if "RayTrainWorker" in process.info["name"]]
+        ours = psutil.Process().children(recursive=True)  # not those of another cluster on this machine
+        workers = [process for process in ours if "RayTrainWorker" in process.name()]
         killed.append(workers[-1].pid)
         os.kill(workers[-1].pid, signal.SIGKILL)
 
