@@ -18,7 +18,7 @@ quickstart: $(VENV)/.installed
 	@PATH="$(abspath $(BIN)):$$PATH" ./quickstart.sh
 
 test: $(VENV)/.installed
-	@echo "== running the tests (about 10 minutes on 2 cores)"
+	@echo "== running the tests (10 to 25 minutes on 2 cores)"
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 check: lint types imports

@@ -137,7 +137,7 @@ def report(
     print(f"{len(answers)} requests in {arguments.seconds:g} s ({arguments.times:g}×), all answered after {seconds:.1f} s:")
     for name, times in (("accepted", accepted), ("503", refused)):
         if times:
-            print(f"  {name:<9}{len(times):>7}   p50 {_ms(times, 0.5)}   p99 {_ms(times, 0.99)}   longest {_ms(times, 1)}")
+            print(f"  {name:<9}{len(times):>7}   p50 {ms(times, 0.5)} ms   p99 {ms(times, 0.99)} ms   longest {ms(times, 1)} ms")
     print(f"  otherwise {dict(others) or 'none'}; 503 without Retry-After: {bare}")
     print(f"  a request after that: {calm.status}, {calm.seconds * 1000:.0f} ms")
     print(
@@ -146,15 +146,15 @@ def report(
     figure = {
         "benchmark": "overload", "sustained_images_s": round(rate, 2), "requests": len(answers), "accepted": len(accepted),
         "refused": len(refused), "otherwise": sum(others.values()), "accepted_images_s": round(len(accepted) / seconds, 2),
-        "accepted_p99_ms": round(accepted[int(0.99 * (len(accepted) - 1))] * 1000), "refused_p99_ms":
-        round(refused[int(0.99 * (len(refused) - 1))] * 1000) if refused else None,
+        "accepted_p99_ms": ms(accepted, 0.99), "refused_p99_ms": ms(refused, 0.99),
         "memory_mb": [round(megabytes[3]), round(max(megabytes)), round(megabytes[-1])],
     }  # fmt: skip
     print(json.dumps(figure | vars(arguments)))
 
 
-def _ms(ordered: list[float], share: float) -> str:
-    return f"{ordered[int(share * (len(ordered) - 1))] * 1000:.0f} ms"
+def ms(ordered: list[float], share: float) -> int | None:
+    """A percentile in milliseconds; None of nothing."""
+    return round(ordered[int(share * (len(ordered) - 1))] * 1000) if ordered else None
 
 
 @contextmanager

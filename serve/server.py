@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -47,11 +49,13 @@ class Request:
 def run(request: Request) -> None:
     """Serve until Ctrl-C, or write a config file; LeganError, before anything starts, for what cannot be used."""
     settings = settings_of(request)
+    elsewhere = request.address or os.environ.get("RAY_ADDRESS")
+    if request.metrics_port is not None and (elsewhere or request.config_out):
+        raise ConfigError(["--metrics-port: a cluster has its own (ray start --metrics-export-port); leave it out"])
     if request.config_out is not None:
         write_config(request.config_out, rollout.config_document(settings, request.host, request.port))
         return
     chosen = check(settings, request)
-    elsewhere = request.address or os.environ.get("RAY_ADDRESS")
     needed = sum(each.replicas * each.cpus for each in settings.deployments().values())
     # Ray's CPUs on a machine of one's own are a count of processes: more of them than processors only makes each slower.
     cpus = None if elsewhere else max(os.cpu_count() or 1, round(needed + 1))
@@ -96,15 +100,16 @@ def check(settings: ServeSettings, request: Request) -> Chosen:
         problems += error.problems
     except LeganError as error:
         problems.append(str(error))
-    if request.metrics_port is not None and (request.address or os.environ.get("RAY_ADDRESS")):
-        problems.append("--metrics-port: a cluster elsewhere has its own (ray start --metrics-export-port); leave it out")
+    places = [(request.host, request.port)]
     if request.metrics_port == request.port:
         problems.append(f"--metrics-port {request.port} is the port of the API; take another")
-    for test in (
-        lambda: read_tokens(settings.tokens_env),
-        lambda: bind(request.host, request.port).close(),
-        lambda: bind("127.0.0.1", request.metrics_port or 0).close(),
-    ):
+    elif request.metrics_port is not None:
+        places.append(("0.0.0.0", request.metrics_port))  # noqa: S104  (where Ray will listen; closed at once)
+    tests: list[Callable[[], object]] = [
+        partial(read_tokens, settings.tokens_env),
+        *(partial(_expect_free, *at) for at in places),
+    ]
+    for test in tests:
         try:
             test()
         except LeganError as error:
@@ -112,6 +117,10 @@ def check(settings: ServeSettings, request: Request) -> Chosen:
     if chosen is None or problems:
         raise LeganError(problems[0]) if len(problems) == 1 else ConfigError(problems)
     return chosen
+
+
+def _expect_free(host: str, port: int) -> None:
+    bind(host, port).close()
 
 
 def write_config(path: Path, document: dict[str, object]) -> None:

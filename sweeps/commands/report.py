@@ -1,9 +1,12 @@
 """``legan sweep report`` and ``legan sweep promote``."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from legan.sweeps.sweep import Sweep
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.")]
 Out = Annotated[
@@ -27,16 +30,10 @@ def mount(app: typer.Typer) -> None:
 
         Writes Markdown, CSV and PNG, and grids of the same held-out faces by all variants and adds all to the sweep's MLflow run.
         """
-        import torch
-
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.report import write_report
         from legan.sweeps.sweep import open_sweep
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        text, files = write_report(open_sweep(default_home(), name), out, device, print)
-        print(text.replace("<br>", "; "))
-        print("Written: " + ", ".join(str(path) for path in files))
+        print_report(open_sweep(default_home(), name), out)
 
     @app.command()
     def promote(name: Name, metric: Metric, direction: Way = None) -> None:
@@ -49,3 +46,15 @@ def mount(app: typer.Typer) -> None:
         from legan.sweeps.sweep import open_sweep
 
         print("\n".join(promote_best(open_sweep(default_home(), name), metric, direction)))
+
+
+def print_report(sweep: "Sweep", out: Path | None = None) -> None:
+    """Write a sweep's report, print its table and say where the files are; LeganError where that cannot be done."""
+    import torch
+
+    from legan.sweeps.report import write_report
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    text, files = write_report(sweep, out, device, print)
+    print(text.replace("<br>", "; "))
+    print("Written: " + ", ".join(str(path) for path in files), flush=True)

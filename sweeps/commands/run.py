@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from legan.sweeps.commands.report import print_report
+
 if TYPE_CHECKING:
     from legan.sweeps.parent import Outcomes
     from legan.sweeps.sweep import Sweep
@@ -110,18 +112,13 @@ def run_folder(folder: Path, address: str | None) -> None:
 
 
 def _report(sweep: "Sweep") -> None:
-    import torch
-
     from legan.platform.errors import LeganError
-    from legan.sweeps.report import write_report
 
+    print()
     try:
-        text, files = write_report(sweep, None, torch.device("cpu"), _say)
+        print_report(sweep)
     except LeganError as error:
         print(f"no report was written: {error}; `legan sweep report {sweep.name}` tries again")
-        return
-    print("\n" + text.replace("<br>", "; "))
-    print("Written: " + ", ".join(str(path) for path in files))
 
 
 def _summary(name: str, outcomes: "Outcomes") -> None:

@@ -232,4 +232,3 @@ def test_memory_does_not_grow_with_the_input(tiny_data: Path, model: Path, tmp_p
     # 7 MB of pixels more are read and 15 MB written; what may be held of a row are labels and its subject's split.
     assert pixels[1] - pixels[0] > 7
     assert peaks[1] - peaks[0] < 4, peaks
-    print(peaks)

@@ -54,6 +54,22 @@ def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, 
         check(settings_of(wrong), wrong)
 
 
+def test_the_port_of_the_measures_is_checked_too(home: Path, model_folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    same = Request(str(model_folder), None, **HERE | {"port": port, "metrics_port": port})
+    with pytest.raises(LeganError, match=f"--metrics-port {port} is the port of the API"):
+        check(settings_of(same), same)
+    taken = bind("127.0.0.1", 0)
+    busy = Request(str(model_folder), None, **HERE | {"port": port, "metrics_port": taken.getsockname()[1]})
+    with pytest.raises(LeganError, match="cannot be listened at"):
+        check(settings_of(busy), busy)
+    taken.close()
+    for elsewhere in ({"address": "127.0.0.1:1"}, {"config_out": tmp_path / "serve.yaml"}):
+        with pytest.raises(ConfigError, match="a cluster has its own"):
+            server.run(Request(str(model_folder), None, **HERE | {"port": port, "metrics_port": 8080} | elsewhere))
+    assert not (tmp_path / "serve.yaml").exists()
+
+
 def test_what_can_be_served_passes(home: Path, model_folder: Path, matcher_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGAN_SERVE_TOKENS", "one")
     request = Request(str(model_folder), str(matcher_folder), **HERE | {"port": free_port(), "replicas": 2, "gpus": 0.5})
