@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -23,6 +23,9 @@ from legan.serve.matcher import check_matcher
 from legan.serve.model_info import Chosen, choose_model
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.study.app import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOKENS = "LEGAN_SERVE_TOKENS"
 CHAMPION = "champion"
