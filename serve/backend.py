@@ -35,7 +35,7 @@ class Limits(Settings):
     seconds: float = Field(30.0, gt=0, le=3600)
     """Time for one request, from its first byte to the end of its answer."""
     requests: int = Field(64, ge=1, le=10_000)
-    """Requests that one process works on at a time; the next one is answered 503."""
+    """Requests that one process works on at a time, and fewer where it is too slow for them; the next one is answered 503."""
     photographs: int = Field(4, ge=1, le=100)
     """Decoded photographs of the largest size that one process holds at a time; further ones wait."""
 

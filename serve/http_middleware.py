@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from legan.serve.backend import Busy, Limits
 from legan.serve.http_errors import ProblemResponse, failure, make_problem, problem_of, too_long
 from legan.serve.measures import REQUEST_SECONDS, REQUESTS, WORKING, Meter
+from legan.serve.pace import Pace
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -37,6 +38,8 @@ CALLS = "/v1/"
 OPEN = "/v1/examples"
 """Of the calls, the one that needs no token: the page's <img> cannot send one, and nothing of anybody's is in it."""
 REQUEST_ID = "x-request-id"
+WAIT = 1 / 3
+"""Of the time limit, the most that a request may expect to wait; one that would run out of time behind others helps nobody."""
 Log = Callable[[dict[str, Any]], None]
 
 errors = logging.getLogger("legan.serve")
@@ -105,7 +108,7 @@ class Guard:
     def __init__(self, app: ASGIApp, limits: Limits, tokens: Sequence[str], meter: Meter):
         self.app, self.limits, self.meter = app, limits, meter
         self.tokens = [token.encode() for token in tokens]
-        self.working = 0
+        self.pace = Pace(time.monotonic())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it before anything of its body is read."""
@@ -121,19 +124,18 @@ class Guard:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        if self.working >= self.limits.requests:
-            problem, headers = problem_of(Busy())
+        wait_s = self.pace.wait_s(time.monotonic())
+        if self.pace.working >= self.limits.requests or wait_s > WAIT * self.limits.seconds:
+            problem, headers = problem_of(Busy(wait_s / 4))  # some of the places are free by then
             await ProblemResponse(problem, headers, linger=True)(scope, receive, send)
             return
-        self._change(+1)
+        self.pace.begin(time.monotonic())
+        self.meter.record(WORKING, self.pace.working)
         try:
             await self._in_time(scope, receive, send)
         finally:
-            self._change(-1)
-
-    def _change(self, by: int) -> None:
-        self.working += by
-        self.meter.record(WORKING, self.working)
+            self.pace.end(time.monotonic())
+            self.meter.record(WORKING, self.pace.working)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False

@@ -8,10 +8,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import lpips
 import torch
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from legan.models.identity import UNREADABLE, FacenetIdentity, LightCNN
 from legan.platform.errors import WeightsError, first_line
@@ -47,7 +45,10 @@ def inception_extractor() -> Extractor:
 
     It reads bytes: images are rounded to the 256 levels of a file, as FID is always measured.
     """
-    network = FeatureExtractorInceptionV3("inception", [INCEPTION_LAYER], _tensors_only("inception"))
+    file = _tensors_only("inception")
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # brings torchvision: seconds
+
+    network = FeatureExtractorInceptionV3("inception", [INCEPTION_LAYER], file)
 
     def features(images: Tensor) -> Tensor:
         found: Tensor = network(images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8))[0]
@@ -69,6 +70,8 @@ def perceptual_network() -> nn.Module:
     The linear heads are in the package lpips. WeightsError where AlexNet's file is not here.
     """
     state = torch.load(_tensors_only("alexnet"), weights_only=True)
+    import lpips  # brings torchvision: seconds
+
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # lpips asks torchvision for an AlexNet in an outdated way
         network: nn.Module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)

@@ -20,6 +20,7 @@ import mlflow
 import requests
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
@@ -30,6 +31,7 @@ from PIL import Image, UnidentifiedImageError
 from sqlalchemy.exc import SQLAlchemyError
 
 from legan.platform.errors import TrackingError, one_line
+from legan.platform.files import whole_file
 from legan.platform.tracking.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError
 from legan.platform.tracking.mlflow_models import REFUSALS, Promotion, promote, register
 from legan.platform.tracking.places import shown, sqlite_file
@@ -162,13 +164,15 @@ class MlflowStore:
 
     @contextlib.contextmanager
     def _first_use(self) -> Iterator[None]:
-        """One process at a time makes the tables of a SQLite file and the experiments in it."""
+        """One process at a time makes a SQLite file and the experiments in it."""
         if self._database is None:
             yield
             return
         self._database.parent.mkdir(parents=True, exist_ok=True)
         with self._database.with_name(f"{self._database.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._database.exists():
+                _make_tables(self._database)
             yield
 
 
@@ -189,6 +193,13 @@ class SystemMetrics:
             values.update({f"system/{key}": float(value) for key, value in monitor.aggregate_metrics().items()})
             monitor.clear_metrics()
         return values
+
+
+def _make_tables(database: Path) -> None:
+    """An empty store. MLflow cannot go on with half of its tables, and this process may be killed at any moment."""
+    with whole_file(database) as draft:
+        store = SqlAlchemyStore(f"sqlite:///{draft}", (database.parent / "mlartifacts").as_uri())
+        store.engine.dispose()
 
 
 def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str, artifact_path: str) -> None:

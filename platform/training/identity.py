@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -73,6 +72,8 @@ def verification_auc(features: Tensor, subjects: Tensor) -> float:
 
     ``features`` N×F, ``subjects`` int64 N, with both kinds of pairs among them.
     """
+    from sklearn.metrics import roc_auc_score  # takes a second that not every training worker should wait for
+
     unit = F.normalize(features.double(), dim=1).cpu()
     upper = torch.triu_indices(len(unit), len(unit), offset=1)
     same = (subjects[:, None] == subjects[None, :])[upper[0], upper[1]]

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from scipy.stats import pearsonr
 from torch import Tensor, nn
 
 from legan.models.quality import QUALITY_LOSSES, QualityModel
@@ -37,6 +36,8 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
     def validation(network: nn.Module) -> dict[str, float]:
         if len(held_out) < 3:
             return {}
+        from scipy.stats import pearsonr  # takes a second that not every training worker should wait for
+
         prediction = torch.cat(in_batches(network, ratings.images, held_out, ranks.device)).float().cpu()
         error = (prediction - labels["mean"][torch.from_numpy(held_out)]).abs()
         return {

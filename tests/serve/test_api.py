@@ -371,6 +371,32 @@ def test_past_the_places_there_is_503_at_once(server, serving, face, monkeypatch
         assert [answer.status_code for answer in answers] == [200, 200]
 
 
+def test_who_would_wait_too_long_is_refused_although_there_are_places(server, serving, face, monkeypatch) -> None:
+    real = server.backend.engine.translate
+    monkeypatch.setattr(server.backend.engine, "translate", lambda *given: (time.sleep(0.15), real(*given))[1])
+    with serving(server.backend, Limits(requests=64, seconds=3.0)) as slow:
+        answers: list[requests.Response] = []
+
+        def ask() -> None:
+            answers.append(slow.post("translate", png(face), aligned="true", **LABELS))
+
+        def all_at_once(number: int) -> list[int]:
+            threads = [threading.Thread(target=ask) for _ in range(number)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            found = sorted(answer.status_code for answer in answers)
+            answers.clear()
+            return found
+
+        assert all_at_once(10) == [200] * 10  # the pace is known now: a second is enough for six
+        found = all_at_once(30)
+        assert set(found) == {200, 503}
+        assert 2 <= found.count(200) <= 12
+        assert slow.post("translate", png(face), aligned="true", **LABELS).status_code == 200
+
+
 def test_a_full_queue_of_the_backend_is_503(server, photo, face, monkeypatch) -> None:
     async def full(*_: object) -> None:
         raise Busy(7)

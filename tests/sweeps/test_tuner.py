@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from legan.platform.errors import ClusterError, TrackingError
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run import create_run
 from legan.sweeps.search import open_study, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, suite_trials, write_outcome
 from legan.sweeps.trainable import together
-from legan.sweeps.trial import settings_of
+from legan.sweeps.trial import run_trial, settings_of
 from legan.sweeps.tuner import run_sweep
 
 NewSweep = Callable[..., Sweep]
@@ -303,4 +304,24 @@ def test_a_trial_of_two_workers_trains_through_ray_train(ray_cluster: None, new_
     assert outcomes[SHUFFLE].status == "finished", outcomes[SHUFFLE].error
     assert "a trial takes 2 workers of 1 CPU each, 1 at once" in lines
     assert runs()[SHUFFLE].info.status == "FINISHED"
+    wait_for(lambda: not groups(), 60)
+
+
+def test_a_trial_of_two_workers_is_stopped_where_it_was_told_to(ray_cluster: None, new_sweep: NewSweep) -> None:
+    sweep = new_sweep(overrides=["workers=2", "steps=500", "validate_every=2"])
+    trial = suite_trials(sweep.settings)[0]
+    seen: list[int] = []
+
+    def stop(step: int, metrics: Mapping[str, float]) -> None:
+        seen.append(step)
+        if step >= 3:
+            raise StoppedEarly
+
+    outcome = run_trial(sweep, trial, default_tracking_uri(), None, stop)
+    assert outcome.status == "stopped", outcome.error
+    assert set(outcome.metrics) == {"validation/l1_to_target", "step"}
+    assert seen[-1] == outcome.metrics["step"] < 500
+    assert not (sweep.trials / trial.name / "model").exists()
+    run = runs()[trial.name]
+    assert (run.info.status, run.data.tags["stopped_early"]) == ("FINISHED", "true")
     wait_for(lambda: not groups(), 60)

@@ -29,6 +29,7 @@ from tests.sweeps.conftest import TRAINING
 
 from legan._version import __version__
 from legan.platform.training.checkpoint import list_checkpoints
+from legan.sweeps.search import open_study
 from legan.sweeps.sweep import Outcome, open_sweep, write_outcome
 
 REPOSITORY = Path(__file__).parents[2]
@@ -284,6 +285,38 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
         ("up", "SUCCEEDED"),
         ("long", "SUCCEEDED"),
     ]
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
+    cluster: Cluster, options: list[str], tmp_path: Path
+) -> None:
+    space = {
+        "objectives": {"eval/quality": "maximize", "eval/l1_to_target": "minimize"},
+        "trials": 3,
+        "sampler": "random",
+        "parameters": {"loss.q": {"float": [5, 10]}, "generator.upsampling": {"choices": ["pixel_shuffle", "bilinear"]}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(space))
+    done = legan(cluster, "submit", str(tmp_path / "mine.yaml"), *options[1:], "--name=mine", "--follow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n3 of 3 trials finished\n" in done.stdout, done.stdout
+    (tmp_path / "mine.yaml").unlink()  # it is there
+    folder = cluster.folder / "srv/legan/runs/sweeps/mine"
+    study = open_study(open_sweep(cluster.folder / "srv/legan/runs", "mine"))
+    assert len(study.trials) == 3
+    assert study.trials[0].params == {"loss.q": 8.0, "generator.upsampling": "pixel_shuffle"}
+    assert (folder / "report/pareto-front.png").is_file()
+
+    found = runs(cluster, "mine")
+    parent = found.pop("mine")
+    assert {run.data.tags["suite"] for run in found.values()} == {"search"}
+    assert sorted(run.data.metrics["eval/quality"] for run in found.values()) == pytest.approx(
+        sorted(trial.values[0] for trial in study.trials)
+    )
+    stored = {each.path for each in MlflowClient(cluster.mlflow).list_artifacts(parent.info.run_id, "search")}
+    assert {"search/pareto-front.png", "search/parallel-coordinates.png"} <= stored
 
 
 @pytest.mark.kills

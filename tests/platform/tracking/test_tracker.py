@@ -311,6 +311,19 @@ def test_a_killed_process_loses_nothing_it_recorded(tmp_path: Path, server: Serv
     assert history(runs[0].info.run_id, "loss", server.uri) == [(step, float(step)) for step in range(last + 1)]
 
 
+@pytest.mark.kills
+def test_a_process_killed_while_it_makes_the_database_leaves_none(home: Path) -> None:
+    make = "import sys; from legan.platform.tracking.mlflow_access import open_store; open_store(sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", make, default_tracking_uri()]) as process:
+        wait_for(lambda: any(file.stat().st_size for file in home.glob(".mlflow.db.*.tmp")))
+        process.kill()
+    assert not (home / "mlflow.db").exists()
+    run = open_tracker(home / "run")
+    run.log_metrics({"loss": 1.0}, 1)
+    assert finish(run) == 0
+    assert history(run.run_id, "loss") == [(1, 1.0)]
+
+
 def last_step(folder: Path) -> int:
     lines = (folder / "tracking.jsonl").read_bytes().split(b"\n")[:-1]
     return max(record["step"] for record in map(json.loads, lines) if "loss" in record.get("values", {}))
