@@ -3,7 +3,7 @@
 Every stage is a command that a user could type; it is shown, and left out where its result is there already, so a run that was
 stopped goes on from its last checkpoint. Hours on a CPU: two of these at once share the work with ``--seeds``.
 
-    python benchmarks/rendered_result.py --home RESULT [--seeds 0 1 2] [--methods LEGAN StarGAN …] [--train-only]
+    python benchmarks/results/rendered.py --home RESULT [--seeds 0 1 2] [--methods LEGAN StarGAN …] [--train-only]
 """
 
 import argparse
