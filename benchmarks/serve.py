@@ -30,6 +30,7 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.model import Model, write_model
+from legan.platform.training.memory import keep_freed_memory
 from legan.serve.client import Client, Retries
 from legan.serve.engine import Engine, load_engine
 
@@ -39,6 +40,7 @@ SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or Path(folder) / "model"
         if arguments.model is None:

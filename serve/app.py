@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.model import read_model
+from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
 from legan.serve.api import make_api
 from legan.serve.backend import Busy, ModelInfo
 from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
@@ -119,6 +120,7 @@ class Generator(Worker):
 
     def __init__(self, threads: int, batch_size: int, batch_wait_s: float):
         super().__init__(threads)
+        keep_freed_memory()
         self._sizes: deque[int] = deque(maxlen=256)
         self._batch.set_max_batch_size(batch_size)
         self._batch.set_batch_wait_timeout_s(batch_wait_s)
@@ -169,6 +171,7 @@ class Quality(Worker):
 
     def __init__(self, threads: int, batch_size: int, batch_wait_s: float):
         super().__init__(threads)
+        keep_freed_memory()
         self._batch.set_max_batch_size(batch_size)
         self._batch.set_batch_wait_timeout_s(batch_wait_s)
 
@@ -199,6 +202,7 @@ class Matcher(Measured):
 
     def __init__(self, threads: int, source: str, image_size: int):
         super().__init__(threads)
+        keep_freed_memory()
         self._matcher: FaceMatcher = load_matcher(source, image_size)
 
     async def similarity(self, a: Pictures, b: Pictures) -> list[float]:
@@ -297,16 +301,16 @@ def build(args: ServeSettings) -> Application:
     workers = {
         "Aligner": serve.deployment(Aligner).options(**_options(parts["Aligner"]), user_config=models).bind(args.threads),
         "Generator": serve.deployment(Generator)
-        .options(**_options(parts["Generator"]), user_config=models)
+        .options(**_options(parts["Generator"], ONE_ARENA), user_config=models)
         .bind(args.threads, args.batch_size, waiting),
         "Quality": serve.deployment(Quality)
-        .options(**_options(parts["Quality"]), user_config=models)
+        .options(**_options(parts["Quality"], ONE_ARENA), user_config=models)
         .bind(args.threads, args.batch_size, waiting),
     }
     if args.matcher is not None:
         size = read_model(Path(chosen.folder)).image_size
         workers["Matcher"] = (
-            serve.deployment(Matcher).options(**_options(parts["Matcher"])).bind(args.threads, args.matcher, size)
+            serve.deployment(Matcher).options(**_options(parts["Matcher"], ONE_ARENA)).bind(args.threads, args.matcher, size)
         )
     shape = _options(args.ingress) | {"max_ongoing_requests": INGRESS_ONGOING, "max_queued_requests": -1}
     return (
@@ -342,9 +346,10 @@ async def _call(make: Callable[[], Awaitable[Done]]) -> Done:
     raise Busy(2.0)
 
 
-def _options(of: Replicas) -> dict[str, Any]:
+def _options(of: Replicas, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    runtime_env = {"runtime_env": {"env_vars": dict(environment)}} if environment else {}
     shared: dict[str, Any] = {
-        "ray_actor_options": {"num_cpus": of.cpus, "num_gpus": of.gpus},
+        "ray_actor_options": {"num_cpus": of.cpus, "num_gpus": of.gpus, **runtime_env},
         "max_ongoing_requests": of.ongoing,
         "max_queued_requests": of.queued,
         "graceful_shutdown_timeout_s": 35.0,

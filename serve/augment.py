@@ -27,6 +27,7 @@ from legan.platform.data.unfinished import drop_work, start_work
 from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
+from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
 from legan.serve.augment_check import Order, Request, check, finished, refuse_output
 from legan.serve.augment_input import ROWS, Photographs, Rows, write_rows
 from legan.serve.augment_plan import Labels, count_jobs, plan_jobs
@@ -184,6 +185,7 @@ class _Actor:
 
     def __init__(self, work: Work, model: Model, matcher: LightCNN | FacenetIdentity | None):
         be_single_threaded()
+        keep_freed_memory()
         self._worker = Worker(work, model, matcher, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
@@ -205,7 +207,7 @@ def _workers(request: Request) -> Iterator[int]:
         return
     before = ray.is_initialized()
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else Ray warns of how Ray Data makes its actors
-    cluster = connect(request.address)
+    cluster = connect(request.address, environment=ONE_ARENA)
     try:
         size = request.workers or int(cluster.gpus) or max(1, int(cluster.cpus))
         require(size, size if cluster.gpus else 0)

@@ -42,8 +42,8 @@ class ServeSettings(Settings):
     access_log: str | None = None
     """File that each ingress appends a JSON line to for every request."""
     limits: Limits = Limits()
-    batch_size: int = Field(32, ge=CHUNK, le=4096)
-    """Images that the generator and Q take at once."""
+    batch_size: int = Field(16, ge=CHUNK, le=4096)
+    """Images that the generator and Q take at once; fewer than come at a time, so that others are read and answered meanwhile."""
     batch_wait_ms: float = Field(2.0, ge=0, le=1000)
     """How long a batch that is not full waits for more."""
     threads: int = Field(1, ge=1, le=256)
