@@ -19,7 +19,7 @@ quickstart: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	@echo "== running the tests in two processes, since they wait half of the time (10 to 15 minutes on 2 cores)"
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: lint types imports
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from xdist.scheduler import LoadFileScheduling
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import write_dataset
@@ -24,16 +26,23 @@ from legan.platform.data.masks import mean_shape
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process of pytest-xdist; the files that share the Ray cluster are in one together, and first.
+    """Files that share the Ray cluster come first: they are half of the work."""
+    items.sort(key=lambda item: "ray_cluster" not in item.path.read_text())
 
-    They are half of the work, and wait half of the time.
-    """
-    on_ray = {item.path for item in items if "ray_cluster" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in on_ray)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path in on_ray else str(item.path)))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Of pytest-xdist's processes, one runs all files that share the Ray cluster; the others are handed out one by one."""
+    return OneCluster(config, log)
+
+
+class OneCluster(LoadFileScheduling):
+    """Takes the files that use ``ray_cluster`` for one. (xdist's own groups do nothing with this pytest.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "ray" if "ray_cluster" in Path(self.config.rootpath, file).read_text() else file
 
 
 @pytest.fixture(scope="session")
