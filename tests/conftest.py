@@ -27,8 +27,8 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that share the Ray cluster come first: they are half of the work."""
-    items.sort(key=lambda item: "ray_cluster" not in item.path.read_text())
+    """The files that share the Ray cluster come first, since they are half of the work, then others that start processes."""
+    items.sort(key=lambda item: [word not in item.path.read_text() for word in ("ray_cluster", "mark.kills")])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -298,7 +298,7 @@ def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
         "sampler": "random",
         "parameters": {"loss.q": {"float": [5, 10]}, "generator.upsampling": {"choices": ["pixel_shuffle", "bilinear"]}},
     }
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(space))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(space, sort_keys=False))
     done = legan(cluster, "submit", str(tmp_path / "mine.yaml"), *options[1:], "--name=mine", "--follow")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n3 of 3 trials finished\n" in done.stdout, done.stdout
