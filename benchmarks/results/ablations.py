@@ -7,56 +7,34 @@ stopped is resumed: no finished trial is trained again. Hours on two cores.
 """
 
 import argparse
-import os
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
-SIZE = "32"
-QUICK = ["--preset", "quick", "--workers", "0"]
+from stages import legan, make, settle, train
+
+SIZE, PRESET = "32", "quick"
 
 
 def main() -> None:
     arguments = parse()
-    home = arguments.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ["LEGAN_HOME"] = str(home)
-    os.chdir(home)
+    settle(arguments.home)
     prepare()
     networks = ["--identity", "T", "--quality", "Q", "--classifier", "judge", "--matcher", "matcher"]
     for suite in arguments.suites:
         if Path("sweeps", suite).exists():
             legan("sweep", "resume", suite)
         else:
-            steps = ["--set", f"steps={arguments.steps}"]
-            legan("sweep", "run", suite, "--name", suite, "--data", "faces", *networks, "--preset", "quick", *steps)
+            settings = ["--preset", PRESET, "--set", f"steps={arguments.steps}"]
+            legan("sweep", "run", suite, "--name", suite, "--data", "faces", *networks, *settings)
 
 
 def prepare() -> None:
     """The faces, T and Q, and a classifier and a matcher that no variant is trained with."""
-    if not Path("faces").exists():
-        legan("data", "render", "--out", "faces", "--subjects", "150", "--size", SIZE, "--seed", "5")
-    if not Path("ratings").exists():
-        legan("data", "ratings", "faces", "--out", "ratings", "--seed", "1")
-    train("identity", "T", ["--data", "faces"])
-    train("quality", "Q", ["--ratings", "ratings", "--set", f"image_size={SIZE}"])
-    train("classifier", "judge", ["--data", "faces", "--set", "steps=800"])
-    train("identity", "matcher", ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
-
-
-def train(kind: str, name: str, options: list[str]) -> None:
-    if Path(name, "model").exists():
-        return
-    if Path(name).exists():
-        legan("train", kind, "--resume", name)
-    else:
-        legan("train", kind, "--name", name, *QUICK, *options)
-
-
-def legan(*words: str) -> None:
-    print("$", shlex.join(["legan", *words]), flush=True)
-    subprocess.run([sys.executable, "-m", "legan.cli", *words], check=True)
+    make("faces", "render", "--subjects", "150", "--size", SIZE, "--seed", "5")
+    make("ratings", "ratings", "faces", "--seed", "1")
+    train("identity", "T", PRESET, ["--data", "faces"])
+    train("quality", "Q", PRESET, ["--ratings", "ratings", "--set", f"image_size={SIZE}"])
+    train("classifier", "judge", PRESET, ["--data", "faces", "--set", "steps=800"])
+    train("identity", "matcher", PRESET, ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
 
 
 def parse() -> argparse.Namespace:

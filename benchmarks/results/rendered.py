@@ -7,13 +7,10 @@ stopped goes on from its last checkpoint. Hours on a CPU: two of these at once s
 """
 
 import argparse
-import os
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from stages import legan, make, settle, train
 
 from legan.platform.data.dataset import open_dataset
 from legan.platform.evaluation.pairs import choose_pairs, load_batch
@@ -22,6 +19,7 @@ from legan.platform.model import read_model
 from legan.sweeps.grids import samples_grid, translate, varied
 
 CPU = torch.device("cpu")
+PRESET = "rendered"
 METHODS: dict[str, tuple[str, list[str], list[str]]] = {
     "LEGAN": ("legan", [], ["--identity", "T", "--quality", "Q"]),
     "StarGAN": ("stargan", [], []),
@@ -34,17 +32,14 @@ lead comes from the Lrec of the preset alone."""
 
 def main() -> None:
     arguments = parse()
-    home = arguments.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ["LEGAN_HOME"] = str(home)
-    os.chdir(home)
+    settle(arguments.home)
     prepare()
     runs = {method: [f"{method}-{seed}" for seed in arguments.seeds] for method in arguments.methods}
     for seed in arguments.seeds:
         for method in arguments.methods:
             kind, changes, networks = METHODS[method]
             settings = [part for change in [f"seed={seed}", *changes] for part in ("--set", change)]
-            train(kind, f"{method}-{seed}", ["--data", "faces", *networks, *settings])
+            train(kind, f"{method}-{seed}", PRESET, ["--data", "faces", *networks, *settings])
     if not arguments.train_only:
         models = [f"{method}={','.join(names)}" for method, names in runs.items()]
         judges = ["--classifier", "judge", "--matcher", "matcher", "--quality", "other-Q"]
@@ -54,16 +49,14 @@ def main() -> None:
 
 def prepare() -> None:
     """The faces, T and Q for training, and judges that no generator is trained with: a classifier, a matcher, another Q."""
-    if not Path("faces").exists():
-        legan("data", "render", "--out", "faces", "--subjects", "250", "--size", "64", "--seed", "3")
-    for ratings, seed in (("ratings", "1"), ("other-ratings", "2")):
-        if not Path(ratings).exists():
-            legan("data", "ratings", "faces", "--out", ratings, "--seed", seed)
-    train("identity", "T", ["--data", "faces"])
-    train("quality", "Q", ["--ratings", "ratings"])
-    train("quality", "other-Q", ["--ratings", "other-ratings", "--set", "seed=1"])
-    train("classifier", "judge", ["--data", "faces"])
-    train("identity", "matcher", ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
+    make("faces", "render", "--subjects", "250", "--size", "64", "--seed", "3")
+    make("ratings", "ratings", "faces", "--seed", "1")
+    make("other-ratings", "ratings", "faces", "--seed", "2")
+    train("identity", "T", PRESET, ["--data", "faces"])
+    train("quality", "Q", PRESET, ["--ratings", "ratings"])
+    train("quality", "other-Q", PRESET, ["--ratings", "other-ratings", "--set", "seed=1"])
+    train("classifier", "judge", PRESET, ["--data", "faces"])
+    train("identity", "matcher", PRESET, ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
 
 
 def pictures(methods: list[str], seeds: list[int]) -> None:
@@ -85,20 +78,6 @@ def pictures(methods: list[str], seeds: list[int]) -> None:
         ]
         grid = samples_grid(list(data.images[source_rows]), list(data.images[pairs["target_row"].to_numpy()]), shown, faces)
         write_picture(Path("table", name), grid)
-
-
-def train(kind: str, name: str, options: list[str]) -> None:
-    if Path(name, "model").exists():
-        return
-    if Path(name).exists():
-        legan("train", kind, "--resume", name)
-    else:
-        legan("train", kind, "--preset", "rendered", "--name", name, "--workers", "0", *options)
-
-
-def legan(*words: str) -> None:
-    print("$", shlex.join(["legan", *words]), flush=True)
-    subprocess.run([sys.executable, "-m", "legan.cli", *words], check=True)
 
 
 def parse() -> argparse.Namespace:
