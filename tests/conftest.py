@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ torch.set_num_threads(1)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that share the Ray cluster come first, since they are half of the work, then others that start processes."""
-    items.sort(key=lambda item: [word not in item.path.read_text() for word in ("ray_cluster", "mark.kills")])
+    items.sort(key=lambda item: [not _has(item.path, word) for word in ("ray_cluster", "mark.kills")])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,7 +43,12 @@ class OneCluster(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        return "ray" if "ray_cluster" in Path(self.config.rootpath, file).read_text() else file
+        return "ray" if _has(Path(self.config.rootpath, file), "ray_cluster") else file
+
+
+@cache
+def _has(file: Path, word: str) -> bool:
+    return word in file.read_text()
 
 
 @pytest.fixture(scope="session")

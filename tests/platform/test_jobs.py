@@ -4,7 +4,6 @@ token it has read once."""
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from tests.processes import free_ports
 
 from legan.platform import jobs
 from legan.platform.errors import ClusterError
@@ -82,14 +82,6 @@ def head() -> Iterator[str]:
                 if process.is_running():
                     process.kill()
             psutil.wait_procs(processes, 60)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -22,6 +21,7 @@ import requests
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from tests.processes import free_port
 
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
@@ -39,11 +39,6 @@ def png(image: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.processes import free_port
 
 from legan.platform.errors import ConfigError, ImageError, LeganError
 from legan.serve import client_errors
@@ -49,12 +50,6 @@ NEVER = Retries(times=0)
 def client(server) -> Iterator[Client]:
     with Client(server.url + "/", timeout_s=20) as made:
         yield made
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -3,7 +3,6 @@ from outside, and the page in a real Chromium."""
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import requests
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from tests.processes import end, free_port, free_ports
 from tests.serve.conftest import tiny_model
 from tests.serve.study.conftest import open_browser
 from tests.serve.test_page import choose, done, pixels, shown, upload, wait
@@ -58,10 +57,7 @@ def wait_for(url: str, seconds: float = 200.0) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[str, str]]:
     """Addresses of a cluster of one node: Ray's own, and its dashboard's, which `serve deploy` talks to."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    port, dashboard, agent = (probe.getsockname()[1] for probe in probes)
-    for probe in probes:
-        probe.close()
+    port, dashboard, agent = free_ports(3)
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets need short paths
     command = [
         BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}",
@@ -74,12 +70,7 @@ def cluster() -> Iterator[tuple[str, str]]:
         wait_for(f"http://127.0.0.1:{agent}/api/local_raylet_healthz", 100)
         yield f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
     finally:
-        started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        process.terminate()
-        _, alive = psutil.wait_procs(started, 20)
-        for child in alive:
-            child.kill()
-        process.wait(15)
+        end(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -92,8 +83,7 @@ def test_serve_deploy_starts_what_the_page_and_an_update_find(
     legan = (sys.executable, "-m", "legan.cli", "serve")
     run(tmp_path, *legan, "--model", model_folder, "--config-out", tmp_path / "serve.yaml")
     document = yaml.safe_load((tmp_path / "serve.yaml").read_text())
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        document["http_options"]["port"] = port = probe.getsockname()[1]
+    document["http_options"]["port"] = port = free_port()
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(document))
     run(tmp_path, BIN / "serve", "deploy", tmp_path / "serve.yaml", "--address", dashboard)
     wait_for(f"http://127.0.0.1:{port}/healthz")

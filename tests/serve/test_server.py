@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import ValidationError
+from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.serve import server
@@ -29,13 +30,6 @@ HERE = {
 @pytest.fixture(autouse=True)
 def _no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LEGAN_SERVE_TOKENS", raising=False)
-
-
-def free_port() -> int:
-    listener = bind("127.0.0.1", 0)
-    port = int(listener.getsockname()[1])
-    listener.close()
-    return port
 
 
 def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, plain_folder: Path) -> None:

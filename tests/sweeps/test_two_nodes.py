@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import requests
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests.processes import end, free_ports
 from tests.sweeps.conftest import TRAINING
 
 from legan._version import __version__
@@ -52,12 +52,12 @@ class Native:
         compose = yaml.safe_load(_interpolated((REPOSITORY / "docker-compose.yml").read_text()))
         self.services: dict[str, Any] = compose["services"]
         self.folder, self.stack = folder, stack
-        self.ports = dict(zip((5432, 5000, 6379, 8265, 10001), _free_ports(5), strict=True))
+        self.ports = dict(zip((5432, 5000, 6379, 8265, 10001), free_ports(5), strict=True))
 
     def start(self, name: str, command: list[str], extra: tuple[str, ...] = (), **how: Any) -> None:
         """Start a service, and wait until its own health check says that it is up."""
         service = self.services[name]
-        of_node = dict(zip((52365, 8080), _free_ports(2), strict=True))
+        of_node = dict(zip((52365, 8080), free_ports(2), strict=True))
         words = [self._here(word, of_node) for word in command or shlex.split(service["command"])]
         given = {key: self._here(value, of_node) for key, value in service["environment"].items()}
         kept = {key: os.environ[key] for key in ("PYTHONPATH", "OMP_NUM_THREADS", "LANG") if key in os.environ}
@@ -68,7 +68,7 @@ class Native:
         process = subprocess.Popen(
             [*words, *extra], env=environment, cwd=self.folder, stdout=log, stderr=log, start_new_session=True, **how
         )
-        self.stack.callback(_end, process)
+        self.stack.callback(end, process)
         check = [self._here(word, of_node) for word in service["healthcheck"]["test"][1:]]
         deadline = time.monotonic() + 150
         while (done := subprocess.run(check, env=environment, cwd=self.folder, capture_output=True, timeout=60)).returncode:
@@ -86,25 +86,6 @@ class Native:
 def _interpolated(text: str) -> str:
     """Compose's ``${NAME:-default}`` and ``${NAME:?message}``."""
     return re.sub(r"\$\{(\w+):([-?])([^}]*)\}", lambda found: SECRETS[found[1]] if found[2] == "?" else found[3], text)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """As `docker stop` does: ask, wait, then end all that it started; workers of Ray have process groups of their own."""
-    started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    process.terminate()
-    _, alive = psutil.wait_procs(started, 15)
-    for child in alive:
-        child.kill()
-    psutil.wait_procs(alive, 15)
-    process.wait(15)
 
 
 @pytest.fixture(scope="module")

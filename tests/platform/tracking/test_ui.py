@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from tests.processes import free_port
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -24,12 +25,6 @@ app = typer.Typer()
 mount(app)
 app()
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.kills
