@@ -20,7 +20,6 @@ import mlflow
 import requests
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
@@ -197,6 +196,8 @@ class SystemMetrics:
 
 def _make_tables(database: Path) -> None:
     """An empty store. MLflow cannot go on with half of its tables, and this process may be killed at any moment."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # a second that servers elsewhere need not cost
+
     with whole_file(database) as draft:
         store = SqlAlchemyStore(f"sqlite:///{draft}", (database.parent / "mlartifacts").as_uri())
         store.engine.dispose()
