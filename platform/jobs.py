@@ -153,8 +153,7 @@ def _client(address: str, name: str = "") -> Iterator[JobSubmissionClient]:
 
 def _check_answers(address: str) -> None:
     # Ray's client waits without end for a server that takes the connection and says nothing.
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_url(address):
         raise ClusterError(f"{address!r} is not the address of a Ray dashboard; give it as http://HEAD:8265.")
     try:
         requests.get(f"{address.rstrip('/')}/api/version", timeout=ANSWER_WITHIN_S)
@@ -162,6 +161,14 @@ def _check_answers(address: str) -> None:
         raise ClusterError(
             f"no Ray dashboard answers at {address}; start the cluster's head with its dashboard, or correct --address."
         ) from error
+
+
+def _is_url(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _token_refused(address: str, said: str) -> str:

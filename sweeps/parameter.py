@@ -95,7 +95,7 @@ class Parameter(Settings):
         width, step = exact(high) - exact(low), exact(self.step)
         if width % step:
             reached = exact(low) + max(Decimal(1), width // step) * step
-            raise ValueError(f"{high:g} is not reached from {low:g} in steps of {self.step:g}; make it {reached.normalize()}")
+            raise ValueError(f"{high:g} is not reached from {low:g} in steps of {self.step:g}; make it {reached.normalize():f}")
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The same for Optuna."""

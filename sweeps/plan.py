@@ -1,8 +1,9 @@
 """What a sweep is going to do, checked in all its parts before anything starts."""
 
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,18 +12,21 @@ from typing import Any
 import torch
 
 from legan.models.generator import Generator
-from legan.platform.config import check_settings
+from legan.platform.config import check_settings, flatten, read_section
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, first_line
 from legan.platform.evaluation.evaluate import FACENET, Bench, Problems, Request, prepare
 from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
-from legan.platform.settings import KINDS
+from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.training.build import Facts
+from legan.platform.training.samples import goal_of, held_out_pairs
 from legan.platform.training.start import plan as plan_of_run
 from legan.sweeps.ablations import SUITES
+from legan.sweeps.search import check_storage
 from legan.sweeps.space_files import read_space, space_names
+from legan.sweeps.spaces import SearchSettings, asha_problems, edges
 from legan.sweeps.sweep import (
     FILE,
     Sweep,
@@ -98,19 +102,67 @@ def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
     """
     sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
     problems = Problems([*name_problems(home, name), *parts_problems(sweep)])
+    if settings.search is not None:
+        problems.from_(partial(check_storage, settings.search))
     problems.raise_if_any()
     return sweep
+
+
+def planned(home: Path, name: str, what: str, given: Mapping[str, Any]) -> Sweep:
+    """The sweep that a command asks for, checked; where its settings cannot be made, what is wrong with the rest is said too."""
+    problems = Problems(name_problems(home, name))
+    settings = problems.from_(partial(settings_from, what, given))
+    if settings is not None:
+        return checked(home, name, settings)
+    if given["kind"] in KINDS:
+        problems.from_(partial(read_section, given["preset"], given["kind"]))
+    raise ConfigError(list(dict.fromkeys(problems)))
 
 
 def parts_problems(sweep: Sweep) -> Problems:
     """What is wrong with a sweep's settings, data and networks."""
     problems = Problems()
+    trained: dict[str, TrainingSettings] = {}
     for variant, changes in variants(sweep.settings).items():
         resolved = problems.from_(partial(settings_of, sweep, changes, 0))
         if resolved is not None:
-            problems += gpu_problems(sweep.settings, variant, resolved.workers)
+            trained[variant] = resolved
+            problems += training_problems(sweep.settings, variant, resolved)
+    if not problems:
+        problems += [*_equal_variants(trained), *_problems_at_edges(sweep)]
     problems.from_(lambda: check_evaluation(sweep.settings))
     return problems
+
+
+def training_problems(settings: SweepSettings, variant: str, resolved: TrainingSettings) -> list[str]:
+    """Why trainings with these settings, checked by themselves, cannot be a variant of the sweep."""
+    stopped = asha_problems(settings.search, resolved) if settings.search is not None else []
+    return [*gpu_problems(settings, variant, resolved.workers), *stopped]
+
+
+def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[str]:
+    """Variants whose trainings would be the same, because what tells them apart is switched off for all."""
+    first: dict[str, str] = {}
+    problems = []
+    for variant, settings in trained.items():
+        values = flatten(settings.model_dump(mode="json"))
+        if values.get("loss.lambda_4") == 0:
+            values |= {"loss.q": None, "quality": None}
+        twin = first.setdefault(json.dumps(values), variant)
+        if twin != variant:
+            problems.append(f"{variant} and {twin} are one training with this preset and these overrides; change them")
+    return problems
+
+
+def _problems_at_edges(sweep: Sweep) -> list[str]:
+    """What is wrong with settings that a search may suggest, where what all suggestions have in common is right."""
+    found: dict[str, str] = {}
+    for changes in edges(sweep.settings.search) if sweep.settings.search is not None else ():
+        problems = Problems()
+        problems.from_(partial(settings_of, sweep, changes, 0))
+        for problem in problems:
+            found.setdefault(problem, ", ".join(f"{name}={value}" for name, value in changes.items()))
+    return [f"{problem} (with {suggested}, which the search may suggest)" for problem, suggested in found.items()]
 
 
 def gpu_problems(settings: SweepSettings, variant: str, workers: int) -> list[str]:
@@ -142,9 +194,22 @@ def check_evaluation(settings: SweepSettings) -> None:
         request = Request(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
         bench = prepare(str(model), request)
     if settings.search is not None:
-        unmeasured = objectives_out_of_reach(settings.search.objectives, bench)
+        unmeasured = [*objectives_out_of_reach(settings.search.objectives, bench), *_asha_metric_problems(settings.search, data)]
         if unmeasured:
             raise ConfigError(unmeasured)
+
+
+def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[str]:
+    """What ASHA is to compare trials by has to be what validation on this data measures."""
+    if search.pruning == "none":
+        return []
+    pairs = held_out_pairs(data)
+    if pairs is None:
+        return [f"search.pruning: asha goes by the validation split, and {data.path} has none; set pruning: none"]
+    measured = goal_of(pairs).metric
+    if search.asha.metric != measured:
+        return [f"search.asha.metric: validation on {data.path} measures {measured}; take that instead of {search.asha.metric}"]
+    return []
 
 
 def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> list[str]:
@@ -174,6 +239,8 @@ def describe(sweep: Sweep, address: str | None) -> str:
     first = settings_of(sweep, next(iter(variants(asked).values())), 0).model_copy(update={"gpu": asked.gpus > 0})
     lines = [f"sweep {sweep.name}, to be kept in {sweep.folder}", ""]
     trials = suite_trials(asked)
+    count = len(trials) if asked.search is None else asked.search.trials * asked.seeds
+    lines += _search_lines(asked.search, asked.seeds) if asked.search is not None else []
     for trial in trials:
         changes = ", ".join(f"{key}={value}" for key, value in trial.changes.items()) or "as it is"
         lines.append(f"{trial.name}: {trial.variant}, seed {trial.seed}: {changes}")
@@ -181,10 +248,23 @@ def describe(sweep: Sweep, address: str | None) -> str:
     each = f"{asked.cpus:g} CPUs" + (f" and {asked.gpus:g} GPUs" if asked.gpus else "")
     lines += [
         "",
-        f"{len(trials)} trials of {workers} worker{'s' if workers > 1 else ''} with {each} each, {_at_once(sweep, address)}",
+        f"{count} trials of {workers} worker{'s' if workers > 1 else ''} with {each} each, {_at_once(sweep, address)}",
     ]
-    lines += ["", "the first of them:", plan_of_run(asked.kind, first, Facts([], open_dataset(asked.data)))]
+    of = "the first of them:" if trials else "what they have in common:"
+    lines += ["", of, plan_of_run(asked.kind, first, Facts([], open_dataset(asked.data)))]
     return "\n".join(lines)
+
+
+def _search_lines(search: SearchSettings, seeds: int) -> Iterator[str]:
+    """What a search asks for, tries first and may suggest."""
+    goals = ", ".join(f"{direction} {name}" for name, direction in search.objectives.items())
+    stopped = "nobody is stopped early" if search.pruning == "none" else f"ASHA stops the worst by {search.asha.metric}"
+    yield f"{search.trials} suggestions by {search.sampler}, {seeds} seed{'s' if seeds > 1 else ''} each: {goals}; {stopped}"
+    for name, parameter in search.parameters.items():
+        given = parameter.model_dump(exclude_defaults=True)
+        yield f"{name}: {', '.join(f'{key} {value}' for key, value in given.items())}"
+    for point in search.points:
+        yield f"tried early: {point if isinstance(point, str) else ', '.join(f'{key}={value}' for key, value in point.items())}"
 
 
 def list_sweeps(home: Path) -> str:

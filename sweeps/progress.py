@@ -37,6 +37,12 @@ class Progress:
             self.seconds.append(seconds)
         self.say(f"{name}: {ending(outcome, tuple(self._objectives()))}, {duration(seconds)}; {self.left()}")
 
+    def unfinished(self, name: str, reason: str) -> None:
+        """A trial cannot be finished for now."""
+        self.done += 1
+        self.since.pop(name, None)
+        self.say(f"{name}: unfinished: {reason.rstrip('.')}; {self.left()}")
+
     def left(self) -> str:
         """How many trials are to be ended, and when that will be, by the median of those that finished."""
         left = self.total - self.done

@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,20 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from legan.platform.errors import ConfigError, one_line
+from legan.platform.files import unwritable
 from legan.platform.settings import TrainingSettings
 from legan.sweeps.spaces import SearchSettings, define_by_run, last_rung, starting_points
 from legan.sweeps.sweep import Sweep, Trial
 
 STEP = "step"
 """Where a report of a training says how far it is."""
+UNFINISHED = "unfinished"
+"""Where a last report says why the trial has to be gone on with at another time."""
 SWEEP, LEFT_OUT = "sweep", "left_out"
 """Attributes of a trial in the study: whose it is, and why it does not count."""
 REPEATS = 50
@@ -43,7 +47,7 @@ def searcher(sweep: Sweep) -> "StudySearch":
     Raises ConfigError when the storage cannot be used, or when the study there is of other objectives or of another space.
     """
     search = _search(sweep)
-    with _reachable(search):
+    with reachable(search):
         study = open_study(sweep)
         _check_study(study, search)
         for point in starting_points(search, sweep.settings.kind):
@@ -83,18 +87,18 @@ def suggestion_key(changes: Mapping[str, Any]) -> str:
 
 
 def settle(sweep: Sweep) -> int:
-    """Offer again what a driver of this sweep that was killed had under way, before it is resumed; how many that were.
+    """Offer again what a driver of this sweep left under way, before it is resumed; how many that were.
 
     Their trials in the study become failed ones that don't count. Only for a sweep that nobody runs.
     """
     search = _search(sweep)
-    with _reachable(search):
+    with reachable(search):
         study = open_study(sweep)
         left = [trial for trial in study.get_trials(states=(TrialState.RUNNING,)) if trial.user_attrs.get(SWEEP) == sweep.name]
         for trial in left:
             if trial.params:
                 study.enqueue_trial(trial.params)
-            _leave_out(study, trial._trial_id, "its driver was killed; it was offered again")
+            _leave_out(study, trial._trial_id, "its driver had not finished it; it was offered again")
     return len(left)
 
 
@@ -115,16 +119,22 @@ def storage_url(sweep: Sweep) -> str:
     given = _search(sweep).storage
     if given is None:
         return f"sqlite:///{sweep.folder / 'study.db'}"
-    url = make_url(given)
-    return url.set(drivername="postgresql+psycopg").render_as_string() if url.get_backend_name() == "postgresql" else given
+    return _driven(make_url(given)).render_as_string()
+
+
+def _driven(url: URL) -> URL:
+    return url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
     """Ray's OptunaSearch for trainings that report more than objectives, for a study that several jobs share.
 
     It has finished when the study has as many suggestions as were asked for, over all jobs (jobs that ask at the same moment
-    may exceed that by one each), or when the space is exhausted. Of two equal suggestions only the first is trained.
+    may exceed that by one each), when the space is exhausted, or when a trial could not be finished for now. Of two equal
+    suggestions only the first is trained. Raises ConfigError when the study's database is away.
     """
+
+    _interrupted = False
 
     def __init__(self, sweep: Sweep, study: optuna.Study):
         self.sweep, self.search = sweep, _search(sweep)
@@ -142,9 +152,13 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """Settings to try, or that there is nothing more to try."""
+        with reachable(self.search):
+            return self._next(trial_id)
+
+    def _next(self, trial_id: str) -> dict[str, Any] | str:
         for _ in range(REPEATS):
             before = counted(self._ot_study)
-            if len(before) >= self.search.trials:
+            if self._interrupted or len(before) >= self.search.trials:
                 break
             with warnings.catch_warnings():
                 # A slow database or sampler is not what Ray takes it for, a training inside the space.
@@ -163,17 +177,26 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
         metric = self.search.asha.metric
         minimised = list(self.search.objectives.values()) == ["minimize"]  # as the validation's distance is
         if self.search.pruning == "asha" and minimised and metric in result and math.isfinite(result[metric]):
-            self._ot_trials[trial_id].report(result[metric], result[STEP])
+            with reachable(self.search):
+                self._ot_trials[trial_id].report(result[metric], result[STEP])
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study: complete with all objectives, else stopped early where somebody does that, else failed."""
+        """Tell the study: complete with all objectives, else stopped early where somebody does that, else failed.
+
+        One that could not be finished is left as it is: ``settle`` offers it again.
+        """
+        if result is not None and UNFINISHED in result:
+            self._interrupted = True
+            self._completed_trials.add(trial_id)
+            return
         values = [(result or {}).get(name, math.nan) for name in self.search.objectives]
         found = not error and all(math.isfinite(value) for value in values)
         stopped = (
             not error and self.search.pruning == "asha" and not any(name in (result or {}) for name in self.search.objectives)
         )
         state = TrialState.COMPLETE if found else TrialState.PRUNED if stopped else TrialState.FAIL
-        self._ot_study.tell(self._ot_trials[trial_id], values if found else None, state=state)
+        with reachable(self.search):
+            self._ot_study.tell(self._ot_trials[trial_id], values if found else None, state=state)
         self._completed_trials.add(trial_id)
 
 
@@ -181,6 +204,26 @@ def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """The suggestions that were made, over all jobs: without those that wait and those that were left out."""
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if trial.state != TrialState.WAITING and LEFT_OUT not in trial.user_attrs]
+
+
+def check_storage(search: SearchSettings) -> None:
+    """ConfigError when the database that a space names cannot be reached; nothing is written."""
+    if search.storage is None:
+        return
+    url = make_url(search.storage)
+    if url.get_backend_name() == "sqlite":
+        problem = unwritable(Path(str(url.database)).parent)
+        if problem is not None:
+            raise ConfigError([f"search.storage: {search.storage} cannot be written: {problem}; name another file"])
+        return
+    with reachable(search):
+        create_engine(_driven(url), poolclass=NullPool).connect().close()
+
+
+def counted_trials(sweep: Sweep) -> int:
+    """How many suggestions of the study count; ConfigError when its database is away."""
+    with reachable(_search(sweep)):
+        return len(counted(open_study(sweep)))
 
 
 def _leave_out(study: optuna.Study, trial_id: int, reason: str) -> None:
@@ -231,14 +274,15 @@ def _check_study(study: optuna.Study, search: SearchSettings) -> None:
 
 
 @contextmanager
-def _reachable(search: SearchSettings) -> Iterator[None]:
+def reachable(search: SearchSettings) -> Iterator[None]:
     """ConfigError for a database that cannot be used."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         place = search.storage or "the sweep's folder"
-        raise ConfigError([f"search.storage: the study in {place} cannot be opened ({one_line(cause)})"]) from error
+        problem = f"search.storage: the study in {place} cannot be used ({one_line(cause)}); start or correct its database"
+        raise ConfigError([problem]) from error
 
 
 def _search(sweep: Sweep) -> SearchSettings:

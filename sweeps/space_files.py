@@ -27,18 +27,19 @@ def read_space(source: str | Path, kind: str = "legan") -> SearchSettings:
     Raises ConfigError when there is no such space or file, when it is not YAML, or with everything that is wrong in it.
     """
     path = SPACES / f"{source}.yaml" if str(source) in space_names() else Path(source)
+    lines: dict[Place, int] = {}
     try:
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, yaml.SafeLoader)
+        problems = list(_read_lines(yaml.compose(text, yaml.SafeLoader), (), lines))
         document = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError([f"there is no search space or file {str(source)!r}; spaces: {', '.join(space_names())}"]) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path} refers to itself (& and *) or is nested too deep; write it out"]) from error
     if not isinstance(document, dict):
         raise ConfigError([f"{path} is no search space: it has to name objectives and parameters"])
-    lines: dict[Place, int] = {}
-    problems = list(_read_lines(node, (), lines))
     search, wrong = _checked(document, kind)
     problems += wrong
     if problems or search is None:
@@ -72,9 +73,9 @@ def _problem(detail: Mapping[str, Any]) -> Problem:
     return Problem(place, sentence(SearchSettings, detail).removeprefix(".".join(place)).removeprefix(": "))
 
 
-def _mapping(document: Mapping[str, Any], key: str) -> Mapping[Any, Any]:
+def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = document.get(key)
-    return value if isinstance(value, Mapping) else {}
+    return {str(name): each for name, each in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _parameter(value: Any) -> Parameter | None:

@@ -11,10 +11,11 @@ Shapes of a parameter (``parameters:`` maps settings of the kind that is trained
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import optuna
-from pydantic import Field, PlainValidator, field_validator, model_validator
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -55,7 +56,7 @@ class AshaSettings(Settings):
 class SearchSettings(Settings):
     """A search over settings."""
 
-    objectives: dict[str, Literal["minimize", "maximize"]] = Field(min_length=1)
+    objectives: dict[str, Literal["minimize", "maximize"]]
     """Metrics of the evaluation, with directions."""
     trials: int = Field(20, ge=1)
     """Suggestions in all, over every job that works on the study."""
@@ -72,8 +73,16 @@ class SearchSettings(Settings):
     """Name of the study in the storage; the sweep's name by default. Sweeps that name the same one work on it together."""
     storage: str | None = None
     """URL of a SQLite or PostgreSQL database; by default SQLite in the sweep's folder."""
-    parameters: dict[str, Parameter] = Field(min_length=1)
+    parameters: dict[str, Parameter]
     """What is searched, by the settings' dotted names."""
+
+    @field_validator("objectives", "parameters")
+    @classmethod
+    def _not_empty(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if not values:
+            what, name = ("measured", "metric") if info.field_name == "objectives" else ("searched", "setting")
+            raise ValueError(f"nothing is {what}; name at least one {name}")
+        return values
 
     @field_validator("storage")
     @classmethod
@@ -82,8 +91,12 @@ class SearchSettings(Settings):
             return None
         try:
             url = make_url(storage)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise ValueError("write it as sqlite:////folder/file.db or postgresql://user@host:port/database") from error
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_absolute():
+            raise ValueError(
+                "a study in SQLite is kept in a file that every job finds; give its whole path, sqlite:////folder/file.db"
+            )
         if url.get_backend_name() not in ("sqlite", "postgresql"):
             raise ValueError(
                 "a study is kept in SQLite (sqlite:////folder/file.db) or PostgreSQL (postgresql://user@host/database)"
@@ -131,12 +144,23 @@ def starting_points(search: SearchSettings, kind: str) -> list[dict[str, Value]]
 
 
 def edges(search: SearchSettings) -> list[dict[str, Value]]:
-    """One change each that together touch all choices and both ends of all ranges, to resolve before a search starts."""
+    """Changes that together touch all choices and both ends of all ranges, to resolve before a search starts.
+
+    Each is of one parameter, with what its condition asks for.
+    """
     return [
-        {name: value}
+        {**_condition(search.parameters, parameter), name: value}
         for name, parameter in search.parameters.items()
         for value in parameter.choices or (parameter.examples()[0], parameter.examples()[-1])
     ]
+
+
+def _condition(parameters: Mapping[str, Parameter], parameter: Parameter) -> dict[str, Value]:
+    """Values under which a parameter is searched."""
+    values: dict[str, Value] = {}
+    for other, allowed in parameter.when.items():
+        values |= {**_condition(parameters, parameters[other]), other: allowed[0]}
+    return values
 
 
 def asha_problems(search: SearchSettings, training: TrainingSettings) -> list[str]:

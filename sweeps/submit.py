@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from legan.platform.config import apply_overrides, check_settings, read_section
 from legan.platform.errors import ClusterError, ConfigError
 from legan.platform.evaluation.evaluate import Problems
 from legan.platform.settings import KINDS
-from legan.sweeps.plan import gpu_problems, variants
+from legan.sweeps.plan import training_problems, variants
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 from legan.sweeps.trial import asked_of
 
@@ -81,7 +82,7 @@ def elsewhere_problems(sweep: Sweep) -> Problems:
         )
         problems += [*unread, *wrong]
         if resolved is not None:
-            problems += gpu_problems(asked, variant, resolved.workers)
+            problems += training_problems(asked, variant, resolved)
     return problems
 
 
@@ -133,6 +134,24 @@ def stop_sweep(address: str, name: str) -> jobs.Job:
             raise ClusterError(f"the sweep {name} was told to stop and has not; ask again with `legan sweep status {name}`.")
         time.sleep(0.5)
     return job
+
+
+def list_submitted(address: str) -> str:
+    """A line for each job that the cluster knows."""
+    return "\n".join(map(line_of, jobs.submitted(address))) or f"the cluster at {address} knows no jobs"
+
+
+def line_of(job: jobs.Job) -> str:
+    """How a submitted sweep stands."""
+    when = "".join(
+        f", {word} {datetime.fromtimestamp(time):%Y-%m-%d %H:%M:%S}"
+        for word, time in (("started", job.started), ("ended", job.ended))
+        if time is not None
+    )
+    why = f", exit code {job.exit_code}" if job.exit_code else ""
+    if job.status == "FAILED" and job.exit_code is None:
+        why = f": {' '.join(job.message.split())[:300]}"
+    return f"{job.name} {job.status}{when}{why}"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Table 11, 12 or 13 of a sweep: ours by variant and metric beside the paper's, and what differs by more than the seeds do."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,12 +91,16 @@ def _reference(results: Sequence[Result]) -> Reference:
 
 
 def _best(ours: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
-    """The variants with the best mean of a column; none where there is nothing to compare."""
-    means = {name: statistics.fmean(values.values()) for name, values in ours.items() if values}
-    if len(means) < 2:
+    """The variants with the best mean of a column; none where there is nothing to compare.
+
+    Those with fewer seeds than another don't compete: the best of few numbers is soon a lucky one.
+    """
+    seeds = max(map(len, ours.values()), default=0)
+    means = {name: statistics.fmean(values.values()) for name, values in ours.items() if values and len(values) == seeds}
+    if sum(1 for values in ours.values() if values) < 2:
         return set()
     best = min(means.values()) if metric in LOWER_IS_BETTER else max(means.values())
-    return {name for name, mean in means.items() if mean == best}
+    return {name for name, mean in means.items() if math.isclose(mean, best, rel_tol=1e-9)}
 
 
 def _fixed(row: str, metric: str, reference: Reference, results: Sequence[Result]) -> float | None:
@@ -120,7 +125,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
     notes.append(
         f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} held-out pairs of "
         f"{settings.data.name}; preset {Path(settings.preset).name}{changed}. All have the same data, pairs, judges and budget, "
-        "and none is stopped early. Bold: the best mean of a column, which may be chance. – : absent."
+        "and none is stopped early. Bold: the best mean of a column over all seeds, which may be chance. – : absent."
     )
     if compared:
         notes.append(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
 from legan.platform.errors import CheckpointError, ConfigError
@@ -62,6 +62,13 @@ class SweepSettings(Settings):
     """GPUs of one worker of a trial; fractions share a GPU."""
     retries: int = Field(2, ge=0, le=100)
     """How often a trial whose process died goes on from its checkpoint before it counts as failed."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_or_part(cls, gpus: float) -> float:
+        if gpus > 1 and gpus % 1:
+            raise ValueError("a worker gets a part of one GPU or whole ones; make it 1 or less, or a whole number")
+        return gpus
 
     @model_validator(mode="after")
     def _one_question(self) -> "SweepSettings":

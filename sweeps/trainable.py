@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from ray import tune
 
 from legan.platform.training.loop import StoppedEarly
-from legan.sweeps.search import STEP, suggested
+from legan.sweeps.search import STEP, UNFINISHED, suggested
 from legan.sweeps.sweep import Outcome, Sweep, Trial, suite_trials
-from legan.sweeps.trial import run_trial
+from legan.sweeps.trial import DiskFullError, run_trial
 
 
 class Plan(NamedTuple):
@@ -114,6 +114,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
                 if outcomes[-1].status != "finished":
                     break
             self._reports.put({**told(plan.sweep, together(outcomes)), "done": True})
+        except DiskFullError as error:
+            self._reports.put({UNFINISHED: str(error), "done": True})
         except Exception as error:  # noqa: BLE001  (raised again by step)
             self._reports.put(error)
 

@@ -1,7 +1,8 @@
 """One trial of a sweep, from its start or from where it was: train, evaluate, record, and leave its outcome.
 
 A trial that is wrong in itself (a loss that is not a number, settings that do not fit) has failed and is not tried again.
-Whatever else ends it is raised: it has no outcome then, and goes on from its last checkpoint when it is run again.
+Whatever else ends it is raised (a full disk, a process of the machine's that died): it has no outcome then, and goes on from its
+last checkpoint when it is run again.
 """
 
 import errno
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from legan.platform.errors import LeganError, TrackingError
+from legan.platform.errors import ClusterError, LeganError, TrackingError
 from legan.platform.evaluation.evaluate import Request, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.settings import KINDS, TrainingSettings
@@ -31,12 +32,16 @@ FULL_BELOW_BYTES = 1 << 20
 Report = Callable[[int, Mapping[str, float]], None]
 
 
+class DiskFullError(LeganError):
+    """There is no room for what a trial writes; nothing of it is wrong, and it goes on when there is."""
+
+
 def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | None, report: Report | None = None) -> Outcome:
     """Bring ``trial`` to its outcome, or give the one that it has.
 
     ``report`` gets the step and the metrics while it trains, the last validation's among them, and may raise StoppedEarly.
-    Ray has to be connected where the trial has several workers. A full disk is a failure that is not written down, because it
-    is no fault of the trial's.
+    Ray has to be connected where the trial has several workers. Raises DiskFullError, and what else is no fault of the trial's:
+    TrackingError when another process holds its record, ClusterError when Ray Train died.
     """
     known = read_outcome(sweep, trial.name)
     if known is not None:
@@ -56,15 +61,14 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | N
         outcome = Outcome("finished", metrics, _run_id(folder))
     except StoppedEarly:
         outcome = Outcome("stopped", seen, _run_id(folder))
-    except TrackingError:
-        raise  # a process of before still holds the record: trying again is right
-    except LeganError as error:
-        outcome = Outcome("failed", {}, _run_id(folder), str(error))
     except Exception as error:
-        if not disk_full(error, sweep.folder):
+        if disk_full(error, sweep.folder):
+            message = f"the disk of {folder} is full; free some space and continue with `legan sweep resume {sweep.name}`"
+            raise DiskFullError(message) from error
+        # The last two say nothing of the trial: trying again is right.
+        if not isinstance(error, LeganError) or isinstance(error, TrackingError | ClusterError):
             raise
-        message = f"the disk of {folder} is full; free some space and continue with `legan sweep resume {sweep.name}`"
-        return Outcome("failed", {}, _run_id(folder), message)
+        outcome = Outcome("failed", {}, _run_id(folder), str(error))
     write_outcome(sweep, trial.name, outcome)
     return outcome
 
@@ -98,7 +102,7 @@ def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) 
 
 def disk_full(error: BaseException, folder: Path) -> bool:
     """Whether an error is that of a full disk, under whatever name a library raises it."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         if "No space left on device" in str(cause):
@@ -129,13 +133,26 @@ def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
     """In this process with one worker, else through Ray Train."""
     asked = sweep.settings
     if run.settings.workers > 1:
-        from legan.platform.training.distributed import train_on_ray
-
-        resources = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
-        train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
+        _train_on_workers(sweep, run, tracking_uri, tell)
         return
     torch.set_num_threads(max(1, int(asked.cpus)))
     work(run, Ranks(device=_device(run)), tracking_uri, _log(run), tell)
+
+
+def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
+    from ray.train import WorkerGroupError
+
+    from legan.platform.training.distributed import train_on_ray
+
+    asked = sweep.settings
+    resources = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
+    try:
+        train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
+    except ClusterError as error:
+        if isinstance(error.__cause__, WorkerGroupError):  # Ray Train has tried again as often as was asked
+            last = str(error.__cause__).strip().splitlines()[-1]
+            raise LeganError(f"its workers died more than {asked.retries} times: {last}") from error
+        raise
 
 
 def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
@@ -172,7 +189,8 @@ def _run_id(folder: Path) -> str | None:
     return read_sent(folder).run_id or None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -17,19 +17,20 @@ import ray
 from ray import tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
-from legan.platform.errors import ClusterError, first_line, one_line
+from legan.platform.errors import ClusterError, ConfigError, LeganError, first_line, one_line
 from legan.platform.evaluation.evaluate import FACENET
 from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.memory import ONE_ARENA
+from legan.platform.weights import weights_folder
 from legan.sweeps.parent import Outcomes, open_parent, record_results, settle
 from legan.sweeps.plots import search_plots
 from legan.sweeps.progress import Progress
-from legan.sweeps.search import counted, open_study, scheduler, searcher
+from legan.sweeps.search import UNFINISHED, counted_trials, reachable, scheduler, searcher
 from legan.sweeps.search import settle as settle_study
 from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
 from legan.sweeps.trainable import Plan, TrialActor, together, trials_of
-from legan.sweeps.trial import settings_of
+from legan.sweeps.trial import causes, settings_of
 
 if TYPE_CHECKING:
     from legan.platform.tracking.tracker import Status
@@ -44,7 +45,6 @@ QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
-PLACES = ("LEGAN_HOME", "LEGAN_WEIGHTS")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong in a trial is said here, without a traceback
 
@@ -80,18 +80,20 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
     try:
         if search is not None:
             settle_study(sweep)
-        count = len(left) if search is None else search.trials - len(counted(open_study(sweep)))
+        count = len(left) if search is None else search.trials - counted_trials(sweep)
         say(f"sweep {sweep.name} in {sweep.folder}: {count} trials to run; its MLflow run is {parent_run}")
         if room is not None:
             say(f"a trial takes {room}")
-            places = {"LEGAN_HOME": str(default_home())} | {key: os.environ[key] for key in PLACES if key in os.environ}
+            places = {"LEGAN_HOME": str(default_home()), "LEGAN_WEIGHTS": str(weights_folder())}
             with _interruptible():
                 _tune(sweep, left, count, room, Plan(sweep, tracking_uri, parent_run, places), say)
         settle(sweep, tracking_uri, say)
         outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
         record_results(parent, sweep, outcomes)
         if search is not None:
-            for plot in search_plots(sweep, sweep.report, say):
+            with reachable(search):
+                plots = search_plots(sweep, sweep.report, say)
+            for plot in plots:
                 parent.log_artifact(plot, "search")
         status = "FINISHED"
     except KeyboardInterrupt:
@@ -175,13 +177,22 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, s
     )
     try:
         tuner.fit()
-    except (OSError, RuntimeError, ray.exceptions.RayError, tune.TuneError) as error:
+    except (OSError, RuntimeError, ray.exceptions.RayError, tune.TuneError, LeganError) as error:
         raise ClusterError(
-            f"the sweep was interrupted ({one_line(error)}); what was done is kept, continue with "
+            f"the sweep was interrupted ({_interruption(error)}); what was done is kept, continue with "
             f"`legan sweep resume {sweep.name}`."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _interruption(error: BaseException) -> str:
+    """Why Ray Tune ended; of what is wrapped in its tracebacks, our own sentence or the last line."""
+    ours = next((cause for cause in causes(error) if isinstance(cause, LeganError)), None)
+    if isinstance(ours, ConfigError):
+        return "; ".join(ours.problems)
+    lines = str(error).strip().splitlines() if ours is None else []
+    return lines[-1][:300] if isinstance(error, tune.TuneError) and lines else one_line(ours or error)
 
 
 def _resources(room: Room) -> dict[str, float]:
@@ -206,18 +217,25 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self.progress.died(self._name(trial), _reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """It came to its end, or is being stopped early."""
-        self.progress.ended(self._name(trial), together([read_outcome(self.sweep, each.name) for each in self._trials(trial)]))
+        """It came to its end, is being stopped early, or cannot be finished for now."""
+        if UNFINISHED in trial.last_result:
+            self.progress.unfinished(self._name(trial), trial.last_result[UNFINISHED])
+            return
+        self.progress.ended(self._name(trial), self._outcome(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """It died more often than is put up with."""
         tries = self.sweep.settings.retries + 1
         times = f"{tries} times" if tries > 1 else "once"
-        name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
-        run_id = read_sent(self.sweep.trials / name).run_id or None
-        outcome = Outcome("failed", {}, run_id, f"it was tried {times}: {_reason(trial)}")
-        write_outcome(self.sweep, name, outcome)
-        self.progress.ended(self._name(trial), outcome)
+        name = next((each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None), None)
+        if name is not None:  # else its process died after the end of its work
+            run_id = read_sent(self.sweep.trials / name).run_id or None
+            outcome = Outcome("failed", {}, run_id, f"it was tried {times}: {_reason(trial)}")
+            write_outcome(self.sweep, name, outcome)
+        self.progress.ended(self._name(trial), self._outcome(trial))
+
+    def _outcome(self, trial: Any) -> Outcome | None:
+        return together([read_outcome(self.sweep, each.name) for each in self._trials(trial)])
 
     def _trials(self, trial: Any) -> list[Trial]:
         return trials_of(self.sweep, trial.config)

@@ -49,7 +49,8 @@ class Listener(NamedTuple):
     recorder: Recorder | None = None
     say: Callable[[str], None] = print
     report: Callable[[int, Mapping[str, float]], None] | None = None
-    """Called on every worker after each logged step with the step and its metrics."""
+    """Called on every worker after each logged step, when its validation and its checkpoint are done, with the step and its
+    metrics; those of the validation only at steps that validate, and only on the first worker."""
 
 
 def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Ranks, listener: Listener) -> dict[str, float]:
@@ -76,6 +77,7 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
             last = step == task.total_steps
             # Nothing is made of weights before it is known that the losses which led to them are finite.
             looks = (settings.log_every, settings.validate_every, settings.sample_every, settings.checkpoint_every)
+            told: dict[str, float] = {}
             if last or any(step % every == 0 for every in looks):
                 terms = _finite_means(pending, step, ranks, checkpoints)
                 pending.clear()
@@ -84,13 +86,16 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
                     if listener.recorder is not None:
                         listener.recorder.log_metrics({**terms, "images_per_s": rate}, step)
                     listener.say(progress_line(step, task.total_steps, rate, task.images_per_step, terms))
-                if listener.report is not None:
-                    listener.report(step, {**terms, **metrics, "images_per_s": rate})
+                told = {**terms, "images_per_s": rate}
             if last or step % settings.checkpoint_every == 0:
                 _expect_finite(task.networks, step, checkpoints)
             if ranks.is_first:
                 with clock.stopped():
                     metrics = _look(task, settings, checkpoints, listener.recorder, step, metrics)
+                if last or step % settings.validate_every == 0:
+                    told |= metrics
+            if told and listener.report is not None:
+                listener.report(step, told)
     return metrics
 
 

@@ -1,9 +1,8 @@
 """``legan sweep submit|status|logs|stop|jobs``: sweeps on a cluster elsewhere, and ``legan sweep job``, which runs there."""
 
 import os
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -27,9 +26,6 @@ from legan.sweeps.commands.run import (
     run_folder,
     settings_given,
 )
-
-if TYPE_CHECKING:
-    from legan.platform.jobs import Job
 
 Head = Annotated[
     str,
@@ -82,9 +78,10 @@ def mount(sweep: typer.Typer) -> None:
     def status(name: Submitted, address: Head) -> None:
         """Show how a submitted sweep stands, with the last line that it printed."""
         from legan.platform import jobs
+        from legan.sweeps.submit import line_of
 
         job = jobs.status(address, name)
-        print(_line(job))
+        print(line_of(job))
         printed = [line for line in jobs.logs(address, name).splitlines() if line.strip()]
         print(printed[-1] if printed else job.message)
 
@@ -101,22 +98,21 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command()
     def stop(name: Submitted, address: Head) -> None:
         """End a submitted sweep; its checkpoints are kept, and submitting it again goes on from them."""
-        from legan.sweeps.submit import stop_sweep
+        from legan.sweeps.submit import line_of, stop_sweep
 
-        print(_line(stop_sweep(address, name)))
+        print(line_of(stop_sweep(address, name)))
         print("submitting it again with the same options and --name goes on from its checkpoints")
 
     @sweep.command("jobs")
     def list_jobs(address: Head) -> None:
         """Show the jobs that the cluster knows."""
-        from legan.platform import jobs
+        from legan.sweeps.submit import list_submitted
 
-        lines = [_line(job) for job in jobs.submitted(address)]
-        print("\n".join(lines) or f"the cluster at {address} knows no jobs")
+        print(list_submitted(address))
 
 
 def _follow(address: str, name: str) -> None:
-    from legan.sweeps.submit import follow
+    from legan.sweeps.submit import follow, line_of
 
     try:
         job = follow(address, name, lambda piece: print(piece, end="", flush=True))
@@ -124,17 +120,5 @@ def _follow(address: str, name: str) -> None:
         print(f"\nthe sweep goes on; end it with `legan sweep stop {name}`")
         raise
     if job.status != "SUCCEEDED":
-        print(_line(job))
+        print(line_of(job))
         raise typer.Exit(job.exit_code or 1)
-
-
-def _line(job: "Job") -> str:
-    when = "".join(
-        f", {word} {datetime.fromtimestamp(time):%Y-%m-%d %H:%M:%S}"
-        for word, time in (("started", job.started), ("ended", job.ended))
-        if time is not None
-    )
-    why = f", exit code {job.exit_code}" if job.exit_code else ""
-    if job.status == "FAILED" and job.exit_code is None:
-        why = f": {' '.join(job.message.split())[:300]}"
-    return f"{job.name} {job.status}{when}{why}"

@@ -60,15 +60,15 @@ def mount(sweep: typer.Typer) -> None:
         """Train and evaluate every variant with every seed, and compare them in MLflow."""
         given = settings_given(locals())
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.plan import checked, describe, settings_from
+        from legan.sweeps.plan import describe, planned
         from legan.sweeps.sweep import create_sweep
 
         name = name or default_name(what)
-        planned = checked(default_home(), name, settings_from(what, given))
+        sweep = planned(default_home(), name, what, given)
         if dry_run:
-            print(describe(planned, address))
+            print(describe(sweep, address))
             return
-        run_folder(create_sweep(default_home(), name, planned.settings).folder, address)
+        run_folder(create_sweep(default_home(), name, sweep.settings).folder, address)
 
     @sweep.command()
     def resume(name: SweepName, address: Address = None) -> None:
@@ -79,12 +79,15 @@ def mount(sweep: typer.Typer) -> None:
         run_folder(open_sweep(default_home(), name).folder, address)
 
     @sweep.command("list")
-    def list_sweeps() -> None:
-        """Show the sweeps of this home."""
+    def list_sweeps(
+        address: Annotated[str | None, typer.Option("--address", help="A cluster's dashboard: what was submitted there.")] = None,
+    ) -> None:
+        """Show the sweeps of this home, or those that were submitted to a cluster."""
         from legan.platform.tracking.places import default_home
         from legan.sweeps.plan import list_sweeps
+        from legan.sweeps.submit import list_submitted
 
-        print(list_sweeps(default_home()))
+        print(list_sweeps(default_home()) if address is None else list_submitted(address))
 
 
 def settings_given(options: Mapping[str, Any]) -> dict[str, Any]:

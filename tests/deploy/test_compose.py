@@ -160,8 +160,7 @@ def test_secrets_come_from_the_environment(compose: Compose) -> None:
         assert not re.search(r"://[^@\s]+:[^@\s]+@", service.command or "")
     example = dict(re.findall(r"^(\w+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     assert example == dict.fromkeys(asked, "")
-    assert optional == {"LEGAN_SERVE_TOKENS"}  # who serves on 127.0.0.1 alone may do without
-    assert "#LEGAN_SERVE_TOKENS=" in (REPOSITORY / ".env.example").read_text()
+    assert optional == set()
     assert ".env" in (REPOSITORY / ".gitignore").read_text().split()
 
 

@@ -66,6 +66,73 @@ def test_objectives_that_cannot_be_measured_here_are_refused(legan: Command, tmp
     assert "ssim" not in problems
 
 
+ASHA = "objectives: {eval/quality: maximize}\npruning: asha\npoints: []\nparameters: {loss.q: {float: [5, 10]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "problem"),
+    [
+        (ASHA, ("--set", "steps=100"), r"search\.asha\.grace: 200 of 100 steps.* leave none to stop at"),
+        (ASHA, ("--set", "epochs=2"), r"search\.pruning: asha counts steps, and the trials' length is in epochs"),
+        (
+            ASHA + "asha: {metric: validation/l1_cycle, grace: 2}\n", (),
+            r"search\.asha\.metric: validation on \S+ measures validation/l1_to_target; take that instead of validation/l1_cycle",
+        ),
+        (
+            "objectives: {eval/quality: maximize}\npoints: []\nparameters: {discriminator.layers: {int: [3, 6]}}\n", (),
+            r"the image size 32 has to be a multiple of 64 .* \(with discriminator\.layers=6, which the search may suggest\)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_search_may_suggest_is_checked_before_it_starts(
+    legan: Command, tmp_path: Path, space: str, options: tuple[str, ...], problem: str
+) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(space, encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem):
+        legan(str(file), *options)
+
+
+def test_a_dry_run_of_a_search_tells_what_it_may_suggest(legan: Command, tmp_path: Path) -> None:
+    space = tmp_path / "mine.yaml"
+    space.write_text(
+        "objectives: {eval/quality: maximize}\ntrials: 7\nparameters: {loss.q: {float: [5, 10]}, "
+        "generator.upsampling: {choices: [pixel_shuffle, bilinear]}}\n"
+    )
+    text = legan(str(space), "--seeds", "2").output
+    assert "7 suggestions by tpe, 2 seeds each: maximize eval/quality; nobody is stopped early" in text
+    assert "loss.q: float (5.0, 10.0)" in text
+    assert "generator.upsampling: choices ('pixel_shuffle', 'bilinear')" in text
+    assert "tried early: paper" in text
+    assert "14 trials of 1 worker" in text
+
+
+@pytest.mark.parametrize(("suite", "twins"), [("losses", "LEGAN and wo/ Lqual"), ("q", "q = 6 and q = 5")])
+def test_variants_that_are_the_same_training_are_refused(legan: Command, suite: str, twins: str) -> None:
+    with pytest.raises(ConfigError, match=f"{twins} are one training"):
+        legan(suite, "--set", "loss.lambda_4=0")
+
+
+def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(legan: Command, tmp_path: Path, home: Path) -> None:
+    space = tmp_path / "space.yaml"
+    text = "objectives: {eval/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}}\nstorage: "
+    for storage, problem in (
+        ("postgresql://me@127.0.0.1:1/db", "cannot be used .*refused"),
+        (f"sqlite:///{space}/study.db", "cannot be written"),
+    ):
+        space.write_text(text + storage)
+        with pytest.raises(ConfigError, match=rf"search\.storage: .*{problem}"):
+            legan(str(space))
+
+
+def test_what_is_wrong_with_name_and_preset_is_told_beside_wrong_settings(legan: Command) -> None:
+    with pytest.raises(ConfigError) as caught:
+        legan("q", "--seeds", "0", "--name", "../x", "--preset", "nope")
+    problems = "\n".join(caught.value.problems)
+    for part in ("seeds: ", "--name '../x'", "nope"):
+        assert part in problems
+
+
 def test_missing_folders_are_named(legan: Command, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         legan("q", data=tmp_path / "nothing", classifier=tmp_path / "nobody")
@@ -83,6 +150,8 @@ def test_a_judge_of_another_kind_is_refused(legan: Command, networks: dict[str, 
 
 
 def test_workers_cannot_share_a_gpu(legan: Command) -> None:
+    with pytest.raises(ConfigError, match="gpus: a worker gets a part of one GPU or whole ones"):
+        legan("q", "--gpus", "1.5")
     with pytest.raises(ConfigError, match="2 workers cannot share a GPU"):
         legan("q", "--gpus", "0.5", "--set", "workers=2")
 

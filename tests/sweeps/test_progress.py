@@ -28,6 +28,7 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(monkeypat
     shown.ended("a", finished(5.0))
     now[0] = 110.0
     shown.ended("b", Outcome("failed", {}, None, "it was no good."))
+    shown.unfinished("c", "the disk is full")
     assert lines == [
         "a: started",
         "b: started",
@@ -35,6 +36,7 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(monkeypat
         "a: started",
         "a: finished, match_to_target 0.5, quality 5, 1:30; 5 left, about 4:30",  # three rounds of two, 90 s each
         "b: failed: it was no good, 1:40; 4 left, about 3:00",
+        "c: unfinished: the disk is full; 3 left, about 3:00",
     ]
 
 

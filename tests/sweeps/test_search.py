@@ -16,7 +16,17 @@ from legan.platform.config import check_settings
 from legan.platform.errors import ConfigError
 from legan.platform.settings import LeganSettings
 from legan.platform.training.samples import goal_of
-from legan.sweeps.search import counted, open_study, scheduler, searcher, settle, suggested, suggestion_key
+from legan.sweeps.search import (
+    UNFINISHED,
+    counted,
+    counted_trials,
+    open_study,
+    scheduler,
+    searcher,
+    settle,
+    suggested,
+    suggestion_key,
+)
 from legan.sweeps.spaces import asha_problems, edges, last_rung
 from legan.sweeps.sweep import SweepSettings, create_sweep, open_sweep
 
@@ -139,6 +149,33 @@ def test_settling_offers_again_what_was_under_way_and_nothing_else(tmp_path):
     theirs.on_trial_complete("3", {"eval/quality": 1.0})
 
 
+def test_a_trial_that_cannot_be_finished_ends_the_search_and_is_offered_again(tmp_path):
+    search = searcher(sweep := make(tmp_path))
+    first, second = search.suggest("1"), search.suggest("2")
+    search.on_trial_complete("1", {UNFINISHED: "the disk is full"})
+    assert search.suggest("3") == Searcher.FINISHED
+    search.on_trial_complete("2", {"eval/quality": 3.0})
+    assert settle(sweep) == 1
+    again = searcher(sweep)
+    assert again.suggest("4") == first != second
+    assert again.suggest("5") != Searcher.FINISHED
+
+
+def test_a_database_that_goes_away_is_said_in_a_sentence(tmp_path):
+    search = searcher(sweep := make(tmp_path))
+    search.suggest("1")
+    (sweep.folder / "study.db").write_bytes(b"no database " * 1000)
+    for ask in (
+        lambda: search.suggest("2"),
+        lambda: search.on_trial_complete("1", {"eval/quality": 3.0}),
+        lambda: counted_trials(sweep),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"search\.storage: the study in the sweep's folder cannot be used \(.*not a database"
+        ):
+            ask()
+
+
 def test_a_trial_that_fails_or_lacks_a_number_fails_and_one_that_is_stopped_is_pruned(tmp_path):
     search = searcher(sweep := make(tmp_path))
     ends = [(None, True), ({"eval/quality": math.nan}, False), ({"step": 3}, False)]
@@ -194,7 +231,7 @@ def test_asha_stops_the_worst_before_the_last_step(tmp_path):
 def test_edges_touch_all_choices_and_both_ends(tmp_path):
     assert edges(make(tmp_path).settings.search) == [
         *({"loss.lambda_4": value} for value in (0, 0.5, 2)),
-        *({"loss.q": value} for value in (5, 10)),
+        *({"loss.lambda_4": 0.5, "loss.q": value} for value in (5, 10)),
         *({"adam.learning_rate": value} for value in (1e-5, 1e-3)),
         *({"generator.width": value} for value in (8, 64)),
     ]
@@ -208,9 +245,9 @@ def test_another_study_of_that_name_and_a_storage_that_is_away_are_said_in_a_sen
     choices = PARAMETERS | {"loss.lambda_4": {"choices": [0, 0.5]}}
     with pytest.raises(ConfigError, match=r"search\.parameters\.loss\.lambda_4: the study ours has Categorical"):
         searcher(make(tmp_path, "third", parameters=choices | {"loss.q": {"float": [5, 10]}}, **shared))
-    with pytest.raises(ConfigError, match=r"search\.storage: the study in sqlite:////nowhere/x\.db cannot be opened"):
+    with pytest.raises(ConfigError, match=r"search\.storage: the study in sqlite:////nowhere/x\.db cannot be used"):
         searcher(make(tmp_path, "fourth", storage="sqlite:////nowhere/x.db"))
-    with pytest.raises(ConfigError, match=r"search\.storage: the study in postgresql://.* cannot be opened .*refused"):
+    with pytest.raises(ConfigError, match=r"search\.storage: the study in postgresql://.* cannot be used .*refused"):
         searcher(make(tmp_path, "fifth", storage="postgresql://me@127.0.0.1:1/db"))
 
 

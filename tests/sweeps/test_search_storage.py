@@ -77,7 +77,7 @@ def make(home, name, storage):
 def test_a_study_in_postgresql_is_shared_by_jobs_and_goes_on(postgres, tmp_path, monkeypatch):
     monkeypatch.delenv("PGPASSWORD", raising=False)
     one, two = make(tmp_path, "one", postgres), make(tmp_path, "two", postgres)
-    with pytest.raises(ConfigError, match=r"search\.storage: .* cannot be opened .*no password supplied") as error:
+    with pytest.raises(ConfigError, match=r"search\.storage: .* cannot be used .*no password supplied") as error:
         searcher(one)
     assert SECRET not in str(error.value)
     monkeypatch.setenv("PGPASSWORD", SECRET)

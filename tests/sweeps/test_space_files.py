@@ -69,6 +69,14 @@ def test_shipped_spaces_are_valid(name):
         ("parameters: 3", "parameters: input should be a valid dictionary"),
         ("points: 3", "points: input should be a valid tuple"),
         ("points: [paper]\nparameters: {1: 2}", "parameters.1: input should be a valid"),
+        ("objectives: {3: maximize}", "objectives.3: evaluations have no such metric"),
+        ("a: &a [*a]", "refers to itself (& and *) or is nested too deep"),
+        ("objectives: {}", "line 1: objectives: nothing is measured; name at least one metric"),
+        ("parameters: {}", "line 1: parameters: nothing is searched; name at least one setting"),
+        ("storage: sqlite:///x.db", "storage: a study in SQLite is kept in a file that every job finds; give its whole path"),
+        ("storage: 'sqlite://'", "storage: a study in SQLite"),
+        ("storage: postgresql://h:abc/d", "storage: write it as sqlite:////folder/file.db or postgresql://"),
+        ("parameters: {generator.width: {int: [10, 35], step: 10}}", "35 is not reached from 10 in steps of 10; make it 30"),
     ],
 )
 def test_what_is_no_space_is_said_in_a_sentence(tmp_path, text, cause):

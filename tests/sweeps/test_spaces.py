@@ -179,8 +179,8 @@ def test_conditions_that_can_never_hold_are_refused(parameters, cause):
     ("others", "cause"),
     [
         ({"objectives": {"eval/fidd": "minimize"}}, "evaluations have no such metric; known: eval/quality"),
-        ({"objectives": {}}, "at least 1 item"),
-        ({"parameters": {}}, "at least 1 item"),
+        ({"objectives": {}}, "nothing is measured; name at least one metric"),
+        ({"parameters": {}}, "nothing is searched; name at least one setting"),
         ({"objectives": {"eval/quality": "up"}}, "'minimize' or 'maximize'"),
         ({"objectives": {"eval/quality": "maximize", "eval/fid": "minimize"}, "pruning": "asha"}, "there are 2 objectives"),
         ({"points": [{"a": 2}]}, "points.0.a: 2 is outside the space"),

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from ray.exceptions import ActorDiedError
+from ray.train import ControllerError, WorkerGroupError
 from safetensors.torch import load_file
 
-from legan.platform.errors import ConfigError, TrackingError
+from legan.platform.errors import ClusterError, ConfigError, TrackingError
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run import create_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
-from legan.sweeps.trial import disk_full, run_trial, settings_of
+from legan.sweeps.trial import DiskFullError, disk_full, run_trial, settings_of
 
 NewSweep = Callable[..., Sweep]
 
@@ -109,7 +111,7 @@ def test_a_trial_that_is_stopped_early_keeps_its_last_validation_and_has_no_mode
 
     outcome = run(sweep, trial, stop)
     assert outcome.status == "stopped"
-    assert outcome.metrics == {"validation/l1_to_target": seen[-1]["validation/l1_to_target"], "step": 3}
+    assert outcome.metrics == {"validation/l1_to_target": seen[1]["validation/l1_to_target"], "step": 3}
     assert not (sweep.trials / trial.name / "model").exists()
     (found,) = logged()
     assert (found.info.status, found.data.tags["stopped_early"]) == ("FINISHED", "true")
@@ -120,9 +122,8 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_trial_to_be_resumed(
     trial = suite_trials(sweep.settings)[0]
     folder = create_run(sweep.trials, "legan", settings_of(sweep, trial.changes, 0), trial.name).folder
     (folder / "progress.log").symlink_to("/dev/full")
-    outcome = run(sweep, trial)
-    assert outcome.status == "failed"
-    assert str(outcome.error) == (f"the disk of {folder} is full; free some space and continue with `legan sweep resume tiny`")
+    with pytest.raises(DiskFullError, match=f"the disk of {folder} is full; free some .* with `legan sweep resume tiny`"):
+        run(sweep, trial)
     assert read_outcome(sweep, trial.name) is None
     (folder / "progress.log").unlink()
     assert run(sweep, trial).status == "finished"
@@ -153,6 +154,33 @@ def test_a_record_that_another_process_holds_is_not_the_trials_failure(
 
     monkeypatch.setattr("legan.sweeps.trial.work", held)  # a POSIX lock does not hold against its own process
     with pytest.raises(TrackingError):
+        run(sweep, trial)
+    assert read_outcome(sweep, trial.name) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "raised"),
+    [
+        (WorkerGroupError("the last worker\nAnother 3 died", {}), None),
+        (WorkerGroupError("OSError: No space left on device", {}), DiskFullError),
+        (ControllerError(RuntimeError("away")), ClusterError),
+        (ActorDiedError(), ClusterError),
+    ],
+)
+def test_what_ends_several_workers_is_the_trials_failure_only_after_ray_trains_own_tries(
+    new_sweep: NewSweep, monkeypatch: pytest.MonkeyPatch, cause: Exception, raised: type[Exception] | None
+) -> None:
+    sweep = new_sweep(overrides=["workers=2"], retries=1)
+    trial = suite_trials(sweep.settings)[0]
+
+    def end(*_: object) -> None:
+        raise ClusterError("the workers failed") from cause
+
+    monkeypatch.setattr("legan.platform.training.distributed.train_on_ray", end)
+    if raised is None:
+        assert run(sweep, trial).error == "its workers died more than 1 times: Another 3 died"
+        return
+    with pytest.raises(raised):
         run(sweep, trial)
     assert read_outcome(sweep, trial.name) is None
 

@@ -93,6 +93,23 @@ def test_metrics_are_means_over_the_logged_steps(tmp_path):
     assert lines[-1].startswith("step 12/12  ")
 
 
+def test_reports_have_a_validation_at_its_own_step_and_nowhere_else(tmp_path):
+    told, task = {}, Toy(12)
+    task.validate = lambda: {"eval/error": float(len(told))}
+    train(
+        task,
+        settings(log_every=2, checkpoint_every=6, validate_every=6),
+        tmp_path,
+        Ranks(),
+        Listener(None, str, told.__setitem__),
+    )
+    assert {step: metrics.get("eval/error") for step, metrics in told.items()} == {
+        2: None, 4: None, 6: 2.0, 8: None, 10: None, 12: 5.0,
+    }  # fmt: skip
+    assert all(metrics["loss/fine"] == 1.0 for metrics in told.values())
+    assert [checkpoint.metrics["eval/error"] for checkpoint in list_checkpoints(tmp_path)] == [2.0, 5.0]
+
+
 def test_a_nan_names_step_and_term_and_keeps_the_last_good_checkpoint(tmp_path):
     with pytest.raises(
         NonFiniteLossError, match="step 8: the loss term loss/total became nan; the last good checkpoint is step-00000005"
