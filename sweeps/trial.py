@@ -140,19 +140,14 @@ def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
 
 
 def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
-    from ray.train import WorkerGroupError
-
-    from legan.platform.training.distributed import train_on_ray
+    from legan.platform.training.distributed import WorkersError, train_on_ray
 
     asked = sweep.settings
     resources = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
     try:
         train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
-    except ClusterError as error:
-        if isinstance(error.__cause__, WorkerGroupError):  # Ray Train has tried again as often as was asked
-            last = str(error.__cause__).strip().splitlines()[-1]
-            raise LeganError(f"its workers died more than {asked.retries} times: {last}") from error
-        raise
+    except WorkersError as error:  # Ray Train has tried again as often as was asked
+        raise LeganError(f"its workers died more than {asked.retries} times: {error.why}") from error
 
 
 def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:

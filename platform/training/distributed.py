@@ -27,6 +27,14 @@ Report = Callable[[int, Mapping[str, float]], None]
 FOLLOW_EVERY_S = 0.3
 
 
+class WorkersError(ClusterError):
+    """Workers died oftener than ``max_failures``; ``why`` is the last thing that they said."""
+
+    def __init__(self, message: str, why: str):
+        super().__init__(message)
+        self.why = why
+
+
 def train_on_ray(
     run: Run,
     tracking_uri: str,
@@ -40,7 +48,8 @@ def train_on_ray(
     ``threads`` per worker; by default the cluster's CPUs shared out among the workers. ``resources`` are what Ray sets aside
     for each worker, by default one CPU, and a GPU for trainings that use one. ``report`` is called here with each logged step
     and its metrics; when it raises StoppedEarly, the workers end together at one of the next logged steps.
-    Raises the error that ended the training, StoppedEarly, or ClusterError when workers died more than ``max_failures`` times.
+    Raises the error that ended the training, StoppedEarly, WorkersError when workers died more than ``max_failures`` times, or
+    ClusterError when what watches over them died.
     """
     settings = run.settings
     threads = threads or max(1, int(ray.cluster_resources().get("CPU", 1) // settings.workers))
@@ -78,10 +87,14 @@ def train_on_ray(
         try:
             trainer.fit()
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-            raise ClusterError(
-                f"the workers of {run.folder.name} failed ({_root_cause(error)}); the checkpoints are kept, continue with "
+            why = _root_cause(error)
+            message = (
+                f"the workers of {run.folder.name} failed ({why}); the checkpoints are kept, continue with "
                 f"--resume {run.folder.name}."
-            ) from error
+            )
+            if isinstance(error, ray.train.WorkerGroupError):
+                raise WorkersError(message, why) from error
+            raise ClusterError(message) from error
     raise_status(run)
 
 

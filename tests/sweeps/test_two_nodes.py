@@ -34,7 +34,9 @@ from legan.sweeps.sweep import Outcome, open_sweep, write_outcome
 
 REPOSITORY = Path(__file__).parents[2]
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"), key=lambda path: int(path.parent.name))
-SECRETS = {"RAY_AUTH_TOKEN": "token-of-two-nodes", "POSTGRES_PASSWORD": "of-two-nodes", "GRAFANA_PASSWORD": "", "LEGAN_SERVE_TOKENS": ""}
+SECRETS = {
+    "RAY_AUTH_TOKEN": "token-of-two-nodes", "POSTGRES_PASSWORD": "of-two-nodes", "GRAFANA_PASSWORD": "", "LEGAN_SERVE_TOKENS": "",
+}  # fmt: skip
 
 
 class Cluster(NamedTuple):
@@ -237,13 +239,16 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
 def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_again(
     cluster: Cluster, options: list[str]
 ) -> None:
-    long = [*options, "--set=steps=4000", "--set=keep_last=4000", "--name=long"]
+    # Two workers, so that each trial is one of Ray Train on both nodes.
+    long = [*options, "--set=steps=4000", "--set=keep_last=4000", "--set=workers=2", "--name=long"]
     assert legan(cluster, "submit", *long).returncode == 0
     home = cluster.folder / "srv/legan/runs"
     folder = home / "sweeps/long/trials/bilinear-interpolation-0"
     wait_for(lambda: (folder / "checkpoints").is_dir() and len(list_checkpoints(folder / "checkpoints")) >= 2, 100)
     assert legan(cluster, "status", "long").stdout.startswith("long RUNNING, started ")
-    assert [actor["state"] for actor in trial_actors(cluster)].count("ALIVE") == 2
+    alive = [actor for actor in trial_actors(cluster) if actor["state"] == "ALIVE"]
+    assert len({actor["node_id"] for actor in alive}) == 2
+    assert [actor["class_name"] for actor in alive].count("RayTrainWorker") == 2
     again = legan(cluster, "submit", *long)
     assert (again.returncode, "the sweep long runs already" in again.stderr) == (2, True)
     stopped = legan(cluster, "stop", "long")
