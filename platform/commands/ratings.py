@@ -95,14 +95,14 @@ def batches(
     overwrite: Overwrite = False,
 ) -> None:
     """Stage II: choose, balance and mask faces, and divide them into batches for raters."""
-    from legan.platform.data.dataset import open_dataset, refuse_existing
-    from legan.platform.data.rating_batches import FILE, choose_faces, read_groups, write_study
+    from legan.platform.data.dataset import open_dataset
+    from legan.platform.data.rating_batches import choose_faces, read_groups, refuse_replacing, write_study
     from legan.platform.errors import ConfigError
     from legan.platform.evaluation.naturalness import read_svm, side_names
 
     if groups is not None and group is None:
         raise ConfigError([f"--groups {groups} needs --group, the name of its column to balance over"])
-    refuse_existing(out, FILE, overwrite=overwrite)
+    refuse_replacing(out, overwrite=overwrite)
     data = open_dataset(dataset)
     fitted = read_svm(svm) if svm is not None else None
     grouped = read_groups(groups, group, data) if group is not None else None

@@ -1,6 +1,6 @@
 """Stage II of section 3: from a data set of synthetic faces to batches that people rate.
 
-    study folder   study.json        what was chosen from which data set, and why
+    study folder   batches.json      what was chosen from which data set, and why
                    images/*.png      the chosen faces, black outside the hull; names and order say nothing of their source
                    images.csv        image, batch, and what raters must not see: row, source, subject, yaw, side, distance, group
                    assignments.csv   batch, rater, position, image, score: a row per score to be given, score blank
@@ -24,7 +24,8 @@ from legan.platform.errors import DataError
 from legan.platform.files import whole_folder
 
 FORMAT = 1
-FILE = "study.json"
+FILE, ASSIGNMENTS = "batches.json", "assignments.csv"
+_WRITTEN = (FILE, ASSIGNMENTS, "images.csv", "images")
 MAX_YAW, BATCHES, RATERS = 15.0, 72, 3
 """Section 3's numbers."""
 
@@ -138,6 +139,20 @@ def deal(count: int, batches: int, raters: int, seed: int) -> tuple[NDArray[np.i
     return batch, pd.concat(parts, ignore_index=True)
 
 
+def refuse_replacing(out: Path, *, overwrite: bool) -> None:
+    """DataError where ``out`` exists, unless it is to be replaced and holds nothing but batches that nobody has scored yet."""
+    refuse_existing(out, FILE, overwrite=overwrite)
+    if not (out / FILE).is_file():
+        return
+    added = sorted(path.name for path in out.iterdir() if path.name not in _WRITTEN)
+    if added:
+        raise DataError(f"{out} also holds {', '.join(added)}, so --overwrite leaves it alone; choose another --out.")
+    if (out / ASSIGNMENTS).is_file():
+        table = read_plain_table(out / ASSIGNMENTS)
+        if "score" not in table or (table["score"] != "").any():
+            raise DataError(f"{out / ASSIGNMENTS} holds scores, so --overwrite leaves it alone; choose another --out.")
+
+
 def write_study(
     data: Dataset,
     out: Path,
@@ -155,10 +170,10 @@ def write_study(
 ) -> pd.DataFrame:
     """Write a study folder, whole or not at all, and return images.csv.
 
-    ``masked``: black outside the hull, as stage II wants it; whole faces are stage I's. ``about`` goes into study.json. Raises
-    DataError for more batches than images, and where ``out`` exists (unless ``overwrite``).
+    ``masked``: black outside the hull, as stage II wants it; whole faces are stage I's. ``about`` goes into batches.json. Raises
+    DataError for more batches than images, and as ``refuse_replacing``.
     """
-    refuse_existing(out, FILE, overwrite=overwrite)
+    refuse_replacing(out, overwrite=overwrite)
     rows = choice.rows
     if batches > len(rows):
         raise DataError(f"{len(rows)} images cannot be divided into {batches} batches; lower --batches.")
@@ -204,9 +219,9 @@ def write_study(
             pixels = np.asarray(data.images[row])
             Image.fromarray(pixels * data.hulls([row])[0][..., None] if masked else pixels).save(draft / name)
         images.to_csv(draft / "images.csv", index=False)
-        assignments.to_csv(draft / "assignments.csv", index=False)
+        assignments.to_csv(draft / ASSIGNMENTS, index=False)
         (draft / FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        refuse_existing(out, FILE, overwrite=overwrite)
+        refuse_replacing(out, overwrite=overwrite)
     return images
 
 

@@ -18,6 +18,8 @@ from legan.platform.data.rating_table import LEAST_SCORES, Deviation, is_rater, 
 from legan.platform.data.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.errors import DataError, first_line
 
+WEB_STUDY = "study.sqlite"
+"""What a folder of `legan study create` holds."""
 _SHOWN = 10
 
 
@@ -89,6 +91,11 @@ def collect(
 
 
 def _read_study(study: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    if (study / WEB_STUDY).is_file():
+        raise DataError(
+            f"{study} is a web study, whose answers `legan study report` writes; name the batches that it was made of, or train "
+            "with its report's ratings.csv."
+        )
     if not (study / STUDY_FILE).is_file():
         raise DataError(f"{study} is no study (it has no {STUDY_FILE}); make one with `legan ratings batches`.")
     try:

@@ -25,6 +25,8 @@ from legan.platform.errors import DataError, first_line
 
 FORMAT = 1
 ABOUT, DATABASE, RATERS, IMAGES = "study.json", "study.sqlite", "raters.csv", "images"
+BATCHES = "batches.json"
+"""What a folder of `legan ratings batches` holds."""
 BUSY_S = 2.0
 """How long an answer waits for another process that holds the database."""
 
@@ -196,6 +198,11 @@ class Study:
 
 def open_study(folder: Path) -> Study:
     """Open a study folder; DataError where it is none or is damaged."""
+    if (folder / BATCHES).is_file():
+        raise DataError(
+            f"{folder} holds batches of `legan ratings batches`, no web study; make one of them with `legan study create STUDY "
+            f"--ratings {folder / 'assignments.csv'}`."
+        )
     if not (folder / ABOUT).is_file():
         raise DataError(f"{folder} is no study (it has no {ABOUT}); make one with `legan study create`.")
     try:

@@ -103,7 +103,7 @@ def test_study_folder(data: Dataset, tmp_path: Path) -> None:
     distance = np.linspace(-1, 1, N)
     choice = choose_faces(data, side=SIDE, group=GROUP, seed=1)
     write_study(data, tmp_path / "study", choice, batches=5, distance=distance, side=SIDE, group=GROUP, about={"max_yaw": 15.0})
-    record = json.loads((tmp_path / "study" / "study.json").read_text())
+    record = json.loads((tmp_path / "study" / "batches.json").read_text())
     assert (record["images"], record["batches"], record["raters"], record["masked"], record["max_yaw"]) == (20, 5, 3, True, 15.0)
     images = pd.read_csv(tmp_path / "study" / "images.csv")
     assert sorted(images["row"]) == sorted(choice.rows)
@@ -126,6 +126,26 @@ def test_study_folder(data: Dataset, tmp_path: Path) -> None:
         assert np.asarray(opened).min() > 0
     with pytest.raises(DataError, match="20 images cannot be divided into 72 batches"):
         write_study(data, tmp_path / "other", choice)
+
+
+def test_scores_and_other_peoples_files_are_not_overwritten(data: Dataset, tmp_path: Path) -> None:
+    out, choice = tmp_path / "study", choose_faces(data, count=4)
+    write_study(data, out, choice, batches=1)
+    filled = (out / "assignments.csv").read_text().replace(",\n", ",7\n", 1)
+    for file, text, message in (
+        ("filled.csv", filled, "study also holds filled.csv, so --overwrite leaves it alone"),
+        ("assignments.csv", filled, r"assignments\.csv holds scores, so --overwrite leaves it alone"),
+        ("assignments.csv", "image;score\n", r"assignments\.csv holds scores"),
+    ):
+        (out / file).write_text(text)
+        with pytest.raises(DataError, match=message):
+            write_study(data, out, choice, batches=1, overwrite=True)
+        (out / "filled.csv").unlink(missing_ok=True)
+    (tmp_path / "web").mkdir()
+    for name in ("study.json", "study.sqlite"):
+        (tmp_path / "web" / name).touch()
+    with pytest.raises(DataError, match=r"has no batches\.json, so --overwrite leaves it alone"):
+        write_study(data, tmp_path / "web", choice, batches=1, overwrite=True)
 
 
 def test_groups_from_a_table_or_the_data_set(data: Dataset, tmp_path: Path) -> None:

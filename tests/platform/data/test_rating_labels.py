@@ -120,6 +120,9 @@ def test_everything_wrong_is_told_at_once(study: Path, tmp_path: Path) -> None:
         collect(study, [study / "assignments.csv"], tmp_path / "ratings")
     with pytest.raises(DataError, match="is no study"):
         collect(tmp_path, [tmp_path / "all.csv"], tmp_path / "ratings")
+    (tmp_path / "study.sqlite").touch()
+    with pytest.raises(DataError, match="is a web study, whose answers `legan study report` writes"):
+        collect(tmp_path, [tmp_path / "all.csv"], tmp_path / "ratings")
     (study / "images.csv").write_text("image\n")
     with pytest.raises(DataError, match="is damaged"):
         collect(study, [tmp_path / "all.csv"], tmp_path / "ratings")

@@ -195,6 +195,9 @@ def test_large_photographs_are_scaled_down(tmp_path: Path) -> None:
 def test_folders_that_are_no_studies(rating_images: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is no study \(it has no study\.json\); make one with"):
         open_study(tmp_path)
+    (tmp_path / "batches.json").touch()
+    with pytest.raises(DataError, match=r"no web study; make one .* --ratings .*assignments\.csv"):
+        open_study(tmp_path)
     make(tmp_path / "study", ratings=rating_images).close()
     about = tmp_path / "study" / "study.json"
     whole = about.read_text()
