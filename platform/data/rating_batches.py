@@ -8,6 +8,7 @@
 A rater is a seat such as b07-r2, the second rater of batch 7; who sits there is the study's matter.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,9 +179,7 @@ def write_study(
     if batches > len(rows):
         raise DataError(f"{len(rows)} images cannot be divided into {batches} batches; lower --batches.")
     batch, assignments = deal(len(rows), batches, raters, seed)
-    numbers = np.random.default_rng([seed, 9]).permutation(len(rows)) + 1
-    digits = max(5, len(str(len(rows))))
-    names = np.array([f"images/{number:0{digits}d}.png" for number in numbers])
+    names = _image_names(data, rows, masked, seed)
     faces = data.faces.iloc[rows]
     images = pd.DataFrame(
         {
@@ -223,6 +222,15 @@ def write_study(
         (draft / FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         refuse_replacing(out, overwrite=overwrite)
     return images
+
+
+def _image_names(data: Dataset, rows: NDArray[np.int64], masked: bool, seed: int) -> NDArray[np.str_]:
+    """A name per row; it begins with digits of the study's own, so that another study's scores are not taken for this one's."""
+    study = f"{data.content_hash} {rows.tolist()} {masked} {seed}"
+    tag = hashlib.sha256(study.encode()).hexdigest()[:6]
+    digits = max(5, len(str(len(rows))))
+    numbers = np.random.default_rng([seed, 9]).permutation(len(rows)) + 1
+    return np.array([f"images/{tag}-{number:0{digits}d}.png" for number in numbers])
 
 
 def _said(dropped: dict[str, int]) -> str:

@@ -1,7 +1,7 @@
 """From scores that people gave to a study's images to a ratings folder that Q is trained on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 from legan.platform.data.dataset import SPLITS, refuse_existing, split_by_subject
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import read_plain_table
+from legan.platform.data.rating_batches import ASSIGNMENTS
 from legan.platform.data.rating_batches import FILE as STUDY_FILE
 from legan.platform.data.rating_batches import FORMAT as STUDY_FORMAT
 from legan.platform.data.rating_table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores
@@ -48,7 +49,7 @@ def collect(
     """
     refuse_existing(out, FILE, overwrite=overwrite)
     record, images = _read_study(study)
-    given = _read_scores(scores, set(images["image"]))
+    given = _read_scores(scores, set(images["image"]), _read_seats(study))
     labels = labels_of(given, deviation)
     rated = images.merge(labels, on="image", how="left").fillna({"scores": 0})
     batches = _per_batch(rated, int(record["raters"]), least)
@@ -110,8 +111,20 @@ def _read_study(study: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     return record, images
 
 
-def _read_scores(files: Sequence[Path], known: set[str]) -> pd.DataFrame:
-    """Columns image, rater, score of all files together; DataError with everything that is wrong."""
+def _read_seats(study: Path) -> dict[str, set[str]]:
+    """The images that each seat was given."""
+    try:
+        table = read_plain_table(study / ASSIGNMENTS)[["rater", "image"]]
+    except KeyError as error:
+        raise DataError(f"the study {study} is damaged ({ASSIGNMENTS} lacks {first_line(error)}); make it anew.") from error
+    return {str(rater): set(own) for rater, own in table.groupby("rater")["image"]}
+
+
+def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set[str]]) -> pd.DataFrame:
+    """Columns image, rater, score of all files together; DataError with everything that is wrong.
+
+    A rater who is one of the study's ``seats`` can have scored that seat's images only; others may score any that are ``known``.
+    """
     parts, problems = [], []
     for file in files:
         table = read_plain_table(file)
@@ -123,6 +136,11 @@ def _read_scores(files: Sequence[Path], known: set[str]) -> pd.DataFrame:
         wrong += [
             f"row {row}: {image} is not an image of the study"
             for row, image in zip(foreign["row"], foreign["image"], strict=True)
+        ]
+        wrong += [
+            f"row {row}: {image} was not given to {rater}"
+            for row, image, rater in zip(given["row"], given["image"], given["rater"], strict=True)
+            if image in known and image not in seats.get(rater, known)
         ]
         problems += [f"{file.name}, {problem}" for problem in wrong]
         parts.append(given)

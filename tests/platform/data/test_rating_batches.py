@@ -122,7 +122,9 @@ def test_study_folder(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="already exists"):
         write_study(data, tmp_path / "study", choice, batches=5)
     write_study(data, tmp_path / "study", choice, batches=4, masked=False, overwrite=True)
-    with Image.open(tmp_path / "study" / "images" / "00001.png") as opened:
+    again = pd.read_csv(tmp_path / "study" / "images.csv")
+    assert not set(images["image"]) & set(again["image"]), "whole faces are another study"
+    with Image.open(tmp_path / "study" / again["image"][0]) as opened:
         assert np.asarray(opened).min() > 0
     with pytest.raises(DataError, match="20 images cannot be divided into 72 batches"):
         write_study(data, tmp_path / "other", choice)

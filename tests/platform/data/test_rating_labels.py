@@ -103,6 +103,7 @@ def test_everything_wrong_is_told_at_once(study: Path, tmp_path: Path) -> None:
     table = scores(study).astype({"score": object}).head(3)
     table.loc[0, "score"] = 11
     table.loc[1, "image"] = "images/x.png"
+    table.loc[2, "rater"] = "b02-r1"
     table.to_csv(tmp_path / "a.csv", index=False)
     pd.DataFrame({"image": ["x"], "points": [1]}).to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(DataError) as caught:
@@ -110,6 +111,7 @@ def test_everything_wrong_is_told_at_once(study: Path, tmp_path: Path) -> None:
     for part in (
         "a.csv, row 1: the score of b01-r1 is 11",
         "a.csv, row 2: images/x.png is not an image of the study",
+        f"a.csv, row 3: {table.loc[2, 'image']} was not given to b02-r1",
         "b.csv has no columns image, rater and score",
     ):
         assert part in str(caught.value)
