@@ -58,6 +58,11 @@ class Bench:
     left_out: dict[str, str]
     advice: tuple[str, ...]
 
+    @property
+    def other_data(self) -> bool:
+        """Whether the model says that it was trained on other data than it is scored on."""
+        return self.model.info.get("data_hash") not in (None, self.data.content_hash)
+
     def about(self) -> dict[str, Any]:
         """What was evaluated, on what and by whom, as plain values; evaluations with equal ``compared_by`` are comparable."""
         info = self.model.info
@@ -144,12 +149,14 @@ def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str],
     evaluation, files = score(bench, out, device, say)
     run_id = bench.about()["run_id"]
     if run_id:
+        name = re.sub(r"[^\w\-. ]", "-", bench.data.name, flags=re.ASCII)  # what MLflow takes
+        start = f"eval/{name}/" if bench.other_data else "eval/"
         try:
-            log_to_run(str(run_id), tracked_metrics(evaluation), files)
+            log_to_run(str(run_id), tracked_metrics(evaluation, start), files, artifact_path=f"evaluation/{name}")
         except TrackingError as error:
             say(f"The scores are in these files and not in MLflow: {error}")
         else:
-            say(f"Logged as eval/… to the model's MLflow run {run_id}.")
+            say(f"Logged as {start}… to the model's MLflow run {run_id}, the files under evaluation/{name}.")
     return evaluation
 
 

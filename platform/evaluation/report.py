@@ -75,14 +75,17 @@ def json_report(evaluation: Evaluation, about: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def tracked_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """The table as MLflow metrics: ``eval/<metric>``, ``eval/copy_input/<metric>`` and ``eval/real_images/<metric>``."""
+def tracked_metrics(evaluation: Evaluation, start: str = "eval/") -> dict[str, float]:
+    """The table as MLflow metrics: ``eval/<metric>``, ``eval/copy_input/<metric>`` and ``eval/real_images/<metric>``.
+
+    ``start`` takes the place of ``eval/`` where the data is not the model's own.
+    """
     metrics = {}
     for method, row in evaluation.table.drop(columns="pairs").iterrows():
-        prefix = "eval/" if method == "output" else f"eval/{str(method).replace(' ', '_')}/"
+        prefix = start if method == "output" else f"{start}{str(method).replace(' ', '_')}/"
         metrics.update({f"{prefix}{name}": float(value) for name, value in row.items() if not math.isnan(value)})
     if evaluation.strangers is not None:
-        metrics[f"eval/strangers/match_to_{evaluation.reference}"] = evaluation.strangers
+        metrics[f"{start}strangers/match_to_{evaluation.reference}"] = evaluation.strangers
     return metrics
 
 

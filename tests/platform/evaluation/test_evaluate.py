@@ -94,19 +94,39 @@ def test_files_go_beside_the_runs_by_default(run: Run, tmp_path: Path, home: Pat
     assert (home / "evaluations" / f"{tmp_path.name}-on-tiny" / "evaluation.md").is_file()
 
 
-def test_results_are_logged_to_the_models_run(run: Run, tiny: Any, tmp_path: Path, home: Path) -> None:
+def copy(data: Dataset, out: Path, name: str) -> Dataset:
+    """Negatives of the same faces, so that the hash is another."""
+    return write_dataset(
+        out,
+        name=name,
+        schema=data.schema,
+        faces=data.faces,
+        images=255 - data.images[:],
+        hulls=data.packed_hulls[:],
+        source="tests",
+    )
+
+
+def test_results_are_logged_to_the_models_run(run: Run, data: Dataset, tiny: Any, tmp_path: Path, home: Path) -> None:
     tracker = Tracker(home / "trained", experiment="e", run_name="trained", params={}, tags={}, say=lambda line: None)
     assert tracker.close() == 0
-    tiny.save("model", tiny.model(run_id=tracker.run_id, identity_weights="another"))
+    tiny.save("model", tiny.model(run_id=tracker.run_id, identity_weights="another", data_hash=data.content_hash))
     result = run("--out", str(tmp_path / "out"))
-    assert f"Logged as eval/… to the model's MLflow run {tracker.run_id}." in result.output
+    assert f"Logged as eval/… to the model's MLflow run {tracker.run_id}, the files under evaluation/tiny." in result.output
     client = mlflow.MlflowClient(tracking_uri=default_tracking_uri())
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     logged = client.get_run(tracker.run_id).data.metrics
     assert logged["eval/match_to_target"] == pytest.approx(values["methods"]["output"]["match_to_target"])
     assert "eval/copy_input/fd_identity" in logged
-    names = {Path(each.path).name for each in client.list_artifacts(tracker.run_id, "evaluation")}
+    names = {Path(each.path).name for each in client.list_artifacts(tracker.run_id, "evaluation/tiny")}
     assert {"evaluation.md", "evaluation.json", "pairs.csv", "classes.csv", "pictures.png", "worst.png"} <= names
+
+    strange = copy(data, tmp_path / "strange", "strange faces (2)")
+    assert "Logged as eval/strange faces -2-/… to" in run("--data", str(strange.path), "--out", str(tmp_path / "other")).output
+    again = client.get_run(tracker.run_id).data.metrics
+    assert {name: again[name] for name in logged} == logged, "the first evaluation stays"
+    assert {"eval/strange faces -2-/match_to_target", "eval/strange faces -2-/copy_input/fd_identity"} <= set(again)
+    assert len(client.list_artifacts(tracker.run_id, "evaluation/strange faces -2-")) == len(names)
 
 
 @pytest.mark.parametrize(("uri", "why"), [("http://127.0.0.1:9", "it does not answer"), (None, "run7")])
