@@ -85,7 +85,9 @@ class FeatureDistances:
         self.statistics.update(seen.features[self.extractor.name])
 
     def compute(self) -> dict[str, float]:
-        """Both distances under the extractor's names for them."""
+        """Both distances under the extractor's names for them, NaN where there are fewer than two images."""
+        if min(self.statistics.count, self.real.count) < 2:
+            return dict.fromkeys((self.extractor.frechet, self.extractor.kernel), float("nan"))
         return {
             self.extractor.frechet: frechet_distance(self.statistics, self.real),
             self.extractor.kernel: kernel_distance(self.statistics.features, self.real.features),

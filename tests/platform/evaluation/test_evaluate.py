@@ -66,6 +66,13 @@ def test_what_needs_a_download_is_left_out_and_said_with_file_origin_and_folder(
     assert values["methods"]["output"]["fd_identity"] > 0
 
 
+def test_one_pair_has_no_distances(run: Run, tmp_path: Path) -> None:
+    assert run("--out", str(tmp_path / "out"), "--pairs", "1").exit_code == 0
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())["methods"]["output"]
+    assert (values["fd_identity"], values["kd_identity"]) == (None, None)
+    assert values["ssim_to_target"] > 0
+
+
 def test_models_are_scored_on_the_pairs_of_a_file(run: Run, tiny: Any, tmp_path: Path) -> None:
     assert run("--out", str(tmp_path / "first"), "--seed", "3").exit_code == 0
     tiny.save("other", tiny.model(seed=7))
