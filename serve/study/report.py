@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import SPLITS, refuse_existing
+from legan.platform.data.rating_table import LEAST_SCORES
 from legan.platform.data.ratings import histogram
 from legan.platform.errors import DataError
 from legan.platform.files import whole_folder
@@ -142,9 +143,9 @@ def _ratings(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
 
 
 def _export(study: Study, images: pd.DataFrame, draft: Path) -> str:
-    enough = images[images["raters"] >= min(2, study.about.raters_per_item)].copy()
+    enough = images[images["raters"] >= LEAST_SCORES].copy()
     if enough.empty:
-        return "No image has two ratings yet, so there is no ratings.csv."
+        return "No image has two ratings, which a standard deviation needs, so there is no ratings.csv."
     (draft / "images").mkdir()
     enough["name"] = enough["image"]
     enough["image"] = [f"images/{item:06}.png" for item in enough["item"]]

@@ -72,6 +72,14 @@ def test_ratings_for_q_are_read_by_its_training(rated: Study, rating_images: Pat
     assert ratings.images[:, 0, 0].tolist() == [[0, 100, 100], [50, 100, 100]]
 
 
+def test_one_rater_per_image_gives_no_labels(rating_images: Path, tmp_path: Path) -> None:
+    study = make(tmp_path / "study", ratings=rating_images, raters_per_item=1)
+    for rater in (1, 2):
+        answer(study, rater, dict.fromkeys(SCORES, 5))
+    assert "No image has two ratings, which a standard deviation needs" in write_report(study, tmp_path / "report")
+    assert not (tmp_path / "report" / "ratings.csv").exists()
+
+
 def test_splits_are_the_tables_or_80_10_10(rating_images: Path, tmp_path: Path) -> None:
     for number in range(20):
         draw(tmp_path / "many" / f"{number}.png", (number, 0, 0))
@@ -129,7 +137,7 @@ def test_a_rater_who_has_not_begun_is_listed(rating_images: Path, tmp_path: Path
     said = write_report(study, tmp_path / "report")
     assert "1 of 2 raters answered" in said
     assert re.search(r"\| R2 \| 4 \| 0 \| 0 \| 0 \| – \| – \| – \| – \|", said)
-    assert "No image has two ratings yet, so there is no ratings.csv." in said
+    assert "No image has two ratings, which a standard deviation needs, so there is no ratings.csv." in said
     assert not (tmp_path / "report" / "ratings.csv").exists()
 
 
