@@ -164,7 +164,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
 ) -> None:
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
-    from legan.platform.data.ratings import read_ratings
+    from legan.platform.data.ratings import mask_problem, read_ratings
     from legan.platform.errors import DataError, TrackingError
     from legan.platform.evaluation.rating_report import expect_quality, predict, split_table, tracked_metrics, write_report
     from legan.platform.files import unwritable
@@ -177,6 +177,9 @@ def report(
     network = load_network(network_folder(quality))
     model = expect_quality(network)
     read = read_ratings(rated, model.image_size)
+    whole = mask_problem(read)
+    if whole is not None:
+        raise DataError(f"Q cannot be compared with its raters: {whole}.")
     predictions = predict(read, model, _device())
     run_id = str(network.info["run_id"]) if "run_id" in network.info else ""
     about = {

@@ -182,12 +182,15 @@ def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
     return _read_table(path, image_size or 128)
 
 
-def unmasked(ratings: Ratings) -> NDArray[np.str_]:
-    """Names of the images that are not masked; where nobody said, of those that are not black in all four corners."""
-    if ratings.masked is not None:
-        return ratings.name[: 0 if ratings.masked else None]
-    corners = ratings.images[:, :: ratings.images.shape[1] - 1, :: ratings.images.shape[2] - 1]
-    return ratings.name[(corners > _BLACK).any(axis=(1, 2, 3))]
+def mask_problem(ratings: Ratings) -> str | None:
+    """Why Q cannot be shown these images, as far as they are not masked; where nobody said, not black in all four corners."""
+    whole = _unmasked(ratings)
+    if len(whole) == 0:
+        return None
+    return (
+        f"{len(whole)} of {len(ratings)} images of {ratings.path} are not masked, the first is {whole[0]}, but what Q is shown "
+        "is black outside the face's hull (section 3); rate masked faces, as `legan ratings batches` without --whole writes them"
+    )
 
 
 def histogram(mean: NDArray[np.float32]) -> str:
@@ -195,6 +198,13 @@ def histogram(mean: NDArray[np.float32]) -> str:
     counts, _ = np.histogram(mean, bins=np.arange(11))
     widest = max(1, int(counts.max()))
     return "\n".join(f"{low:>2}-{low + 1:<2} {'█' * round(40 * n / widest)} {n}" for low, n in enumerate(counts))
+
+
+def _unmasked(ratings: Ratings) -> NDArray[np.str_]:
+    if ratings.masked is not None:
+        return ratings.name[: 0 if ratings.masked else None]
+    corners = ratings.images[:, :: ratings.images.shape[1] - 1, :: ratings.images.shape[2] - 1]
+    return ratings.name[(corners > _BLACK).any(axis=(1, 2, 3))]
 
 
 def _draw_distortions(rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -13,7 +13,7 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.data.ratings import read_ratings, unmasked
+from legan.platform.data.ratings import mask_problem, read_ratings
 from legan.platform.errors import LeganError
 from legan.platform.model import StoredNetwork, load_network
 from legan.platform.settings import (
@@ -143,14 +143,8 @@ def _check_ratings(settings: QualitySettings) -> list[str]:
     problems = []
     if not (ratings.split == "train").any():
         problems.append(f"ratings: no image of {path} is in the split train; name some, or leave the column split out")
-    whole = unmasked(ratings)
-    if len(whole):
-        problems.append(
-            f"ratings: {len(whole)} of {len(ratings)} images of {path} are not masked, the first is {whole[0]}, but what Q is "
-            "shown is black outside the face's hull (section 3); rate masked faces, as `legan ratings batches` without --whole "
-            "writes them"
-        )
-    return problems
+    whole = mask_problem(ratings)
+    return problems if whole is None else [*problems, f"ratings: {whole}"]
 
 
 def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:

@@ -95,6 +95,8 @@ def test_from_images_to_a_report(faces: Path, tmp_path: Path) -> None:
     }
     assert "inside the raters' margin" in printed
     assert (tmp_path / "report" / "ratings.png").is_file()
+    with pytest.raises(DataError, match=r"80 of 80 images of .*seeds are not masked"):
+        run("report", tmp_path / "seeds", "--quality", tmp_path / "Q", "--out", tmp_path / "whole")
 
 
 def test_bad_input_is_one_sentence(faces: Path, tmp_path: Path) -> None:
