@@ -1,4 +1,4 @@
-"""``legan evaluate``: how well models do on held-out subjects, and the paper's tables of them."""
+"""``legan evaluate``: how well models do on the test split of a data set, and the paper's tables of them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
 
 DEFAULT = "model"
-HELP = """Score models on held-out subjects, beside copied inputs and real images.
+HELP = """Score models on the test split of a data set, beside copied inputs and real images.
 
     legan evaluate MODEL --data DATA --classifier JUDGE --matcher MATCHER
 
@@ -154,7 +154,7 @@ def _print_table(evaluation: "Evaluation") -> None:
 
     metrics = evaluation.table.drop(columns="pairs")
     people = evaluation.pairs["subject"].nunique()
-    table = Table(title=f"{len(evaluation.pairs)} translations of held-out subjects")
+    table = Table(title=f"{len(evaluation.pairs)} translations of people of the test split")
     table.add_column("")
     for method in metrics.index:
         table.add_column(str(method), justify="right")

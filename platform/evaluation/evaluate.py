@@ -17,7 +17,7 @@ from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs, pairs_hash, read_pairs
 from legan.platform.evaluation.reference import split_statistics
-from legan.platform.evaluation.report import tracked_metrics, write_report
+from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
 from legan.platform.model import Model, StoredNetwork, find_model, load_network, network_folder, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import log_to_run
@@ -63,6 +63,12 @@ class Bench:
         """Whether the model says that it was trained on other data than it is scored on."""
         return self.model.info.get("data_hash") not in (None, self.data.content_hash)
 
+    def unseen(self) -> str:
+        """Whether the people of the pairs are known to be strange to the model: *checked*, or why that is unknown."""
+        if self.other_data:
+            return "unknown, the model was trained on other data"
+        return CHECKED if "data_hash" in self.model.info else "unknown, the model does not name its data"
+
     def about(self) -> dict[str, Any]:
         """What was evaluated, on what and by whom, as plain values; evaluations with equal ``compared_by`` are comparable."""
         info = self.model.info
@@ -74,7 +80,8 @@ class Bench:
             "pairs": len(self.pairs),
             "subjects": int(self.pairs["subject"].nunique()),
             "seed": self.seed,
-            "matcher_is_not_the_trained_T": "checked" if "identity_weights" in info else "unknown, the model does not name its T",
+            "people_are_new_to_the_model": self.unseen(),
+            "matcher_is_not_the_trained_T": CHECKED if "identity_weights" in info else "unknown, the model does not name its T",
             "data_hash": self.data.content_hash,
             "generator_hash": weights_hash(self.model.generator),
             "compared_by": self.compared_by(),
@@ -141,7 +148,10 @@ def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
         left_out["quality"] = "the model has no Q, and no other was given"
         advice.append("quality is left out: the model has no Q; give one with --quality.")
     seed = request.seed if request.pairs_file is None else None
-    return Bench(source, model, data, pairs, judges, seed, left_out, tuple(advice))
+    bench = Bench(source, model, data, pairs, judges, seed, left_out, ())
+    if bench.unseen() != CHECKED:
+        advice.append(f"Whether {source} saw the people of {data.name} in its training is {bench.unseen()}.")
+    return replace(bench, advice=tuple(advice))
 
 
 def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:
@@ -166,7 +176,7 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
         say(line)
     subjects = bench.pairs["subject"].nunique()
     people = "1 subject" if subjects == 1 else f"{subjects} subjects"
-    say(f"Translating {len(bench.pairs)} held-out images of {people} of {bench.data.name} and scoring them …")
+    say(f"Translating {len(bench.pairs)} images of {people} of {bench.data.name}'s test split and scoring them …")
     for extractor in bench.judges.extractors():
         extractor.network.to(device).eval()
     real = {

@@ -1,4 +1,4 @@
-"""How well a model does what it was asked, on subjects it never saw, beside *copy input* and *real images*.
+"""How well a model does what it was asked, on a data set's test split, beside *copy input* and *real images*.
 
 Where the data has an image of the same subject with the wanted expression and lighting, the output is compared with it; where
 it has none, with the source, and every such number says ``to_source`` in its name. A generator that copies its input scores

@@ -22,6 +22,7 @@ from legan.platform.model import Model
 
 PICTURES = 8
 FILE = "evaluation.json"
+CHECKED = "checked"
 HIDDEN = ("compared_by", "left_out")
 READING = (
     "SSIM, accuracies, match and quality: higher is better; LPIPS, L1 (mean absolute difference of pixels in [-1, 1]), FID, KID "

@@ -16,7 +16,7 @@ from typing import Any
 from legan.platform.data.plain_table import read_plain_table
 from legan.platform.errors import CheckpointError, DataError, first_line
 from legan.platform.evaluation.pairs import Reference
-from legan.platform.evaluation.report import FILE
+from legan.platform.evaluation.report import CHECKED, FILE
 
 STARGAN, STARGAN_LQUAL, STARGAN_V2, LEGAN = "StarGAN", "StarGAN w/ Lqual", "StarGAN-v2", "LEGAN"
 COPY_INPUT, REAL_IMAGES = "Copy input", "Real images"
@@ -276,6 +276,12 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
     if values["reference"] != paper.reference:
         notes.append(f"Images are compared with the {values['reference']}; the paper compares them with the {paper.reference}.")
     notes += [f"Absent: {metric.upper()}: {reason}." for metric, reason in values.get("left_out", {}).items()]
+    unknown = [each.source for each in evaluations if each.values.get("people_are_new_to_the_model", CHECKED) != CHECKED]
+    if unknown:
+        notes.append(
+            f"Trained on other data than {values['data']}, or on what they do not name, so that it is unknown whether they saw "
+            f"these people: {', '.join(unknown)}."
+        )
     notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     if values["reference"] == "target":
         notes.append(

@@ -42,13 +42,20 @@ def run(data: Dataset, tiny: Any, home: Path) -> Run:
 def test_the_command_prints_the_table_and_where_the_files_are(run: Run, data: Dataset, tmp_path: Path) -> None:
     result = run("--out", str(tmp_path / "out"))
     assert result.exit_code == 0
-    for word in ("10 held-out images of 1 subject ", "copy input", "real images", "ssim to target", str(tmp_path / "out")):
+    for word in (
+        "10 images of 1 subject of tiny's test split",
+        "copy input",
+        "real images",
+        "ssim to target",
+        str(tmp_path / "out"),
+    ):
         assert word in result.output
     assert "N = 10 against all 12 real images" in result.output
     assert (tmp_path / "out" / "pictures.png").is_file()
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert values["data_hash"] == data.content_hash
     assert values["matcher_is_not_the_trained_T"].startswith("unknown")
+    assert values["people_are_new_to_the_model"] == "unknown, the model does not name its data"
 
 
 def test_what_needs_a_download_is_left_out_and_said_with_file_origin_and_folder(run: Run, tmp_path: Path) -> None:
@@ -128,8 +135,15 @@ def test_results_are_logged_to_the_models_run(run: Run, data: Dataset, tiny: Any
     names = {Path(each.path).name for each in client.list_artifacts(tracker.run_id, "evaluation/tiny")}
     assert {"evaluation.md", "evaluation.json", "pairs.csv", "classes.csv", "pictures.png", "worst.png"} <= names
 
+    assert values["people_are_new_to_the_model"] == "checked"
+    assert "in its training is unknown" not in result.output
+
     strange = copy(data, tmp_path / "strange", "strange faces (2)")
-    assert "Logged as eval/strange faces -2-/… to" in run("--data", str(strange.path), "--out", str(tmp_path / "other")).output
+    result = run("--data", str(strange.path), "--out", str(tmp_path / "other"))
+    assert "saw the people of strange faces (2) in its training is unknown, the model was trained on other data." in result.output
+    report = (tmp_path / "other" / "evaluation.md").read_text()
+    assert "- people are new to the model: unknown, the model was trained on other data" in report
+    assert "Logged as eval/strange faces -2-/… to" in result.output
     again = client.get_run(tracker.run_id).data.metrics
     assert {name: again[name] for name in logged} == logged, "the first evaluation stays"
     assert {"eval/strange faces -2-/match_to_target", "eval/strange faces -2-/copy_input/fd_identity"} <= set(again)

@@ -86,6 +86,9 @@ def test_what_is_absent_is_shown_as_absent() -> None:
         assert cell.mean is None
         assert cell.paper is not None
     assert "Absent: LPIPS: no weights." in table.notes
+    assert "whether they saw" not in str(table.notes)
+    strange = [evaluation(name, {}, people_are_new_to_the_model=known) for name, known in (("a", "checked"), ("b", "unknown, …"))]
+    assert "unknown whether they saw these people: b." in str(make_table(3, {"LEGAN": strange}).notes)
     partly = [*three_seeds()[:2], evaluation("s3", {"ssim_to_target": 0.5, "fid": 9.0})]
     assert make_table(1, {"LEGAN": partly}).cells["LEGAN", "FID"].mean is None, "a mean over some seeds is no mean over all"
 
