@@ -19,6 +19,7 @@ from legan.platform.evaluation.tables import (
     method_name,
     read_evaluation,
     read_preferences,
+    repeated,
 )
 from legan.platform.model import find_model, read_model, weights_hash
 
@@ -74,7 +75,8 @@ def collect(
         problems.raise_if_any()
     else:
         planned = [problems.from_(lambda source=source: _planned(source, request)) for source in sources]  # type: ignore[misc]
-        problems += incomparable([plan for plan in planned if plan is not None])
+        plans = [plan for plan in planned if plan is not None]
+        problems += repeated(plans) + incomparable(plans)
         problems.raise_if_any()
         said: set[str] = set()
         found = {}
@@ -86,9 +88,8 @@ def collect(
             said.update(bench.advice)
             found[source] = _made(replace(bench, advice=()), device, say)
     by_method = {method: [found[source] for source in runs] for method, runs in models.items()}
-    differing = incomparable(list(found.values()))
-    if differing:
-        raise ConfigError(differing)
+    problems += repeated([found[source] for source in sources]) + incomparable(list(found.values()))
+    problems.raise_if_any()
     return make_table(number, by_method, votes)
 
 

@@ -197,6 +197,18 @@ def incomparable(evaluations: Sequence[Evaluated]) -> list[str]:
     return problems
 
 
+def repeated(evaluations: Sequence[Evaluated]) -> list[str]:
+    """Which models are named more than once, whatever they are called: each has to be another seed or another method."""
+    names: dict[str, list[str]] = {}
+    for each in evaluations:
+        names.setdefault(each.values["generator_hash"], []).append(each.source)
+    return [
+        f"{' and '.join(same)} are one model (their weights are equal), which would count {len(same)} times; name it once"
+        for same in names.values()
+        if len(same) > 1
+    ]
+
+
 def read_preferences(path: Path) -> dict[str, int]:
     """Votes by method from the preferences.csv of ``legan study report``; DataError when it is none."""
     try:

@@ -82,6 +82,12 @@ def test_without_judges_every_evaluation_that_is_missing_is_named(run: Run, judg
     assert "second has not been evaluated on tiny" in str(caught.value)
 
 
+def test_one_model_under_two_names_is_refused_before_anything_runs(run: Run, judges: list[str], home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"first and .*first are one model"):
+        run("table", "1", "--models", f"LEGAN=first,{home / 'first'}", *judges)
+    assert not (home / "evaluations").exists()
+
+
 def test_evaluations_of_other_weights_or_other_pairs_are_not_taken(
     run: Run, judges: list[str], data: Dataset, tiny: Any, home: Path
 ) -> None:

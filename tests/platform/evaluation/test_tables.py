@@ -17,6 +17,7 @@ from legan.platform.evaluation.tables import (
     method_name,
     read_evaluation,
     read_preferences,
+    repeated,
 )
 
 
@@ -42,6 +43,14 @@ def evaluation(source: str, output: dict[str, float], *, reference: str = "targe
 
 def three_seeds() -> list[Evaluated]:
     return [evaluation(f"s{i}", {"ssim_to_target": value}) for i, value in enumerate((0.5, 0.6, 0.7))]
+
+
+def test_a_model_does_not_count_as_two_seeds() -> None:
+    same = evaluation("./s1", {}, generator_hash="s1")
+    assert repeated([*three_seeds(), same]) == [
+        "s1 and ./s1 are one model (their weights are equal), which would count 2 times; name it once"
+    ]
+    assert repeated(three_seeds()) == []
 
 
 def test_the_papers_rows_are_whole() -> None:
