@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
 
-DEFAULT = "model"
+DEFAULT, PAIRS = "model", 400
 HELP = """Score models on the test split of a data set, beside copied inputs and real images.
 
     legan evaluate MODEL --data DATA --classifier JUDGE --matcher MATCHER
@@ -35,6 +35,8 @@ Quality = Annotated[
 ]
 Pairs = Annotated[int, typer.Option("--pairs", min=1, help="Translations to score, at most.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice of pairs.")]
+MaybePairs = Annotated[int | None, typer.Option("--pairs", min=1, help=f"Translations to score, at most (default: {PAIRS}).")]
+MaybeSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choice of pairs (default: 0).")]
 PairsFile = Annotated[
     Path | None,
     typer.Option("--pairs-file", help="Take these translations: the pairs.csv of another evaluation on the same data."),
@@ -88,7 +90,7 @@ def mount(app: typer.Typer) -> None:
 
     @group.command(DEFAULT)
     def one_model(
-        model: Source, data: Data, classifier: Classifier, matcher: Matcher, quality: Quality = None, pairs: Pairs = 400,
+        model: Source, data: Data, classifier: Classifier, matcher: Matcher, quality: Quality = None, pairs: Pairs = PAIRS,
         seed: Seed = 0, pairs_file: PairsFile = None, out: Out = None,
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
@@ -103,8 +105,8 @@ def mount(app: typer.Typer) -> None:
     @group.command()
     def table(
         number: Number, models: Models, data: Data, more: More = None, classifier: MaybeClassifier = None,
-        matcher: MaybeMatcher = None, quality: Quality = None, pairs: Pairs = 400, seed: Seed = 0, pairs_file: PairsFile = None,
-        preferences: Preferences = None, out: TableOut = None,
+        matcher: MaybeMatcher = None, quality: Quality = None, pairs: MaybePairs = None, seed: MaybeSeed = None,
+        pairs_file: PairsFile = None, preferences: Preferences = None, out: TableOut = None,
     ) -> None:  # fmt: skip
         """Set our numbers (mean ± sd over seeds) beside those of the paper's Table 1, 2 or 3, as Markdown, CSV and PNG.
 
@@ -121,10 +123,16 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.tracking.places import default_home
 
         problems = Problems()
-        by_method = problems.from_(lambda: parse_models([part for text in [*models, *(more or [])] for part in text.split()]))
+        by_method = problems.from_(lambda: parse_models([*models, *(more or [])]))
         dataset = problems.from_(lambda: open_dataset(data))
         if (classifier is None) != (matcher is None):
             problems.append("give both --classifier and --matcher to evaluate what is missing, or neither")
+        how = {"--quality": quality, "--pairs": pairs, "--seed": seed, "--pairs-file": pairs_file}
+        idle = [name for name, value in how.items() if value is not None]
+        if idle and classifier is None and matcher is None:
+            problems.append(
+                f"{', '.join(idle)}: nothing is evaluated without judges; give --classifier and --matcher too, or leave this out"
+            )
         problem = unwritable(out) if out is not None else None
         if problem is not None:
             problems.append(f"--out {out} cannot be written: {problem}; name another folder")
@@ -132,7 +140,7 @@ def mount(app: typer.Typer) -> None:
             raise ConfigError(problems)
         request = None
         if classifier is not None and matcher is not None:
-            request = Request(data, classifier, matcher, quality, pairs, seed, pairs_file)
+            request = Request(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         made = collect(number, by_method, data, request, device, say, preferences)
         folder = out or default_home() / "evaluations" / f"table{number}-on-{dataset.name}"

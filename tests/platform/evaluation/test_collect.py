@@ -114,10 +114,11 @@ def test_models_with_qs_of_their_own_are_refused_before_anything_runs(run: Run, 
 def test_the_folder_of_an_evaluation_stands_for_its_model(
     run: Run, judges: list[str], data: Dataset, home: Path, tmp_path: Path
 ) -> None:
-    run("first", *judges, "--out", str(tmp_path / "kept"))
-    result = run("table", "2", "--models", f"mine={tmp_path / 'kept'}", "--data", str(data.path))
+    run("first", *judges, "--out", str(tmp_path / "kept here"))
+    result = run("table", "2", "--models", f"my own={tmp_path / 'kept here'}", "--data", str(data.path))
     assert result.exit_code == 0
     assert "the paper compares them with the source" in result.output
+    assert "| my own |" in result.output
     assert (home / "evaluations" / "table2-on-tiny" / "table2.png").is_file()
 
 
@@ -129,6 +130,11 @@ def test_all_problems_are_said_at_once(run: Run, tmp_path: Path) -> None:
     assert len(caught.value.problems) == 4
     for part in ("'LEGAN' is not NAME=RUN", "nowhere is no data set", "give both --classifier and --matcher", "is a file"):
         assert part in text
+
+
+def test_how_to_evaluate_means_nothing_without_judges(run: Run) -> None:
+    with pytest.raises(ConfigError, match="--quality, --seed: nothing is evaluated without judges; give --classifier"):
+        run("table", "1", "--models", "LEGAN=a", "--data", "d", "--quality", "Q", "--seed", "0")
 
 
 def test_models_are_parsed_and_every_mistake_is_named() -> None:
