@@ -1,4 +1,4 @@
-"""``legan evaluate``: how well models do on the test split of a data set, and the paper's tables of them."""
+"""``legan evaluate``: how well models do on the test split of a data set, the paper's tables of them, and line-ups for people."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,6 +74,19 @@ Preferences = Annotated[
 ]
 
 
+LineupModels = Annotated[
+    list[str],
+    typer.Option(
+        "--models",
+        "-m",
+        metavar="NAME=RUN",
+        help="A model and its name, which raters don't see. Repeatable; further ones may also follow without --models.",
+    ),
+]
+LineupPairs = Annotated[int, typer.Option("--pairs", min=1, help="Line-ups, at most.")]
+LineupOut = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
+
+
 class DefaultGroup(TyperGroup):
     """A group whose first argument may be left out where it is DEFAULT."""
 
@@ -147,6 +160,22 @@ def mount(app: typer.Typer) -> None:
         paths = write_table(folder, made)
         print(markdown(made).replace("<br>", "; "))
         print("Written: " + ", ".join(str(path) for path in paths))
+
+    @group.command()
+    def lineup(
+        models: LineupModels, data: Data, out: LineupOut, more: More = None, pairs: LineupPairs = 30, seed: Seed = 0,
+        pairs_file: PairsFile = None,
+    ) -> None:  # fmt: skip
+        """Write what several models make of the same photographs, as `legan study create --lineup` takes it."""
+        import torch
+
+        from legan.platform.evaluation.lineup import parse_lineup, write_lineup
+
+        named = parse_lineup([*models, *(more or [])])
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        asked = write_lineup(named, data, out, device, pairs=pairs, seed=seed, pairs_file=pairs_file)
+        print(f"{len(asked)} line-ups of {', '.join(named)}: {out}")
+        print(f"Have people choose: legan study create STUDY --lineup {out} --raters 17")
 
     app.add_typer(group, name="evaluate")
 

@@ -15,7 +15,7 @@ from legan.platform.errors import ConfigError, LeganError, TrackingError, Weight
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
-from legan.platform.evaluation.pairs import choose_pairs, pairs_hash, read_pairs
+from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
@@ -136,7 +136,8 @@ def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
         problems.append(f"--pairs-file {request.pairs_file} does not exist; give the pairs.csv of an evaluation")
     pairs = judges = None
     if model is not None and data is not None:
-        pairs = problems.from_(lambda: _pairs(request, data, model)) if not _lacks(request.pairs_file) else None
+        if not _lacks(request.pairs_file):
+            pairs = problems.from_(lambda: asked_pairs(data, model.schema, request.pairs, request.seed, request.pairs_file))
         if classifier is not None and matcher is not None:
             judges = problems.from_(lambda: check_judges(model, data, classifier, matcher, quality))
     if problems or model is None or data is None or pairs is None or judges is None:
@@ -219,12 +220,6 @@ def load_matcher(path: Path) -> StoredNetwork:
 
 def _lacks(path: Path | None) -> bool:
     return path is not None and not path.is_file()
-
-
-def _pairs(request: Request, data: Dataset, model: Model) -> pd.DataFrame:
-    if request.pairs_file is not None:
-        return read_pairs(request.pairs_file, data, model.schema)
-    return choose_pairs(data, request.pairs, request.seed, schema=model.schema)
 
 
 def _with_downloads(judges: Judges, left_out: dict[str, str], advice: list[str]) -> Judges:

@@ -23,10 +23,8 @@ def check_judges(
     generator was trained with. A data set that names no expressions or no lightings (one class only) fits every model: there
     are no targets in it, and outputs are compared with the source.
     """
-    problems = []
+    problems = data_problems(model, data)
     wanted = model.schema.to_dict()
-    if not same_classes(model.schema, data.schema) and not unlabelled(data.schema):
-        problems.append(f"the data set has other classes than the model; {_difference(wanted, data.schema.to_dict())}")
     if not isinstance(classifier.module, AttributeClassifier):
         problems.append(f"--classifier is a {classifier.kind}; give a network of `legan train classifier`")
     elif "schema" not in classifier.info:
@@ -42,25 +40,35 @@ def check_judges(
     if quality is not None and not isinstance(quality.module, QualityModel):
         problems.append(f"--quality is a {quality.kind}; give a network of `legan train quality`")
     sizes = {
-        "the data set": data.image_size,
         "--classifier": classifier.numbers.get("image_size"),
         "--matcher": matcher.numbers.get("image_size"),
         "--quality": quality.numbers.get("image_size") if quality is not None else None,
     }
-    problems += [
-        f"{name} is for {size}×{size} images, the model for {model.image_size}×{model.image_size}"
-        for name, size in sizes.items()
-        if size not in (None, model.image_size)
-    ]
+    problems += [_sizes(name, size, model) for name, size in sizes.items() if size not in (None, model.image_size)]
     if problems:
         raise ConfigError(problems)
     q = model.quality if quality is None else cast("QualityModel", quality.module)
     return Judges(cast("AttributeClassifier", classifier.module), cast("LightCNN | FacenetIdentity", matcher.module), q)
 
 
+def data_problems(model: Model, data: Dataset) -> list[str]:
+    """Why a model cannot be asked to translate a data set: other classes, though both are named, or another image size."""
+    problems = []
+    if not same_classes(model.schema, data.schema) and not unlabelled(data.schema):
+        difference = _difference(model.schema.to_dict(), data.schema.to_dict())
+        problems.append(f"the data set has other classes than the model; {difference}")
+    if data.image_size != model.image_size:
+        problems.append(_sizes("the data set", data.image_size, model))
+    return problems
+
+
 def unlabelled(schema: AttributeSchema) -> bool:
     """Whether a data set doesn't tell expressions or lightings apart."""
     return len(schema.expressions) == 1 or len(schema.lightings) == 1
+
+
+def _sizes(name: str, size: int, model: Model) -> str:
+    return f"{name} is for {size}×{size} images, the model for {model.image_size}×{model.image_size}"
 
 
 def _differs(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> bool:

@@ -122,6 +122,14 @@ def evaluate_pairs(
     )
 
 
+def translate(model: Model, x: Tensor, asked: tuple[Tensor, Tensor]) -> Tensor:
+    """What the model makes of images, float32 B×3×H×W in [-1, 1], asked for these classes; CheckpointError for NaN."""
+    output: Tensor = model.generator(x, model.schema.encode(*asked)).image.float().clamp(-1, 1)
+    if output.isnan().any():
+        raise CheckpointError("the model's pictures are not numbers (NaN), so it cannot be scored; take an earlier checkpoint.")
+    return output
+
+
 def match_of_strangers(features: Tensor, subjects: NDArray[np.str_]) -> float | None:
     """Mean Pearson correlation of features n×F over all pairs of different subjects (n); None where there is but one."""
     names, label = np.unique(subjects, return_inverse=True)
@@ -144,9 +152,7 @@ def _views(
     x, source_hull = load_batch(data, source_rows, device), _hulls(data, source_rows, device)
     asked = label_batch(model.schema, pairs, device)
     wanted: tuple[Tensor | None, Tensor | None] = asked
-    output = model.generator(x, model.schema.encode(*asked)).image.float().clamp(-1, 1)
-    if output.isnan().any():
-        raise CheckpointError("the model's pictures are not numbers (NaN), so it cannot be scored; take an earlier checkpoint.")
+    output = translate(model, x, asked)
     if reference_of(pairs) == "target":
         real_rows_ = pairs["target_row"].to_numpy(np.int64)
         real, shown, real_hull = load_batch(data, real_rows_, device), wanted, _hulls(data, real_rows_, device)

@@ -36,6 +36,11 @@ COLUMNS = (
 _TYPES = dict.fromkeys((*COLUMNS, "data"), "str") | {"source_row": "int64", "target_row": "Int64"}
 
 
+def asked_pairs(data: Dataset, schema: AttributeSchema, count: int, seed: int, file: Path | None) -> pd.DataFrame:
+    """The pairs of ``file`` (see read_pairs), or where there is none ``count`` chosen ones (see choose_pairs)."""
+    return choose_pairs(data, count, seed, schema=schema) if file is None else read_pairs(file, data, schema)
+
+
 def choose_pairs(
     data: Dataset, count: int, seed: int, split: Split = "test", schema: AttributeSchema | None = None
 ) -> pd.DataFrame:
