@@ -38,7 +38,10 @@ def read_section(source: str | Path, kind: str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(document, dict) or not isinstance(document.get(kind), dict):
-        raise ConfigError([f"{path} has no section {kind!r}; sections: {', '.join(KINDS)}"])
+        own = [str(name) for name in document if isinstance(document[name], dict)] if isinstance(document, dict) else []
+        raise ConfigError(
+            [f"{path} has no section {kind!r}; its sections: {', '.join(own) or 'none'}; take another preset or file"]
+        )
     unknown = sorted(str(name) for name in set(document) - set(KINDS))
     if unknown:
         raise ConfigError([f"{path} has unknown sections: {', '.join(unknown)}; sections: {', '.join(KINDS)}"])

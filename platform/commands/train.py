@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, yale) or a YAML file of your own.")]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.")]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one setting; repeatable.")]
 Data = Annotated[Path | None, typer.Option("--data", "-d", help="Data set folder.")]
 Ratings = Annotated[Path | None, typer.Option("--ratings", help="Ratings folder or table.")]

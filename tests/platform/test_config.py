@@ -104,7 +104,7 @@ def test_user_file_and_its_faults(tmp_path: Path):
     good = tmp_path / "mine.yaml"
     good.write_text("classifier: {steps: 5, width: 8}\n")
     assert read_section(good, "classifier") == {"steps": 5, "width": 8}
-    with pytest.raises(ConfigError, match="has no section 'legan'"):
+    with pytest.raises(ConfigError, match="has no section 'legan'; its sections: classifier; take another preset or file"):
         read_section(good, "legan")
     bad = tmp_path / "bad.yaml"
     bad.write_text("classifier: {steps: 5\n")
