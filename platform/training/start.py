@@ -13,7 +13,7 @@ from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.model import network_folder
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
-from legan.platform.training.build import Facts, build_task, check
+from legan.platform.training.build import Facts, build_task, check, idle_judges
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
@@ -51,6 +51,8 @@ def start_training(
 ) -> None:
     """Create the run and train it to its end."""
     settings, facts = resolved
+    for note in idle_judges(settings):
+        print(note)
     if dry_run:
         print(plan(kind, settings, facts))
         return

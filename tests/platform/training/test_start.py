@@ -108,9 +108,13 @@ def test_a_damaged_run_is_no_run(home):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
-    resolved = resolve("legan", "quick", SMALL, {"data": tiny_data})
+    resolved = resolve("legan", "quick", SMALL, {"data": tiny_data, "quality": tiny_data})
     start_training("legan", resolved, "planned", None, dry_run=True)
     printed = capsys.readouterr().out
+    assert printed.startswith(
+        "note: --quality has no part in this training, since loss.lambda_4 is 0; set it (--set loss.lambda_4="
+    )
+    assert printed.count("note: ") == 1
     assert "lambda_gp: 10.0" in printed
     assert "72 faces of 32×32 (train 48, val 12, test 12), 3 expressions × 4 lightings" in printed
     assert "generator: " in printed
