@@ -7,6 +7,7 @@ GET  /s/TOKEN/images/NAME.png  one of the study's images
 GET  /static/…  /healthz
 """
 
+import ipaddress
 import socket
 import sqlite3
 from pathlib import Path
@@ -117,6 +118,19 @@ def bind(host: str, port: int) -> socket.socket:
         raise LeganError(
             f"{host}, port {port} cannot be listened at: {error.strerror}; choose others with --host and --port."
         ) from error
+
+
+def link_host(host: str, listener: socket.socket) -> str:
+    """What links name: ``host``, or where that is every address of this machine, the one that its default route leaves from."""
+    if not ipaddress.ip_address(listener.getsockname()[0]).is_unspecified:
+        return host
+    elsewhere = "2001:db8::1" if listener.family == socket.AF_INET6 else "192.0.2.1"  # nobody's; nothing is sent
+    with socket.socket(listener.family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((elsewhere, 9))
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def serve(study: Study, listener: socket.socket) -> None:

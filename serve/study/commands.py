@@ -58,13 +58,14 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a study's page until Ctrl-C; answers are on the disk before the next question is shown."""
-    from legan.serve.study.app import bind
+    from legan.serve.study.app import bind, link_host
     from legan.serve.study.app import serve as run
     from legan.serve.study.store import open_study
 
     opened = open_study(folder)
     listener = bind(host, port)
-    name = f"[{host}]" if ":" in host else host
+    name = link_host(host, listener)
+    name = f"[{name}]" if ":" in name else name
     rows = opened.rows("SELECT name, rater FROM raters")
     _print_links(
         folder,

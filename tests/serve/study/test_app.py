@@ -13,7 +13,7 @@ import requests
 from tests.serve.study.conftest import Served, draw, make, tokens
 
 from legan.platform.errors import LeganError
-from legan.serve.study.app import HEADERS, MOST_BYTES, bind
+from legan.serve.study.app import HEADERS, MOST_BYTES, bind, link_host
 from legan.serve.study.store import Study
 
 Start = Callable[[Study], Served]
@@ -200,6 +200,15 @@ def test_the_server_ends_quietly(rating_server: Served, how: signal.Signals) -> 
     code = rating_server.stop(how)
     assert code == (0 if how == signal.SIGINT else -signal.SIGTERM)
     assert "0 of 4 done" in "".join(rating_server.printed)
+
+
+def test_links_name_an_address_that_others_can_open() -> None:
+    with bind("", 0) as everywhere, bind("localhost", 0) as here:
+        name = link_host("", everywhere)
+        assert name
+        with socket.create_connection((name, everywhere.getsockname()[1]), timeout=10):
+            pass
+        assert link_host("localhost", here) == "localhost"
 
 
 def test_a_port_that_is_taken_is_said() -> None:
