@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from legan.platform.errors import without_passwords
 from legan.platform.tracking.spool import read_sent
 
 
@@ -35,7 +36,10 @@ def sqlite_file(uri: str) -> Path | None:
 
 def shown(uri: str) -> str:
     """A store's URI without user name and password."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # it is no URI, which whoever uses it will say
+        return without_passwords(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
 
 

@@ -35,6 +35,7 @@ def test_the_commit_is_none_without_a_checkout(monkeypatch: pytest.MonkeyPatch, 
 
 def test_stores_are_shown_without_passwords_and_files_told_from_servers() -> None:
     assert shown("postgresql://me:pw@db:5432/x?y=1") == "postgresql://db:5432/x?y=1"
+    assert shown("http://me:pw@[bad") == "http://[bad"
     assert shown("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
     assert sqlite_file("sqlite:////a/b@c.db") == Path("/a/b@c.db")
     assert sqlite_file("http://x:1") is None
