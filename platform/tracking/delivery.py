@@ -6,7 +6,7 @@ is not the point.
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -50,13 +50,23 @@ class Delivery:
     def __init__(self, spool: Spool, uri: str, connect: Callable[[], Store], say: Callable[[str], None]):
         self._spool, self._uri, self._connect, self._say = spool, uri, connect, say
         self._store: Store | None = None
-        if spool.sent.uri != uri:  # a new run, or one moving to another store, which gets everything
+        if not spool.sent.uri:
             spool.mark_sent(Sent(0, uri))
-        self.run_id = spool.sent.run_id or None
+        self.run_id = self._sent.run_id or None
+
+    @property
+    def _sent(self) -> Sent:
+        """How far this store has the record. A run moves to another store, which gets everything, once that has been reached."""
+        sent = self._spool.sent
+        return sent if sent.uri == self._uri else Sent(0, self._uri)
+
+    def unsent(self) -> int:
+        """Number of records that this store has not got yet."""
+        return sum(1 for _ in self._spool.entries(self._sent.offset))
 
     def drain(self) -> int:
         """Send everything pending; returns how many records were sent. Raises StoreAwayError."""
-        if self._spool.sent.offset >= self._spool.size:
+        if self._sent.offset >= self._spool.size:
             return 0
         try:
             return self._drain(self._open())
@@ -70,7 +80,7 @@ class Delivery:
     def _open(self) -> Store:
         if self._store is None:
             self._store = self._connect()
-        sent = self._spool.sent
+        sent = self._sent
         if not sent.run_id:
             opening = next(
                 (entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"), None
@@ -86,7 +96,7 @@ class Delivery:
 
     def _drain(self, store: Store) -> int:
         count = 0
-        for batch in _batches(self._spool):
+        for batch in _batches(self._spool.entries(self._sent.offset)):
             self._send(store, batch)
             count += len(batch)
         return count
@@ -155,11 +165,11 @@ class Sender(threading.Thread):
         return not self.is_alive()
 
 
-def _batches(spool: Spool) -> Iterator[list[Entry]]:
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     """Consecutive records of metrics together, every other record alone."""
     batch: list[Entry] = []
     values = 0
-    for entry in spool.entries(spool.sent.offset):
+    for entry in entries:
         size = len(entry.record["values"]) if entry.record and entry.record["kind"] == "metrics" else 0
         if batch and (size == 0 or values == 0 or values + size > METRICS_PER_BATCH):
             yield batch

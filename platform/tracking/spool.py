@@ -26,6 +26,17 @@ from legan.platform.errors import TrackingError
 from legan.platform.files import whole_file
 
 Record = dict[str, Any]
+FIELDS: Mapping[str, Mapping[str, type]] = {
+    "open": {"experiment": str, "run_name": str, "params": dict, "tags": dict},
+    "metrics": {"step": int, "values": dict},
+    "image": {"key": str, "step": int, "path": str},
+    "artifact": {"path": str, "artifact_path": object},
+    "text": {"text": str, "name": str},
+    "tags": {"tags": dict},
+    "model": {"path": str, "name": str, "uid": str},
+    "close": {"status": str},
+}
+"""What records of a kind have, beside ``time``; kinds unknown here are the store's matter."""
 
 
 class Entry(NamedTuple):
@@ -163,10 +174,6 @@ class Spool:
         with (self.folder / "tracking.rejected.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"reason": reason, "record": record}, ensure_ascii=False) + "\n")
 
-    def unsent(self) -> int:
-        """Number of records that are still to be sent."""
-        return sum(1 for _ in self.entries(self.sent.offset))
-
     def close(self) -> None:
         """Write everything to the disk and let other processes have the record."""
         with self._writing:
@@ -194,7 +201,12 @@ def _parse(line: bytes) -> Record | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and "kind" in record else None
+    return record if isinstance(record, dict) and _is_complete(record) else None
+
+
+def _is_complete(record: Record) -> bool:
+    fields = {"kind": str, "time": int, **FIELDS.get(str(record.get("kind")), {})}
+    return all(name in record and isinstance(record[name], kind) for name, kind in fields.items())
 
 
 def _lock_file(path: Path, wait_s: float) -> int:

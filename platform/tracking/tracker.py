@@ -126,7 +126,7 @@ class Tracker:
         self._sampler.join(timeout_s)
         self._spool.append("close", {"status": status})
         finished = self._sender.finish(max(0.0, deadline - time.monotonic()))
-        unsent = self._spool.unsent()
+        unsent = self._delivery.unsent()
         if unsent:
             self._say(
                 f"{unsent} records of {self._spool.folder} are not in MLflow yet; send them with: legan sync {self._spool.folder}"
@@ -178,10 +178,11 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         store = uri or run_tracking_uri(folder)
         if spool.history.last is not None and spool.history.last["kind"] != "close":
             spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
-        return Delivery(spool, shown(store), lambda: open_store(store), say).drain()
+        delivery = Delivery(spool, shown(store), lambda: open_store(store), say)
+        return delivery.drain()
     except StoreAwayError as error:
         raise TrackingError(
-            f"{spool.unsent()} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "
+            f"{delivery.unsent()} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "
             "try again when it is back."
         ) from error
     finally:

@@ -86,9 +86,10 @@ def test_a_store_that_goes_away_at_any_moment_gets_the_rest_later(spool: Spool, 
     with pytest.raises(StoreAwayError):
         deliver(spool, store).drain()
     store.away_after = None
-    deliver(spool, store).drain()  # a new delivery, as after the process was killed
+    again = deliver(spool, store)  # as after the process was killed
+    again.drain()
     assert store.steps == [0, 1, 2]
-    assert spool.unsent() == 0
+    assert again.unsent() == 0
     assert len(store.runs) == 1
 
 
@@ -103,9 +104,10 @@ def test_a_rejected_record_is_set_aside_and_only_that_one(spool: Spool) -> None:
     store, said = FakeStore(), list[str]()
     store.rejects = 4
     metrics(spool, range(8))
-    deliver(spool, store, said=said).drain()
+    sending = deliver(spool, store, said=said)
+    sending.drain()
     assert store.steps == [0, 1, 2, 3, 5, 6, 7]
-    assert spool.unsent() == 0
+    assert sending.unsent() == 0
     rejected = (spool.folder / "tracking.rejected.jsonl").read_text().splitlines()
     assert len(rejected) == 1
     assert '"step": 4' in rejected[0]
@@ -145,6 +147,22 @@ def test_another_store_gets_everything(spool: Spool) -> None:
     deliver(spool, second, uri="there").drain()
     assert second.steps == [0, 1]
     assert spool.sent.uri == "there"
+
+
+def test_a_store_that_is_never_reached_does_not_make_the_run_forget_its_own(spool: Spool) -> None:
+    """As after one `legan sync` with a wrong MLFLOW_TRACKING_URI."""
+    first, wrong = FakeStore(), FakeStore()
+    wrong.away_after = 0
+    metrics(spool, [0])
+    deliver(spool, first).drain()
+    sending = deliver(spool, wrong, uri="there")
+    with pytest.raises(StoreAwayError):
+        sending.drain()
+    assert (sending.run_id, sending.unsent()) == (None, 2)
+    assert (spool.sent.uri, spool.sent.run_id) == ("here", "run0")
+    metrics(spool, [1])
+    assert deliver(spool, first).drain() == 1
+    assert (first.steps, len(first.runs)) == ([0, 1], 1)
 
 
 def test_a_file_is_sent_from_where_it_is_held_else_from_where_it_was(spool: Spool, tmp_path: Path) -> None:
@@ -195,10 +213,11 @@ def test_the_sender_speaks_once_when_the_store_goes_and_once_when_it_comes(spool
 def test_the_sender_ends_when_the_store_stays_away(spool: Spool) -> None:
     store = FakeStore()
     store.away_after = 0
-    sender = Sender(deliver(spool, store), spool, every_s=60.0, shown="here", say=lambda line: None)
+    sending = deliver(spool, store)
+    sender = Sender(sending, spool, every_s=60.0, shown="here", say=lambda line: None)
     sender.start()
     assert sender.finish(60.0)
-    assert spool.unsent() == 1
+    assert sending.unsent() == 1
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
