@@ -5,10 +5,11 @@ A preset or a user's YAML file has one section per kind of training (``identity`
 values out of range are collected and reported together, before anything is computed.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -34,7 +35,7 @@ def read_section(source: str | Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError([f"there is no preset or file {str(source)!r}; presets: {', '.join(preset_names())}"])
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = _read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(document, dict) or not isinstance(document.get(kind), dict):
@@ -62,7 +63,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
             problems.append(f"--set {override}: write it as key=value, for example --set loss.q=8")
             continue
         try:
-            value = yaml.safe_load(text)
+            value = _read_yaml(text)
         except yaml.YAMLError:
             problems.append(f"--set {override}: the value is not valid YAML; quote it")
             continue
@@ -82,21 +83,47 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
     return merged, problems
 
 
+class Checked(NamedTuple, Generic[AnySettings]):
+    """Settings, one sentence per problem, and the names of the fields that are ``wrong`` by themselves.
+
+    Where there are problems, the settings are those without the wrong fields, so that it can be seen what else is wrong; None
+    where there are none.
+    """
+
+    settings: AnySettings | None
+    problems: list[str]
+    wrong: list[str]
+
+
 def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[AnySettings | None, list[str]]:
     """The checked settings, or None and one sentence per problem."""
+    checked = check_apart(kind, values)
+    return None if checked.problems else checked.settings, checked.problems
+
+
+def check_apart(kind: type[AnySettings], values: Mapping[str, Any]) -> Checked[AnySettings]:
+    """As ``check_settings``, with what is left of the settings where there are problems."""
+    if not isinstance(values, Mapping):  # a file that somebody changed
+        return Checked(None, ["there are no settings in it; they are written as key: value"], [])
+    conflicts: list[str] = []
     try:
-        return kind.model_validate(values), []
+        return Checked(kind.model_validate(values, context=conflicts), conflicts, [])
     except ValidationError as error:
         details: list[dict[str, Any]] = [dict(detail) for detail in error.errors()]
     problems = [sentence(kind, detail) for detail in details]
     # Checks over several fields run only once each field by itself is right: leave the wrong ones out and look again.
     rest = _copy(values)
-    wrong: list[tuple[Any, ...]] = [detail["loc"] for detail in details if detail["loc"]]
-    for place in wrong:
-        _remove(rest, place)
-    if wrong:
-        problems += [problem for problem in check_settings(kind, rest)[1] if problem not in problems]
-    return None, problems
+    wrong = [".".join(map(str, detail["loc"])) for detail in details if _remove(rest, detail["loc"])]
+    if not wrong:
+        return Checked(None, problems, [])
+    again = check_apart(kind, rest)
+    problems += [problem for problem in again.problems if problem not in problems and not is_about(problem, wrong)]
+    return Checked(again.settings, problems, wrong + again.wrong)
+
+
+def is_about(problem: str, fields: Iterable[str]) -> bool:
+    """Whether a sentence names one of the fields, so that it may be wrong where the field's value is."""
+    return any(re.search(rf"(?<![\w./-]){re.escape(field)}(?![\w/-])", problem) for field in fields)
 
 
 def to_yaml(settings: TrainingSettings) -> str:
@@ -119,15 +146,28 @@ def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in values.items()}
 
 
-def _remove(values: dict[str, Any], place: Iterable[Any]) -> None:
-    *parents, last = place
-    for part in parents:
-        inner = values.get(part)
-        if not isinstance(inner, dict):
-            values.pop(part, None)
-            return
-        values = inner
-    values.pop(last, None)
+def _remove(values: dict[str, Any], place: Sequence[Any]) -> bool:
+    """Leave out what is at ``place``, or the single value above it; False where there is nothing."""
+    for depth, part in enumerate(place, start=1):
+        if part not in values:
+            return False
+        if depth == len(place) or not isinstance(values[part], dict):
+            del values[part]
+            return True
+        values = values[part]
+    return False
+
+
+def _read_yaml(text: str) -> Any:
+    """The value of a YAML text; YAMLError also for one that holds itself, and for a date that is none."""
+    try:
+        value = yaml.safe_load(text)
+        _copy({"": value})
+    except RecursionError as error:
+        raise yaml.YAMLError("a value holds itself through an alias") from error
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from error
+    return value
 
 
 def _number(value: Any) -> Any:

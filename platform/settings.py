@@ -1,9 +1,9 @@
 """Settings of each kind of training: what may be set, its range and its default."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -33,9 +33,9 @@ class TrainingSettings(Settings):
     """Data set folder."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the initial weights and of every random draw."""
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0, le=1e6)
     """Passes over the training split; either this or ``steps``."""
-    steps: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0, le=10**9)
     """Optimiser steps (for LEGAN: generator steps); either this or ``epochs``."""
     batch_size: int = Field(10, ge=1, le=4096)
     """Images per minibatch over all workers together."""
@@ -64,20 +64,26 @@ class TrainingSettings(Settings):
     keep_last: int = Field(3, ge=1)
     """Checkpoints kept beside the best one."""
 
-    @model_validator(mode="after")
-    def _one_duration(self) -> "TrainingSettings":
+    def conflicts(self) -> list[str]:
+        """What does not go together, one sentence each."""
+        found = []
         if (self.epochs is None) == (self.steps is None):
             given = "both" if self.epochs is not None else "neither"
-            raise ValueError(f"exactly one of steps and epochs has to be set, {given} is")
-        return self
-
-    @model_validator(mode="after")
-    def _equal_shares(self) -> "TrainingSettings":
+            found.append(f"exactly one of steps and epochs has to be set, {given} is")
         if self.workers > 1 and self.batch_size % self.workers:
-            raise ValueError(
+            found.append(
                 f"batch_size {self.batch_size} cannot be shared equally by {self.workers} workers; "
                 f"make it a multiple of {self.workers}"
             )
+        return found
+
+    @model_validator(mode="after")
+    def _without_conflicts(self, info: ValidationInfo) -> Self:
+        found = self.conflicts()
+        if isinstance(info.context, list):  # config.py wants each of them, and the settings all the same
+            info.context.extend(found)
+        elif found:
+            raise ValueError("; ".join(found))
         return self
 
 
@@ -112,11 +118,12 @@ class ClassifierSettings(TrainingSettings):
 
     width: int = Field(32, ge=4, le=256)
 
-    @model_validator(mode="after")
-    def _one_worker(self) -> "ClassifierSettings":
+    def conflicts(self) -> list[str]:
+        """What does not go together, one sentence each."""
+        found = super().conflicts()
         if self.workers > 1:
-            raise ValueError("the judge has batch norm, which needs the whole batch in one place; set workers to 1 or 0")
-        return self
+            found.append("the judge has batch norm, which needs the whole batch in one place; set workers to 1 or 0")
+        return found
 
 
 class HourglassSettings(Settings):
@@ -194,16 +201,14 @@ class CriticSettings(TranslatorSettings):
     quality: Path | None = None
     """Folder of Q; needed unless loss.lambda_4 is 0."""
 
-    @model_validator(mode="after")
-    def _judges(self) -> "CriticSettings":
-        missing = []
+    def conflicts(self) -> list[str]:
+        """What does not go together, one sentence each."""
+        found = super().conflicts()
         if self.loss.lambda_3 > 0 and self.identity is None:
-            missing.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
+            found.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
         if self.loss.lambda_4 > 0 and self.quality is None:
-            missing.append("quality: Lqual needs a trained Q; give its folder, or set loss.lambda_4=0")
-        if missing:
-            raise ValueError("; ".join(missing))
-        return self
+            found.append("quality: Lqual needs a trained Q; give its folder, or set loss.lambda_4=0")
+        return found
 
 
 class LeganSettings(CriticSettings):

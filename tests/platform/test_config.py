@@ -78,6 +78,29 @@ def test_judges_are_asked_for_unless_their_weight_is_zero():
     assert check_settings(LeganSettings, values)[1] == []
 
 
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["steps=0"], "steps: input should be greater than 0 (given: 0)"),
+        (["workers=2", "batch_size=0"], "batch_size: input should be greater than or equal to 1 (given: 0)"),
+        (["loss.lambda_4=-1"], "loss.lambda_4: input should be greater than or equal to 0 (given: -1)"),
+        (["epochs=1e308"], "epochs: input should be less than or equal to 1000000 (given: 1e+308)"),
+    ],
+)
+def test_a_value_that_is_wrong_brings_no_second_problem(overrides, problem):
+    values, _ = apply_overrides(read_section("paper", "legan") | {"identity": "t"}, overrides)
+    quality = {} if "lambda_4" in overrides[0] else {"quality": "q"}
+    assert check_settings(LeganSettings, values | quality) == (None, [problem])
+
+
+def test_what_does_not_go_together_is_a_problem_each():
+    values, _ = apply_overrides(read_section("paper", "legan"), ["workers=3"])
+    problems = check_settings(LeganSettings, values)[1]
+    assert [problem.split()[0] for problem in problems] == ["batch_size", "identity:", "quality:"]
+    with pytest.raises(ValueError, match="batch_size 10 cannot be shared equally by 3 workers"):
+        LeganSettings.model_validate(values | {"identity": "t", "quality": "q"})
+
+
 def test_setting_steps_unsets_epochs():
     values, problems = apply_overrides({"epochs": 3}, ["steps=100"])
     assert values == {"steps": 100}
@@ -107,9 +130,11 @@ def test_user_file_and_its_faults(tmp_path: Path):
     with pytest.raises(ConfigError, match="has no section 'legan'; its sections: classifier; take another preset or file"):
         read_section(good, "legan")
     bad = tmp_path / "bad.yaml"
-    bad.write_text("classifier: {steps: 5\n")
-    with pytest.raises(ConfigError, match="not valid YAML"):
-        read_section(bad, "classifier")
+    for text in ("classifier: {steps: 5\n", "classifier: &a {adam: *a}\n", "classifier: {seed: 2020-13-01}\n"):
+        bad.write_text(text)
+        with pytest.raises(ConfigError, match="not valid YAML"):
+            read_section(bad, "classifier")
+    assert apply_overrides({}, ["adam=&a {b: *a}"])[1] == ["--set adam=&a {b: *a}: the value is not valid YAML; quote it"]
     with pytest.raises(ConfigError, match=r"there is no preset or file 'papr'; presets: .*paper"):
         read_section("papr", "legan")
 
