@@ -25,6 +25,7 @@ from legan.platform.settings import (
     StarGanSettings,
     StarGanV2Settings,
     TrainingSettings,
+    TranslatorSettings,
 )
 from legan.platform.training.classifier import classifier_task
 from legan.platform.training.identity import identity_task
@@ -174,6 +175,11 @@ def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:
         problems.append(f"data: the image size {data.image_size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
     if isinstance(settings, StarGanV2Settings) and (data.image_size < 32 or data.image_size.bit_count() > 1):
         problems.append(f"data: the image size {data.image_size} has to be 32, 64, 128 and so on (StarGAN-v2's halvings)")
+    if isinstance(settings, TranslatorSettings) and 2 * settings.shift >= data.image_size:
+        problems.append(
+            f"shift: {settings.shift} pixels move half of an image of {data.image_size}×{data.image_size} out of sight; "
+            "take fewer"
+        )
     if isinstance(settings, CriticSettings):
         problems += _divisible("data: the image size", data.image_size, 4, "G's two downsamplings")
         problems += _divisible("data: the image size", data.image_size, 2**settings.discriminator.layers, "discriminator.layers")
@@ -188,6 +194,9 @@ def _check_judges(settings: CriticSettings, data: Dataset | None) -> list[str]:
     )
     for name, folder, weight, kinds in wanted:
         if folder is None or weight == 0:
+            continue
+        if not folder.exists():
+            problems.append(f"{name}: there is nothing at {folder}; give a run of `legan train {name}` or a network folder")
             continue
         try:
             found: StoredNetwork = load_network(folder)

@@ -10,6 +10,7 @@ status.json      finished or failed, and why
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +58,14 @@ class Run(NamedTuple):
         return self.folder / "model"
 
 
+def check_run_name(home: Path, name: str) -> None:
+    """ConfigError when a new run under ``home`` cannot have this name."""
+    if not re.fullmatch(r"\w[\w\-.]*", name, re.ASCII):
+        raise ConfigError([f"--name {name!r}: use letters, digits, _, - and ., with one of the first three in front"])
+    if (home / name).exists():
+        raise ConfigError([f"--name: there is a run {name} already; continue it with --resume, or choose another name"])
+
+
 def create_run(
     home: Path,
     kind: str,
@@ -65,10 +74,10 @@ def create_run(
     tags: Mapping[str, str] | None = None,
     register: bool = True,
 ) -> Run:
-    """Make the run folder ``home/name``; ConfigError when it exists."""
-    folder = (home / (name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}")).absolute()
-    if folder.exists():
-        raise ConfigError([f"--name: there is a run {folder.name} already; continue it with --resume, or choose another name"])
+    """Make the run folder ``home/name``; ConfigError when there cannot be one of that name."""
+    name = name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
+    check_run_name(home, name)
+    folder = (home / name).absolute()
     folder.mkdir(parents=True)
     document = {"kind": kind, "tags": dict(tags or {}), "register": register, "settings": settings.model_dump(mode="json")}
     with whole_file(folder / "config.yaml") as draft:

@@ -8,16 +8,16 @@ from typing import Any
 import torch
 
 from legan.platform.cluster import connect, require
-from legan.platform.config import apply_overrides, check_settings, read_section, to_yaml
+from legan.platform.config import apply_overrides, check_apart, is_about, read_section, to_yaml
 from legan.platform.errors import CheckpointError, ConfigError
 from legan.platform.model import network_folder
 from legan.platform.settings import KINDS, TrainingSettings
-from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri
+from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
 from legan.platform.training.build import Facts, build_task, check, idle_judges
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import Run, create_run, open_run, work
+from legan.platform.training.run import Run, check_run_name, create_run, open_run, work
 
 JUDGES = ("identity", "quality")
 PATHS = ("data", "ratings", *JUDGES)
@@ -38,27 +38,31 @@ def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str
                 unfinished.append(key)
     if values.get("precision") == "auto":
         values["precision"] = native_precision(bool(values.get("gpu")))
-    settings, wrong = check_settings(KINDS[kind], values)
-    facts = check(settings) if settings is not None else _check_paths(values)
-    problems += wrong + [problem for problem in facts.problems if problem.partition(":")[0] not in unfinished]
-    if problems or settings is None:
+    checked = check_apart(KINDS[kind], values)
+    facts = check(checked.settings) if checked.settings is not None else Facts([], None)
+    unknown = [*checked.wrong, *unfinished]
+    problems += checked.problems + [problem for problem in facts.problems if not is_about(problem, unknown)]
+    if problems or checked.settings is None:
         raise ConfigError(problems)
-    return settings, facts
+    return checked.settings, facts
 
 
 def start_training(
     kind: str, resolved: tuple[TrainingSettings, Facts], name: str | None, address: str | None, dry_run: bool
 ) -> None:
-    """Create the run and train it to its end."""
+    """Create the run and train it to its end; nothing is created where the name or the cluster cannot be had."""
     settings, facts = resolved
+    if name is not None:
+        check_run_name(default_home(), name)
     for note in idle_judges(settings):
         print(note)
     if dry_run:
         print(plan(kind, settings, facts))
         return
+    _join(settings, address)
     run = create_run(default_home(), kind, settings, name)
     print(f"run {run.folder.name} in {run.folder}")
-    _train(run, address)
+    _train(run)
 
 
 def resume_training(
@@ -85,13 +89,17 @@ def resume_training(
     done = list_checkpoints(run.checkpoints)
     print(f"run {run.folder.name}: {f'last checkpoint at step {done[-1].step}' if done else 'no checkpoint yet, starting anew'}")
     if dry_run:
-        print(plan(kind, run.settings, facts))
+        print(plan(kind, run.settings, facts, run_tracking_uri(run.folder)))
         return
-    _train(run, address)
+    _join(run.settings, address)
+    _train(run)
 
 
-def plan(kind: str, settings: TrainingSettings, facts: Facts) -> str:
-    """The resolved settings, the data, the networks' sizes and what will be written, as text."""
+def plan(kind: str, settings: TrainingSettings, facts: Facts, uri: str | None = None) -> str:
+    """The resolved settings, the data, the networks' sizes and what will be written, as text.
+
+    ``uri`` is the MLflow store, by default that of new runs.
+    """
     task = build_task(settings, Ranks())
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in task.networks.items()}
     checkpoint_bytes = sum(parameters.values()) * 4 * 3  # weights and Adam's two moments, fp32
@@ -109,19 +117,24 @@ def plan(kind: str, settings: TrainingSettings, facts: Facts) -> str:
         f"checkpoints: every {settings.checkpoint_every} steps, {checkpoint_bytes / 1e6:.0f} MB each, "
         f"at most {settings.keep_last + 1} kept"
     )
-    lines.append(f"tracking: {default_tracking_uri()}")
+    lines.append(f"tracking: {shown(uri or default_tracking_uri())}")
     return "\n".join(lines)
 
 
-def _train(run: Run, address: str | None) -> None:
+def _join(settings: TrainingSettings, address: str | None) -> None:
+    """Connect to the cluster that is to train, if it is not this process; ClusterError where it is away or too small."""
+    if settings.workers > 0:
+        connect(address, cpus=None)
+        require(cpus=settings.workers, gpus=settings.workers if settings.gpu else 0)
+
+
+def _train(run: Run) -> None:
     settings = run.settings
     try:
         if settings.workers == 0:
             device = torch.device("cuda" if settings.gpu else "cpu")
             work(run, Ranks(device=device), run_tracking_uri(run.folder), print)
             return
-        connect(address, cpus=None)
-        require(cpus=settings.workers, gpus=settings.workers if settings.gpu else 0)
         from legan.platform.training.distributed import train_on_ray
 
         train_on_ray(run, run_tracking_uri(run.folder), print)
@@ -136,9 +149,3 @@ def _where(settings: TrainingSettings) -> str:
     return (
         f"{settings.workers} Ray Train worker{'s' if settings.workers > 1 else ''}, {'one GPU' if settings.gpu else 'CPU'} each"
     )
-
-
-def _check_paths(values: Mapping[str, Any]) -> Facts:
-    """Missing files, for settings that are wrong in other ways."""
-    missing = [f"{key}: there is nothing at {values[key]}" for key in PATHS if values.get(key) and not Path(values[key]).exists()]
-    return Facts(missing, None)

@@ -13,14 +13,16 @@ from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings import make_simulated_ratings
-from legan.platform.errors import CheckpointError, ConfigError
+from legan.platform.errors import CheckpointError, ClusterError, ConfigError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.model import find_model, read_model, save_network
+from legan.platform.training import start
 from legan.platform.training.build import check
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.legan import LeganTask
+from legan.platform.training.run import create_run
 from legan.platform.training.start import plan, resolve, resume_training, start_training
 
 SMALL = [
@@ -44,6 +46,64 @@ def test_problems_of_settings_files_and_data_come_together(home, tiny_data, tmp_
     assert "identity: " in text
     assert "is for 64×64 images, the data set has 32×32" in text
     assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in text
+
+
+def test_data_and_judges_are_opened_whatever_else_is_wrong(home, tiny_data, tmp_path):
+    given = {"data": tiny_data, "identity": tmp_path}
+    with pytest.raises(ConfigError) as caught:
+        resolve("legan", "quick", ["discriminator.layers=6", "foo=1", "loss.lambda_4=0"], given)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["foo", "data", "identity"]
+    with pytest.raises(ConfigError) as caught:
+        resolve("legan", "quick", ["discriminator.layers=99"], {"data": tmp_path})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "discriminator.layers", "identity", "quality", "data",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        resolve("legan", "quick", ["discriminator.layers=99", "loss.lambda_3=0", "loss.lambda_4=0"], {"data": tiny_data})
+    assert len(caught.value.problems) == 1
+
+
+def test_images_are_not_shifted_out_of_sight(home, tiny_data):
+    assert resolve("stargan_v2", "quick", ["shift=15"], {"data": tiny_data})[0].shift == 15
+    with pytest.raises(ConfigError, match=r"shift: 16 pixels move half of an image of 32×32 out of sight; take fewer"):
+        resolve("stargan_v2", "quick", ["shift=16"], {"data": tiny_data})
+
+
+@pytest.mark.parametrize("name", ["../esc", "a b/ü*?", "", ".", ".hidden"])
+def test_a_run_is_one_folder_under_home(home, tiny_data, name):
+    resolved = resolve("classifier", "quick", ["workers=0"], {"data": tiny_data})
+    with pytest.raises(ConfigError, match=r"--name .*: use letters, digits"):
+        start_training("classifier", resolved, name, None, dry_run=True)
+
+
+def test_a_name_that_is_taken_is_said_by_the_dry_run_too(home, tiny_data):
+    (home / "taken").mkdir(parents=True)
+    resolved = resolve("classifier", "quick", ["workers=0"], {"data": tiny_data})
+    with pytest.raises(ConfigError, match="there is a run taken already"):
+        start_training("classifier", resolved, "taken", None, dry_run=True)
+
+
+def test_a_cluster_that_cannot_train_leaves_no_run_behind(home, tiny_data, monkeypatch):
+    def too_small(cpus, gpus):
+        raise ClusterError("the cluster has 1 CPU")
+
+    monkeypatch.setattr(start, "connect", lambda address, cpus: None)
+    monkeypatch.setattr(start, "require", too_small)
+    resolved = resolve("classifier", "quick", ["workers=1"], {"data": tiny_data})
+    with pytest.raises(ClusterError):
+        start_training("classifier", resolved, "first", None, dry_run=False)
+    assert not home.exists()
+
+
+def test_the_plan_names_the_store_and_no_password(home, tiny_data, monkeypatch, capsys):
+    settings, _ = resolve("classifier", "quick", ["workers=0"], {"data": tiny_data})
+    run = create_run(home, "classifier", settings, "first")
+    (run.folder / "tracking.sent").write_text(json.dumps({"offset": 0, "uri": "http://me:secret@before", "run_id": "1"}))
+    resume_training("classifier", "first", [], {}, None, None, dry_run=True)
+    assert "tracking: http://before\n" in capsys.readouterr().out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@now")
+    resume_training("classifier", "first", [], {}, None, None, dry_run=True)
+    assert "tracking: http://now\n" in capsys.readouterr().out
 
 
 def test_a_judge_of_the_wrong_kind_is_named(home, tiny_data, tmp_path):
@@ -105,6 +165,10 @@ def test_a_damaged_run_is_no_run(home):
     (home / "torn" / "config.yaml").write_bytes(b"\xb9\x00\xff")
     with pytest.raises(CheckpointError, match="there is no run 'torn'"):
         resume_training("legan", "torn", [], {}, None, None, dry_run=False)
+    for junk in ("null", "[1]"):
+        (home / "torn" / "config.yaml").write_text(f"{{kind: legan, settings: {junk}}}")
+        with pytest.raises(ConfigError, match=r"config\.yaml: there are no settings in it"):
+            resume_training("legan", "torn", [], {}, None, None, dry_run=False)
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
