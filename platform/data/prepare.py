@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
 from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
@@ -74,7 +75,8 @@ def prepare(
     ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Subjects are
     split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call repeated
     after it was finished changes nothing; unfinished work of other options or files is refused, and dropped by ``overwrite``.
-    Raises DataError for that, for an existing ``out`` without ``overwrite``, and where no photograph could be used.
+    Raises DataError for that, for an existing ``out`` without ``overwrite``, and where no photograph could be used; ClusterError
+    when the cluster cannot be reached.
     """
     records = _with_splits(source, seed, val_share, test_share)
     out = out.resolve()
@@ -189,13 +191,14 @@ def _process_worker(options: Options) -> Worker:
 
 @contextmanager
 def _ray(workers: int | None) -> Iterator[None]:
-    """The Ray cluster that is there (RAY_ADDRESS or already joined), or a local one for as long as this takes."""
+    """The Ray cluster that is there (RAY_ADDRESS or already joined), or a local one for as long as this takes.
+
+    Raises ClusterError when nobody answers at RAY_ADDRESS.
+    """
     if ray.is_initialized():
         yield
         return
-    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+    connect(cpus=workers)
     try:
         yield
     finally:

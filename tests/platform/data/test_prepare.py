@@ -17,7 +17,7 @@ from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.pipeline import PART_SIZE, Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.sources.registry import load_source
-from legan.platform.errors import DataError
+from legan.platform.errors import ClusterError, DataError
 
 SMALL = Options(Alignment(16), aligned=True)
 COUNT = 3 * PART_SIZE + 5
@@ -166,6 +166,13 @@ def test_on_ray(squares: Path, tmp_path: Path, ray_cluster: None) -> None:
     run(squares, tmp_path / "plain")
     run(squares, tmp_path / "ray", workers=2)
     assert same(tmp_path / "plain", tmp_path / "ray")
+
+
+def test_a_cluster_that_is_away_is_said(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
+        run(squares, tmp_path / "out", workers=2)
 
 
 CHILD = """
