@@ -34,6 +34,9 @@ FILE = "dataset.json"
 SPLITS = ("train", "val", "test")
 Split = Literal["train", "val", "test"]
 
+DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException)
+"""What is raised where a folder's files are not as they were written; EOFError by NumPy, for an empty file."""
+
 _REQUIRED = ("subject", "expression", "lighting", "split", "landmarks")
 _COLUMNS = {
     "subject": pa.string(),
@@ -144,8 +147,12 @@ def open_dataset(path: Path | str) -> Dataset:
             alignment=values["alignment"],
             info=values["info"],
         )
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"the data set {path} is damaged ({first_line(error)}); prepare or render it anew.") from error
+    except DAMAGE as error:
+        raise unusable(path, error) from error
+    try:
+        checked_faces(faces, schema)
+    except (DataError, TypeError) as error:
+        raise unusable(path, error) from error
     expected = (len(faces), size, size, 3)
     if images.shape != expected or images.dtype != np.uint8 or hulls.shape != (len(faces), -(-size * size // 8)):
         raise DataError(
@@ -262,6 +269,13 @@ def split_by_subject(
             "and some to train on; lower the shares or add subjects."
         )
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(names)}
+
+
+def unusable(path: Path, error: BaseException) -> DataError:
+    """What to say of a data set folder that could not be read."""
+    if isinstance(error, PermissionError):
+        return DataError(f"the data set {path} cannot be read ({first_line(error)}); correct the permissions of its files.")
+    return DataError(f"the data set {path} is damaged ({first_line(error)}); prepare or render it anew.")
 
 
 def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:

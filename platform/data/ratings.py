@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from legan.platform.data.dataset import SPLITS, Dataset, refuse_existing, split_by_subject
+from legan.platform.data.dataset import DAMAGE, SPLITS, Dataset, refuse_existing, split_by_subject
 from legan.platform.data.distortions import DISTORTIONS, distort
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, read_plain_table
@@ -236,7 +236,10 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         simulated = bool(about["simulated"])
         masked = bool(about["masked"]) if "masked" in about else True  # the first folders did not say so
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except PermissionError as error:
+        message = f"the ratings {path} cannot be read ({first_line(error)}); correct the permissions of the folder's files."
+        raise DataError(message) from error
+    except DAMAGE as error:
         raise DataError(f"the ratings {path} are damaged ({first_line(error)}); make them anew.") from error
     problems = _folder_problems(table)
     if images.ndim != 4 or images.shape != (len(table), images.shape[1], images.shape[1], 3) or images.dtype != np.uint8:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import (
+    DAMAGE,
     FILE,
     FORMAT,
     SPLITS,
@@ -26,8 +27,9 @@ from legan.platform.data.dataset import (
     checked_faces,
     content_hash_of_parts,
     refuse_existing,
+    unusable,
 )
-from legan.platform.errors import DataError, first_line
+from legan.platform.errors import DataError
 from legan.platform.files import whole_folder
 
 ROW_GROUP = 4096
@@ -110,8 +112,8 @@ def read_header(path: Path) -> Header:
                 raise ValueError(f"{file} holds {found.dtype} {found.shape} instead of uint8 {shape}")
         schema = AttributeSchema.from_dict(values["schema"])
         return Header(path.resolve(), values["name"], size, schema, values["content_hash"], values["alignment"], rows)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"the data set {path} is damaged ({first_line(error)}); prepare or render it anew.") from error
+    except DAMAGE as error:
+        raise unusable(path, error) from error
 
 
 def _write_rows(folder: Path, parts: Iterable[Part], count: int, size: int, schema: AttributeSchema) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import open_dataset, split_by_subject, write_dataset
+from legan.platform.data.stream import read_header
 from legan.platform.errors import DataError
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("front", "left", "right"), {"front": "front", "left": "right", "right": "left"})
@@ -154,9 +155,10 @@ def test_damaged_folders_are_named(tmp_path: Path) -> None:
         open_dataset(tmp_path)
     for name in ("faces.parquet", "images.npy", "hulls.npy", "skipped.parquet"):
         folder = write(tmp_path / name).path
-        (folder / name).write_bytes(b"junk")
-        with pytest.raises(DataError, match="is damaged"):
-            open_dataset(folder)
+        for content in (b"junk", b""):
+            (folder / name).write_bytes(content)
+            with pytest.raises(DataError, match="is damaged"):
+                open_dataset(folder)
         (folder / name).unlink()
         with pytest.raises(DataError, match="is damaged"):
             open_dataset(folder)
@@ -173,6 +175,33 @@ def test_damaged_folders_are_named(tmp_path: Path) -> None:
     (folder / "dataset.json").write_text("{")
     with pytest.raises(DataError, match="is damaged"):
         open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        (FACES.drop(columns="split"), r"is damaged \(the table of faces lacks: split\)"),
+        (FACES.assign(lighting="moon"), r"is damaged \(the table of faces has lighting moon; known are: front, left, right\)"),
+        (FACES.assign(landmarks=None), "is damaged"),
+    ],
+)
+def test_a_table_of_faces_that_was_changed_is_told_on_opening(tmp_path: Path, faces: pd.DataFrame, message: str) -> None:
+    folder = write(tmp_path / "set").path
+    faces.to_parquet(folder / "faces.parquet")
+    with pytest.raises(DataError, match=message):
+        open_dataset(folder)
+
+
+def test_files_that_may_not_be_read_need_permissions_and_not_preparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "set").path
+
+    def refused(path: Path, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("legan.platform.data.dataset.np.load", refused)
+    for read in (open_dataset, read_header):
+        with pytest.raises(DataError, match=r"cannot be read \(.*images\.npy'\); correct the permissions"):
+            read(folder)
 
 
 @given(st.sets(st.text(min_size=1), min_size=3, max_size=60), st.integers(0, 5), st.floats(0, 0.3), st.floats(0, 0.3))

@@ -256,7 +256,11 @@ def test_what_is_no_table_is_told(name: str, content: bytes | None, says: str, t
         read_ratings(tmp_path / name)
 
 
-def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path) -> None:
+def refused(path: Path, **options: object) -> None:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"holds no ratings \(it has no ratings.json\)"):
         read_ratings(tmp_path)
     make_simulated_ratings(dataset, tmp_path / "r", count=5)
@@ -273,6 +277,13 @@ def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path) -> None:
     for rows in (["0", "a", "b", "c", "d"], [0.5, 1, 2, 3, 4], [None, 1, 2, 3, 4], [-1, 0, 1, 2, 3]):
         table.assign(image=rows).to_parquet(tmp_path / "r" / "ratings.parquet")
         with pytest.raises(DataError, match=r"names rows that images.npy does not have"):
+            read_ratings(tmp_path / "r")
+    (tmp_path / "r" / "images.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="are damaged"):
+        read_ratings(tmp_path / "r")
+    with monkeypatch.context() as patch:
+        patch.setattr("legan.platform.data.ratings.np.load", refused)
+        with pytest.raises(DataError, match=r"cannot be read \(.*images\.npy'\); correct the permissions"):
             read_ratings(tmp_path / "r")
     (tmp_path / "r" / "ratings.parquet").unlink()
     with pytest.raises(DataError, match="are damaged"):
