@@ -49,7 +49,7 @@ def run(request: Request) -> None:
     expression, lighting = str(request.expression), str(request.lighting)
     translated = engine.translate_faces(faces, expression, lighting)
     for index, face in zip(chosen, translated, strict=True):
-        print(f"face {index + 1}: {_place(face.found)}{_rated([face.quality])}")
+        print(f"face {index + 1}: {_place(face.found)}{_rated(engine, [face.quality])}")
     if request.paste:
         _say_softness(engine, translated)
         _write(request, engine.paste(photo, translated), [expression, lighting, "pasted"], None if len(chosen) > 1 else chosen[0])
@@ -136,7 +136,7 @@ def _write_grids(request: Request, engine: Engine, faces: Sequence[FoundFace], c
     for index, face in zip(chosen, faces, strict=True):
         source = face.aligned.image
         images = engine.translate(np.repeat(source[None], len(combinations), axis=0), wanted_expressions, wanted_lightings)
-        rating = _rated(engine.rate(images, [face] * len(images)))
+        rating = _rated(engine, engine.rate(images, [face] * len(images)))
         print(f"face {index + 1}: {_place(face)}, {len(images)} translations{rating}")
         cells = [[source, *images[start : start + len(lightings)]] for start in range(0, len(images), len(lightings))]
         names = [name for name in (request.expression, request.lighting) if name is not None]
@@ -178,12 +178,13 @@ def _place(face: FoundFace) -> str:
     return f"{right - left}×{bottom - top} pixels at ({left}, {top})"
 
 
-def _rated(ratings: Sequence[float | None]) -> str:
+def _rated(engine: Engine, ratings: Sequence[float | None]) -> str:
     known = [rating for rating in ratings if rating is not None]
     if not known:
         return ", no quality score (the model has no Q)"
     low, high = f"{min(known):.1f}", f"{max(known):.1f}"
-    return f", quality {low} of 10" if low == high else f", quality {low} to {high} of 10"
+    raters = " (simulated raters)" if engine.model.info.get("simulated_ratings") else ""
+    return f", quality {low} of 10{raters}" if low == high else f", quality {low} to {high} of 10{raters}"
 
 
 def _plain(name: str) -> str:

@@ -10,8 +10,10 @@ Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image
 deviation the population's (divided by 3 for three scores) unless a table says otherwise, so three equal scores give 0.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,19 @@ class Ratings:
 
     def __len__(self) -> int:
         return len(self.mean)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Sha256 (hex) of what Q is trained on: pixels at this size, means, standard deviations and splits."""
+        digest = hashlib.sha256(json.dumps([self.images.shape, self.split.tolist()]).encode())
+        for values in (self.images, self.mean, self.std):
+            digest.update(np.ascontiguousarray(values).reshape(-1).data)
+        return digest.hexdigest()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a Q that is trained on them has to say of them, and what is trained with that Q; plain values for JSON."""
+        return {"simulated_ratings": self.simulated, "ratings_hash": self.content_hash}
 
 
 @dataclass(frozen=True)

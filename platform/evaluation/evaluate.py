@@ -46,7 +46,7 @@ class Bench:
     """A model with everything that it is scored on and by, all of it checked.
 
     ``left_out`` says of metrics that cannot be measured here why, in a few words that may be published; ``advice`` says it to
-    whoever sits at this machine.
+    whoever sits at this machine. ``simulated_raters`` says that Q learned from simulated ratings.
     """
 
     source: str
@@ -57,6 +57,7 @@ class Bench:
     seed: int | None
     left_out: dict[str, str]
     advice: tuple[str, ...]
+    simulated_raters: bool = False
 
     @property
     def other_data(self) -> bool:
@@ -85,6 +86,7 @@ class Bench:
             "data_hash": self.data.content_hash,
             "generator_hash": weights_hash(self.model.generator),
             "compared_by": self.compared_by(),
+            "raters_of_quality": "simulated, no person was asked" if self.simulated_raters else None,
             "left_out": self.left_out,
         }
 
@@ -148,8 +150,11 @@ def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
     if judges.quality is None:
         left_out["quality"] = "the model has no Q, and no other was given"
         advice.append("quality is left out: the model has no Q; give one with --quality.")
+    simulated = bool((quality.info if quality is not None else model.info).get("simulated_ratings"))
+    if simulated:
+        advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
     seed = request.seed if request.pairs_file is None else None
-    bench = Bench(source, model, data, pairs, judges, seed, left_out, ())
+    bench = Bench(source, model, data, pairs, judges, seed, left_out, (), simulated)
     if bench.unseen() != CHECKED:
         advice.append(f"Whether {source} saw the people of {data.name} in its training is {bench.unseen()}.")
     return replace(bench, advice=tuple(advice))

@@ -294,6 +294,8 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
             f"Trained on other data than {values['data']}, or on what they do not name, so that it is unknown whether they saw "
             f"these people: {', '.join(unknown)}."
         )
+    if any(each.values.get("raters_of_quality") for each in evaluations):
+        notes.append("Quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
     notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     if values["reference"] == "target":
         notes.append(

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from legan.models import stargan
 from legan.models.attributes import AttributeSchema
@@ -38,6 +37,8 @@ from legan.platform.training.stargan_v2 import StarGanV2Task, build_networks
 from legan.platform.training.task import Task
 
 IDENTITY_KINDS = ("lightcnn", "facenet")
+RATINGS_INFO = ("simulated_ratings", "ratings_hash")
+"""What a Q says of its ratings, and with it what is trained with that Q."""
 
 
 class Facts(NamedTuple):
@@ -135,15 +136,17 @@ def _critic_task(settings: LeganSettings | StarGanSettings, data: Dataset, ranks
     )
     identity = _frozen(settings.identity, settings, ranks) if settings.loss.lambda_3 > 0 else None
     quality = _frozen(settings.quality, settings, ranks) if settings.loss.lambda_4 > 0 else None
-    if not isinstance(identity, LightCNN | FacenetIdentity | None) or not isinstance(quality, QualityModel | None):
+    T, Q = (None if stored is None else stored.module for stored in (identity, quality))
+    if not isinstance(T, LightCNN | FacenetIdentity | None) or not isinstance(Q, QualityModel | None):
         raise TypeError(f"{settings.identity} or {settings.quality} holds another kind of network than its name says")
-    return LeganTask(settings, data, Judges(identity, quality), ranks, G, D)
+    ratings = {name: quality.info[name] for name in RATINGS_INFO if name in quality.info} if quality is not None else {}
+    return LeganTask(settings, data, Judges(T, Q), ranks, G, D, ratings)
 
 
-def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> nn.Module:
-    network = load_network(_given(folder)).module.eval().requires_grad_(False)
-    place(network, ranks.device, settings.channels_last)
-    return network
+def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks) -> StoredNetwork:
+    stored = load_network(_given(folder))
+    place(stored.module.eval().requires_grad_(False), ranks.device, settings.channels_last)
+    return stored
 
 
 def _check_ratings(settings: QualitySettings) -> list[str]:

@@ -30,7 +30,7 @@ from legan.platform.training.translator import TranslatorTask
 
 
 class LeganTask(TranslatorTask):
-    """G, D, their optimisers and the training split; see Task."""
+    """G, D, their optimisers and the training split; see Task. ``info`` goes into the model folder."""
 
     def __init__(
         self,
@@ -40,9 +40,11 @@ class LeganTask(TranslatorTask):
         ranks: Ranks,
         G: Generator | stargan.Generator,
         D: Discriminator,
+        info: Mapping[str, Any] | None = None,
     ):
         # The model remembers T's hash, so that no score is taken with T.
-        info = {"identity_weights": weights_hash(judges.identity)} if judges.identity is not None else {}
+        identity = {"identity_weights": weights_hash(judges.identity)} if judges.identity is not None else {}
+        info = {**(info or {}), **identity}
         super().__init__(settings, data, ranks, G, settings.batch_size * settings.critic_steps, judges.quality, info)
         self.settings, self.judges, self.G, self.D = settings, judges, G, D
         for network in (G, D):

@@ -58,4 +58,5 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
         goal=Goal("eval/rating_error", "min"),
         mirror=lambda labels, mirrored: labels,
         clip=settings.clip_gradient,
+        info=ratings.provenance,
     )

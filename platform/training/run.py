@@ -24,13 +24,14 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
 from legan.platform.files import whole_file
 from legan.platform.model import MODEL_FILE
-from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.build import build_task
+from legan.platform.training.build import RATINGS_INFO, build_task
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.parallel import Ranks, all_or_none
+from legan.platform.training.task import Task
 
 EXPERIMENT = "legan"
 
@@ -117,7 +118,8 @@ def work(
     if ranks.is_first:
         (run.folder / "status.json").unlink(missing_ok=True)
     with all_or_none(ranks):
-        task, tags = build_task(run.settings, ranks), _tags(run)
+        task = build_task(run.settings, ranks)
+        tags = _tags(run, task)
     with all_or_none(ranks):
         tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
     if tracker is None:
@@ -155,13 +157,19 @@ def work(
     say(f"finished: the model is {run.model}")
 
 
-def _tags(run: Run) -> dict[str, str]:
-    data = open_dataset(run.settings.data) if run.settings.data is not None else None
+def _tags(run: Run, task: Task) -> dict[str, str]:
+    settings = run.settings
+    if isinstance(settings, QualitySettings):
+        path, content_hash = settings.ratings, task.info["ratings_hash"]
+    else:
+        path = settings.data
+        content_hash = open_dataset(path).content_hash if path is not None else "none"
     return {
         "kind": run.kind,
         "git_commit": git_commit() or "none",
-        "data_hash": data.content_hash if data is not None else "none",
-        "data": str(data.path) if data is not None else "none",
+        "data_hash": content_hash,
+        "data": str(path.resolve()) if path is not None else "none",
+        **{name: str(task.info[name]).lower() for name in RATINGS_INFO if name in task.info},
         **run.tags,
     }
 

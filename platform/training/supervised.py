@@ -48,7 +48,8 @@ class SupervisedTask:
         info: Mapping[str, Any] | None = None,
     ):
         self.settings, self.data, self.ranks, self.goal = settings, data, ranks, goal
-        self.kind, self.numbers, self.info = kind, numbers, info or {}
+        self.kind, self.numbers = kind, numbers
+        self.info: Mapping[str, Any] = info or {}
         self.loss, self.validation, self.clip = loss, validation, clip
         self.mirror = mirror if settings.flip else None
         self.network = network

@@ -33,6 +33,8 @@ class Task(Protocol):
     goal: Goal
     exports: Literal["best", "last"]
     """Which checkpoint becomes the model."""
+    info: Mapping[str, Any]
+    """What the model says of itself beside its run, as plain values for JSON."""
 
     def batch(self, step: int) -> Batch:
         """This worker's share of the data and random draws of ``step``, on the CPU."""

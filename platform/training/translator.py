@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,11 +36,12 @@ class TranslatorTask:
         translator: Translator,
         images_per_step: int,
         quality: QualityModel | None = None,
-        info: Mapping[str, str] | None = None,
+        info: Mapping[str, Any] | None = None,
     ):
         self.data, self.ranks, self.schema = data, ranks, data.schema
         self.seed, self.translator, self.images_per_step = settings.seed, translator, images_per_step
-        self.quality, self.info = quality, info or {}
+        self.quality = quality
+        self.info: Mapping[str, Any] = info or {}
         self.rows = data.rows("train")
         self.total_steps = total_steps(settings, len(self.rows), images_per_step)
         self.pairs = held_out_pairs(data)

@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     generator = Generator(2, 3, width=4, blocks=0, upsampling="bilinear")
     quality = QualityModel(image_size=SIZE, width=4, layers=3, hidden=8)
-    write_model(tmp_path / "model", Model(generator, quality, SCHEMA, SIZE, DEFAULT_ALIGNMENT))
+    write_model(tmp_path / "model", Model(generator, quality, SCHEMA, SIZE, DEFAULT_ALIGNMENT, {"simulated_ratings": True}))
     return tmp_path / "model"
 
 
@@ -95,7 +95,7 @@ def test_the_largest_face_is_translated_and_the_others_are_named(here: Path, mod
     assert "2 faces in photo.jpg (400×200); translating face 1" in output
     assert "face 2: 60×90 pixels at (250, 50)" in output
     assert "written: photo.smile.left.png" in output
-    assert "quality " in output
+    assert " of 10 (simulated raters)" in output
 
 
 @pytest.mark.usefixtures("two_faces")

@@ -209,6 +209,13 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
+def test_the_hash_is_of_pixels_labels_and_splits(tmp_path: Path) -> None:
+    known = read_ratings(write_table(tmp_path)).content_hash
+    assert read_ratings(write_table(tmp_path, "copy.parquet", source=["x", "y"])).content_hash == known
+    changes = [{"mean": [7.5, 2.5]}, {"std": [0.5, 1.5]}, {"split": ["train", "val"]}, {"image": ["1.png", "0.png"]}]
+    assert len({known, *(read_ratings(write_table(tmp_path, **change)).content_hash for change in changes)}) == 5
+
+
 def test_lists_in_cells_are_no_numbers(tmp_path: Path) -> None:
     path = write_table(tmp_path, "r.parquet", mean=[[1.0, 2.0], [3.0]])
     with pytest.raises(DataError, match=r"row 1: mean is \[1.0, 2.0\], not a number"):

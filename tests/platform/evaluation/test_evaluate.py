@@ -15,7 +15,7 @@ from legan.platform.commands import evaluate
 from legan.platform.data.dataset import Dataset, write_dataset
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.evaluate import Request, plain_name, prepare
-from legan.platform.model import save_network
+from legan.platform.model import numbers_of, save_network
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
 
@@ -178,6 +178,18 @@ def test_everything_wrong_is_said_at_once_before_anything_runs(run: Run, tmp_pat
         assert part in text
     with pytest.raises(ConfigError, match="--classifier is a lightcnn"):
         run(judge=tmp_path / "matcher")
+
+
+def test_simulated_raters_of_the_q_that_rates_are_named(data: Dataset, tiny: Any) -> None:
+    classifier, matcher = tiny.save_judges()
+    Q = tiny.quality()
+    save_network(tiny.folder / "asked", "quality", numbers_of(Q), Q, simulated_ratings=False)
+    model = str(tiny.save("model", tiny.model(simulated_ratings=True)))
+    bench = prepare(model, Request(data.path, classifier, matcher))
+    assert bench.about()["raters_of_quality"] == "simulated, no person was asked"
+    assert any("simulated raters" in line for line in bench.advice)
+    bench = prepare(model, Request(data.path, classifier, matcher, tiny.folder / "asked"))
+    assert bench.about()["raters_of_quality"] is None
 
 
 def test_facenet_as_matcher_needs_its_file(data: Dataset, tiny: Any) -> None:

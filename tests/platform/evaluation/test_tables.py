@@ -193,3 +193,9 @@ def test_another_file_is_no_preferences(tmp_path: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"preferences\.csv.*legan study report"):
         read_preferences(file)
+
+
+def test_simulated_raters_are_named_in_the_notes() -> None:
+    simulated = evaluation("s", {"quality": 6.0}, raters_of_quality="simulated, no person was asked")
+    assert "Quality is by simulated raters" in markdown(make_table(1, {"LEGAN": [simulated]}))
+    assert "simulated" not in markdown(make_table(1, {"LEGAN": [evaluation("s", {"quality": 6.0})]}))

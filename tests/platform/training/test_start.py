@@ -19,10 +19,11 @@ from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.model import find_model, read_model, save_network
 from legan.platform.training import start
-from legan.platform.training.build import check
+from legan.platform.training.build import build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.legan import LeganTask
-from legan.platform.training.run import create_run
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.run import Run, _tags, create_run
 from legan.platform.training.start import plan, resolve, resume_training, start_training
 
 SMALL = [
@@ -151,6 +152,22 @@ def test_ratings_that_q_cannot_be_trained_with_are_refused_before_there_is_a_run
     (folder / "ratings.json").write_text(json.dumps(about))
     for masked in (folder, rated_images(tmp_path / "masked", shade=9)):
         assert resolve("quality", "quick", small, {"ratings": masked})[1].problems == []
+
+
+def test_simulated_ratings_are_named_by_q_and_by_what_is_trained_with_it(home, tiny_data, tmp_path):
+    ratings = make_simulated_ratings(open_dataset(tiny_data), tmp_path / "simulated", count=6)
+    small = ["image_size=32", "layers=3", "width=4", "hidden=8", "workers=0"]
+    settings, _ = resolve("quality", "quick", small, {"ratings": ratings.path})
+    Q = build_task(settings, Ranks())
+    expected = {"simulated_ratings": "true", "ratings_hash": ratings.content_hash}
+    tags = _tags(Run(home / "Q", "quality", settings), Q)
+    assert tags | expected | {"data_hash": ratings.content_hash, "data": str(ratings.path)} == tags
+    Q.export(tmp_path / "Q", {})
+    settings, _ = resolve("legan", "quick", [*SMALL, "loss.lambda_4=0.5"], {"data": tiny_data, "quality": tmp_path / "Q"})
+    task = build_task(settings, Ranks())
+    assert _tags(Run(home / "legan", "legan", settings), task).items() >= expected.items()
+    task.export(tmp_path / "model", {})
+    assert read_model(tmp_path / "model").info == {"simulated_ratings": True, "ratings_hash": ratings.content_hash}
 
 
 def test_a_gpu_that_is_not_there_is_said_before_the_run_begins(home, tiny_data, monkeypatch):
