@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from legan import cli
 
@@ -34,6 +35,38 @@ def test_what_the_disk_refuses_is_one_sentence(
         cli.main()
     assert left.value.code == 2
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("raised", "arguments", "code", "said"),
+    [
+        (KeyboardInterrupt(), [], 130, "legan: stopped by Ctrl-C.\n"),
+        (typer.Exit(3), [], 3, ""),
+        (None, [], 0, ""),
+        (None, ["--nonsense"], 2, "No such option: --nonsense"),
+    ],
+)
+def test_how_it_ended_is_said_and_is_the_exit_code(
+    raised: BaseException | None,
+    arguments: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def ends() -> None:
+        if raised is not None:
+            raise raised
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["legan", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == code
+    assert said in capsys.readouterr().err
 
 
 def test_errors_of_the_program_itself_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from legan.serve import serve_commands as endpoint_commands
 from legan.sweeps.commands import app as sweeps_commands
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+STOPPED = 130
+"""The exit code that Typer makes of Ctrl-C, without a word."""
 
 app = typer.Typer(
     name="legan",
@@ -46,9 +48,10 @@ def main() -> None:
         where = "the disk" if error.filename is None else error.filename
         print(f"legan: {where}: {error.strerror}; correct the path or its permissions, or make room.", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("legan: stopped by Ctrl-C.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as error:
+        if error.code == STOPPED:
+            print("legan: stopped by Ctrl-C.", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":
