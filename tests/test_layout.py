@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -35,6 +36,21 @@ def test_platform_stays_the_standard_librarys_on_ray_workers(ray_cluster):
         return platform.__file__
 
     assert ray.get(where.remote()).endswith("platform.py")
+
+
+@pytest.mark.parametrize(("pip_works", "made"), [("true", []), ("false", ["-m venv --clear .venv"])])
+def test_make_repairs_an_environment_without_pip(tmp_path, pip_works, made):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    inside, outside = tmp_path / ".venv" / "bin" / "python", tmp_path / "python"
+    inside.write_text(f'#!/bin/sh\ncase "$*" in "-m pip --version") exec {pip_works};; esac\n')
+    outside.write_text('#!/bin/sh\ncase "$*" in "-m venv"*) echo "$*" >> calls;; esac\n')
+    for script in (inside, outside):
+        script.chmod(0o755)
+    subprocess.run(["make", ".venv/.installed", f"PYTHON={outside}"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    calls = tmp_path / "calls"
+    assert (calls.read_text().splitlines() if calls.exists() else []) == made
 
 
 def test_links_are_relative():
