@@ -15,6 +15,7 @@ import requests
 import torch
 
 from legan.platform.cluster import answers
+from legan.platform.data.landmarks import WEIGHTS_URL, weights_path
 from legan.platform.errors import WeightsError
 from legan.platform.tracking.places import default_home, default_tracking_uri, shown, sqlite_file
 from legan.platform.weights import PRETRAINED, check_weights, weights_folder
@@ -144,8 +145,13 @@ def _weights() -> Iterator[Fact]:
 
 
 def _landmarks() -> Fact:
+    without = "without it, masks are a mean face shape placed on MTCNN's five points"
     try:
-        return Fact("face-alignment", "ok", version("face-alignment"))
+        found = version("face-alignment")
     except PackageNotFoundError:
-        remedy = "pip install 'legan[face-alignment]'; without it, masks are a mean face shape placed on MTCNN's five points"
-        return Fact("face-alignment", "missing", "not installed", remedy)
+        return Fact("face-alignment", "missing", "not installed", f"pip install 'legan[face-alignment]'; {without}")
+    path = weights_path()
+    if not path.is_file():
+        remedy = f"download {WEIGHTS_URL} to {path}; {without}"
+        return Fact("face-alignment", "missing", f"{found}, but its network {path.name} is not in {path.parent}", remedy)
+    return Fact("face-alignment", "ok", found)

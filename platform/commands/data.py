@@ -36,7 +36,7 @@ def prepare(
 ) -> None:
     """Find, align and mask the faces of labelled photographs. Stopped at any moment, the same command goes on."""
     from legan.platform.data.align import Alignment
-    from legan.platform.data.landmarks import choose_landmarks
+    from legan.platform.data.landmarks import NAMES, choose_landmarks
     from legan.platform.data.pipeline import Options
     from legan.platform.data.prepare import prepare as run
     from legan.platform.data.show import describe
@@ -45,6 +45,7 @@ def prepare(
     faces = load_source(source, root, table)
     options = Options(Alignment(image_size=size), aligned, choose_landmarks("mean" if aligned else landmarks), min_face)
     typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
+    typer.echo(f"landmarks: {NAMES[options.landmarks]}")
     dataset = run(
         faces,
         out,

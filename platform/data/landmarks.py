@@ -23,6 +23,12 @@ WEIGHTS_NAME = "2DFAN4-11f355bf06.pth.tar"
 WEIGHTS_URL = f"https://www.adrianbulat.com/downloads/python-fan/{WEIGHTS_NAME}"
 
 
+NAMES: dict[Kind, str] = {
+    "mean": "a mean face shape",
+    "exact": "exact, by face-alignment",
+}
+"""What is said of them to people."""
+
 Landmarker = Callable[[NDArray[np.uint8], Face], Points]
 """From a photograph, uint8 H×W×3, and a face in it to 68 landmarks in the photograph's pixels, float32 68×2."""
 

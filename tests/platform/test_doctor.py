@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from legan.platform import doctor
 from legan.platform.commands.tracking import mount
+from legan.platform.data.landmarks import WEIGHTS_NAME
 from legan.platform.doctor import Fact, examine, healthy
 from legan.platform.weights import PRETRAINED
 
@@ -67,6 +68,17 @@ def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
     facts = examine()
     assert [each.name for each in facts if each.status == "problem"] == ["optuna"]
     assert not healthy(facts)
+
+
+def test_exact_landmarks_need_the_package_and_its_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "version", lambda name: "1.0")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    found = fact("face-alignment")
+    assert found.status == "missing"
+    assert found.found == f"1.0, but its network {WEIGHTS_NAME} is not in {tmp_path / 'checkpoints'}"
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / WEIGHTS_NAME).touch()
+    assert fact("face-alignment").status == "ok"
 
 
 def test_too_little_memory_and_disk_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ def test_prepare_and_show(table: Path, tmp_path: Path) -> None:
     made = runner.invoke(data, prepare(table, tmp_path / "set"), catch_exceptions=False)
     assert made.exit_code == 0
     assert "9 photographs of 4 subjects" in made.output
+    assert "landmarks: a mean face shape" in made.output
     assert "1 file was skipped" in made.output
     shown = runner.invoke(data, ["show", str(tmp_path / "set")], catch_exceptions=False)
     assert shown.exit_code == 0
