@@ -36,6 +36,7 @@ from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import whole_folder
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import default_home
+from legan.platform.weights import check_weights
 
 FORMAT = 1
 MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
@@ -101,6 +102,20 @@ def network_folder(path: Path) -> Path:
                 raise CheckpointError(f"the run {folder.name} has no model yet; let it finish, or continue it with --resume.")
             return folder / "model"
     return path
+
+
+def identity_folder(path: Path) -> Path:
+    """As ``network_folder`` for a T; ``facenet``, where no folder or run has that name, is FaceNet from the weights folder.
+
+    It is written once, as a network folder in ``downloads`` under the runs' home. Raises WeightsError where its weights are not.
+    """
+    folder = network_folder(path)
+    if path != Path("facenet") or folder != path or path.is_dir():
+        return folder
+    kept = default_home() / "downloads" / "facenet"
+    if not (kept / NETWORK_FILE).is_file():
+        save_network(kept, "facenet", {}, FacenetIdentity(check_weights("facenet")))
+    return kept
 
 
 def write_model(folder: Path, model: Model) -> None:

@@ -19,7 +19,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is al
 @ratings.command()
 def svm(
     rated: Annotated[Path, typer.Argument(metavar="RATINGS", help="Ratings folder or table of seed images.")],
-    features: Annotated[Path, typer.Option(help="Face features: a run of `legan train identity`, or a network folder.")],
+    features: Annotated[Path, typer.Option(help="Face features: a run of `legan train identity`, a network folder, or facenet.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     masked: Annotated[
         bool, typer.Option("--masked", help="The table's images are black outside the face; folders know.")
@@ -29,11 +29,11 @@ def svm(
     """Stage I: fit a linear SVM on face features that tells natural (5-10) from unnatural (0-5) images."""
     from legan.platform.data.dataset import refuse_existing
     from legan.platform.data.ratings import read_ratings
+    from legan.platform.evaluation.evaluate import load_matcher
     from legan.platform.evaluation.naturalness import FILE, fit_naturalness, write_svm
-    from legan.platform.model import load_network, network_folder
 
     refuse_existing(out, FILE, overwrite=overwrite)
-    network = load_network(network_folder(features))
+    network = load_matcher(features)
     size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
     read = read_ratings(rated, size)
     fitted = fit_naturalness(read, network, masked=masked or bool(read.masked), device=_device())

@@ -9,7 +9,9 @@ Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quic
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one setting; repeatable.")]
 Data = Annotated[Path | None, typer.Option("--data", "-d", help="Data set folder.")]
 Ratings = Annotated[Path | None, typer.Option("--ratings", help="Ratings folder or table.")]
-Identity = Annotated[Path | None, typer.Option("--identity", help="T: a run of `legan train identity`, or a network folder.")]
+Identity = Annotated[
+    Path | None, typer.Option("--identity", help="T: a run of `legan train identity`, a network folder, or facenet.")
+]
 Quality = Annotated[Path | None, typer.Option("--quality", help="Q: a run of `legan train quality`, or a network folder.")]
 Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the run; default: kind and time.")]
 Resume = Annotated[str | None, typer.Option("--resume", help="Continue this run (name or folder) from its last checkpoint.")]

@@ -1,7 +1,7 @@
 """From the command line to a running training: resolve, check everything, plan, start or resume."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import torch
 
 from legan.platform.cluster import connect, require
 from legan.platform.config import apply_overrides, check_apart, is_about, read_section, to_yaml
-from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.model import network_folder
+from legan.platform.errors import ConfigError, LeganError
+from legan.platform.model import identity_folder, network_folder
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
 from legan.platform.training.build import Facts, build_task, check, idle_judges
@@ -19,8 +19,8 @@ from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run import Run, check_run_name, create_run, open_run, work
 
-JUDGES = ("identity", "quality")
-PATHS = ("data", "ratings", *JUDGES)
+FOLDERS: dict[str, Callable[[Path], Path]] = {"identity": identity_folder, "quality": network_folder}
+PATHS = ("data", "ratings", *FOLDERS)
 
 
 def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str, Any]) -> tuple[TrainingSettings, Facts]:
@@ -32,8 +32,8 @@ def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str
         if values.get(key) is not None:
             path = Path(str(values[key])).expanduser()
             try:
-                values[key] = (network_folder(path) if key in JUDGES else path).absolute()
-            except CheckpointError as error:
+                values[key] = FOLDERS.get(key, Path)(path).absolute()
+            except LeganError as error:
                 problems.append(f"{key}: {error}")
                 unfinished.append(key)
     if values.get("precision") == "auto":

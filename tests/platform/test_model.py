@@ -18,10 +18,11 @@ from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform import model as model_module
 from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.errors import CheckpointError
+from legan.platform.errors import CheckpointError, WeightsError
 from legan.platform.model import (
     Model,
     find_model,
+    identity_folder,
     load_network,
     read_model,
     read_schema,
@@ -234,3 +235,21 @@ def test_the_hash_changes_with_any_weight_and_not_with_the_memory_format() -> No
 def test_a_folder_stands_for_itself(tmp_path: Path) -> None:
     assert find_model(tmp_path) == tmp_path
     assert find_model(str(tmp_path)) == tmp_path
+
+
+def test_facenet_as_identity_network_is_written_once(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Stub(nn.Linear):
+        def __init__(self, weights: Path | None = None):
+            super().__init__(1, 1)
+
+    monkeypatch.setenv("LEGAN_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setitem(model_module.KINDS, "facenet", Stub)
+    monkeypatch.setattr(model_module, "FacenetIdentity", Stub)
+    with pytest.raises(WeightsError, match="`legan weights facenet` downloads them"):
+        identity_folder(Path("facenet"))
+    monkeypatch.setattr(model_module, "check_weights", lambda name: tmp_path / name)
+    folder = identity_folder(Path("facenet"))
+    written = load_network(folder)
+    assert (folder, written.kind) == (home / "downloads" / "facenet", "facenet")
+    assert weights_hash(load_network(identity_folder(Path("facenet"))).module) == weights_hash(written.module)
+    assert identity_folder(tmp_path) == tmp_path
