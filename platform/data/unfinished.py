@@ -18,7 +18,7 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
     """
     described = folder / "plan.json"
     if folder.exists():
-        known = json.loads(described.read_text()).get("digest") if described.is_file() else None
+        known = _digest(described)
         if known == digest:
             for leftover in folder.glob(".*.tmp"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -34,6 +34,14 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
         drop_work(folder)
     folder.mkdir(parents=True)
     write_whole(described, json.dumps({"digest": digest}) + "\n")
+
+
+def _digest(described: Path) -> str | None:
+    """What a plan.json says it is the work of; None where it is not there or was not written here."""
+    try:
+        return str(json.loads(described.read_text(encoding="utf-8"))["digest"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def drop_work(folder: Path) -> None:

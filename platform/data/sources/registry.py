@@ -26,12 +26,12 @@ def load_source(name: str, root: Path | None, table_file: Path | None = None) ->
     if name not in SOURCES:
         raise DataError(f"there is no source {name!r}; known are: {', '.join(SOURCES)}.")
     if root is not None and not root.is_dir():
-        raise DataError(f"the folder {root} (--root) does not exist.")
+        raise DataError(f"the folder {root} (--root) {'is a file' if root.exists() else 'does not exist'}.")
     if name == "table":
         if table_file is None:
             raise DataError("the source table needs the table's file: --table FACES.csv or FACES.parquet.")
         if not table_file.is_file():
-            raise DataError(f"the table {table_file} does not exist.")
+            raise DataError(f"the table {table_file} {'is a folder' if table_file.exists() else 'does not exist'}.")
         return table(table_file.resolve(), root and root.resolve())
     if table_file is not None:
         raise DataError(f"--table belongs to the source table, not to {name}.")

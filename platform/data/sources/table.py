@@ -34,7 +34,7 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
         unknown = sorted(set(rows["split"]) - {"", *SPLITS})
         if unknown:
             problems.append(f"its column split holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known")
-    if rows.empty:
+    if len(rows) == 0:  # rows.empty is also true of rows without any of our columns
         problems.append("it has no rows")
     usable = (rows != "").all(axis=1)
     if "path" in present:

@@ -140,6 +140,10 @@ def test_a_foreign_partial_folder_is_left_alone(squares: Path, tmp_path: Path) -
     with pytest.raises(DataError, match="is not the unfinished work"):
         run(squares, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out.partial" / "thesis.tex").exists()
+    for junk in (b"\xff\x00", b"[1]", b"{}"):
+        (tmp_path / "out.partial" / "plan.json").write_bytes(junk)
+        with pytest.raises(DataError, match="is in the way and is not the unfinished work"):
+            run(squares, tmp_path / "out", overwrite=True)
 
 
 def test_no_usable_file(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ def test_all_problems_of_a_table_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         table(csv(tmp_path, "file,subject,split\na,s,train\nb,s,test\nc,t,dev\n"))
     assert "no column path" in str(error.value)
+    assert "no rows" not in str(error.value)
+    with pytest.raises(DataError, match=r"it has no column path; it has no column subject\.$"):
+        table(csv(tmp_path, "file,person\na,s\n"))
     assert "split holds dev" in str(error.value)
     assert "subject s is in more than one split" in str(error.value)
 
@@ -86,6 +89,8 @@ def test_the_registry_explains_what_it_needs(tmp_path: Path) -> None:
     for arguments, message in [
         (("lfw", tmp_path, None), "no source 'lfw'; known are: aflw, celeba, folder, multipie, yale, table"),
         (("yale", None, None), "--root FOLDER"),
+        (("yale", tmp_path / "faces.csv", None), r"folder .*faces\.csv \(--root\) is a file"),
+        (("table", None, tmp_path), r"the table .* is a folder"),
         (("yale", tmp_path / "gone", None), r"folder .*gone \(--root\) does not exist"),
         (("yale", tmp_path, tmp_path / "faces.csv"), "--table belongs to the source table"),
         (("table", tmp_path, None), "--table FACES.csv"),
