@@ -164,7 +164,7 @@ def _read_yaml(text: str) -> Any:
         value = yaml.safe_load(text)
         _copy({"": value})
     except RecursionError as error:
-        raise yaml.YAMLError("a value holds itself through an alias") from error
+        raise yaml.YAMLError("it is nested too deeply, or holds itself through an alias") from error
     except ValueError as error:
         raise yaml.YAMLError(str(error)) from error
     return value
