@@ -161,8 +161,10 @@ def _start(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise ClusterError(f"no Ray cluster could be started on this machine: {one_line(error)}") from error
+    except Exception as error:  # a bare one where Ray's processes do not come up in time
+        raise ClusterError(
+            f"no Ray cluster could be started on this machine ({one_line(error)}); try again when it is less busy."
+        ) from error
 
 
 def _reach(address: str, environment: Mapping[str, str]) -> None:

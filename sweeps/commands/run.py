@@ -25,7 +25,7 @@ Matcher = Annotated[
     typer.Option("--matcher", help="Face matcher, not T: a run of `legan train identity`, or facenet."),
 ]
 Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]
-Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, yale) or a YAML file of your own.")]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a setting of all trials; repeatable.")
 ]
