@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.cluster import connect, require
 from legan.platform.data.stream import Header, npy_header
-from legan.platform.data.unfinished import drop_work, start_work
+from legan.platform.data.unfinished import at_work, drop_work, start_work
 from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
@@ -62,7 +62,8 @@ def augment(request: Request, say: Say = print) -> Path:
     folder = out.with_name(f"{out.name}.partial")
     if finished(order):
         if (folder / "plan.json").is_file():
-            drop_work(folder)
+            with at_work(folder):
+                drop_work(folder)
         say(f"{request.out} is there already, made by the same command; nothing was done.")
         return out
     refuse_output(out, overwrite=request.overwrite)
@@ -70,6 +71,14 @@ def augment(request: Request, say: Say = print) -> Path:
         for line in dry_run_lines(order):
             say(line)
         return out
+    with at_work(folder):
+        _make(order, out, folder, say)
+    return out
+
+
+def _make(order: Order, out: Path, folder: Path, say: Say) -> None:
+    """Do the work in ``folder``, as far as it is not done, and put the result at ``out``."""
+    request = order.request
     with _workers(request) as size:
         start_work(folder, order.digest, overwrite=request.overwrite)
         faces = _faces(order, folder, size, say)
@@ -99,7 +108,6 @@ def augment(request: Request, say: Say = print) -> Path:
     drop_work(folder)
     for line in report_lines(values, 0 if skipped is None else len(skipped)):
         say(line)
-    return out
 
 
 def _faces(order: Order, folder: Path, size: int, say: Say) -> Path:
@@ -130,6 +138,7 @@ def _planned(order: Order, folder: Path, faces: Path) -> tuple[Labels, int]:
     sizes = {"expressions": len(schema.expressions), "lightings": len(schema.lightings)}
     count = count_jobs(order.wanted, labels, **sizes)
     if count == 0:
+        drop_work(folder)
         raise DataError("there is nothing to make: all classes that occur have equally many faces; leave --balance out.")
     if not (folder / JOBS_FILE).is_file():
         with whole_file(folder / JOBS_FILE) as draft, draft.open("wb") as stream:

@@ -9,6 +9,7 @@ import numpy as np
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.stream import Header
+from legan.platform.model import weights_hash
 from legan.serve.augment_check import Order
 from legan.serve.augment_input import labels_beforehand
 from legan.serve.augment_plan import UNKNOWN, Labels, count_jobs
@@ -21,11 +22,14 @@ Counts = dict[str, dict[str, int]]
 def report_values(order: Order, folder: Path, labels: Labels, parts: int, jobs: int, total: Done) -> dict[str, Any]:
     """What was asked, with what, and what came of it, as plain JSON values."""
     request, schema = order.request, order.model.schema
-    options = ("labels", "all", "random", "balance", "min_quality", "min_similarity", "attempts", "seed")
+    options = ("labels", "all", "random", "balance", "min_quality", "min_similarity", "attempts", "seed", "batch_size")
+    typed = {"matcher": None if request.matcher is None else str(request.matcher), "originals": order.originals}
     return {
         "input": str(request.input),
         "model": {**asdict(order.origin), **dict(order.model.info)},
-        "request": {name: getattr(request, name) for name in options},
+        "quality_hash": None if order.model.quality is None else weights_hash(order.model.quality),
+        "matcher_hash": None if order.matcher is None else weights_hash(order.matcher),
+        "request": {name: getattr(request, name) for name in options} | typed,
         "made": {
             "asked": jobs,
             "made": total.made,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.stream import Part, write_parts
+from legan.platform.data.unfinished import drop_work
 from legan.platform.errors import DataError
 from legan.platform.model import Model
 from legan.serve.augment_input import ROWS, Photographs, Rows
@@ -22,6 +23,11 @@ from legan.serve.augment_work import PHOTOS, Done, part_path
 
 Ints = NDArray[np.integer]
 _ROWS_AT_ONCE = 256
+_MADE = {
+    "synthetic": (False, np.bool_), "quality": (np.nan, np.float32), "similarity": (np.nan, np.float32), "attempt": (0, np.int16),
+    "model": ("", str), "model_version": ("", str), "model_hash": ("", str), "seed": (0, np.int64),
+}  # fmt: skip
+"""What a row says of its making, with the value and the type of a photographed face's."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +41,29 @@ class Origin:
 
 
 def assemble_faces(folder: Path, photographs: Photographs, model: Model, parts: int) -> None:
-    """The aligned faces of the photographs as a data set folder ``folder/faces``; DataError where there is none."""
+    """The aligned faces of the photographs as a data set folder ``folder/faces``.
+
+    Where there is none, DataError says why, and ``folder`` is dropped.
+    """
     files = [part_path(folder, "photos", part) for part in range(parts)]
-    count, skipped = 0, list(photographs.unusable)
+    counts, skipped = [], list(photographs.unusable)
     for number, file in enumerate(files):
         with np.load(file, allow_pickle=False) as part:
-            count += len(part["rows"])
+            counts.append(len(part["rows"]))
             paths = photographs.records["path"].iloc[part["skipped_rows"] + number * PHOTOS]
             skipped += list(zip(paths, part["reasons"].tolist(), strict=True))
-    if count == 0:
+    if sum(counts) == 0:
+        drop_work(folder)
         most = pd.Series([reason for _, reason in skipped]).value_counts().index[0]
         raise DataError(f"none of the {len(skipped)} photographs of {photographs.root} could be used, most because: {most}")
     write_parts(
         folder / "faces",
-        (_found_faces(file, photographs.records.iloc[number * PHOTOS :]) for number, file in enumerate(files)),
-        count=count,
+        (
+            _found_faces(file, photographs.records.iloc[number * PHOTOS :])
+            for number, (file, count) in enumerate(zip(files, counts, strict=True))
+            if count
+        ),
+        count=sum(counts),
         image_size=model.image_size,
         name="faces",
         schema=photographs.schema,
@@ -121,23 +135,22 @@ def _all_parts(folder: Path, faces: Path, schema: AttributeSchema, origin: Origi
 
 
 def _originals(rows: pd.DataFrame, kept: Ints) -> pd.DataFrame:
-    """Source faces as rows of the result; who was a copy of a face that is kept too still says of which."""
+    """Source faces as rows of the result; who was a copy of a face that is kept too still says of which.
+
+    A face that was made by ``legan augment`` before still says so, and of what model with which ratings.
+    """
     copies = rows["duplicate_of"].astype("Int64")
     places = np.searchsorted(kept, copies.fillna(0).to_numpy(np.int64)).clip(max=len(kept) - 1)
     still = copies.notna().to_numpy() & (kept[places] == copies.fillna(-1).to_numpy(np.int64))
-    numbers = np.full(len(rows), np.nan, np.float32)
+    known = set(_MADE) <= set(rows.columns)
+    making = {
+        name: (rows[name] if known else pd.Series([value] * len(rows))).astype(kind) for name, (value, kind) in _MADE.items()
+    }
     return _taken_over(rows).assign(
         expression=rows["expression"],
         lighting=rows["lighting"],
         duplicate_of=pd.Series(places, dtype="Int64").where(still),
-        synthetic=False,
-        quality=numbers,
-        similarity=numbers,
-        attempt=np.zeros(len(rows), np.int16),
-        model="",
-        model_version="",
-        model_hash="",
-        seed=np.zeros(len(rows), np.int64),
+        **making,
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.align import estimate_yaw
 from legan.platform.data.image import read_image
-from legan.platform.data.masks import hull_mask, pack_mask, place_mean_shape, unpack_mask
+from legan.platform.data.masks import hull_mask, mean_shape, pack_mask, place_mean_shape, unpack_mask
 from legan.platform.errors import ImageError
 from legan.platform.files import whole_file
 from legan.platform.model import Model
@@ -92,8 +92,8 @@ class Worker:
                 rows=np.array([row for row, _ in faces], np.int64),
                 faces=np.array([face["face"] for _, face in faces], np.int64),
                 images=np.array([face["image"] for _, face in faces], np.uint8).reshape(-1, size, size, 3),
-                hulls=np.array([face["hull"] for _, face in faces], np.uint8).reshape(len(faces), -1),
-                landmarks=np.array([face["landmarks"] for _, face in faces], np.float32).reshape(len(faces), -1),
+                hulls=np.array([face["hull"] for _, face in faces], np.uint8).reshape(len(faces), -(-size * size // 8)),
+                landmarks=np.array([face["landmarks"] for _, face in faces], np.float32).reshape(len(faces), mean_shape().size),
                 yaw=np.array([face["yaw"] for _, face in faces], np.float32),
                 skipped_rows=np.array([row for row, _ in skipped], np.int64),
                 reasons=np.array([reason for _, reason in skipped], np.str_),

@@ -29,7 +29,7 @@ from legan.platform.data.assemble import assemble
 from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
-from legan.platform.data.unfinished import drop_work, start_work
+from legan.platform.data.unfinished import at_work, drop_work, start_work
 from legan.platform.errors import DataError
 from legan.platform.files import replace_folder
 
@@ -75,8 +75,8 @@ def prepare(
     ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Subjects are
     split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call repeated
     after it was finished changes nothing; unfinished work of other options or files is refused, and dropped by ``overwrite``.
-    Raises DataError for that, for an existing ``out`` without ``overwrite``, and where no photograph could be used; ClusterError
-    when the cluster cannot be reached.
+    Raises DataError for that, where another process is at work on the same, for an existing ``out`` without ``overwrite``, and
+    where no photograph could be used; ClusterError when the cluster cannot be reached.
     """
     records = _with_splits(source, seed, val_share, test_share)
     out = out.resolve()
@@ -84,15 +84,17 @@ def prepare(
     plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
         if plan.folder.exists():
-            drop_work(plan.folder)
+            with at_work(plan.folder):
+                drop_work(plan.folder)
         return open_dataset(out)
     refuse_existing(out, FILE, overwrite=overwrite)
-    start_work(plan.folder, plan.digest, overwrite=overwrite)
-    _work(plan, options, workers, progress)
-    assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
-    refuse_existing(out, FILE, overwrite=overwrite)
-    replace_folder(out, plan.folder / "dataset")
-    drop_work(plan.folder)
+    with at_work(plan.folder):
+        start_work(plan.folder, plan.digest, overwrite=overwrite)
+        _work(plan, options, workers, progress)
+        assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
+        refuse_existing(out, FILE, overwrite=overwrite)
+        replace_folder(out, plan.folder / "dataset")
+        drop_work(plan.folder)
     return open_dataset(out)
 
 

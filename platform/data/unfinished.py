@@ -1,14 +1,36 @@
-"""The folder of unfinished work, OUT.partial: begun, gone on with, and dropped.
+"""The folder of unfinished work, OUT.partial: begun, gone on with, and dropped, by one process at a time.
 
 Its plan.json holds a digest of all that decides the result; the files of finished parts lie beside it.
 """
 
+import fcntl
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from legan.platform.errors import DataError
 from legan.platform.files import write_whole
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Keep other processes out of an unfinished folder, by a lock beside it that goes with its process, however that ends.
+
+    Raises DataError where another one is at work.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _locked(path)
+    if descriptor is None:
+        raise DataError(f"another process is at work in {folder}; wait until it has ended, or give another OUT.")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
@@ -52,3 +74,19 @@ def drop_work(folder: Path) -> None:
         elif child.name != "plan.json":
             child.unlink()
     shutil.rmtree(folder)
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor of a locked file, None where another process has the lock."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            return descriptor  # this file system knows no locks
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+        os.close(descriptor)  # who had the lock has removed the file in between

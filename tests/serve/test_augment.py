@@ -17,6 +17,7 @@ from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
 from legan.platform.data.dataset import Dataset, open_dataset, write_dataset
+from legan.platform.data.unfinished import at_work
 from legan.platform.errors import ConfigError, DataError
 from legan.platform.model import Model, load_network, save_network, weights_hash, write_model
 from legan.platform.settings import LeganSettings
@@ -25,7 +26,7 @@ from legan.platform.training.parallel import Ranks
 from legan.serve import engine as engine_module
 from legan.serve.augment import augment
 from legan.serve.augment_check import Request
-from legan.serve.augment_work import Worker
+from legan.serve.augment_work import PHOTOS, Worker
 from legan.serve.engine import Engine, load_engine
 from legan.serve.matcher import Matcher
 
@@ -123,6 +124,19 @@ def test_balancing_equals_the_classes_of_the_training_split_and_keeps_the_source
     assert len(without) == 12
     with pytest.raises(DataError, match="nothing to make"):
         run(tiny_data, tmp_path / "equal", model, balance="both")
+    assert not (tmp_path / "equal.partial").exists()  # nothing that stands in the next command's way
+
+
+def test_a_translation_that_is_kept_as_a_source_still_says_what_made_it(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    one = run(tiny_data, tmp_path / "one", model, labels="smile:left", originals=True, seed=5).faces
+    two = run(tmp_path / "one", tmp_path / "two", model, labels="scream:front", originals=True, seed=9).faces
+    kept, made = two.iloc[: len(one)], two.iloc[len(one) :]
+    assert one["synthetic"].sum() == 72
+    for name in ("synthetic", "quality", "similarity", "attempt", "model", "model_version", "model_hash", "seed"):
+        pd.testing.assert_series_equal(kept[name], one[name])
+    assert kept["source_row"].tolist() == list(range(144))
+    assert set(made["seed"]) == {9}
+    assert made["synthetic"].all()
 
 
 def test_training_takes_what_comes_out(tiny_data: Path, model: Path, tmp_path: Path) -> None:
@@ -154,6 +168,10 @@ def test_what_falls_short_is_tried_anew_a_bounded_number_of_times(
     first = made.faces[made.faces["attempt"] == 1]
     chosen = free.faces.set_index("source_row").loc[first["source_row"]]
     assert (chosen["expression"].to_numpy() == first["expression"].to_numpy()).all()  # the plan's first choice is the same
+    asked = dict.fromkeys(("labels", "balance", "batch_size")) | {"all": False, "originals": False, "attempts": 3, "seed": 0}
+    assert made.info["request"] == options | asked | {"matcher": str(matcher)}
+    stored = load_engine(model, "cpu").quality_model, load_network(matcher).module
+    assert [made.info[f"{name}_hash"] for name in ("quality", "matcher")] == [weights_hash(each) for each in stored]
     report = made.info["made"]
     assert report["made"] + report["low_quality"] + report["low_similarity"] == report["asked"] == 72
     assert 72 < report["translated"] <= 3 * 72
@@ -236,6 +254,19 @@ def test_a_table_names_photographs_and_may_label_them(photographs: Path, model: 
     assert len(run(photographs / "p.parquet", tmp_path / "plain", model, labels="smile:left")) == 3
 
 
+def test_photographs_without_any_face_stop_nothing_that_comes_after_them(photographs: Path, model: Path, tmp_path: Path) -> None:
+    for number in range(PHOTOS):
+        Image.new("RGB", (8, 8)).save(photographs / f"a{number:02}.png")
+    made = run(photographs, tmp_path / "out", model, labels="smile:left")
+    assert made.faces["source_path"].tolist() == ["one.png", "two.png", "two.png"]
+    assert len(made.skipped) == PHOTOS + 2
+    table = tmp_path / "gone.csv"
+    table.write_text("path\na.png\nb.png\n")
+    with pytest.raises(DataError, match=r"none of the 2 photographs of .* could be used, most because: the file cannot be read"):
+        run(table, tmp_path / "none", model, labels="smile:left")
+    assert not (tmp_path / "none.partial").exists()  # nothing in it is of use to another command
+
+
 class StopError(Exception):
     pass
 
@@ -281,6 +312,13 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes_without_repeating_a_part(
     with pytest.raises(DataError, match=r"already exists; choose another OUT"):
         run(tiny_data, made.path, model, random=1, seed=1)
     assert run(tiny_data, made.path, model, random=1, seed=1, overwrite=True).content_hash != made.content_hash
+
+
+def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    with at_work(tmp_path / "out.partial"), pytest.raises(DataError, match=r"another process is at work in .*out\.partial"):
+        run(tiny_data, tmp_path / "out", model, labels="smile:left")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert len(run(tiny_data, tmp_path / "out", model, labels="smile:left")) == 72
 
 
 def test_a_dry_run_says_the_plan_and_writes_nothing(tiny_data: Path, model: Path, tmp_path: Path) -> None:
@@ -361,6 +399,8 @@ def test_one_problem_is_one_sentence(
 def test_the_output_is_neither_the_input_nor_something_else(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="OUT is INPUT itself"):
         run(tiny_data, tiny_data, model, all=True, overwrite=True)
+    with pytest.raises(ConfigError, match="OUT / has no name of its own"):
+        run(tiny_data, Path("/"), model, all=True)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.tex").touch()
     with pytest.raises(DataError, match=r"has no dataset\.json, so --overwrite leaves it alone"):
