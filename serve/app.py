@@ -256,6 +256,7 @@ class Ingress:
         self._settings = ServeSettings.model_validate(settings)
         self._workers = workers
         self._session: RaySession | None = None
+        self._wanted: Chosen | None = None
         self._switching: asyncio.Task[None] | None = None
         self._meter = RayMeter()
         cv2.setNumThreads(self._settings.threads)
@@ -273,7 +274,8 @@ class Ingress:
 
     async def reconfigure(self, config: Wanted) -> None:
         """Go over to a model as soon as the workers hold it."""
-        switching = asyncio.ensure_future(self._switch(Chosen(*config["model"])))
+        self._wanted = Chosen(*config["model"])
+        switching = asyncio.ensure_future(self._switch(self._wanted))
         if self._switching is None:
             await switching
         self._switching = switching
@@ -287,7 +289,8 @@ class Ingress:
         info: ModelInfo = await _call(lambda: self._workers["Generator"].describe.remote(chosen, matcher=matcher))
         for name in ("Aligner", "Quality"):
             await _call(lambda handle=self._workers[name]: handle.hold.remote(chosen))  # type: ignore[misc]
-        self._session = RaySession(info, chosen, self._workers, self._meter)
+        if chosen == self._wanted:  # and not another one since, which may have been loaded sooner
+            self._session = RaySession(info, chosen, self._workers, self._meter)
 
 
 def build(args: ServeSettings) -> Application:

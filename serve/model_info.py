@@ -19,6 +19,10 @@ class Chosen(NamedTuple):
     version: str | None
     """In the registry; None for a folder."""
 
+    def same(self, other: "Chosen") -> bool:
+        """Whether both are one model, however it was asked for."""
+        return self._replace(source=other.source) == other
+
 
 def choose_model(source: str) -> Chosen:
     """Where the model of a folder, a run or an MLflow URI lies now, and which version it is.

@@ -143,7 +143,7 @@ def change(model: str | None, version: int | None, address: str | None, *, rollb
     connect(address or os.environ.get("RAY_ADDRESS") or _local_address())
     now = rollout.running()
     wanted = _wanted(now, model, version, rollback=rollback)
-    if wanted == now.model:
+    if wanted.same(now.model):
         print(f"{_named(now.model)} is served already.")
         return
     rollout.update(now, wanted)

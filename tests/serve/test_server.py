@@ -1,8 +1,10 @@
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,6 +13,8 @@ from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.serve import server
+from legan.serve.backend import ModelInfo
+from legan.serve.model_info import Chosen
 from legan.serve.rollout import Running
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.server import Request, check, settings_of
@@ -124,6 +128,49 @@ def test_the_next_model_is_the_one_that_is_named(model_folder: Path, plain_folde
         server._wanted(Running(first, None, now.settings), None, None, rollback=True)
     with pytest.raises(ConfigError, match="exclude each other"):
         server.change("x", 3, None, rollback=False)
+
+
+def test_what_is_served_already_is_no_update_however_it_is_named(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    served = Chosen("models:/m@champion", "/b", "m", "2")
+    monkeypatch.setattr(server, "connect", lambda _: None)
+    monkeypatch.setattr(server.rollout, "running", lambda: Running(served, None, ServeSettings()))
+    monkeypatch.setattr(server, "choose_model", lambda source: Chosen(source, "/b", "m", source[-1]))
+    updates: list[Chosen] = []
+    monkeypatch.setattr(server.rollout, "update", lambda _, wanted: updates.append(wanted))
+    server.change(None, 2, "x:1", rollback=False)
+    assert capsys.readouterr().out == "m version 2 is served already.\n"
+    server.change(None, 3, "x:1", rollback=False)
+    assert [each.version for each in updates] == ["3"]
+
+
+def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() -> None:
+    from legan.serve.app import Ingress
+
+    first, second = (Chosen("models:/m@champion", f"/{version}", "m", version) for version in ("1", "2"))
+    about = dict.fromkeys(ModelInfo.model_fields) | {"alignment": {}, "expressions": [], "lightings": [], "image_size": 32}
+    info = ModelInfo.model_construct(**about)
+
+    async def go_back_while_the_next_is_loaded() -> Chosen | None:
+        loaded = asyncio.Event()
+
+        async def ask(chosen: Chosen, **_: object) -> ModelInfo:
+            if chosen == second:
+                await loaded.wait()
+            return info
+
+        worker = SimpleNamespace(describe=SimpleNamespace(remote=ask), hold=SimpleNamespace(remote=ask))
+        ingress = Ingress(ServeSettings().model_dump(), dict.fromkeys(("Aligner", "Generator", "Quality"), worker))
+        await ingress.reconfigure({"model": list(first), "previous": None})
+        await ingress.reconfigure({"model": list(second), "previous": list(first)})
+        await asyncio.sleep(0)
+        late = ingress._switching
+        await ingress.reconfigure({"model": list(first), "previous": list(second)})
+        await ingress._switching
+        loaded.set()
+        await late
+        return await ingress.serving()
+
+    assert asyncio.run(go_back_while_the_next_is_loaded()) == first
 
 
 def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
