@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -301,21 +302,22 @@ def build(args: ServeSettings) -> Application:
     chosen = choose_model(args.model)
     models, waiting = {"models": [list(chosen)]}, args.batch_wait_ms / 1000
     parts = args.deployments()
+    options = partial(_options, args.limits.seconds)
     workers = {
-        "Aligner": serve.deployment(Aligner).options(**_options(parts["Aligner"]), user_config=models).bind(args.threads),
+        "Aligner": serve.deployment(Aligner).options(**options(parts["Aligner"]), user_config=models).bind(args.threads),
         "Generator": serve.deployment(Generator)
-        .options(**_options(parts["Generator"], ONE_ARENA), user_config=models)
+        .options(**options(parts["Generator"], ONE_ARENA), user_config=models)
         .bind(args.threads, args.batch_size, waiting),
         "Quality": serve.deployment(Quality)
-        .options(**_options(parts["Quality"], ONE_ARENA), user_config=models)
+        .options(**options(parts["Quality"], ONE_ARENA), user_config=models)
         .bind(args.threads, args.batch_size, waiting),
     }
     if args.matcher is not None:
         size = read_model(Path(chosen.folder)).image_size
         workers["Matcher"] = (
-            serve.deployment(Matcher).options(**_options(parts["Matcher"], ONE_ARENA)).bind(args.threads, args.matcher, size)
+            serve.deployment(Matcher).options(**options(parts["Matcher"], ONE_ARENA)).bind(args.threads, args.matcher, size)
         )
-    shape = _options(args.ingress) | {"max_ongoing_requests": INGRESS_ONGOING, "max_queued_requests": -1}
+    shape = options(args.ingress) | {"max_ongoing_requests": INGRESS_ONGOING, "max_queued_requests": -1}
     return (
         serve.deployment(serve.ingress()(Ingress))
         .options(**shape, user_config={"model": list(chosen), "previous": None})
@@ -349,13 +351,13 @@ async def _call(make: Callable[[], Awaitable[Done]]) -> Done:
     raise Busy(2.0)
 
 
-def _options(of: Replicas, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _options(seconds: float, of: Replicas, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     runtime_env = {"runtime_env": {"env_vars": dict(environment)}} if environment else {}
     shared: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": of.cpus, "num_gpus": of.gpus, **runtime_env},
         "max_ongoing_requests": of.ongoing,
         "max_queued_requests": of.queued,
-        "graceful_shutdown_timeout_s": 35.0,
+        "graceful_shutdown_timeout_s": seconds + 5,  # what has begun is finished
         "health_check_period_s": 5.0,
     }
     if of.most is None:

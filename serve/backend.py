@@ -30,10 +30,10 @@ class Limits(Settings):
     """Pixels of one image, width times height, as its header says before it is decoded."""
     images: int = Field(16, ge=1, le=1_000)
     """Images in one request."""
-    variants: int = Field(256, ge=1, le=10_000)
-    """Pictures that one call of augment makes."""
+    variants: int = Field(256, ge=1, le=256)
+    """Pictures that one call of augment makes; its form has room for 256 labels."""
     seconds: float = Field(30.0, gt=0, le=3600)
-    """Time for one request, from its first byte to the end of its answer."""
+    """Time for one request, from the end of its headers to the end of its answer."""
     requests: int = Field(64, ge=1, le=10_000)
     """Requests that one process works on at a time, and fewer where it is too slow for them; the next one is answered 503."""
     photographs: int = Field(4, ge=1, le=100)

@@ -27,6 +27,7 @@ def start(
     replicas: Annotated[int, typer.Option(min=1, help="Processes that translate, and as many that rate.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs for each of them; fractions share one.")] = 0.0,
     threads: Annotated[int, typer.Option(min=1, help="Threads in each process.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Time limit of a request; more for slow machines and large models.")] = 30.0,
     tokens_from_env: Annotated[
         str | None,
         typer.Option(
@@ -46,7 +47,7 @@ def start(
         return
     from legan.serve.server import Request, run
 
-    run(Request(model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out, metrics_port))
+    run(Request(model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out, metrics_port, seconds))
 
 
 @serve.command()

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import yaml
 
 from legan.platform.cluster import answers, connect, metrics_addresses, require
+from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.platform.files import unwritable, write_whole
 from legan.platform.model import find_model, load_network, network_folder, read_model
 from legan.platform.tracking.places import default_home
 from legan.serve import rollout
 from legan.serve.app import read_tokens
+from legan.serve.backend import Limits
 from legan.serve.matcher import check_matcher
 from legan.serve.model_info import Chosen, choose_model
 from legan.serve.serve_settings import Replicas, ServeSettings
@@ -47,6 +49,7 @@ class Request:
     address: str | None
     config_out: Path | None
     metrics_port: int | None = None
+    seconds: float = 30.0
 
 
 def run(request: Request) -> None:
@@ -57,6 +60,8 @@ def run(request: Request) -> None:
         raise ConfigError(["--metrics-port: a cluster has its own (ray start --metrics-export-port); leave it out"])
     if request.config_out is not None:
         write_config(request.config_out, rollout.config_document(settings, request.host, request.port))
+        for path in _not_here(settings):
+            print(f"{path} is not on this machine; it has to be there on every node of the cluster.")
         return
     chosen = check(settings, request)
     needed = sum(each.replicas * each.cpus for each in settings.deployments().values())
@@ -74,18 +79,27 @@ def run(request: Request) -> None:
 
 
 def settings_of(request: Request) -> ServeSettings:
-    """The application's settings from the command's arguments; paths become absolute, because Ray's processes work elsewhere."""
-    many = Replicas(replicas=request.replicas, gpus=request.gpus)
-    tokens = request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None)
-    return ServeSettings(
-        model=_absolute(request.model),
-        matcher=None if request.matcher is None else str(network_folder(Path(request.matcher)).absolute()),
-        tokens_env=tokens,
-        access_log=str(default_home() / "serve" / "access.jsonl"),
-        threads=request.threads,
-        generator=many,
-        quality=many,
-    )
+    """The application's settings from the command's arguments; paths become absolute, because Ray's processes work elsewhere.
+
+    ConfigError with every option that is out of range.
+    """
+    many, problems = check_settings(Replicas, {"replicas": request.replicas, "gpus": request.gpus})
+    limits, more = check_settings(Limits, {"seconds": request.seconds})
+    values = {
+        "model": _absolute(request.model),
+        "matcher": None if request.matcher is None else str(network_folder(Path(request.matcher)).absolute()),
+        "tokens_env": request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None),
+        "access_log": str(default_home() / "serve" / "access.jsonl"),
+        "threads": request.threads,
+        "limits": limits or Limits(),
+        "generator": many or Replicas(),
+        "quality": many or Replicas(),
+    }
+    settings, others = check_settings(ServeSettings, values)
+    problems = [*problems, *more, *others]
+    if settings is None or problems:
+        raise ConfigError([f"--{problem}" for problem in problems])
+    return settings
 
 
 def check(settings: ServeSettings, request: Request) -> Chosen:
@@ -120,6 +134,12 @@ def check(settings: ServeSettings, request: Request) -> Chosen:
     if chosen is None or problems:
         raise LeganError(problems[0]) if len(problems) == 1 else ConfigError(problems)
     return chosen
+
+
+def _not_here(settings: ServeSettings) -> list[str]:
+    """The folders that are named and are not here; elsewhere they may be."""
+    named = [each for each in (settings.model, settings.matcher) if each and not each.startswith(("models:/", "runs:/"))]
+    return [each for each in named if not Path(each).is_dir()]
 
 
 def _expect_free(host: str, port: int) -> None:

@@ -26,10 +26,18 @@ from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.render import render_faces
 from legan.platform.model import Model, write_model
+from legan.serve.backend import Limits
 from legan.serve.http_work import aligned_face
 from legan.serve.local import local_backend
 
 Picture = NDArray[np.uint8]
+BREAK_SECOND = """
+const real = window.fetch;
+let asked = 0;
+const lost = (path) => path === "v1/augment" && ++asked === 2;
+window.fetch = (path, options) => lost(path) ? Promise.reject(new TypeError("lost")) : real(path, options);
+"""
+"""The page's second request for combinations does not arrive."""
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -193,15 +201,32 @@ def test_the_face_is_put_back_and_everything_can_be_downloaded(
     np.testing.assert_array_equal(pixels(page, "input"), scene)
 
 
-def test_all_combinations_are_shown_and_packed(
-    page: Chrome, served: Server, scene: Picture, scene_file: Path, tmp_path: Path
+def test_all_combinations_come_a_few_at_a_time_and_are_packed(
+    browser: Chrome, served: Server, serving: Serving, scene: Picture, scene_file: Path, tmp_path: Path
 ) -> None:
-    download = downloads(page, tmp_path / "downloads")
-    upload(page, scene_file)
-    done(page, "Neutral, left")
-    assert text(page, "grid-make") == "Make all 6"
-    page.find_element(By.ID, "grid-make").click()
-    wait(page, lambda: shown(page, "grid"))
+    with serving(served.backend, Limits(variants=4)) as small:
+        page = opened(browser, small)
+        download = downloads(page, tmp_path / "downloads")
+        upload(page, scene_file)
+        done(page, "Neutral, left")
+        assert text(page, "grid-make") == "Make all 6"
+        page.execute_script(BREAK_SECOND)
+        page.find_element(By.ID, "grid-make").click()
+        wait(page, lambda: text(page, "grid-status") == "4 of 6 pictures are made.")
+        buttons = page.find_elements(By.CSS_SELECTOR, "#grid button")
+        assert [button.is_enabled() for button in buttons] == [True] * 4 + [False] * 2
+        assert text(page, "grid-make") == "Make the other 2"
+        page.find_element(By.ID, "trouble-retry").click()
+        combinations_are_complete(page, served, scene, download)
+        assert [entry["status"] for entry in small.log if entry["route"] == "/v1/augment"] == [200, 200]
+
+
+def combinations_are_complete(page: Chrome, served: Server, scene: Picture, download: Callable[[str, str], bytes]) -> None:
+    wait(page, lambda: shown(page, "grid-download"))
+    assert text(page, "grid-status") == "6 pictures. Choose one to see it above."
+    script = "scrollTo(0, 1e6); return [[details, 'bottom'], [all, 'top']].map(([e, side]) => e.getBoundingClientRect()[side])"
+    above, below = page.execute_script(script.replace("all,", "document.getElementById('all'),"))
+    assert above <= below  # the result stays in view beside the choices, but never over the table
     assert [head.text for head in page.find_elements(By.CSS_SELECTOR, "#grid th")] == [
         "left",
         "front",
@@ -212,11 +237,16 @@ def test_all_combinations_are_shown_and_packed(
     data = download("grid-download", "two.people.combinations.zip")
     image = served.backend.engine.find_faces(scene)[0].aligned.image
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        results = json.loads(archive.read("augmented.json"))["results"]
-        assert len(results) == 6
+        assert archive.testzip() is None
+        told = json.loads(archive.read("augmented.json"))
+        results = told["results"]
+        assert (told["model"], told["rejected"]) == (served.backend.info.label, 0)
+        assert [each["index"] for each in results] == list(range(6))
+        assert archive.namelist() == ["augmented.json", *(each["image"] for each in results)]
+        assert results[5]["image"] == "005-smile-right.png"
         for each in results:
             made = served.backend.engine.translate(image[None], [each["expression"]], [each["lighting"]])[0]
-            # One batch of six may differ from single ones in the last digit.
+            # A batch may differ from single ones in the last digit.
             assert np.abs(decoded(archive.read(each["image"])).astype(int) - made).max() <= 1
     cells = page.find_elements(By.CSS_SELECTOR, "#grid button")
     names = [cell.accessible_name for cell in cells]
@@ -311,7 +341,7 @@ def test_on_a_phone_at_night_nothing_has_to_be_moved_sideways(page: Chrome, scen
         upload(page, scene_file)
         done(page, "Neutral, left")
         page.find_element(By.ID, "grid-make").click()
-        wait(page, lambda: shown(page, "grid"))
+        wait(page, lambda: shown(page, "grid-download"))
         assert [head.text for head in page.find_elements(By.CSS_SELECTOR, "#grid th")][:2] == ["neutral", "smile"]  # turned
         widths = "return [document.documentElement, document.getElementById('grid')].map((e) => e.scrollWidth - e.clientWidth)"
         assert page.execute_script(widths) == [0, 0]

@@ -107,12 +107,26 @@ def test_the_config_file_builds_the_same_application(home: Path, model_folder: P
     assert settings == settings_of(request)
     bound = build(settings)._bound_deployment
     assert bound.name == "Ingress"
+    assert bound._deployment_config.graceful_shutdown_timeout_s == settings.limits.seconds + 5
     generator = bound.init_args[1]["Generator"]._bound_deployment
     assert generator.num_replicas == 3
     assert generator.user_config == {"models": [[str(model_folder), str(model_folder), "tiny", None]]}
 
 
-def test_settings_are_checked() -> None:
+def test_a_time_limit_and_folders_of_elsewhere_go_into_the_file(home: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "serve.yaml"
+    server.run(Request("nope", None, **HERE | {"port": 8000, "config_out": out, "seconds": 90.0}))
+    document = yaml.safe_load(out.read_text())
+    assert document["applications"][0]["args"]["limits"] == {"seconds": 90.0}
+    assert document["http_options"]["request_timeout_s"] == 100
+    assert f"{Path('nope').absolute()} is not on this machine; it has to be there on every node" in capsys.readouterr().out
+
+
+def test_settings_are_checked(home: Path) -> None:
+    wrong = Request("m", None, **HERE | {"port": 1, "gpus": 20.0, "threads": 999, "replicas": 1001, "seconds": 0.0})
+    with pytest.raises(ConfigError) as caught:
+        settings_of(wrong)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["--replicas", "--gpus", "--seconds", "--threads"]
     with pytest.raises(ValidationError, match="most must not be smaller"):
         Replicas(replicas=3, most=2)
     with pytest.raises(ValidationError, match="batch_size"):

@@ -55,11 +55,11 @@ async function once(path, form, accept, bearer, signal) {
   throw new Problem(reply.status, detail, told.errors || [], wait);
 }
 
-/** A form with one picture and fields. */
+/** A form with pictures and fields; a list is a field that is given several times. */
 export function formOf(picture, fields) {
   const form = new FormData();
   for (const one of [picture].flat()) form.append("image", one, "image");
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  for (const [name, value] of Object.entries(fields)) for (const one of [value].flat()) form.append(name, one);
   return form;
 }
 

@@ -1,71 +1,99 @@
-// All combinations of expression and lighting: one request, one zip, shown as a table.
+// All combinations of expression and lighting, asked for a few at a time and shown in a table as they come.
 
 import { call, formOf } from "./api.js";
-import { unzip } from "./zip.js";
+import { unzip, zip } from "./zip.js";
 
 const byId = (id) => document.getElementById(id);
 /** A class name for people. */
 export const plain = (name) => name.replaceAll("_", " ");
 const NARROW = matchMedia("(max-width: 40rem)");
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+const PIECE = 8; // pictures of one request: seconds where a server makes three a second, far from its time limit
 
-/** `ask()` gives the face, `pick(expression, lighting)` is called for a picture that is clicked, `trying(work)` tells errors. */
-export function grid({ ask, pick, trying }) {
-  let model = null, urls = [], results = null, making = new AbortController();
+/**
+ * `ask()` gives the face, `pick(expression, lighting)` is called for a picture that is clicked, `trying(work)` tells errors,
+ * `changed(label)` and `outdated(error)` begin anew where another model has answered, or may have caused an error.
+ */
+export function grid({ ask, pick, trying, changed, outdated }) {
+  let model = null, wanted = [], results = new Map(), rejected = 0, packed = null, making = new AbortController();
 
   function clear() {
     making.abort();
-    for (const url of urls) URL.revokeObjectURL(url);
-    urls = [];
-    results = null;
-    busy(false);
+    for (const each of results.values()) URL.revokeObjectURL(each.url);
+    if (packed) URL.revokeObjectURL(packed);
+    results = new Map();
+    rejected = 0;
+    packed = null;
     byId("grid").hidden = byId("grid-download").hidden = true;
     byId("grid").replaceChildren();
-    if (model) describe(model);
+    byId("grid-status").textContent = "";
+    busy(false);
   }
 
   function describe(now) {
     model = now;
-    const count = model.expressions.length * model.lightings.length;
-    const fits = count <= model.limits.variants;
-    byId("grid-make").textContent = `Make all ${count}`;
-    byId("grid-make").disabled = !fits;
-    byId("grid-status").textContent = fits ? "" : `There are ${count} combinations, and this server makes ${model.limits.variants} at once.`;
+    wanted = model.expressions.flatMap((expression) => model.lightings.map((lighting) => `${expression}:${lighting}`));
+    busy(false);
   }
+
+  const missing = () => wanted.filter((label) => !results.has(label));
 
   function busy(now) {
-    byId("grid-make").hidden = now || results !== null;
+    const left = missing().length;
+    byId("grid-make").textContent = left < wanted.length ? `Make the other ${left}` : `Make all ${left}`;
+    byId("grid-make").hidden = now || left === 0;
     byId("grid-stop").hidden = !now;
-    byId("all").classList.toggle("working", now);
   }
 
+  /** Ask for what is not there yet. */
   async function make() {
     const { blob, stem } = ask();
     making = new AbortController();
     const { signal } = making;
     busy(true);
-    byId("grid-status").textContent = "Making them, a moment …";
+    draw();
     try {
-      const form = formOf(blob, { variants: "all", aligned: true });
-      const zip = await (await call("v1/augment", { form, accept: "application/zip", signal })).blob();
-      const files = await unzip(zip, { png: "image/png", json: "application/json" });
-      const told = JSON.parse(await files.get("augmented.json").text());
-      if (signal.aborted) return;
-      const url = (of) => { urls.push(URL.createObjectURL(of)); return urls.at(-1); };
-      results = new Map(told.results.map((each) => [`${each.expression}:${each.lighting}`, { ...each, url: url(files.get(each.image)) }]));
-      Object.assign(byId("grid-download"), { href: url(zip), download: `${stem}.combinations.zip`, hidden: false });
+      for (let left = missing(); left.length; left = missing()) {
+        byId("grid-status").textContent = `${results.size} of ${wanted.length} pictures are made …`;
+        const label = left.slice(0, Math.min(PIECE, model.limits.variants));
+        const form = formOf(blob, { variants: "listed", label, aligned: true });
+        const reply = await (await call("v1/augment", { form, accept: "application/zip", signal })).blob();
+        const files = await unzip(reply, { png: "image/png", json: "application/json" });
+        const told = JSON.parse(await files.get("augmented.json").text());
+        if (signal.aborted || await changed(told.model)) return;
+        rejected += told.rejected;
+        for (const each of told.results) take(each, files.get(each.image));
+      }
+      packed = URL.createObjectURL(await pack());
+      Object.assign(byId("grid-download"), { href: packed, download: `${stem}.combinations.zip`, hidden: false });
       byId("grid-status").textContent = `${results.size} pictures. Choose one to see it above.`;
-      draw();
     } catch (error) {
-      byId("grid-status").textContent = "";
+      if (!signal.aborted && await outdated(error)) return;
+      if (!signal.aborted) byId("grid-status").textContent = `${results.size} of ${wanted.length} pictures are made.`;
       throw error;
     } finally {
       if (signal === making.signal) busy(false);
     }
   }
 
+  function take(result, file) {
+    const label = `${result.expression}:${result.lighting}`;
+    results.set(label, { ...result, file, url: URL.createObjectURL(file) });
+    const button = [...byId("grid").querySelectorAll("button")].find((each) => each.dataset.label === label);
+    if (button) fill(button);
+  }
+
+  /** The zip of all of them, as one call of POST /v1/augment would have given it. */
+  function pack() {
+    const all = wanted.map((label, index) => {
+      const { file, url, ...result } = results.get(label);
+      return { file, result: { ...result, index, image: result.image.replace(/^\d+/, String(index).padStart(3, "0")) } };
+    });
+    const told = JSON.stringify({ results: all.map((each) => each.result), model: model.label, rejected }, null, 1);
+    return zip([["augmented.json", new Blob([told])], ...all.map(({ result, file }) => [result.image, file])]);
+  }
+
   function draw() {
-    if (!results) return;
     const { expressions, lightings } = model;
     // On a phone the longer list runs down, so that nothing has to be moved sideways.
     const turned = NARROW.matches && lightings.length > expressions.length;
@@ -90,13 +118,21 @@ export function grid({ ask, pick, trying }) {
     return Object.assign(document.createElement("th"), { scope, textContent: plain(name) });
   }
 
+  /** A button for a picture, which cannot be pressed before the picture is there. */
   function cell(expression, lighting) {
-    const { url, quality } = results.get(`${expression}:${lighting}`);
-    const name = `${plain(expression)}, ${plain(lighting)}${quality === null ? "" : `, ${quality.toFixed(1)} of 10`}`;
-    const button = Object.assign(document.createElement("button"), { type: "button", title: name, tabIndex: -1 });
-    button.append(Object.assign(new Image(), { src: url, alt: name }));
+    const title = `${plain(expression)}, ${plain(lighting)}`;
+    const button = Object.assign(document.createElement("button"), { type: "button", title, tabIndex: -1, disabled: true });
+    button.dataset.label = `${expression}:${lighting}`;
     button.onclick = () => pick(expression, lighting);
+    if (results.has(button.dataset.label)) fill(button);
     return button;
+  }
+
+  function fill(button) {
+    const { url, quality } = results.get(button.dataset.label);
+    if (quality !== null) button.title += `, ${quality.toFixed(1)} of 10`;
+    button.replaceChildren(Object.assign(new Image(), { src: url, alt: button.title }));
+    button.disabled = false;
   }
 
   /** Arrow keys move between the pictures; the tab key passes the table in one step. */
@@ -106,7 +142,7 @@ export function grid({ ask, pick, trying }) {
     if (!step || at < 0) return;
     event.preventDefault();
     const column = (at % width) + step[1], to = at + step[0] * width + step[1];
-    if (column < 0 || column >= width || !buttons[to]) return;
+    if (column < 0 || column >= width || !buttons[to] || buttons[to].disabled) return;
     buttons[at].tabIndex = -1;
     buttons[to].tabIndex = 0;
     buttons[to].focus();
@@ -114,6 +150,6 @@ export function grid({ ask, pick, trying }) {
 
   byId("grid-make").onclick = () => trying(make);
   byId("grid-stop").onclick = clear;
-  NARROW.addEventListener("change", draw);
+  NARROW.addEventListener("change", () => { if (!byId("grid").hidden) draw(); });
   return { clear, describe };
 }

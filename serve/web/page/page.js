@@ -120,6 +120,11 @@ async function changed(label) {
   return true;
 }
 
+/** Whether an error may be another model's, which may be of another size or know other names; then the page begins anew. */
+async function outdated(error) {
+  return error.status === 422 && changed(labelOf(await (await call("v1/model")).json()));
+}
+
 // ---- a photograph and its faces
 
 /** Show a file and find its faces; `aligned` null: by its size. */
@@ -261,8 +266,7 @@ async function translated(wish, signal) {
     try {
       reply = await (await call("v1/translate", { form, signal })).json();
     } catch (error) {
-      // A new model may be of another size, or know other names.
-      if (error.status === 422 && await changed(labelOf(await (await call("v1/model")).json()))) return null;
+      if (await outdated(error)) return null;
       throw error;
     }
     if (await changed(reply.model)) return null;
@@ -333,6 +337,8 @@ const all = grid({
     byId("pair").scrollIntoView({ block: "nearest" });
   },
   trying,
+  changed,
+  outdated,
 });
 
 // ---- where pictures come from

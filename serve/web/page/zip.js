@@ -1,6 +1,11 @@
-// The files of a zip whose entries are stored as they are, which the API's are: pictures are packed already.
+// Zips whose entries are stored as they are, which the API's are: pictures are packed already.
 
-const END = 0x06054b50, ENTRY = 0x02014b50, END_BYTES = 22;
+const END = 0x06054b50, ENTRY = 0x02014b50, FILE = 0x04034b50, END_BYTES = 22;
+const VERSION = [2, 20], UTF8 = [2, 0x800], STORED = [2, 0], NO_TIME = [4, 0x210000]; // the first of January 1980
+const CRCS = Uint32Array.from({ length: 256 }, (_, byte) => {
+  for (let bit = 0; bit < 8; bit++) byte = (byte >>> 1) ^ (byte & 1 ? 0xedb88320 : 0);
+  return byte;
+});
 
 /** Map from name to Blob; `types` gives media types by the name's ending. */
 export async function unzip(blob, types) {
@@ -19,4 +24,32 @@ export async function unzip(blob, types) {
     at += 46 + nameLength + extra + comment;
   }
   return files;
+}
+
+/** A zip of `[name, Blob]` pairs. */
+export async function zip(files) {
+  const parts = [], entries = [];
+  let at = 0;
+  for (const [name, blob] of files) {
+    const title = new TextEncoder().encode(name);
+    const about = [VERSION, UTF8, STORED, NO_TIME, [4, crc(new Uint8Array(await blob.arrayBuffer()))], [4, blob.size], [4, blob.size], [2, title.length], [2, 0]];
+    const head = record([4, FILE], ...about);
+    entries.push(record([4, ENTRY], VERSION, ...about, [2, 0], [2, 0], [2, 0], [4, 0], [4, at]), title);
+    parts.push(head, title, blob);
+    at += head.length + title.length + blob.size;
+  }
+  const bytes = entries.reduce((sum, entry) => sum + entry.length, 0);
+  const end = record([4, END], [2, 0], [2, 0], [2, files.length], [2, files.length], [4, bytes], [4, at], [2, 0]);
+  return new Blob([...parts, ...entries, end], { type: "application/zip" });
+}
+
+/** Numbers of so many bytes each, the lowest byte first. */
+function record(...fields) {
+  return Uint8Array.from(fields.flatMap(([size, value]) => Array.from({ length: size }, (_, byte) => (value >>> (8 * byte)) & 255)));
+}
+
+function crc(bytes) {
+  let value = -1;
+  for (const byte of bytes) value = CRCS[(value ^ byte) & 255] ^ (value >>> 8);
+  return (value ^ -1) >>> 0;
 }
