@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 from legan.platform.errors import ConfigError, DataError, LeganError, first_line
 from legan.platform.files import unwritable
 from legan.serve.client import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, Translation
-from legan.serve.client_calls import OF_THE_IMAGE
+from legan.serve.client_calls import of_the_image
 
 Done = TypeVar("Done")
 SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+NOT_WRITTEN = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".pdf")
+"""What else looks like the name of a picture."""
 FORMATS = ("png", "jpeg", "webp")
 AT_A_TIME = 64
 """Photographs in memory at a time."""
@@ -26,7 +28,10 @@ def translate(
 ) -> None:  # fmt: skip
     """Translate each photograph; raises LeganError with everything that is wrong."""
     single = len(photos) == 1 and out.suffix.lower() in SUFFIXES and not out.is_dir()
-    form = check(photos, out.parent if single else out, form, out.suffix if single else "")
+    problems = []
+    if single and out.exists() and photos[0].exists() and out.samefile(photos[0]):
+        problems.append(f"--out {out} is the photograph itself; give another name")
+    form = check(photos, out.parent if single else out, form, out.suffix if single else "", problems)
     options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": form}  # type: ignore[typeddict-item]
 
     def written(photo: Path, made: Translation) -> None:
@@ -63,7 +68,7 @@ def augment(
             try:
                 made = client.augment(photo, **chosen)
             except LeganError as error:
-                if not isinstance(error, OF_THE_IMAGE) and isinstance(error, ServiceError):
+                if isinstance(error, ServiceError) and not of_the_image(error):
                     raise
                 wrong.append(_named(photo, error))
                 continue
@@ -115,6 +120,8 @@ def check(photos: Sequence[Path], folder: Path, form: str | None, suffix: str, p
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
         found.append(f"several photographs are called {', '.join(twice)} and would be written to the same files; rename them")
+    if folder.suffix.lower() in (*SUFFIXES, *NOT_WRITTEN) and not folder.is_dir():
+        found.append(f"--out {folder} looks like one picture; give a folder, or for a single translation .png, .jpg or .webp")
     kept = unwritable(folder)
     if kept is not None:
         found.append(f"--out: {kept}")

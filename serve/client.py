@@ -23,7 +23,6 @@ from legan.platform.errors import without_passwords
 from legan.serve.client_calls import (
     HEALTH,
     MODEL,
-    OF_THE_IMAGE,
     AugmentOptions,
     Call,
     FaceOptions,
@@ -38,10 +37,12 @@ from legan.serve.client_calls import (
     failed_rating,
     failed_translation,
     headers,
+    in_order,
     named_errors,
+    of_the_image,
     pieces,
     quality_call,
-    renumbered,
+    readable,
     translate_call,
 )
 from legan.serve.client_errors import (
@@ -86,7 +87,8 @@ class Client:
     """Calls that wait for their answers; one client may be used by many threads.
 
     ``token`` defaults to the environment's LEGAN_TOKEN; ``timeout_s`` limits each try. Raises ConfigError for an address or a
-    token that cannot be used; every call raises ServiceError, and ImageError for a photograph that cannot be read here.
+    token that cannot be used; every call raises ServiceError, and that of a single photograph ImageError where it cannot be
+    read here.
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 60.0, retries: Retries | None = None):
@@ -106,7 +108,8 @@ class Client:
     ) -> list[Translation]:
         """Any number of photographs, in as many requests as the server's limits want; one result for each, in their order.
 
-        What is wrong with one photograph is the ``error`` of its result.
+        What is wrong with one photograph is the ``error`` of its result; what no photograph can help, such as an unknown
+        expression, is raised.
         """
         return self._batch(
             images,
@@ -158,17 +161,18 @@ class Client:
         self, images: Iterable[Photo], call: Callable[[Sequence[bytes]], Call[list[Numbered]]],
         failed: Callable[[ServiceError], Numbered],
     ) -> list[Numbered]:  # fmt: skip
-        sent = [encoded(image) for image in images]
-        results: list[Numbered] = []
+        given = readable(images)
+        sent = [each for each in given if isinstance(each, bytes)]
+        made: list[Numbered] = []
         for piece in pieces([len(image) for image in sent], self.model().limits) if sent else []:
             try:
-                made = self._call(call(sent[piece]))
-            except OF_THE_IMAGE as error:
-                if piece.stop - piece.start > 1:
+                part: list[Numbered] = self._call(call(sent[piece]))
+            except ServiceError as error:
+                if piece.stop - piece.start > 1 or not of_the_image(error):
                     raise
-                made = [failed(error)]
-            results += renumbered(made, piece.start)
-        return results
+                part = [failed(error)]
+            made += part
+        return in_order(given, made, failed)
 
     def _call(self, call: Call[Answer]) -> Answer:
         tries = Tries(self.retries)
@@ -268,26 +272,24 @@ class AsyncClient:
         self, images: Iterable[Photo], call: Callable[[Sequence[bytes]], Call[list[Numbered]]],
         failed: Callable[[ServiceError], Numbered],
     ) -> list[Numbered]:  # fmt: skip
-        sent = await asyncio.to_thread(lambda: [encoded(image) for image in images])
+        given = await asyncio.to_thread(lambda: readable(images))
+        sent = [each for each in given if isinstance(each, bytes)]
 
         async def part(piece: slice) -> list[Numbered]:
             try:
-                made: list[Numbered] = await self._call(call(sent[piece]))
-            except OF_THE_IMAGE as error:
-                if piece.stop - piece.start > 1:
+                return await self._call(call(sent[piece]))
+            except ServiceError as error:
+                if piece.stop - piece.start > 1 or not of_the_image(error):
                     raise
-                made = [failed(error)]
-            return renumbered(made, piece.start)
+                return [failed(error)]
 
-        if not sent:
-            return []
-        cut = pieces([len(image) for image in sent], (await self.model()).limits)
+        cut = pieces([len(image) for image in sent], (await self.model()).limits) if sent else []
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [group.create_task(part(piece)) for piece in cut]
         except* ServiceError as several:
             raise several.exceptions[0] from None
-        return [result for task in parts for result in task.result()]
+        return in_order(given, (result for task in parts for result in task.result()), failed)
 
     async def _call(self, call: Call[Answer]) -> Answer:
         tries = Tries(self.retries)

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +49,6 @@ Format = Literal["png", "jpeg", "webp"]
 Numbered = TypeVar("Numbered", Translation, Rating)
 FORM_BYTES = 2_000
 """Room for a request's fields and the heads of its parts, beside its images: so much per image."""
-OF_THE_IMAGE = (TooLargeError, NotAnImageError, InvalidError)
 
 
 class FaceOptions(TypedDict, total=False):
@@ -191,9 +190,26 @@ def pieces(sizes: Sequence[int], limits: ServerLimits) -> list[slice]:
     return [*found, slice(start, len(sizes))] if len(sizes) else []
 
 
-def renumbered(results: Sequence[Numbered], start: int) -> list[Numbered]:
-    """Results of a piece of a batch, counted from the batch's beginning."""
-    return [replace(each, index=each.index + start) for each in results]
+def readable(photos: Iterable[Photo]) -> list[bytes | NotAnImageError]:
+    """The bytes to send of each photograph, or why there are none."""
+    return [_readable(photo) for photo in photos]
+
+
+def in_order(
+    sent: Sequence[bytes | NotAnImageError], made: Iterable[Numbered], failed: Callable[[ServiceError], Numbered]
+) -> list[Numbered]:
+    """One result for each photograph of a batch: what the server made of those that were sent, and ``failed`` for the others."""
+    answers = iter(made)
+    return [
+        replace(failed(each) if isinstance(each, NotAnImageError) else next(answers), index=index)
+        for index, each in enumerate(sent)
+    ]
+
+
+def of_the_image(error: ServiceError) -> bool:
+    """Whether a call with one image failed for the image, and not for the call's parameters."""
+    told = error.problem is not None and error.problem.image is not None
+    return isinstance(error, TooLargeError | NotAnImageError) or (isinstance(error, InvalidError) and told)
 
 
 def base_url(url: str) -> str:
@@ -247,6 +263,13 @@ def failed_translation(error: ServiceError, expression: str, lighting: str, opti
 def failed_rating(error: ServiceError, options: FaceOptions) -> Rating:
     """The same for ratings."""
     return Rating(0, options.get("face", 0), None, error, "")
+
+
+def _readable(photo: Photo) -> bytes | NotAnImageError:
+    try:
+        return encoded(photo)
+    except ImageError as error:
+        return NotAnImageError(str(error))
 
 
 def _text(value: object) -> str:

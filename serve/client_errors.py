@@ -6,7 +6,7 @@
     ├── TokenError           401: the bearer token is missing or wrong
     ├── NotFoundError        404, 405: no such call
     ├── TooLargeError        413: body, image or number of images
-    ├── NotAnImageError      415: what was sent is no image that can be read
+    ├── NotAnImageError      415: what was sent is no image that can be read; of a batch, also a file that cannot be read here
     ├── InvalidError         422: a parameter cannot be used, or the image shows no such face
     ├── BusyError            503: all places are taken
     └── AnswerError          any other status, or an answer that is none of this API
@@ -15,7 +15,9 @@ The message is the server's sentence.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from legan.platform.errors import LeganError
 
@@ -29,6 +31,8 @@ class Problem:
     detail: str
     errors: tuple[str, ...] = ()
     """All sentences, where there are several."""
+    image: int | None = None
+    """Which of the images that were sent it is about, from 0; None where it is about the call."""
 
 
 class ServiceError(LeganError):
@@ -60,7 +64,7 @@ class TooLargeError(ServiceError):
 
 
 class NotAnImageError(ServiceError):
-    """What was sent is no image that can be read."""
+    """What was sent is no image that can be read; of a batch, also a file that cannot be read here."""
 
 
 class InvalidError(ServiceError):
@@ -98,11 +102,16 @@ def error_of(problem: Problem, retry_after_s: float = 0.0) -> ServiceError:
     return BusyError(message, problem, retry_after_s) if kind is BusyError else kind(message, problem)
 
 
+def problem_from(told: Mapping[str, Any]) -> Problem:
+    """A problem document from its JSON; KeyError or TypeError where it is none."""
+    errors = tuple(str(each) for each in told.get("errors") or ())
+    return Problem(str(told["title"]), told["status"], str(told["detail"]), errors, told.get("image"))
+
+
 def read_problem(status: int, body: bytes, url: str) -> Problem:
     """The problem document of an answer; one of our own for what a proxy or another server may have said."""
     try:
         told = json.loads(body)
-        errors = tuple(str(each) for each in told.get("errors") or ())
-        return Problem(str(told["title"]), status, str(told["detail"]), errors)
+        return problem_from(told | {"status": status})
     except (ValueError, KeyError, TypeError, AttributeError):
         return Problem("", status, f"{url} answered with status {status} and no reason; is this the address of legan serve?")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from legan.platform.errors import ImageError, first_line
 from legan.platform.files import whole_file
-from legan.serve.client_errors import AnswerError, Problem, ServiceError, error_of
+from legan.serve.client_errors import AnswerError, ServiceError, error_of, problem_from
 
 Pixels = NDArray[np.uint8]
 Answer = TypeVar("Answer")
@@ -238,7 +238,7 @@ def _error(result: Mapping[str, Any]) -> ServiceError | None:
     told = result["error"]
     if told is None:
         return None
-    return error_of(Problem(told["title"], told["status"], told["detail"], tuple(told.get("errors") or ())))
+    return error_of(problem_from(told))
 
 
 def _understood(read: Callable[[], Answer]) -> Answer:

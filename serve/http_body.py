@@ -46,6 +46,7 @@ def take_apart(content_type: str, query: list[tuple[str, str]], body: bytes, ima
     ``images`` images.
     """
     kind, options = parse_options_header(content_type)
+    kind = kind.lower()
     values: dict[str, list[str]] = defaultdict(list)
     for name, value in query:
         values[name].append(value)

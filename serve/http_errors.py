@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +34,8 @@ class Problem(BaseModel):
     """One sentence: the thing, the cause, the remedy."""
     errors: list[str] | None = None
     """All of them, where there are several."""
+    image: int | None = None
+    """Which of the images that were sent it is about, from 0; absent where it is about the request."""
 
 
 class ProblemError(Exception):
@@ -82,6 +85,16 @@ def invalid(problems: Sequence[str]) -> ProblemError:
     """422 for parameters that cannot be used, one sentence each."""
     head = problems[0] if len(problems) == 1 else f"{len(problems)} parameters cannot be used; errors names each."
     return ProblemError(422, _sentence(head), [_sentence(each) for each in problems])
+
+
+@contextmanager
+def about_image(index: int) -> Iterator[None]:
+    """Problems of this block are those of an image."""
+    try:
+        yield
+    except ProblemError as error:
+        error.problem = error.problem.model_copy(update={"image": index})
+        raise
 
 
 def too_long(seconds: float) -> Problem:

@@ -110,8 +110,8 @@ def _size(data: bytes) -> tuple[float, float]:
     except Image.DecompressionBombError:
         return math.inf, math.inf  # beyond Pillow's own limit
     except Exception as error:
-        what = "is empty" if not data else "is no PNG, JPEG, WebP, BMP or TIFF"
-        raise ProblemError(415, f"The image {what}; send one of these formats.") from error
+        wrong = "is no PNG, JPEG, WebP, BMP or TIFF; send one of these formats."
+        raise ProblemError(415, f"The image {wrong if data else 'is empty; send a PNG, JPEG, WebP, BMP or TIFF.'}") from error
 
 
 def _capital(text: str) -> str:

@@ -15,7 +15,7 @@ from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, 
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
 from legan.serve.backend import Limits, Session
 from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures
-from legan.serve.http_errors import Problem, ProblemError, invalid, problem_of
+from legan.serve.http_errors import Problem, ProblemError, about_image, invalid, problem_of
 from legan.serve.http_forms import AugmentQuestion, Question, TranslateQuestion
 from legan.serve.http_images import PixelBudget, decode, encoded, finite, measure
 from legan.serve.http_replies import AugmentResult, Drawn, FacesReply, QualityResult, Result, ShownFace
@@ -75,8 +75,9 @@ class Work:
     async def augment(self, data: bytes, question: AugmentQuestion) -> tuple[list[Drawn], int]:
         """The variants of one face, and how many pictures were found below a minimum."""
         combinations = self._combinations(question)
-        async with AsyncExitStack() as held:
-            _, face = await self._face(data, question, held)
+        with about_image(0):
+            async with AsyncExitStack() as held:
+                _, face = await self._face(data, question, held)
         if question.variants != "random":
             return await self._listed(face, question, combinations)
         return await self._random(face, question, combinations)
@@ -183,9 +184,14 @@ async def each_image(images: Sequence[bytes], one: Callable[[bytes, int], Awaita
 
     A single image's error is raised, and so is what no image can help: Busy.
     """
+
+    async def named(image: bytes, index: int) -> Done:
+        with about_image(index):
+            return await one(image, index)
+
     if len(images) == 1:
-        return [await one(images[0], 0)]
-    tasks = [asyncio.ensure_future(one(image, index)) for index, image in enumerate(images)]
+        return [await named(images[0], 0)]
+    tasks = [asyncio.ensure_future(named(image, index)) for index, image in enumerate(images)]
     try:
         outcomes = await asyncio.gather(*(_outcome(task) for task in tasks))
     finally:

@@ -67,7 +67,7 @@ def test_paste_gives_the_whole_photograph(server, photo) -> None:
 
 
 def test_a_raw_body_and_query_parameters_do_the_same(server, face) -> None:
-    headers = {"content-type": "image/png", "accept": "application/json"}
+    headers = {"content-type": "IMAGE/PNG", "accept": "application/json"}
     query = LABELS | {"aligned": "true"}
     raw = requests.post(f"{server.url}/v1/translate", params=query, data=png(face), headers=headers, timeout=20)
     form = server.post("translate", png(face), accept="application/json", **query)
@@ -259,7 +259,8 @@ def test_other_bodies_are_refused(server, photo) -> None:
     flat = np.zeros((60, 60, 3), np.uint8)
     assert "No face was found" in problem(server.post("translate", png(flat), **LABELS), 422)["detail"]
     problem(server.post("translate", b"GIF89a nonsense", **LABELS), 415)
-    problem(server.post("translate", b"", **LABELS), 415)
+    told = problem(server.post("translate", b"", **LABELS), 415)
+    assert (told["detail"], told["image"]) == ("The image is empty; send a PNG, JPEG, WebP, BMP or TIFF.", 0)
     problem(server.post("translate", png(photo)[:3000], **LABELS), 415)
     problem(requests.post(url, params=LABELS, timeout=20), 415)
     problem(requests.post(url, json=LABELS, timeout=20), 415)

@@ -117,16 +117,23 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
         (("quality", "text.png"), "text.png: The image is no PNG"),
         (
             ("translate", "photo.png", "-e", "grin", "-l", "noon"),
-            "photo.png: expression: 'grin' is unknown; this model",
+            "expression: 'grin' is unknown; this model",
         ),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "--face", "3"), "face: 2 was asked for, but the image shows 1"),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "--format", "gif"), "--format gif: give one of png, jpeg, webp"),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.png", "--format", "webp"), "--out ends with .png"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "photo.png"), "photo.png is the photograph itself"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.gif"), "--out x.gif looks like one picture"),
+        (
+            ("translate", "photo.png", "face.png", "-e", "smile", "-l", "left", "-o", "x.png"),
+            "--out x.png looks like one picture",
+        ),
+        (("augment", "photo.png", "-o", "x.png"), "--out x.png looks like one picture"),
         (("translate", "photo.png", "photo.png", "-e", "smile", "-l", "left"), "several photographs are called photo"),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "text.png/x"), "text.png is a file"),
         (("augment", "photo.png", "--label", "smile"), "--label smile: write it EXPRESSION:LIGHTING"),
         (("augment", "photo.png", "--all", "-n", "3"), "-n, --all and --label exclude each other"),
-        (("augment", "photo.png", "-n", "257"), "photo.png: n: "),
+        (("augment", "photo.png", "-n", "257"), "n: "),
     ],
 )
 def test_errors_are_sentences(call, files, arguments, said) -> None:
@@ -134,6 +141,7 @@ def test_errors_are_sentences(call, files, arguments, said) -> None:
     assert code == 2
     assert err.startswith("legan: ")
     assert said in err
+    assert not list(Path().glob("x.*"))
 
 
 def test_the_token_is_that_of_the_environment(server, serving, files, monkeypatch, capsys) -> None:

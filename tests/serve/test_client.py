@@ -190,15 +190,15 @@ def test_the_types_hold_all_that_the_server_tells() -> None:
 
 def batch(face, photo) -> list:
     flat = np.zeros((60, 60, 3), np.uint8)
-    return [photo, b"no image", photo, flat, photo, photo, np.zeros((400, 400, 3), np.uint8)]
+    return [photo, b"no image", photo, flat, "/no/such/file", photo, photo, np.zeros((400, 400, 3), np.uint8)]
 
 
 def test_a_batch_goes_in_as_many_requests_as_the_limits_want(server, serving, face, photo) -> None:
     with serving(server.backend, Limits(images=3, pixels=100_000)) as small, Client(small.url) as client:
         made = client.translate_batch(batch(face, photo), "smile", "left")
         assert logged(small, "/v1/translate", 3) == [200, 200, 413]  # the last image went alone
-        assert [each.index for each in made] == list(range(7))
-        kinds = [NotAnImageError, InvalidError, TooLargeError]
+        assert [each.index for each in made] == list(range(8))
+        kinds = [NotAnImageError, InvalidError, NotAnImageError, TooLargeError]
         assert [type(each.error) for each in made if each.error] == kinds
         with pytest.raises(NotAnImageError, match="is no PNG, JPEG, WebP, BMP or TIFF"):
             _ = made[1].image
@@ -206,10 +206,13 @@ def test_a_batch_goes_in_as_many_requests_as_the_limits_want(server, serving, fa
         assert [type(each.error) for each in ratings if each.error] == kinds
         assert [each.quality is None for each in ratings] == [each.picture is None for each in made]
         assert client.translate_batch([], "smile", "left") == []
-        with pytest.raises(InvalidError, match="'grin' is unknown"):
-            client.translate_batch([photo] * 4, "grin", "left")
-        (alone,) = client.translate_batch([b"x"], "smile", "left")
-        assert isinstance(alone.error, NotAnImageError)
+        with pytest.raises(NotAnImageError, match="/no/such/file cannot be read: No such file"):
+            _ = made[4].image
+        for count in (1, 4):
+            with pytest.raises(InvalidError, match="'grin' is unknown"):
+                client.translate_batch([photo] * count, "grin", "left")
+        alone = [client.translate_batch([wrong], "smile", "left")[0].error for wrong in (b"x", batch(face, photo)[3], "/no")]
+        assert [type(error) for error in alone] == [NotAnImageError, InvalidError, NotAnImageError]
 
         async def the_same() -> None:
             async with AsyncClient(small.url) as other:
@@ -218,8 +221,9 @@ def test_a_batch_goes_in_as_many_requests_as_the_limits_want(server, serving, fa
                 assert [str(each.error) for each in again] == [str(each.error) for each in made]
                 rated = await other.quality_batch(batch(face, photo))
                 assert [each.quality for each in rated] == [each.quality for each in ratings]
-                with pytest.raises(InvalidError, match="'grin' is unknown"):
-                    await other.translate_batch([photo] * 4, "grin", "left")
+                for count in (1, 4):
+                    with pytest.raises(InvalidError, match="'grin' is unknown"):
+                        await other.translate_batch([photo] * count, "grin", "left")
 
         asyncio.run(the_same())
 
