@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import FastAPI, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -29,18 +30,10 @@ from legan.serve.http_body import Sent, read_body, take_apart
 from legan.serve.http_docs import docs_page
 from legan.serve.http_errors import MEDIA_TYPE, Problem, ProblemError, handle_problems, invalid, problem_of
 from legan.serve.http_examples import example
-from legan.serve.http_forms import (
-    AugmentQuestion,
-    FacesQuestion,
-    Parameters,
-    QualityQuestion,
-    TranslateQuestion,
-    parameters,
-    read_question,
-    request_body,
-)
+from legan.serve.http_forms import AugmentQuestion, FacesQuestion, QualityQuestion, TranslateQuestion, read_question
 from legan.serve.http_images import PixelBudget, encode
 from legan.serve.http_middleware import Guard, Log, Outermost
+from legan.serve.http_openapi import PICTURE, PICTURES, ZIP, about_call, openapi, problems
 from legan.serve.http_replies import (
     AugmentReply,
     AugmentResult,
@@ -60,17 +53,28 @@ from legan.serve.http_work import Work, each_image
 from legan.serve.measures import Meter, PrometheusMeter, Unmetered
 
 PAGE = Path(__file__).parent / "web" / "page"
-PICTURE = {"schema": {"type": "string", "format": "binary"}}
+STATIC = "/static"
+MODEL_EXAMPLE: dict[str, Any] = {
+    "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",
+    "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
+    "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
+    "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
+    "has_matcher": False, "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
+}  # fmt: skip
 
 
 class ModelReply(ModelInfo):
     """Answer of GET /v1/model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
 
     limits: PublicLimits
 
 
 class Health(BaseModel):
     """Answer of GET /healthz."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
     status: Literal["ok"] = "ok"
 
@@ -95,9 +99,10 @@ def make_api(
     _add_pages(api, backend, limits)
     if isinstance(meter, PrometheusMeter):
         _add_metrics(api, meter)
-    api.openapi = lambda: _openapi(api, tokens)  # type: ignore[method-assign]
+    api.openapi = lambda: openapi(api, tokens)  # type: ignore[method-assign]
     meter = meter or Unmetered()
-    return Outermost(Guard(api, limits, tokens, meter), log or (lambda _: None), meter)
+    routes = {str(route.path) for route in api.routes if isinstance(route, Route | Mount)}
+    return Outermost(Guard(api, limits, tokens, meter), routes, log or (lambda _: None), meter)
 
 
 def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
@@ -108,9 +113,7 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         kind = request.headers.get("content-type", "")
         return await asyncio.to_thread(take_apart, kind, request.query_params.multi_items(), body, images)
 
-    @api.post(
-        "/v1/translate", **_about(TranslateQuestion, TranslateReply, several=True, pictures=("image/png", "application/zip"))
-    )
+    @api.post("/v1/translate", **about_call(TranslateQuestion, TranslateReply, several=True, pictures=(*PICTURES, ZIP)))
     async def translate(request: Request) -> Response:
         """Translate the face of each image to an expression and a lighting.
 
@@ -139,7 +142,7 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         reply = TranslateReply(results=results, model=model)
         return zip_reply(reply, "results.json", files) if form == "zip" else json_reply(reply)
 
-    @api.post("/v1/augment", **_about(AugmentQuestion, AugmentReply, several=False, pictures=("application/zip",)))
+    @api.post("/v1/augment", **about_call(AugmentQuestion, AugmentReply, several=False, pictures=(ZIP,)))
     async def augment(request: Request) -> Response:
         """Make many variants of one face, each with its labels and scores.
 
@@ -155,9 +158,9 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         reply = AugmentReply(results=cast("list[AugmentResult]", results), model=work.session.info.label, rejected=rejected)
         return zip_reply(reply, "augmented.json", files) if form == "zip" else json_reply(reply)
 
-    @api.post("/v1/quality", **_about(QualityQuestion, QualityReply, several=True, pictures=()))
+    @api.post("/v1/quality", **about_call(QualityQuestion, QualityReply, several=True, pictures=()))
     async def quality(request: Request) -> Response:
-        """Rate how natural the face of each image looks, 0 to 10."""
+        """Rate how natural the face of each image looks, about 0 to 10."""
         sent = await received(request, limits.images)
         question = read_question(QualityQuestion, sent.values)
         work = Work(backend.session(), limits, pixels)
@@ -170,7 +173,7 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         ]
         return json_reply(QualityReply(results=results, model=work.session.info.label))
 
-    @api.post("/v1/faces", **_about(FacesQuestion, FacesReply, several=False, pictures=()))
+    @api.post("/v1/faces", **about_call(FacesQuestion, FacesReply, several=False, pictures=()))
     async def faces(request: Request) -> Response:
         """Find the faces of a photograph, the largest first, and align them as the model sees them.
 
@@ -184,14 +187,12 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
 def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
     public = PublicLimits(**limits.model_dump(include=set(PublicLimits.model_fields)))
 
-    @api.get("/v1/model", responses=_problems(401, 503))
+    @api.get("/v1/model", responses=problems(401, 503))
     async def model() -> ModelReply:
         """Which model answers, where it comes from, what it knows, and the limits of a request."""
         return ModelReply(**backend.session().info.model_dump(), limits=public)
 
-    @api.get(
-        "/v1/examples", response_class=Response, responses={200: {"content": {"image/webp": PICTURE}}, **_problems(404, 422)}
-    )
+    @api.get("/v1/examples", response_class=Response, responses={200: {"content": {"image/webp": PICTURE}}, **problems(404, 422)})
     def examples(
         kind: Annotated[Literal["expression", "lighting"], Query()],
         name: Annotated[str, Query(max_length=200, examples=["smile"])],
@@ -202,7 +203,7 @@ def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
             raise ProblemError(404, f"There is no picture of the {kind} {name!r}.")
         return Response(picture, headers={"cache-control": "public, max-age=86400"}, media_type="image/webp")
 
-    @api.get("/healthz", responses=_problems(503))
+    @api.get("/healthz", responses=problems(503))
     async def healthz() -> Health:
         """200 when requests are answered."""
         try:
@@ -218,7 +219,7 @@ def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
         return HTMLResponse(docs_page(api.openapi()))
 
     if (PAGE / "index.html").is_file():
-        api.mount("/static", _Fresh(directory=PAGE), name="static")
+        api.mount(STATIC, _Fresh(directory=PAGE), name="static")
 
         @api.get("/", include_in_schema=False)
         async def page() -> Response:
@@ -243,43 +244,3 @@ class _Fresh(StaticFiles):
 def _failed(problem: Problem, index: int, question: TranslateQuestion) -> Drawn:
     labels = {"expression": question.expression, "lighting": question.lighting, "face": question.face}
     return Drawn(Result.model_validate({"index": index, **labels, "error": problem}))
-
-
-def _about(question: type[Parameters], reply: type[BaseModel], *, several: bool, pictures: Sequence[str]) -> dict[str, Any]:
-    """What OpenAPI says of a call with images; the routes read their requests themselves."""
-    content: dict[str, Any] = dict.fromkeys(pictures, PICTURE)
-    return {
-        "response_class": JSONResponse,
-        "response_model": None,
-        "responses": {
-            200: {"model": reply, "content": content, "description": "The pictures, or their scores."},
-            **_problems(401, 408, 413, 415, 422, 503),
-        },
-        "openapi_extra": {"requestBody": request_body(question, several=several), "parameters": parameters(question)},
-    }
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    described = {
-        401: "The bearer token is missing or wrong.",
-        404: "There is no such thing.",
-        408: "Not done within the time limit.",
-        413: "The body, an image or the number of images is too large.",
-        415: "The body is no image that can be read.",
-        422: "A parameter cannot be used, or there is no face.",
-        503: "All places are taken; the header Retry-After says when to ask again.",
-    }
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {status: {"description": described[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
-
-
-def _openapi(api: FastAPI, tokens: Sequence[str]) -> dict[str, Any]:
-    if api.openapi_schema is None:
-        document = FastAPI.openapi(api)
-        components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-        if tokens:
-            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-            document["security"] = [{"bearer": []}]
-        api.openapi_schema = document
-    return api.openapi_schema

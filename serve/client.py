@@ -3,7 +3,7 @@
     with Client("http://127.0.0.1:8000") as client:
         translation = client.translate("photo.jpg", "smile", "left")
         translation.image      # uint8 H×W×3
-        translation.quality    # 0 to 10
+        translation.quality    # about 0 to 10
 
 A call that is answered 503 or whose connection fails is tried again (client_retry.py); what fails for good raises a
 ServiceError (client_errors.py). Photographs are given as a path, as an encoded image's bytes, or as uint8 H×W×3. Left and right

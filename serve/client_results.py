@@ -56,7 +56,7 @@ class Translation:
     face: int
     picture: Picture | None
     quality: float | None
-    """Q's rating of naturalness, 0 to 10; None for a model without Q."""
+    """Q's rating of naturalness, about 0 to 10 and not bounded; None for a model without Q."""
     similarity: float | None
     """Whether the person is the same as in the input, -1 to 1; None without a matcher."""
     expression_mask: Picture | None
@@ -91,7 +91,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Rating:
-    """Q's rating of a face, 0 to 10; in a batch ``error`` says what was wrong with its image."""
+    """Q's rating of a face, about 0 to 10 and not bounded; in a batch ``error`` says what was wrong with its image."""
 
     index: int
     face: int

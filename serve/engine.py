@@ -103,7 +103,7 @@ class Engine:
         )
 
     def quality(self, images: Pictures, hulls: Masks) -> NDArray[np.float32]:
-        """Q's rating (0–10) of each face B×S×S×3, outside of its hull (bool B×S×S) black; float32 B.
+        """Q's rating (about 0–10, not bounded) of each face B×S×S×3, outside of its hull (bool B×S×S) black; float32 B.
 
         Raises CheckpointError for a model without Q.
         """

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,12 +20,18 @@ from legan.serve.backend import Busy
 
 MEDIA_TYPE = "application/problem+json"
 PLAINER = {"extra_forbidden": "this call has no such parameter", "missing": "it is missing"}
+EXAMPLE: dict[str, Any] = {
+    "type": "about:blank", "title": "Unprocessable Content", "status": 422,
+    "detail": "lighting: 'noon' is unknown; this model knows left, front, right.",
+}  # fmt: skip
 LINGER_S = 3.0
 """How long a body that nobody wants is still read, so that a client in the middle of sending it gets to see the answer."""
 
 
 class Problem(BaseModel):
     """An error as RFC 9457 has it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     type: str = "about:blank"
     title: str

@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,11 +45,19 @@ Log = Callable[[dict[str, Any]], None]
 errors = logging.getLogger("legan.serve")
 
 
-class Outermost:
-    """Request id, security headers, access log and measures; an error of the program becomes a plain 500 and is logged here."""
+def needs_token(path: str) -> bool:
+    """Whether a path asks for a token, where the server has some."""
+    return path.startswith(CALLS) and path != OPEN
 
-    def __init__(self, app: ASGIApp, log: Log, meter: Meter):
-        self.app, self.log, self.meter = app, log, meter
+
+class Outermost:
+    """Request id, security headers, access log and measures; an error of the program becomes a plain 500 and is logged here.
+
+    ``routes`` are the paths that are served, those of files by the folder's.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Collection[str], log: Log, meter: Meter):
+        self.app, self.routes, self.log, self.meter = app, frozenset(routes), log, meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -82,7 +90,7 @@ class Outermost:
             if seen.status is None:
                 await ProblemResponse(failure())(scope, counted, marked)
         finally:
-            route = getattr(scope.get("route"), "path", None)
+            route = self._route(scope["path"])
             status = 499 if seen.left else seen.status or 499
             seconds = time.perf_counter() - begun
             # Paths that nobody serves share one label: they are the callers' to choose, and without end.
@@ -101,6 +109,11 @@ class Outermost:
                 }
             )
 
+    def _route(self, path: str) -> str | None:
+        """By the path alone, since who is refused before his route is found is counted too."""
+        folder = f"/{path.split('/')[1]}" if path.count("/") > 1 else None
+        return next((each for each in (path, folder) if each in self.routes), None)
+
 
 class Guard:
     """Tokens, a bounded number of requests at a time, and the time limit."""
@@ -112,8 +125,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it before anything of its body is read."""
-        path = scope.get("path", "")
-        if scope["type"] != "http" or not path.startswith(CALLS) or path == OPEN:
+        if scope["type"] != "http" or not needs_token(scope["path"]):
             await self.app(scope, receive, send)
             return
         if self.tokens and not self._known(Headers(scope=scope).get("authorization", "")):

@@ -5,19 +5,29 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from legan.serve.http_errors import Problem
 from legan.serve.http_images import Format, encoded, media_type
 
+MADE = {
+    "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
+    "quality": 6.2, "similarity": None, "masks": None, "error": None,
+}  # fmt: skip
+FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "aligned": "iVBORw0KGgo="}
 Picture = NDArray[np.uint8]
 Form = Literal["image", "json", "zip"]
+
+
+def _shown(example: dict[str, Any]) -> ConfigDict:
+    """The configuration of a reply with an example for OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 class MaskFiles(BaseModel):
@@ -38,7 +48,7 @@ class Result(BaseModel):
     """Base64 in JSON, the file's name in a zip."""
     media_type: str | None = None
     quality: float | None = None
-    """Q's rating of naturalness, 0 to 10; null for a model without Q."""
+    """Q's rating of naturalness, about 0 to 10 and not bounded; null for a model without Q."""
     similarity: float | None = None
     """Whether the person is the same as in the input, -1 to 1; null without a matcher."""
     masks: MaskFiles | None = None
@@ -47,6 +57,8 @@ class Result(BaseModel):
 
 class TranslateReply(BaseModel):
     """Answer of POST /v1/translate as JSON or as results.json in a zip."""
+
+    model_config = _shown({"results": [MADE], "model": "legan/3"})
 
     results: list[Result]
     model: str
@@ -61,6 +73,8 @@ class AugmentResult(Result):
 
 class AugmentReply(BaseModel):
     """Answer of POST /v1/augment as JSON or as augmented.json in a zip."""
+
+    model_config = _shown({"results": [MADE | {"accepted": True}], "model": "legan/3", "rejected": 0})
 
     results: list[AugmentResult]
     model: str
@@ -79,6 +93,8 @@ class QualityResult(BaseModel):
 
 class QualityReply(BaseModel):
     """Answer of POST /v1/quality."""
+
+    model_config = _shown({"results": [{"index": 0, "face": 0, "quality": 6.2, "error": None}], "model": "legan/3"})
 
     results: list[QualityResult]
     model: str
@@ -99,6 +115,8 @@ class ShownFace(BaseModel):
 
 class FacesReply(BaseModel):
     """Answer of POST /v1/faces; no faces where there are none."""
+
+    model_config = _shown({"faces": [FACE], "width": 640, "height": 480, "model": "legan/3"})
 
     faces: list[ShownFace]
     width: int

@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from legan.platform.errors import LeganError
 from legan.serve.api import make_api
 from legan.serve.backend import Busy, Limits, ModelInfo
 from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.http_head import BoundedHead
 from legan.serve.matcher import Matcher, load_matcher
 from legan.serve.measures import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY, Meter, PrometheusMeter, Unmetered
 from legan.serve.model_info import choose_model, load_chosen, model_info
@@ -109,6 +111,13 @@ def local_backend(source: str, matcher: str | None = None, device: str | None = 
     return LocalSession(engine, model_info(engine, chosen, matcher=loaded is not None), loaded, meter)
 
 
+def http_settings(application: ASGIApp, log_level: str = "warning") -> uvicorn.Config:
+    """The application on uvicorn."""
+    return uvicorn.Config(
+        application, http=BoundedHead, log_level=log_level, access_log=False, server_header=False, lifespan="off"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m legan.serve.local", description="The HTTP API in one process, without Ray.")
@@ -126,8 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     print(f"{backend.info.label}: http://{given.host}:{listener.getsockname()[1]}/", flush=True)
     application = make_api(backend, Limits(), meter=meter)
-    config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="off")
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(http_settings(application)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,11 @@ class Measure(NamedTuple):
 
 REQUESTS = Measure("legan_requests_total", "counter", "Requests that were answered.", ("route", "status"))
 REQUEST_SECONDS = Measure(
-    "legan_request_seconds", "histogram", "From a request's first byte to its answer's last.", ("route",), LATENCIES_S
+    "legan_request_seconds",
+    "histogram",
+    "From the end of a request's headers to its answer's last byte.",
+    ("route",),
+    LATENCIES_S,
 )
 WORKING = Measure("legan_requests_working", "gauge", "Requests that are being worked on; at the limit the next one gets 503.")
 HELD = Measure("legan_calls_held", "gauge", "Calls that a network's process holds, in its batch or waiting.", ("network",))
@@ -31,7 +35,7 @@ BATCH_IMAGES = Measure(
     "legan_batch_images", "histogram", "Images that a network took at once.", ("network",), (1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 BATCH_SECONDS = Measure("legan_batch_seconds", "histogram", "Time of such a batch in the network.", ("network",), LATENCIES_S)
-QUALITY = Measure("legan_quality", "histogram", "Q's ratings, 0 to 10.", ("model",), tuple(float(n) for n in range(1, 11)))
+QUALITY = Measure("legan_quality", "histogram", "Q's ratings, about 0 to 10.", ("model",), tuple(float(n) for n in range(1, 11)))
 MEASURES = (REQUESTS, REQUEST_SECONDS, WORKING, HELD, BATCH_IMAGES, BATCH_SECONDS, QUALITY)
 
 

@@ -26,8 +26,8 @@ CHECKED = "checked"
 HIDDEN = ("compared_by", "left_out")
 READING = (
     "SSIM, accuracies, match and quality: higher is better; LPIPS, L1 (mean absolute difference of pixels in [-1, 1]), FID, KID "
-    "and their namesakes: lower. Match is the Pearson correlation of face features; quality is the rating (0–10) of the face "
-    "by Q. *copy input* is what doing nothing scores; *real images* is what photographs score that are what was asked for, held "
+    "and their namesakes: lower. Match is the Pearson correlation of face features; quality is Q's rating (about 0–10) of the "
+    "face. *copy input* is what doing nothing scores; *real images* is what photographs score that are what was asked for, held "
     "against themselves. `fd_identity` and `kd_identity` are the distances of FID and KID between the face matcher's "
     "features: not comparable with any FID."
 )

@@ -24,7 +24,7 @@ from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
 from legan.platform.model import Model, save_network, write_model
 from legan.serve.api import make_api
 from legan.serve.backend import Limits
-from legan.serve.local import LocalSession, local_backend
+from legan.serve.local import LocalSession, http_settings, local_backend
 from legan.serve.measures import Meter
 from legan.serve.study.app import bind
 
@@ -128,7 +128,7 @@ def serving() -> Serving:
         listener = bind("127.0.0.1", port)
         made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
         application = make_api(backend, limits or Limits(), tokens, made.log.append, meter)
-        server = uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False, lifespan="off"))
+        server = uvicorn.Server(http_settings(application, "error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

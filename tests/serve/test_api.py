@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.data.image import read_image
+from legan.serve import http_head
+from legan.serve.api import Health, ModelReply
 from legan.serve.backend import Busy, Limits
+from legan.serve.http_errors import Problem
+from legan.serve.http_replies import AugmentReply, FacesReply, QualityReply, TranslateReply
 from legan.serve.local import local_backend
 
 Picture = NDArray[np.uint8]
@@ -318,6 +322,24 @@ def test_a_body_without_a_length_is_counted(server) -> None:
     problem(requests.post(f"{server.url}/v1/quality", data=chunks, headers={"content-type": "image/png"}, timeout=20), 413)
 
 
+def test_heads_without_end_and_slow_ones_are_cut_off(server, monkeypatch) -> None:
+    with socket.create_connection(address(server.url), 10) as sender:
+        sender.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000)
+        assert sender.recv(100).startswith(b"HTTP/1.1 400 ")
+    monkeypatch.setattr(http_head, "HEAD_S", 0.2)
+    for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection(address(server.url), 10) as sender:
+            sender.sendall(beginning)
+            assert sender.recv(100) == b""
+    with socket.create_connection(address(server.url), 10) as sender:
+        for _ in range(2):  # the time of a head is not that of its body, nor that between two requests
+            sender.sendall(b"POST /v1/quality HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1\r\n\r\n")
+            time.sleep(0.3)
+            sender.sendall(b"x")
+            assert sender.recv(10_000).startswith(b"HTTP/1.1 415 ")
+            time.sleep(0.3)
+
+
 def test_too_many_images_and_fields_are_refused(server, face) -> None:
     problem(server.post("translate", *[png(face)] * 17, **LABELS), 413)
     problem(server.post("augment", *[png(face)] * 2), 413)
@@ -365,6 +387,7 @@ def test_past_the_places_there_is_503_at_once(server, serving, face, monkeypatch
         assert time.perf_counter() - begun < 1
         problem(refused, 503)
         assert int(refused.headers["retry-after"]) >= 1
+        assert (small.log[-1]["route"], small.log[-1]["status"]) == ("/v1/translate", 503)
         assert small.get("/v1/model").status_code == 200
         release.set()
         for thread in threads:
@@ -424,6 +447,10 @@ def test_tokens(server, serving, face) -> None:
         problem(closed.get("/v1/model"), 401)
         document = closed.get("/openapi.json").json()
         assert document["security"] == [{"bearer": []}]
+        assert {path for path, calls in document["paths"].items() for each in calls.values() if each.get("security") == []} == {
+            "/healthz",
+            "/v1/examples",
+        }
         assert "first" not in json.dumps(closed.log)
 
 
@@ -465,7 +492,16 @@ def test_openapi_describes_every_call_with_examples_and_no_docs_page_needs_the_n
     assert form["required"] == ["image", "expression", "lighting"]
     assert form["properties"]["expression"]["examples"] == ["smile"]
     assert set(call["responses"]) == {"200", "401", "408", "413", "415", "422", "503"}
-    assert "Problem" in document["components"]["schemas"]
+    assert set(call["responses"]["200"]["content"]) == {
+        "image/png", "image/jpeg", "image/webp", "application/json", "application/zip",
+    }  # fmt: skip
+    assert set(call["responses"]["200"]["headers"]) == {
+        "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Model", "X-Request-Id",
+    }  # fmt: skip
+    assert "Retry-After" in call["responses"]["503"]["headers"]
+    for reply in (TranslateReply, AugmentReply, QualityReply, FacesReply, ModelReply, Health, Problem):
+        (shown,) = document["components"]["schemas"][reply.__name__]["examples"]
+        assert reply.model_validate(shown).model_dump(exclude_unset=True) == shown
     text = server.get("/docs").text
     assert "POST /v1/augment" in text
     assert "http://" not in text

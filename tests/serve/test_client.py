@@ -79,7 +79,7 @@ def answering(*answers: bytes, pause_s: float = 0.0) -> Iterator[tuple[str, list
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def logged(server, route: str | None, count: int) -> list[int]:
+def logged(server, route: str, count: int) -> list[int]:
     """The statuses of a route, once ``count`` of them are in the access log, which is written after the answer."""
     until = time.monotonic() + 10
     while time.monotonic() < until:
@@ -259,9 +259,7 @@ def test_a_server_of_one_place_serves_four_at_once_with_retries(server, serving,
         finally:
             del server.backend.engine.translate
         assert len(results) == 4
-        # A refused request does not come as far as a route.
-        assert logged(small, "/v1/translate", 4) == [200] * 4
-        assert {entry["status"] for entry in small.log} == {200, 503}
+        assert set(logged(small, "/v1/translate", 5)) == {200, 503}
 
 
 def test_503_without_retries_is_told_with_the_time_to_wait(server, serving, face) -> None:
@@ -388,7 +386,7 @@ def test_the_token_comes_from_the_argument_or_the_environment(server, serving, m
     with serving(server.backend, tokens=["sécond"]) as closed:
         with Client(closed.url) as without, pytest.raises(TokenError, match="missing or wrong"):
             without.model()
-        assert logged(closed, None, 1) == [401]
+        assert logged(closed, "/v1/model", 1) == [401]
         monkeypatch.setenv("LEGAN_TOKEN", "sécond\n")
         with Client(closed.url) as client:
             assert client.model().name == "tiny"

@@ -23,6 +23,12 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from legan.serve.backend import Limits
 from legan.serve.local import local_backend
@@ -34,6 +40,10 @@ LABELS = {"expression": "smile", "lighting": "left"}
 CALLS = ("translate", "augment", "quality")
 LIMITS = Limits(body_bytes=1_000_000, pixels=300_000, images=4, variants=20, seconds=5)
 GROWTH_BYTES = 60_000_000
+CHECKS = [
+    not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
+    response_headers_conformance,
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +161,31 @@ def test_whatever_the_schema_allows_and_forbids(fuzzed) -> None:
                 nonlocal tried
                 tried += 1
                 answer = case.call(timeout=20)
-                case.validate_response(answer, checks=[not_a_server_error])
+                case.validate_response(answer, checks=CHECKS)
                 assert b"Traceback" not in answer.content
 
             given_case(operation, mode, ask)
     assert tried > EXAMPLES
+
+
+def test_good_answers_are_as_the_schema_says(fuzzed, face) -> None:
+    schema = schemathesis.openapi.from_url(f"{fuzzed.url}/openapi.json")
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, "PNG")
+    asked = [
+        *(("translate", None, LABELS | {"format": form}) for form in ("png", "jpeg", "webp")),
+        *(("translate", accept, LABELS | {"masks": "true"}) for accept in ("application/json", "application/zip")),
+        *(("augment", accept, {"n": "2"}) for accept in ("application/json", "application/zip")),
+        ("quality", None, {}),
+    ]
+    answers = [
+        (f"/v1/{call}", "POST", fuzzed.post(call, buffer.getvalue(), accept=accept, aligned="true", **values))
+        for call, accept, values in asked
+    ]
+    answers += [("/v1/model", "GET", fuzzed.get("/v1/model")), ("/v1/faces", "POST", fuzzed.post("faces", buffer.getvalue()))]
+    for path, method, answer in answers:
+        assert answer.status_code == 200, answer.text
+        schema[path][method].validate_response(answer)
 
 
 def given_case(operation, mode: GenerationMode, ask: Callable[[schemathesis.Case], None]) -> None:

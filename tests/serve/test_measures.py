@@ -40,6 +40,7 @@ def test_what_was_asked_is_counted(measured, face) -> None:
     answer = measured.post("translate", png(face), png(face), **LABELS)
     assert answer.status_code == 200
     assert measured.post("translate", b"no image", **LABELS).status_code == 415
+    assert measured.get("/static/page.js").status_code == measured.get("/static/page.css").status_code == 200
     assert measured.get("/no/such/path").status_code == 404
     after = values(measured)
 
@@ -49,6 +50,7 @@ def test_what_was_asked_is_counted(measured, face) -> None:
     assert more("legan_requests_total", "/v1/translate", "200") == 1
     assert more("legan_requests_total", "/v1/translate", "415") == 1
     assert more("legan_requests_total", "404", "none") == 1
+    assert more("legan_requests_total", "/static", "200") == 2
     assert more("legan_request_seconds_count", "/v1/translate") == 2
     assert 0 < more("legan_request_seconds_sum", "/v1/translate") < 20
     assert more("legan_batch_images_sum", "generator") == 2
