@@ -21,6 +21,7 @@ from legan.platform.data.align import AlignedFace, Face, FaceDetector, align_fac
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.errors import CheckpointError, ConfigError, ImageError
 from legan.platform.model import Model, find_model, read_model
+from legan.platform.training.optimise import autocast, native_precision
 from legan.serve.paste import face_weight, paste_face
 
 Picture = NDArray[np.uint8]
@@ -57,7 +58,7 @@ class TranslatedFace:
 
 
 class Engine:
-    """A model ready for use: eval mode, channels-last, bf16 on a GPU and float32 on a CPU."""
+    """A model ready for use: eval mode, channels-last, bf16 on a GPU or CPU that multiplies it natively and else float32."""
 
     def __init__(self, model: Model, device: torch.device, batch_size: int | None = None):
         """``batch_size`` images at most go through the networks at once; by default 64 on a GPU and 8 on a CPU."""
@@ -67,6 +68,7 @@ class Engine:
             None if model.quality is None else model.quality.to(device).to(memory_format=torch.channels_last).eval()
         )
         self._batch = batch_size or (64 if device.type == "cuda" else 8)
+        self._precision = native_precision(device.type == "cuda")
         self._detector: FaceDetector | None = None
 
     @property
@@ -204,7 +206,7 @@ class Engine:
         return (on_device.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        return autocast(self.device, self._precision)
 
 
 def load_engine(source: str | Path, device: str | None = None) -> Engine:
