@@ -266,7 +266,7 @@ def search_of(**values: Any) -> dict[str, Any]:
 
 
 def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None, new_sweep: NewSweep) -> None:
-    sweep = new_sweep(suite=None, search=search_of(trials=2), seeds=2, overrides=["steps=2"])
+    sweep = new_sweep(suite=None, search=search_of(trials=2), seeds=2, overrides=["steps=2"], cpus=2)
     lines: list[str] = []
     outcomes = run_sweep(sweep, None, lines.append)
     assert [outcome.status for _, outcome in outcomes] == ["finished"] * 4
@@ -286,7 +286,10 @@ def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None
 def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep) -> None:
     asha = {"metric": "validation/l1_to_target", "grace": 2, "reduction": 2}
     sweep = new_sweep(
-        suite=None, search=search_of(trials=4, pruning="asha", asha=asha), overrides=["steps=8", "validate_every=2"]
+        suite=None,
+        search=search_of(trials=4, pruning="asha", asha=asha),
+        overrides=["steps=8", "validate_every=2"],
+        cpus=2,
     )
     statuses = [outcome.status for _, outcome in run_sweep(sweep, None, str)]
     assert len(statuses) == 4
@@ -294,17 +297,6 @@ def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep
     stopped = [run for run in runs().values() if run.data.tags.get("stopped_early") == "true"]
     assert len(stopped) == statuses.count("stopped")
     assert {run.info.status for run in stopped} == {"FINISHED"}
-
-
-def test_a_trial_of_two_workers_trains_through_ray_train(ray_cluster: None, new_sweep: NewSweep) -> None:
-    sweep = new_sweep(overrides=["workers=2"])
-    end_trial(sweep, BILINEAR, TRANSPOSED)
-    lines: list[str] = []
-    outcomes = {trial.name: outcome for trial, outcome in run_sweep(sweep, None, lines.append)}
-    assert outcomes[SHUFFLE].status == "finished", outcomes[SHUFFLE].error
-    assert "a trial takes 2 workers of 1 CPU each, 1 at once" in lines
-    assert runs()[SHUFFLE].info.status == "FINISHED"
-    wait_for(lambda: not groups(), 60)
 
 
 def test_a_trial_of_two_workers_is_stopped_where_it_was_told_to(ray_cluster: None, new_sweep: NewSweep) -> None:

@@ -186,20 +186,25 @@ def state(cluster: Cluster, what: str) -> list[dict[str, Any]]:
 
 
 def trial_actors(cluster: Cluster) -> list[dict[str, Any]]:
-    """All of a sweep's, of all sweeps so far."""
-    return [actor for actor in state(cluster, "actors") if actor["class_name"] != "JobSupervisor"]
+    """All of a sweep's, of all sweeps so far; what Ray Train leaves once for the whole cluster is not a sweep's."""
+    rays_own = ("JobSupervisor", "_AutoscalingCoordinatorActor")
+    return [actor for actor in state(cluster, "actors") if actor["class_name"] not in rays_own]
 
 
-def nothing_is_left(cluster: Cluster) -> bool:
-    """Whether all actors and placement groups of sweeps are gone."""
-    groups = [group for group in state(cluster, "placement_groups") if group["state"] != "REMOVED"]
-    return not groups and all(actor["state"] == "DEAD" for actor in trial_actors(cluster))
+def left(cluster: Cluster) -> list[tuple[str, str]]:
+    """Actors and placement groups of sweeps that are still there."""
+    groups = [("placement group", group["state"]) for group in state(cluster, "placement_groups") if group["state"] != "REMOVED"]
+    return groups + [(each["class_name"], each["state"]) for each in trial_actors(cluster) if each["state"] != "DEAD"]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+def wait_until_nothing_is_left(cluster: Cluster) -> None:
+    wait_for(lambda: not left(cluster), 150, tell=lambda: left(cluster))
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0, tell: Callable[[], Any] = str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, tell()
         time.sleep(0.1)
 
 
@@ -214,7 +219,7 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
     assert f"{cluster.folder}/srv/legan/runs/sweeps/up/report/table12.md" in done.stdout.splitlines()[-1]
     nodes = {actor["node_id"] for actor in trial_actors(cluster)} - {None}  # one that never got a place has none
     assert len(nodes) == 2
-    wait_for(lambda: nothing_is_left(cluster))
+    wait_until_nothing_is_left(cluster)
 
     found = runs(cluster, "up")
     parent = found.pop("up")
@@ -253,7 +258,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     assert (again.returncode, "the sweep long runs already" in again.stderr) == (2, True)
     stopped = legan(cluster, "stop", "long")
     assert (stopped.returncode, stopped.stdout[:12]) == (0, "long STOPPED"), stopped
-    wait_for(lambda: nothing_is_left(cluster))
+    wait_until_nothing_is_left(cluster)
     assert {run.info.status for run in runs(cluster, "long").values()} == {"KILLED"}
     done = list_checkpoints(folder / "checkpoints")[-1].step
     assert 0 < done < 4000
@@ -265,6 +270,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     followed = legan(cluster, "submit", *long, "--follow")
     assert followed.returncode == 0, followed.stdout
     assert "\n3 of 3 trials finished\n" in followed.stdout, followed
+    assert "a trial takes 2 workers of 1 CPU each, 1 at once" in followed.stdout
     assert f"resumed from step {done}" in (folder / "progress.log").read_text()
     assert {runs(cluster, "long")[name].info.status for name in ("long", "bilinear-interpolation-0")} == {"FINISHED"}
     assert re.findall(r"^(\w+) (\w+),", legan(cluster, "jobs").stdout, re.MULTILINE) == [

@@ -127,7 +127,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(
     with torch.no_grad():
         broken.fc1.bias.fill_(float("nan"))
     save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}, broken)
-    run = create_run(tmp_path, "legan", settings(tiny_data, quality=tmp_path / "Q", loss={"lambda_3": 0}), "wild")
+    run = create_run(tmp_path, "legan", settings(tiny_data, workers=1, quality=tmp_path / "Q", loss={"lambda_3": 0}), "wild")
     with pytest.raises(LeganError, match=r"step 1: the loss term loss/qual became nan; no checkpoint had been written yet"):
         train_on_ray(run, store(tmp_path), str)
     assert len(list((run.folder / "ray").glob("wild-attempt-*"))) == 1
