@@ -150,6 +150,8 @@ def _runtime(environment: Mapping[str, str]) -> dict[str, dict[str, str]] | None
 def _start(
     cpus: int | None, gpus: int | None, include_dashboard: bool, environment: Mapping[str, str], metrics_port: int | None
 ) -> None:
+    # Nobody takes this machine away with a warning, so Ray Train need not start a process for each training to wait for that.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         ray.init(
             address="local",

@@ -55,7 +55,7 @@ def train_on_ray(
     threads = threads or max(1, int(ray.cluster_resources().get("CPU", 1) // settings.workers))
     for name in ("status.json", STOP):
         (run.folder / name).unlink(missing_ok=True)
-    trainer = TorchTrainer(
+    trainer = _Trainer(
         _worker,
         train_loop_config={
             "run": str(run.folder),
@@ -96,6 +96,13 @@ def train_on_ray(
                 raise WorkersError(message, why) from error
             raise ClusterError(message) from error
     raise_status(run)
+
+
+class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray has no types
+    """Without what Ray Train starts for Ray Data, which nothing here uses: a process more for each training."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ != "DatasetsCallback"]
 
 
 def _worker(config: Mapping[str, Any]) -> None:

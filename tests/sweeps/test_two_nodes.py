@@ -186,8 +186,8 @@ def state(cluster: Cluster, what: str) -> list[dict[str, Any]]:
 
 
 def trial_actors(cluster: Cluster) -> list[dict[str, Any]]:
-    """All of a sweep's, of all sweeps so far; what Ray Train leaves once for the whole cluster is not a sweep's."""
-    rays_own = ("JobSupervisor", "_AutoscalingCoordinatorActor")
+    """All of a sweep's, of all sweeps so far, without what Ray Train detaches from it and may leave: docs/sweeps.md."""
+    rays_own = ("JobSupervisor", "_AutoscalingCoordinatorActor", "PlacementGroupCleaner")
     return [actor for actor in state(cluster, "actors") if actor["class_name"] not in rays_own]
 
 

@@ -14,6 +14,7 @@ import ray
 import torch
 import yaml
 from mlflow import MlflowClient
+from ray.train.torch import TorchTrainer
 from safetensors.torch import load_file
 
 from legan.models.quality import QualityModel
@@ -21,7 +22,7 @@ from legan.platform.errors import LeganError
 from legan.platform.model import save_network
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.distributed import train_on_ray
+from legan.platform.training.distributed import _Trainer, train_on_ray
 from legan.platform.training.run import Run, create_run
 
 STEPS = 40
@@ -131,3 +132,10 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(
     with pytest.raises(LeganError, match=r"step 1: the loss term loss/qual became nan; no checkpoint had been written yet"):
         train_on_ray(run, store(tmp_path), str)
     assert len(list((run.folder / "ray").glob("wild-attempt-*"))) == 1
+
+
+def test_no_process_is_started_for_ray_data(ray_cluster):
+    def names(kind):
+        return {type(each).__name__ for each in kind(print)._create_default_callbacks()}
+
+    assert names(TorchTrainer) - names(_Trainer) == {"DatasetsCallback"}
