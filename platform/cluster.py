@@ -163,9 +163,14 @@ def _start(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except Exception as error:  # a bare one where Ray's processes do not come up in time
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        raise ClusterError(f"no Ray cluster could be started on this machine: {one_line(error)}") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # Ray raises a bare one where its processes do not come up in time.
         raise ClusterError(
-            f"no Ray cluster could be started on this machine ({one_line(error)}); try again when it is less busy."
+            f"no Ray cluster came up on this machine ({one_line(error)}); try again when it is less busy."
         ) from error
 
 

@@ -5,6 +5,7 @@ A preset or a user's YAML file has one section per kind of training (``identity`
 values out of range are collected and reported together, before anything is computed.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def read_section(source: str | Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError([f"there is no preset or file {str(source)!r}; presets: {', '.join(preset_names())}"])
     try:
-        document = _read_yaml(path.read_text(encoding="utf-8"))
+        document = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(document, dict) or not isinstance(document.get(kind), dict):
@@ -63,7 +64,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
             problems.append(f"--set {override}: write it as key=value, for example --set loss.q=8")
             continue
         try:
-            value = _read_yaml(text)
+            value = read_yaml(text)
         except yaml.YAMLError:
             problems.append(f"--set {override}: the value is not valid YAML; quote it")
             continue
@@ -126,6 +127,22 @@ def is_about(problem: str, fields: Iterable[str]) -> bool:
     return any(re.search(rf"(?<![\w./-]){re.escape(field)}(?![\w/-])", problem) for field in fields)
 
 
+def read_yaml(text: str) -> Any:
+    """The value of a YAML text; YAMLError also for one that holds itself, and for a date that is none."""
+    endless = "it is nested too deeply, or holds itself through an alias"
+    try:
+        value = yaml.safe_load(text)
+    except RecursionError as error:
+        raise yaml.YAMLError(endless) from error
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from error
+    try:
+        json.dumps(value, default=str, skipkeys=True)
+    except (RecursionError, ValueError) as error:
+        raise yaml.YAMLError(endless) from error
+    return value
+
+
 def to_yaml(settings: TrainingSettings) -> str:
     """Every field, defaults included, as YAML."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
@@ -156,18 +173,6 @@ def _remove(values: dict[str, Any], place: Sequence[Any]) -> bool:
             return True
         values = values[part]
     return False
-
-
-def _read_yaml(text: str) -> Any:
-    """The value of a YAML text; YAMLError also for one that holds itself, and for a date that is none."""
-    try:
-        value = yaml.safe_load(text)
-        _copy({"": value})
-    except RecursionError as error:
-        raise yaml.YAMLError("it is nested too deeply, or holds itself through an alias") from error
-    except ValueError as error:
-        raise yaml.YAMLError(str(error)) from error
-    return value
 
 
 def _number(value: Any) -> Any:

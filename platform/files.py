@@ -5,6 +5,7 @@ killed leaves behind has the other name.
 """
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -37,6 +38,13 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file, UTF-8, whole or not at all."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def misnamed(name: str) -> str | None:
+    """Why a folder of its own, below others of its kind, cannot be called so."""
+    if re.fullmatch(r"\w[\w\-.]*", name, re.ASCII):
+        return None
+    return "use letters, digits, _, - and ., with one of the first three in front"
 
 
 def unwritable(folder: Path) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from legan.platform.config import sentence
+from legan.platform.config import read_yaml, sentence
 from legan.platform.errors import ConfigError
 from legan.sweeps.parameter import Parameter, Place, Problem
 from legan.sweeps.space_checks import PAPER, condition_problems, kind_problems, objective_problems, point_problems
@@ -30,14 +30,12 @@ def read_space(source: str | Path, kind: str = "legan") -> SearchSettings:
     lines: dict[Place, int] = {}
     try:
         text = path.read_text(encoding="utf-8")
+        document = read_yaml(text)
         problems = list(_read_lines(yaml.compose(text, yaml.SafeLoader), (), lines))
-        document = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError([f"there is no search space or file {str(source)!r}; spaces: {', '.join(space_names())}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
-    except RecursionError as error:
-        raise ConfigError([f"{path} refers to itself (& and *) or is nested too deep; write it out"]) from error
     if not isinstance(document, dict):
         raise ConfigError([f"{path} is no search space: it has to name objectives and parameters"])
     search, wrong = _checked(document, kind)

@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
 from legan.platform.errors import CheckpointError, ConfigError
-from legan.platform.files import whole_file, whole_folder
+from legan.platform.files import misnamed, whole_file, whole_folder
 from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.space_checks import kind_problems
@@ -166,8 +166,9 @@ def create_sweep(home: Path, name: str, settings: SweepSettings, preset: str | N
 
 def name_problems(home: Path, name: str) -> list[str]:
     """Why a new sweep cannot have this name."""
-    if not re.fullmatch(r"[\w][\w\-.]*", name, re.ASCII):
-        return [f"--name {name!r}: use letters, digits, _, - and ."]
+    problem = misnamed(name)
+    if problem is not None:
+        return [f"--name {name!r}: {problem}"]
     if (sweeps_home(home) / name).exists():
         return [f"--name: there is a sweep {name} already; continue it with `legan sweep resume {name}`"]
     return []

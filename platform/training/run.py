@@ -10,7 +10,6 @@ status.json      finished or failed, and why
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from legan import __version__
 from legan.platform.config import check_settings, flatten
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError
-from legan.platform.files import whole_file
+from legan.platform.files import misnamed, whole_file
 from legan.platform.model import MODEL_FILE
 from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import git_commit
@@ -61,8 +60,9 @@ class Run(NamedTuple):
 
 def check_run_name(home: Path, name: str) -> None:
     """ConfigError when a new run under ``home`` cannot have this name."""
-    if not re.fullmatch(r"\w[\w\-.]*", name, re.ASCII):
-        raise ConfigError([f"--name {name!r}: use letters, digits, _, - and ., with one of the first three in front"])
+    problem = misnamed(name)
+    if problem is not None:
+        raise ConfigError([f"--name {name!r}: {problem}"])
     if (home / name).exists():
         raise ConfigError([f"--name: there is a run {name} already; continue it with --resume, or choose another name"])
 

@@ -186,8 +186,8 @@ def state(cluster: Cluster, what: str) -> list[dict[str, Any]]:
 
 
 def trial_actors(cluster: Cluster) -> list[dict[str, Any]]:
-    """All of a sweep's, of all sweeps so far, without what Ray Train detaches from it and may leave: docs/sweeps.md."""
-    rays_own = ("JobSupervisor", "_AutoscalingCoordinatorActor", "PlacementGroupCleaner")
+    """All of a sweep's, of all sweeps so far; what Ray Train starts once for the whole cluster is not a sweep's."""
+    rays_own = ("JobSupervisor", "_AutoscalingCoordinatorActor")
     return [actor for actor in state(cluster, "actors") if actor["class_name"] not in rays_own]
 
 
@@ -198,7 +198,7 @@ def left(cluster: Cluster) -> list[tuple[str, str]]:
 
 
 def wait_until_nothing_is_left(cluster: Cluster) -> None:
-    wait_for(lambda: not left(cluster), 150, tell=lambda: left(cluster))
+    wait_for(lambda: not left(cluster), tell=lambda: left(cluster))
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60.0, tell: Callable[[], Any] = str) -> None:

@@ -138,4 +138,4 @@ def test_no_process_is_started_for_ray_data(ray_cluster):
     def names(kind):
         return {type(each).__name__ for each in kind(print)._create_default_callbacks()}
 
-    assert names(TorchTrainer) - names(_Trainer) == {"DatasetsCallback"}
+    assert names(TorchTrainer) - names(_Trainer) == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
