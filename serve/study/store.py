@@ -21,12 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from legan.platform.data.rating_batches import FILE as BATCHES
 from legan.platform.errors import DataError, first_line
 
 FORMAT = 1
 ABOUT, DATABASE, RATERS, IMAGES = "study.json", "study.sqlite", "raters.csv", "images"
-BATCHES = "batches.json"
-"""What a folder of `legan ratings batches` holds."""
 BUSY_S = 2.0
 """How long an answer waits for another process that holds the database."""
 
