@@ -5,7 +5,6 @@ worker goes on from, so nothing depends on Ray's copies or on the driver being a
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,12 +15,11 @@ import ray.train
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from ray.train.v2._internal.callbacks import placement_group_callback
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.execution.controller.placement_group_cleaner import PlacementGroupCleaner
 
 from legan.platform.errors import ClusterError, LeganError
+from legan.platform.training.cleaner import CleanerCallback
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.memory import ONE_ARENA
 from legan.platform.training.parallel import Ranks, average
@@ -111,24 +109,7 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray has no types
 
     def _create_default_callbacks(self) -> list[Any]:
         own = [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
-        return [_CleanerCallback() if isinstance(each, PlacementGroupCleanerCallback) else each for each in own]
-
-
-class _Cleaner(PlacementGroupCleaner):  # type: ignore[misc]
-    """Ray's own calls exit_actor() in the thread that watches the controller, which ends the thread and not the process."""
-
-    def _exit(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            super()._exit()
-        else:
-            os._exit(0)
-
-
-class _CleanerCallback(PlacementGroupCleanerCallback):  # type: ignore[misc]
-    def after_controller_start(self, train_run_context: Any) -> None:
-        """Start the cleaner, from the controller's process."""
-        placement_group_callback.PlacementGroupCleaner = _Cleaner
-        super().after_controller_start(train_run_context)
+        return [CleanerCallback() if isinstance(each, PlacementGroupCleanerCallback) else each for each in own]
 
 
 def _worker(config: Mapping[str, Any]) -> None:

@@ -91,7 +91,7 @@ def end_trial(sweep: Sweep, *names: str) -> None:
 def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, new_sweep: NewSweep, broken_quality: Path) -> None:
     sweep = new_sweep()
     prepare_trial(sweep, BILINEAR, quality=broken_quality)
-    prepare_trial(sweep, SHUFFLE, steps=40, checkpoint_every=4, keep_last=50)
+    prepare_trial(sweep, SHUFFLE, steps=24, checkpoint_every=4, keep_last=50)
 
     def kill() -> None:
         wait_for(lambda: checkpoints(sweep, SHUFFLE) >= 2)
@@ -124,7 +124,7 @@ def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, n
     steps = [
         each.step for each in MlflowClient(default_tracking_uri()).get_metric_history(found[SHUFFLE].info.run_id, "loss/rec")
     ]
-    assert steps == list(range(1, 41))
+    assert steps == list(range(1, 25))
 
 
 @pytest.mark.kills

@@ -25,14 +25,14 @@ from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.distributed import _Trainer, train_on_ray
 from legan.platform.training.run import Run, create_run
 
-STEPS = 40
+STEPS, EVERY = 24, 4
 
 
 def settings(data: Path, **values) -> LeganSettings:
     return LeganSettings.model_validate(
         {
-            "data": data, "steps": STEPS, "batch_size": 4, "workers": 2, "log_every": 5, "checkpoint_every": 5,
-            "validate_every": 20, "sample_every": 40, "critic_steps": 2,
+            "data": data, "steps": STEPS, "batch_size": 4, "workers": 2, "log_every": EVERY, "checkpoint_every": EVERY,
+            "validate_every": STEPS // 2, "sample_every": STEPS, "critic_steps": 2,
             "generator": {"width": 8, "blocks": 1}, "discriminator": {"width": 8, "layers": 3},
             "loss": {"lambda_3": 0, "lambda_4": 0},
         } | values
@@ -65,7 +65,7 @@ def test_two_workers_train_and_leave_a_model(uninterrupted):
     assert (uninterrupted.model / "model.json").is_file()
     assert not list(uninterrupted.model.glob("*.pkl"))
     lines = (uninterrupted.folder / "progress.log").read_text().splitlines()
-    assert lines[0].startswith(f"step 5/{STEPS}  ")
+    assert lines[0].startswith(f"step {EVERY}/{STEPS}  ")
     assert lines[-1].startswith("finished: the model is ")
 
 
@@ -119,7 +119,7 @@ def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, 
     (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     assert found.info.status == "FINISHED"
     logged = [metric.step for metric in client.get_metric_history(found.info.run_id, "loss/g_total")]
-    assert logged == list(range(5, STEPS + 1, 5))
+    assert logged == list(range(EVERY, STEPS + 1, EVERY))
     assert [version.version for version in client.search_model_versions("name = 'legan'")] == [1]
 
 
