@@ -1,15 +1,16 @@
 """Attribute schema: which expressions and lightings a data set has, and how they become label vectors.
 
-Shapes: B batch, E expressions, L lightings, A = E + L attributes.
+Shapes: B batch, E expressions, L lightings, A = E + L attributes. PyTorch is imported where a tensor is made: much that
+knows a schema has no other use for it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,20 @@ class AttributeSchema:
         """Index of a lighting; ValueError names the known ones."""
         return _index("lighting", name, self.lightings)
 
-    def encode(self, expression: Tensor, lighting: Tensor) -> Tensor:
+    def encode(self, expression: "Tensor", lighting: "Tensor") -> "Tensor":
         """Label vectors f, float32 B×A, from class indices, int64 B each."""
-        return torch.cat([F.one_hot(expression, len(self.expressions)), F.one_hot(lighting, len(self.lightings))], dim=1).to(
-            torch.float32
-        )
+        import torch
+        from torch.nn import functional as F
 
-    def flip_indices(self) -> Tensor | None:
+        both = [F.one_hot(expression, len(self.expressions)), F.one_hot(lighting, len(self.lightings))]
+        return torch.cat(both, dim=1).to(torch.float32)
+
+    def flip_indices(self) -> "Tensor | None":
         """Int64 L: lighting index after mirroring, or None where mirroring is off."""
         if not self.flip:
             return None
+        import torch
+
         return torch.tensor([self.lightings.index(self.flip[name]) for name in self.lightings])
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,16 +80,18 @@ class AttributeSchema:
 
 def sample_targets(
     schema: AttributeSchema,
-    expression: Tensor,
-    lighting: Tensor,
-    generator: torch.Generator,
+    expression: "Tensor",
+    lighting: "Tensor",
+    generator: "torch.Generator",
     how: Literal["uniform", "permute"] = "uniform",
-) -> tuple[Tensor, Tensor]:
+) -> "tuple[Tensor, Tensor]":
     """Target classes for a batch, int64 B each, on the CPU.
 
     ``uniform`` draws expression and lighting uniformly and independently; ``permute`` shuffles the batch's own
     labels, as StarGAN does, and so inherits the data's skew.
     """
+    import torch
+
     batch = expression.shape[0]
     if how == "permute":
         order = torch.randperm(batch, generator=generator)

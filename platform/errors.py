@@ -15,7 +15,10 @@ the cause and the remedy, in one sentence.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Loaded = TypeVar("Loaded")
 
 
 class LeganError(Exception):
@@ -30,6 +33,25 @@ class ConfigError(LeganError):
         count = len(self.problems)
         head = f"{count} problem{'s' if count != 1 else ''}:"
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class Problems(list[str]):
+    """Problems found so far, one sentence each."""
+
+    def from_(self, load: Callable[[], Loaded]) -> Loaded | None:
+        """What ``load`` gives, or None and its problem among the others."""
+        try:
+            return load()
+        except ConfigError as error:
+            self.extend(error.problems)
+        except LeganError as error:
+            self.append(str(error).rstrip("."))
+        return None
+
+    def raise_if_any(self) -> None:
+        """ConfigError with all of them, each once."""
+        if self:
+            raise ConfigError(list(dict.fromkeys(self)))
 
 
 class DataError(LeganError):

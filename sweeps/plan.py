@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,8 @@ from legan.models.generator import Generator
 from legan.platform.config import check_settings, flatten, read_section
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, LeganError, first_line
-from legan.platform.evaluation.evaluate import FACENET, Bench, Problems, Request, prepare
+from legan.platform.errors import ConfigError, LeganError, Problems
+from legan.platform.evaluation.evaluate import FACENET, Bench, Request, prepare
 from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
 from legan.platform.settings import KINDS, TrainingSettings
@@ -28,13 +27,9 @@ from legan.sweeps.search import check_storage
 from legan.sweeps.space_files import read_space, space_names
 from legan.sweeps.spaces import SearchSettings, asha_problems, edges
 from legan.sweeps.sweep import (
-    FILE,
     Sweep,
     SweepSettings,
-    known_trials,
     name_problems,
-    open_sweep,
-    read_outcome,
     suite_trials,
     sweeps_home,
 )
@@ -265,25 +260,6 @@ def _search_lines(search: SearchSettings, seeds: int) -> Iterator[str]:
         yield f"{name}: {', '.join(f'{key} {value}' for key, value in given.items())}"
     for point in search.points:
         yield f"tried early: {point if isinstance(point, str) else ', '.join(f'{key}={value}' for key, value in point.items())}"
-
-
-def list_sweeps(home: Path) -> str:
-    """A line for each sweep under ``home``: what it compares, and how far it is."""
-    lines = []
-    for file in sorted(sweeps_home(home).glob(f"*/{FILE}")):
-        try:
-            lines.append(f"{file.parent.name}: {_how_far(open_sweep(home, file.parent.name))}")
-        except LeganError as error:
-            lines.append(f"{file.parent.name}: {first_line(error)}")
-    return "\n".join(lines) or f"there are no sweeps under {sweeps_home(home)}; start one with `legan sweep run`"
-
-
-def _how_far(sweep: Sweep) -> str:
-    trials = known_trials(sweep)
-    counts = Counter(outcome.status for trial in trials if (outcome := read_outcome(sweep, trial.name)) is not None)
-    ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none ended"
-    what = f"suite {sweep.settings.suite}" if sweep.settings.suite is not None else "search"
-    return f"{what}, {len(trials)} trials: {ended}"
 
 
 def _at_once(sweep: Sweep, address: str | None) -> str:

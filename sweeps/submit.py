@@ -9,11 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,16 +20,14 @@ import legan
 from legan._version import __version__
 from legan.platform import jobs
 from legan.platform.config import apply_overrides, check_settings, read_section
-from legan.platform.errors import ClusterError, ConfigError
-from legan.platform.evaluation.evaluate import Problems
+from legan.platform.errors import ConfigError, Problems
 from legan.platform.settings import KINDS
 from legan.sweeps.plan import training_problems, variants
+from legan.sweeps.submitted import STOP_WITHIN_S
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 from legan.sweeps.trial import asked_of
 
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-STOP_WITHIN_S = 60
-"""A sweep closes its runs in MLflow before it ends; Ray by itself kills a job after 3 s."""
 MARK = {"legan": "sweep"}
 SOURCE = ("pyproject.toml", "README.md", "LICENSE", "src", "models", "platform", "sweeps", "serve")
 
@@ -116,42 +112,6 @@ def built_package(scratch: Path) -> Path:
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(scratch / "wheel", [each for each in packed.namelist() if each.startswith("legan/")])
     return scratch / "wheel" / "legan"
-
-
-def follow(address: str, name: str, say: Callable[[str], None]) -> jobs.Job:
-    """Pass on what the sweep prints until it ends; how it ended."""
-    for piece in jobs.follow(address, name):
-        say(piece)
-    return jobs.status(address, name)
-
-
-def stop_sweep(address: str, name: str) -> jobs.Job:
-    """Have a sweep end with its checkpoints, and wait until it has; how it stands then."""
-    jobs.stop(address, name)
-    deadline = time.monotonic() + STOP_WITHIN_S + 30
-    while not (job := jobs.status(address, name)).over:
-        if time.monotonic() > deadline:
-            raise ClusterError(f"the sweep {name} was told to stop and has not; ask again with `legan sweep status {name}`.")
-        time.sleep(0.5)
-    return job
-
-
-def list_submitted(address: str) -> str:
-    """A line for each job that the cluster knows."""
-    return "\n".join(map(line_of, jobs.submitted(address))) or f"the cluster at {address} knows no jobs"
-
-
-def line_of(job: jobs.Job) -> str:
-    """How a submitted sweep stands."""
-    when = "".join(
-        f", {word} {datetime.fromtimestamp(time):%Y-%m-%d %H:%M:%S}"
-        for word, time in (("started", job.started), ("ended", job.ended))
-        if time is not None
-    )
-    why = f", exit code {job.exit_code}" if job.exit_code else ""
-    if job.status == "FAILED" and job.exit_code is None:
-        why = f": {' '.join(job.message.split())[:300]}"
-    return f"{job.name} {job.status}{when}{why}"
 
 
 @contextmanager

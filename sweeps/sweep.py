@@ -11,6 +11,7 @@ report/                     tables, grids and plots
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,7 +20,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
-from legan.platform.errors import CheckpointError, ConfigError
+from legan.platform.errors import CheckpointError, ConfigError, LeganError, first_line
 from legan.platform.files import misnamed, whole_file, whole_folder
 from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
@@ -230,3 +231,22 @@ def write_outcome(sweep: Sweep, trial: str, outcome: Outcome) -> None:
     (sweep.trials / trial).mkdir(parents=True, exist_ok=True)
     with whole_file(sweep.trials / trial / OUTCOME) as draft:
         draft.write_text(json.dumps(outcome._asdict(), indent=1), encoding="utf-8")
+
+
+def list_sweeps(home: Path) -> str:
+    """A line for each sweep under ``home``: what it compares, and how far it is."""
+    lines = []
+    for file in sorted(sweeps_home(home).glob(f"*/{FILE}")):
+        try:
+            lines.append(f"{file.parent.name}: {_how_far(open_sweep(home, file.parent.name))}")
+        except LeganError as error:
+            lines.append(f"{file.parent.name}: {first_line(error)}")
+    return "\n".join(lines) or f"there are no sweeps under {sweeps_home(home)}; start one with `legan sweep run`"
+
+
+def _how_far(sweep: Sweep) -> str:
+    trials = known_trials(sweep)
+    counts = Counter(outcome.status for trial in trials if (outcome := read_outcome(sweep, trial.name)) is not None)
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none ended"
+    what = f"suite {sweep.settings.suite}" if sweep.settings.suite is not None else "search"
+    return f"{what}, {len(trials)} trials: {ended}"

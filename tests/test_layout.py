@@ -78,6 +78,13 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert not {"torch", "ray", "mlflow", "pandas", "cv2", "numpy"} & set(loaded)
 
 
+@pytest.mark.parametrize(
+    "module", ["platform.data.dataset", "platform.training.cleaner", "serve.study.app", "sweeps.submitted", "sweeps.sweep"]
+)
+def test_what_needs_no_tensors_does_not_wait_for_pytorch(module):
+    assert python("-c", f"import sys, legan.{module}; print('torch' in sys.modules)") == "False\n"
+
+
 @pytest.mark.parametrize("command", [["data", "nonsense"], ["train", "legan", "--preset", "nonsense"], ["sync", "nonsense"]])
 def test_bad_input_ends_with_code_2_and_no_traceback(command, tmp_path):
     environment = os.environ | {"LEGAN_HOME": str(tmp_path)}

@@ -128,9 +128,9 @@ def mount(app: typer.Typer) -> None:
         import torch
 
         from legan.platform.data.dataset import open_dataset
-        from legan.platform.errors import ConfigError
+        from legan.platform.errors import ConfigError, Problems
         from legan.platform.evaluation.collect import collect, parse_models
-        from legan.platform.evaluation.evaluate import Problems, Request
+        from legan.platform.evaluation.evaluate import Request
         from legan.platform.evaluation.table_files import markdown, write_table
         from legan.platform.files import unwritable
         from legan.platform.tracking.places import default_home

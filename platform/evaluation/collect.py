@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError
-from legan.platform.evaluation.evaluate import Bench, Problems, Request, default_folder, evaluate, prepare
+from legan.platform.errors import ConfigError, Problems
+from legan.platform.evaluation.evaluate import Bench, Request, default_folder, evaluate, prepare
 from legan.platform.evaluation.report import FILE
 from legan.platform.evaluation.tables import (
     PAPER,

@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import torch
 
 from legan.models.identity import FacenetIdentity
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, LeganError, TrackingError, WeightsError
+from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
@@ -25,7 +25,6 @@ from legan.platform.tracking.places import default_home
 from legan.platform.weights import PRETRAINED, check_weights
 
 FACENET = Path("facenet")
-Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -101,25 +100,6 @@ class Bench:
             "inception": PRETRAINED["inception"].sha256 if judges.inception is not None else None,
             "lpips": PRETRAINED["alexnet"].sha256 if judges.perceptual is not None else None,
         }
-
-
-class Problems(list[str]):
-    """Problems found so far, one sentence each."""
-
-    def from_(self, load: Callable[[], Loaded]) -> Loaded | None:
-        """What ``load`` gives, or None and its problem among the others."""
-        try:
-            return load()
-        except ConfigError as error:
-            self.extend(error.problems)
-        except LeganError as error:
-            self.append(str(error).rstrip("."))
-        return None
-
-    def raise_if_any(self) -> None:
-        """ConfigError with all of them, each once."""
-        if self:
-            raise ConfigError(list(dict.fromkeys(self)))
 
 
 def prepare(source: str, request: Request, out: Path | None = None) -> Bench:

@@ -78,7 +78,7 @@ def mount(sweep: typer.Typer) -> None:
     def status(name: Submitted, address: Head) -> None:
         """Show how a submitted sweep stands, with the last line that it printed."""
         from legan.platform import jobs
-        from legan.sweeps.submit import line_of
+        from legan.sweeps.submitted import line_of
 
         job = jobs.status(address, name)
         print(line_of(job))
@@ -98,7 +98,7 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command()
     def stop(name: Submitted, address: Head) -> None:
         """End a submitted sweep; its checkpoints are kept, and submitting it again goes on from them."""
-        from legan.sweeps.submit import line_of, stop_sweep
+        from legan.sweeps.submitted import line_of, stop_sweep
 
         print(line_of(stop_sweep(address, name)))
         print("submitting it again with the same options and --name goes on from its checkpoints")
@@ -106,13 +106,13 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command("jobs")
     def list_jobs(address: Head) -> None:
         """Show the jobs that the cluster knows."""
-        from legan.sweeps.submit import list_submitted
+        from legan.sweeps.submitted import list_submitted
 
         print(list_submitted(address))
 
 
 def _follow(address: str, name: str) -> None:
-    from legan.sweeps.submit import follow, line_of
+    from legan.sweeps.submitted import follow, line_of
 
     try:
         job = follow(address, name, lambda piece: print(piece, end="", flush=True))

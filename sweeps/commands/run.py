@@ -84,8 +84,8 @@ def mount(sweep: typer.Typer) -> None:
     ) -> None:
         """Show the sweeps of this home, or those that were submitted to a cluster."""
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.plan import list_sweeps
-        from legan.sweeps.submit import list_submitted
+        from legan.sweeps.submitted import list_submitted
+        from legan.sweeps.sweep import list_sweeps
 
         print(list_sweeps(default_home()) if address is None else list_submitted(address))
 
