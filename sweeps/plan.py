@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from legan.models.generator import Generator
-from legan.platform.config import check_settings, flatten, read_section
+from legan.platform.config import flatten, read_section
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problems
@@ -22,10 +22,9 @@ from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.training.build import Facts
 from legan.platform.training.samples import goal_of, held_out_pairs
 from legan.platform.training.start import plan as plan_of_run
-from legan.sweeps.ablations import SUITES
+from legan.sweeps.asked import NETWORKS, settings_from, training_problems, variants
 from legan.sweeps.search import check_storage
-from legan.sweeps.space_files import read_space, space_names
-from legan.sweeps.spaces import SearchSettings, asha_problems, edges
+from legan.sweeps.spaces import SearchSettings, edges
 from legan.sweeps.sweep import (
     Sweep,
     SweepSettings,
@@ -34,37 +33,6 @@ from legan.sweeps.sweep import (
     sweeps_home,
 )
 from legan.sweeps.trial import settings_of
-
-NETWORKS = ("identity", "quality", "classifier", "matcher")
-
-
-def settings_from(what: str, given: Mapping[str, Any], here: bool = True) -> SweepSettings:
-    """The settings of a sweep from the command line's; ConfigError with every problem.
-
-    ``what`` is the name of a suite or the file of a search space. Paths become absolute, and runs the folders of their networks;
-    if the sweep is not to run ``here``, they are of another machine and stay as they are.
-    """
-    values = {key: value for key, value in given.items() if value is not None}
-    problems: list[str] = []
-    if what in SUITES:
-        values["suite"] = what
-    else:
-        values.setdefault("seeds", 1)
-        try:
-            values["search"] = read_space(what, given["kind"] if given["kind"] in KINDS else "legan")
-        except ConfigError as error:
-            known = what in space_names() or Path(what).suffix in (".yaml", ".yml")
-            problems += error.problems if known else [f"there is no suite or search space {what!r}; {_known()}"]
-            values["suite"] = next(iter(SUITES))  # so that the rest is checked too
-    problems += locate(values) if here else _without_place(values)
-    settings, wrong = check_settings(SweepSettings, values)
-    if problems or settings is None:
-        raise ConfigError([*problems, *wrong])
-    return settings
-
-
-def _known() -> str:
-    return f"suites: {', '.join(SUITES)}; spaces: {', '.join(space_names())}, or a YAML file of yours"
 
 
 def locate(values: dict[str, Any]) -> list[str]:
@@ -79,15 +47,6 @@ def locate(values: dict[str, Any]) -> list[str]:
                 problems.append(f"--{key}: {error}")
     values["data"] = Path(values["data"]).absolute()
     return problems
-
-
-def _without_place(values: Mapping[str, Any]) -> list[str]:
-    """Paths that say nothing on another machine."""
-    return [
-        f"--{key} {path}: this is looked for on the cluster; give the whole path there{' or the name of a run' * (key != 'data')}"
-        for key in ("data", *NETWORKS)
-        if (path := values.get(key)) is not None and not path.is_absolute() and (key == "data" or len(path.parts) != 1)
-    ]
 
 
 def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
@@ -106,7 +65,7 @@ def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
 def planned(home: Path, name: str, what: str, given: Mapping[str, Any]) -> Sweep:
     """The sweep that a command asks for, checked; where its settings cannot be made, what is wrong with the rest is said too."""
     problems = Problems(name_problems(home, name))
-    settings = problems.from_(partial(settings_from, what, given))
+    settings = problems.from_(partial(settings_from, what, given, locate))
     if settings is not None:
         return checked(home, name, settings)
     if given["kind"] in KINDS:
@@ -127,12 +86,6 @@ def parts_problems(sweep: Sweep) -> Problems:
         problems += [*_equal_variants(trained), *_problems_at_edges(sweep)]
     problems.from_(lambda: check_evaluation(sweep.settings))
     return problems
-
-
-def training_problems(settings: SweepSettings, variant: str, resolved: TrainingSettings) -> list[str]:
-    """Why trainings with these settings, checked by themselves, cannot be a variant of the sweep."""
-    stopped = asha_problems(settings.search, resolved) if settings.search is not None else []
-    return [*gpu_problems(settings, variant, resolved.workers), *stopped]
 
 
 def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[str]:
@@ -158,18 +111,6 @@ def _problems_at_edges(sweep: Sweep) -> list[str]:
         for problem in problems:
             found.setdefault(problem, ", ".join(f"{name}={value}" for name, value in changes.items()))
     return [f"{problem} (with {suggested}, which the search may suggest)" for problem, suggested in found.items()]
-
-
-def gpu_problems(settings: SweepSettings, variant: str, workers: int) -> list[str]:
-    """Ray Train gives a worker whole GPUs."""
-    if workers > 1 and 0 < settings.gpus < 1:
-        return [f"{variant}: {workers} workers cannot share a GPU; give each --gpus 1, or set workers=1"]
-    return []
-
-
-def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
-    """What is compared by name; of a search what all suggestions have in common."""
-    return SUITES[settings.suite] if settings.suite is not None else {"search": {}}
 
 
 def check_evaluation(settings: SweepSettings) -> None:

@@ -22,10 +22,9 @@ from legan.platform import jobs
 from legan.platform.config import apply_overrides, check_settings, read_section
 from legan.platform.errors import ConfigError, Problems
 from legan.platform.settings import KINDS
-from legan.sweeps.plan import training_problems, variants
+from legan.sweeps.asked import asked_of, training_problems, variants
 from legan.sweeps.submitted import STOP_WITHIN_S
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
-from legan.sweeps.trial import asked_of
 
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 MARK = {"legan": "sweep"}

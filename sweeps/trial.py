@@ -6,24 +6,23 @@ last checkpoint when it is run again.
 """
 
 import errno
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from legan.platform.errors import ClusterError, LeganError, TrackingError
 from legan.platform.evaluation.evaluate import Request, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
-from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run import EXPERIMENT, Run, append_line, create_run, open_run, work
 from legan.platform.training.start import resolve
+from legan.sweeps.asked import asked_of
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
 
 PROGRESS = "progress.log"
@@ -84,20 +83,6 @@ def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: boo
     ``gpu`` is for the node that trains: whether there is one cannot be told from another.
     """
     return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))[0]
-
-
-def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) -> tuple[list[str], dict[str, Any]]:
-    """Overrides and values that are set over the preset."""
-    asked = sweep.settings
-    given: dict[str, Any] = {
-        "data": asked.data,
-        "identity": asked.identity,
-        "quality": asked.quality if "quality" in KINDS[asked.kind].model_fields else None,
-        "seed": seed,
-        "gpu": gpu,
-        "max_failures": asked.retries,
-    }
-    return [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())], given
 
 
 def disk_full(error: BaseException, folder: Path) -> bool:

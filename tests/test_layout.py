@@ -78,9 +78,17 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert not {"torch", "ray", "mlflow", "pandas", "cv2", "numpy"} & set(loaded)
 
 
-@pytest.mark.parametrize(
-    "module", ["platform.data.dataset", "platform.training.cleaner", "serve.study.app", "sweeps.submitted", "sweeps.sweep"]
+LIGHT = (
+    "platform.data.dataset",
+    "platform.training.cleaner",
+    "serve.study.app",
+    "sweeps.submit",
+    "sweeps.submitted",
+    "sweeps.sweep",
 )
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_what_needs_no_tensors_does_not_wait_for_pytorch(module):
     assert python("-c", f"import sys, legan.{module}; print('torch' in sys.modules)") == "False\n"
 

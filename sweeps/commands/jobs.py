@@ -53,11 +53,11 @@ def mount(sweep: typer.Typer) -> None:
     ) -> None:  # fmt: skip
         """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
         given = settings_given(locals())
-        from legan.sweeps.plan import settings_from
+        from legan.sweeps.asked import elsewhere, settings_from
         from legan.sweeps.submit import submit_sweep
 
         name = name or default_name(what)
-        submit_sweep(address, name, settings_from(what, given, here=False), home, ship_code, print)
+        submit_sweep(address, name, settings_from(what, given, elsewhere), home, ship_code, print)
         print(f"submitted the sweep {name}; watch it with `legan sweep logs {name} --follow`", flush=True)
         if follow:
             _follow(address, name)

@@ -9,8 +9,8 @@ import yaml
 
 from legan._version import __version__
 from legan.platform.errors import ClusterError, ConfigError
+from legan.sweeps.asked import elsewhere, settings_from
 from legan.sweeps.job import receive
-from legan.sweeps.plan import settings_from
 from legan.sweeps.submit import built_package, submit_sweep
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep, open_sweep
 
@@ -95,7 +95,7 @@ def test_what_can_be_seen_here_is_told_before_the_cluster_is_asked(tmp_path: Pat
         "quality": Path("Q"),
     }
     overrides = ["loss.qq=1", "batch_size=-1", "nothing"]
-    settings = settings_from("q", given | {"overrides": overrides}, here=False)
+    settings = settings_from("q", given | {"overrides": overrides}, elsewhere)
     assert settings.identity == Path("T")
     with pytest.raises(ConfigError) as raised:
         submit_sweep(NOWHERE, "tiny", settings, "runs", False, print)
@@ -110,7 +110,7 @@ def test_what_can_be_seen_here_is_told_before_the_cluster_is_asked(tmp_path: Pat
 def test_paths_that_only_mean_something_here_are_refused() -> None:
     given = {"data": Path("faces"), "classifier": Path("runs/C"), "matcher": Path("facenet")}
     with pytest.raises(ConfigError) as raised:
-        settings_from("q", given, here=False)
+        settings_from("q", given, elsewhere)
     assert raised.value.problems == [
         "--data faces: this is looked for on the cluster; give the whole path there",
         "--classifier runs/C: this is looked for on the cluster; give the whole path there or the name of a run",
