@@ -62,6 +62,7 @@ def cluster() -> Iterator[tuple[str, str]]:
     command = [
         BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}",
         f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}", "--num-cpus=2", "--disable-usage-stats",
+        "--include-log-monitor=false",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment(folder), stdout=log, stderr=log, start_new_session=True)
