@@ -64,16 +64,8 @@ def head() -> Iterator[str]:
     """Address of the dashboard of a head node that asks for TOKEN."""
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # sockets' paths have to be short
         control, dashboard, clients, agent = free_ports(4)
-        command = [
-            "-m",
-            "ray.scripts.scripts",
-            "start",
-            "--head",
-            "--block",
-            "--disable-usage-stats",
-            "--num-cpus=1",
-            "--include-log-monitor=false",
-        ]
+        command = ["-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=1"]
+        command.append("--include-log-monitor=false")
         listen = [f"--port={control}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}"]
         listen.append(f"--dashboard-agent-listen-port={agent}")  # other clusters on this machine have Ray's default
         place = ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}/ray"]
