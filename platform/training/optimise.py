@@ -1,5 +1,6 @@
 """How weights are updated, the same for everything that is trained."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,9 +12,19 @@ from legan.platform.settings import AdamSettings, TrainingSettings
 from legan.platform.training.parallel import Ranks, average_gradients
 
 
+class EagerAdam(Adam):
+    """PyTorch's Adam without its guards against being compiled, which import the compiler into every process that trains."""
+
+    add_param_group = inspect.unwrap(Adam.add_param_group)
+    load_state_dict = inspect.unwrap(Adam.load_state_dict)
+    state_dict = inspect.unwrap(Adam.state_dict)
+    zero_grad = inspect.unwrap(Adam.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(Adam.step))
+
+
 def adam(network: nn.Module, settings: AdamSettings) -> Adam:
     """Adam over a network's parameters, all updated in one fused call."""
-    return Adam(
+    return EagerAdam(
         network.parameters(),
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -33,3 +36,40 @@ def test_epochs_become_steps_rounded_up(home, tiny_data):
 def test_auto_precision_is_what_the_machine_multiplies_natively(home, tiny_data):
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     assert resolve("classifier", "quick", ["precision=auto"], {"data": tiny_data})[0].precision == ("bf16" if native else "fp32")
+
+
+def test_its_adam_is_pytorchs_also_where_it_goes_on():
+    networks = [nn.Linear(3, 2) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    settings = AdamSettings(learning_rate=0.01, weight_decay=0.1)
+    ours = adam(networks[0], settings)
+    theirs = torch.optim.Adam(networks[1].parameters(), lr=0.01, betas=(0.5, 0.999), weight_decay=0.1, fused=True)
+    for round_ in range(6):
+        if round_ == 3:
+            kept = ours.state_dict()
+            ours = adam(networks[0], settings)
+            ours.load_state_dict(kept)
+        for network, optimiser in zip(networks, (ours, theirs), strict=True):
+            optimiser.zero_grad()
+            network(torch.full((4, 3), 1.0 + round_)).square().sum().backward()
+            optimiser.step()
+    for mine, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=0)
+
+
+ALONE = """
+import sys, torch
+from legan.platform.settings import AdamSettings
+from legan.platform.training.optimise import adam
+network = torch.nn.Linear(1, 1)
+optimiser = adam(network, AdamSettings())
+network(torch.ones(1, 1)).sum().backward()
+optimiser.step()
+optimiser.zero_grad()
+optimiser.load_state_dict(optimiser.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_pytorchs_compiler_is_not_imported():
+    assert subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True).stdout == "False\n"
