@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,10 +16,11 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from ray.train.torch import TorchTrainer
+from ray.util import placement_group_table
 from safetensors.torch import load_file
 
 from legan.models.quality import QualityModel
-from legan.platform.errors import LeganError
+from legan.platform.errors import ClusterError, LeganError
 from legan.platform.model import save_network
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints
@@ -132,6 +134,35 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(
     with pytest.raises(LeganError, match=r"step 1: the loss term loss/qual became nan; no checkpoint had been written yet"):
         train_on_ray(run, store(tmp_path), str)
     assert len(list((run.folder / "ray").glob("wild-attempt-*"))) == 1
+
+
+@pytest.mark.kills
+def test_a_killed_controller_leaves_no_process_and_no_processors_behind(ray_cluster, tiny_data, tmp_path):
+    run = create_run(tmp_path, "legan", settings(tiny_data, workers=1, steps=4000), "orphaned")
+
+    def processes(kind: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                found += [process] if kind in process.name() else []
+        return found
+
+    def kill_the_controller() -> None:
+        while not list_checkpoints(run.checkpoints):
+            time.sleep(0.02)
+        assert processes("_Cleaner")
+        (controller,) = processes("TrainContr")  # the system shortens names
+        controller.kill()
+
+    killer = threading.Thread(target=kill_the_controller)
+    killer.start()
+    with pytest.raises(ClusterError, match=r"the checkpoints are kept, continue with --resume orphaned"):
+        train_on_ray(run, store(tmp_path), str)
+    killer.join()
+    deadline = time.monotonic() + 60
+    while processes("_Cleaner") or any(group["state"] != "REMOVED" for group in placement_group_table().values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_no_process_is_started_for_ray_data(ray_cluster):
