@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE, refuse_existing
 from legan.platform.data.stream import Header
-from legan.platform.errors import ConfigError, LeganError, TrackingError
+from legan.platform.errors import ConfigError, LeganError, Problems, TrackingError
 from legan.platform.evaluation.evaluate import load_matcher
 from legan.platform.model import Model, find_model, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
@@ -22,7 +20,6 @@ from legan.serve.engine import unknown_classes
 from legan.serve.matcher import check_matcher
 
 FORMAT = 1
-Checked = TypeVar("Checked")
 
 
 @dataclass(frozen=True)
@@ -72,24 +69,14 @@ class Order:
 
 def check(request: Request) -> Order:
     """The order, or LeganError with every problem of arguments, input, model, matcher and output; nothing is computed."""
-    problems = _argument_problems(request)
-
-    def attempt(read: Callable[[], Checked]) -> Checked | None:
-        try:
-            return read()
-        except ConfigError as error:
-            problems.extend(error.problems)
-        except LeganError as error:
-            problems.append(str(error).rstrip("."))
-        return None
-
-    given = attempt(lambda: read_input(request.input))
-    model = attempt(lambda: read_model(_folder(request.model)))
+    problems = Problems(_argument_problems(request))
+    given = problems.from_(lambda: read_input(request.input))
+    model = problems.from_(lambda: read_model(_folder(request.model)))
     path = request.matcher
-    stored = None if path is None else attempt(lambda: load_matcher(path))
+    stored = None if path is None else problems.from_(lambda: load_matcher(path))
     matcher = None
     if model is not None and stored is not None:
-        matcher = attempt(lambda: check_matcher(stored, model.image_size))
+        matcher = problems.from_(lambda: check_matcher(stored, model.image_size))
     wanted = Wanted()
     if model is not None:
         wanted, more = _wanted(request, model)

@@ -1,6 +1,6 @@
 """Sweeps that a cluster elsewhere was sent: how they stand, what they print, and having them end.
 
-Apart from sweeps/submit.py, so that asking how a sweep stands imports neither PyTorch nor what checks a sweep.
+Apart from sweeps/submit.py, so that asking how a sweep stands imports nothing of what checks one.
 """
 
 import time
