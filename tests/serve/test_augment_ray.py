@@ -196,7 +196,7 @@ def augmented(source, out):
 
     def watch():
         nonlocal peak
-        while not over.wait(0.01):
+        while not over.wait(0.005):
             peak = max(peak, int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
 
     watcher = threading.Thread(target=watch)

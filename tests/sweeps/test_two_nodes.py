@@ -273,7 +273,10 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     assert "a trial takes 2 workers of 1 CPU each, 1 at once" in followed.stdout
     assert f"resumed from step {done}" in (folder / "progress.log").read_text()
     assert {runs(cluster, "long")[name].info.status for name in ("long", "bilinear-interpolation-0")} == {"FINISHED"}
-    assert re.findall(r"^long (\w+),", legan(cluster, "jobs").stdout, re.MULTILINE) == ["SUCCEEDED"]
+    assert re.findall(r"^(\w+) (\w+),", legan(cluster, "jobs").stdout, re.MULTILINE) == [
+        ("up", "SUCCEEDED"),
+        ("long", "SUCCEEDED"),
+    ]
 
 
 @pytest.mark.kills
@@ -283,18 +286,18 @@ def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
 ) -> None:
     space = {
         "objectives": {"eval/quality": "maximize", "eval/l1_to_target": "minimize"},
-        "trials": 2,
+        "trials": 3,
         "sampler": "random",
         "parameters": {"loss.q": {"float": [5, 10]}, "generator.upsampling": {"choices": ["pixel_shuffle", "bilinear"]}},
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(space, sort_keys=False))
     done = legan(cluster, "submit", str(tmp_path / "mine.yaml"), *options[1:], "--name=mine", "--follow")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "\n2 of 2 trials finished\n" in done.stdout, done.stdout
+    assert "\n3 of 3 trials finished\n" in done.stdout, done.stdout
     (tmp_path / "mine.yaml").unlink()  # it is there
     folder = cluster.folder / "srv/legan/runs/sweeps/mine"
     study = open_study(open_sweep(cluster.folder / "srv/legan/runs", "mine"))
-    assert len(study.trials) == 2
+    assert len(study.trials) == 3
     assert study.trials[0].params == {"loss.q": 8.0, "generator.upsampling": "pixel_shuffle"}
     assert (folder / "report/pareto-front.png").is_file()
 
