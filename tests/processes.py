@@ -1,5 +1,6 @@
 """Ports for servers that tests start, and their end."""
 
+import random
 import socket
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,27 @@ if TYPE_CHECKING:
     import subprocess
 
 
+PORTS = range(20_000, 32_768)
+"""Above those of Ray's workers and below those that the kernel deals out: the tests' Rays take dozens of the latter in the
+seconds between the choice of a port here and its use."""
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nobody listens at, each another."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    chosen = (port for port in random.SystemRandom().sample(PORTS, len(PORTS)) if _is_free(port))
+    return [next(chosen) for _ in range(count)]
 
 
 def free_port() -> int:
     return free_ports(1)[0]
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

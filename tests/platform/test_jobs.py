@@ -63,11 +63,11 @@ tell("".join(jobs.follow(head, "first")))
 def head() -> Iterator[str]:
     """Address of the dashboard of a head node that asks for TOKEN."""
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # sockets' paths have to be short
-        control, dashboard, clients, agent = free_ports(4)
+        control, dashboard, clients = free_ports(3)
         command = ["-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=1"]
         command.append("--include-log-monitor=false")
         listen = [f"--port={control}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}"]
-        listen.append(f"--dashboard-agent-listen-port={agent}")  # other clusters on this machine have Ray's default
+        listen.append("--dashboard-agent-listen-port=0")  # any free one: other clusters on this machine have Ray's default
         place = ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}/ray"]
         node = subprocess.Popen(
             [sys.executable, *command, *listen, *place], env=environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN),
