@@ -26,6 +26,7 @@ from legan.platform.errors import ClusterError, one_line
 ANSWER_WITHIN_S = 5.0
 START_TRIES = 6
 """A head that has just started answers before it can start jobs; Ray waits 10 s for that at each try."""
+NO_AGENT = "No available agent"
 for part in ("_private.authentication", "_private.runtime_env", "dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk"):
     logging.getLogger(f"ray.{part}").setLevel(logging.ERROR)  # they tell of tokens and of uploads
 
@@ -74,7 +75,7 @@ def submit(
                 client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment, metadata=dict(metadata))
                 break
             except RuntimeError as error:
-                if tries_left == 0 or "No available agent" not in str(error):
+                if tries_left == 0 or NO_AGENT not in str(error):
                     raise
         return _job(client.get_job_info(name))
 
@@ -187,6 +188,11 @@ def _refused(address: str, name: str, said: str) -> str:
         return f"the Ray cluster at {address} has had a job {name!r} already; choose another --name."
     if "Version check returned 404" in said:
         return _no_dashboard(address)
+    if NO_AGENT in said:
+        return (
+            f"the Ray cluster at {address} starts no jobs: no agent of Ray's runs on its head node, most likely because another "
+            "process has its port; give `ray start` there another --dashboard-agent-listen-port (52365 by default)."
+        )
     last = re.sub(r"\s+", " ", said.strip().splitlines()[-1]).rstrip(".") if said.strip() else "no reason given"
     return f"the Ray cluster at {address} refused: {last}; `ray logs` on its head node may say more."
 

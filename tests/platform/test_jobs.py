@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 import requests
 from tests.processes import free_ports
 
@@ -148,6 +150,24 @@ def test_a_token_that_does_not_open_is_told(head: str, tmp_path: Path, token: di
     assert said in refusal
 
 
+class Quiet(BaseHTTPRequestHandler):
+    def answer(self, status: int, body: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(handler: type[Quiet]) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:8265", "ray://127.0.0.1:8265", "http://", "auto", ""])
 def test_what_is_no_address_is_told(address: str) -> None:
     with pytest.raises(ClusterError, match=r"is not the address of a Ray dashboard; give it as http://HEAD:8265\."):
@@ -163,22 +183,38 @@ def test_a_cluster_that_is_away_is_told_within_seconds(address: str) -> None:
 
 
 def test_another_server_at_the_address_is_told(tmp_path: Path) -> None:
-    class Elsewhere(BaseHTTPRequestHandler):
+    class Elsewhere(Quiet):
         def do_GET(self) -> None:
-            self.send_response(200 if "pages" in self.path else 404)
-            self.end_headers()
-            self.wfile.write(b"<html>")
+            self.answer(200 if "pages" in self.path else 404, "<html>")
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        code = "tell([refusal(jobs.status, head + path, 'first') for path in ('', '/pages')])"
+    code = "tell([refusal(jobs.status, head + path, 'first') for path in ('', '/pages')])"
+    with serving(Elsewhere) as address:
         [refusals] = client(code, address, "", HOME=str(tmp_path))
-        server.shutdown()
     assert refusals == [
         f"what answers at {address}{path} is no Ray dashboard; correct --address (http://HEAD:8265 by default)."
         for path in ("", "/pages")
     ]
+
+
+def test_a_head_without_its_agent_is_told_after_some_tries(tmp_path: Path) -> None:
+    tries = []
+
+    class Head(Quiet):
+        """As Ray's dashboard answers where the agent has found no port."""
+
+        def do_GET(self) -> None:
+            self.answer(200, json.dumps({"version": "4", "ray_version": ray.__version__, "ray_commit": ray.__commit__}))
+
+        def do_POST(self) -> None:
+            tries.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(500, "No available agent to submit job, please try again later.")
+
+    code = "tell(refusal(jobs.submit, head, 'first', 'true', folder=folder, variables={}, metadata={}))"
+    with serving(Head) as address:
+        [refusal] = client(code, address, str(tmp_path), HOME=str(tmp_path))
+    assert refusal == (
+        f"the Ray cluster at {address} starts no jobs: no agent of Ray's runs on its head node, most likely because another "
+        "process has its port; give `ray start` there another --dashboard-agent-listen-port (52365 by default)."
+    )
+    assert tries == ["/api/jobs/"] * jobs.START_TRIES
