@@ -1,6 +1,7 @@
 """What all tests share: one quiet Ray cluster, a home of their own for runs, and no threads to fight over two cores."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from xdist.scheduler import LoadFileScheduling
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import write_dataset
 from legan.platform.data.masks import mean_shape
+from legan.platform.tracking.mlflow_access import open_store
 
 torch.set_num_threads(1)
 
@@ -67,6 +69,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LEGAN_HOME", str(tmp_path / "runs"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs; making one takes seconds, copying it does not."""
+    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    open_store(f"sqlite:///{database}")
+    return database
+
+
+@pytest.fixture
+def ready(home: Path, empty_store: Path) -> Path:
+    """The runs' home, with an MLflow store in it."""
+    home.mkdir()
+    shutil.copyfile(empty_store, home / "mlflow.db")
+    return home
 
 
 @pytest.fixture(scope="session")

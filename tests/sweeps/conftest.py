@@ -65,10 +65,10 @@ def asked(tiny_data: Path, networks: dict[str, Path], preset: Path, monkeypatch:
 
 
 @pytest.fixture
-def new_sweep(home: Path, asked: dict[str, Any]) -> Callable[..., Sweep]:
+def new_sweep(ready: Path, asked: dict[str, Any]) -> Callable[..., Sweep]:
     """Makes a sweep: ``new_sweep("name", suite="upsampling", …)``."""
 
     def make(name: str = "tiny", **values: Any) -> Sweep:
-        return create_sweep(home, name, SweepSettings.model_validate(asked | {"suite": "upsampling"} | values))
+        return create_sweep(ready, name, SweepSettings.model_validate(asked | {"suite": "upsampling"} | values))
 
     return make

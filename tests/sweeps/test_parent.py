@@ -22,9 +22,9 @@ RESULTS = [
 
 
 @pytest.fixture
-def sweep(home: Path) -> Sweep:
+def sweep(ready: Path) -> Sweep:
     folder = Path("x")
-    return create_sweep(home, "s", SweepSettings(suite="q", data=folder, classifier=folder, matcher=folder))
+    return create_sweep(ready, "s", SweepSettings(suite="q", data=folder, classifier=folder, matcher=folder))
 
 
 def test_metrics_of_each_variant_are_over_the_seeds_that_finished() -> None:

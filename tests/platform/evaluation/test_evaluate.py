@@ -121,8 +121,8 @@ def copy(data: Dataset, out: Path, name: str) -> Dataset:
     )
 
 
-def test_results_are_logged_to_the_models_run(run: Run, data: Dataset, tiny: Any, tmp_path: Path, home: Path) -> None:
-    tracker = Tracker(home / "trained", experiment="e", run_name="trained", params={}, tags={}, say=lambda line: None)
+def test_results_are_logged_to_the_models_run(run: Run, data: Dataset, tiny: Any, tmp_path: Path, ready: Path) -> None:
+    tracker = Tracker(ready / "trained", experiment="e", run_name="trained", params={}, tags={}, say=lambda line: None)
     assert tracker.close() == 0
     tiny.save("model", tiny.model(run_id=tracker.run_id, identity_weights="another", data_hash=data.content_hash))
     result = run("--out", str(tmp_path / "out"))

@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -104,22 +103,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.start()
     yield server
     server.end()
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite store without runs; making one takes seconds, copying it does not."""
-    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    open_store(f"sqlite:///{database}")
-    return database
-
-
-@pytest.fixture
-def ready(home: Path, empty_store: Path) -> Path:
-    """The runs' home, with a store in it."""
-    home.mkdir()
-    shutil.copyfile(empty_store, home / "mlflow.db")
-    return home
 
 
 @pytest.fixture

@@ -41,8 +41,9 @@ def settings(data: Path, **values) -> LeganSettings:
     )  # fmt: skip
 
 
-def store(folder: Path) -> str:
-    return f"sqlite:///{folder}/mlflow.db"
+@pytest.fixture
+def store(ready: Path) -> str:
+    return f"sqlite:///{ready}/mlflow.db"
 
 
 def weights(run: Run) -> dict[str, bytes]:
@@ -59,7 +60,7 @@ def weights(run: Run) -> dict[str, bytes]:
 def uninterrupted(ray_cluster: None, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = tmp_path_factory.mktemp("whole")
     run = create_run(home, "legan", settings(tiny_data), "whole")
-    train_on_ray(run, store(home), str)
+    train_on_ray(run, f"sqlite:///{home}/mlflow.db", str)
     return run
 
 
@@ -72,7 +73,7 @@ def test_two_workers_train_and_leave_a_model(uninterrupted):
 
 
 @pytest.mark.kills
-def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted, tiny_data, tmp_path):
+def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted, tiny_data, store, tmp_path):
     run = create_run(tmp_path, "legan", settings(tiny_data), "killed")
     killed: list[int] = []
 
@@ -87,7 +88,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted,
     killer = threading.Thread(target=kill_one_worker)
     killer.start()
     lines: list[str] = []
-    train_on_ray(run, store(tmp_path), lines.append)
+    train_on_ray(run, store, lines.append)
     killer.join()
     assert killed
     assert any(line.startswith("resumed from step ") for line in lines)
@@ -95,14 +96,14 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted,
 
 
 @pytest.mark.kills
-def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, tiny_data, tmp_path):
+def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, tiny_data, ready, tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text(yaml.safe_dump({"legan": settings(tiny_data).model_dump(mode="json")}))
-    environment = os.environ | {"LEGAN_HOME": str(tmp_path / "runs"), "RAY_ADDRESS": ""}
+    environment = os.environ | {"LEGAN_HOME": str(ready), "RAY_ADDRESS": ""}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "legan.cli", "train", "legan"]
     driver = subprocess.Popen([*command, "--preset", str(file), "--name", "killed"], env=environment, stdout=subprocess.DEVNULL)
-    run = Run(tmp_path / "runs" / "killed", "legan", settings(tiny_data))
+    run = Run(ready / "killed", "legan", settings(tiny_data))
     while len(list_checkpoints(run.checkpoints)) < 2:
         assert driver.poll() is None
         time.sleep(0.02)
@@ -117,7 +118,7 @@ def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, 
     assert "resumed from step " in resumed.stdout
     assert weights(run) == weights(uninterrupted)
 
-    client = MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{ready}/mlflow.db")
     (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     assert found.info.status == "FINISHED"
     logged = [metric.step for metric in client.get_metric_history(found.info.run_id, "loss/g_total")]
@@ -125,19 +126,19 @@ def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, 
     assert [version.version for version in client.search_model_versions("name = 'legan'")] == [1]
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(ray_cluster, tiny_data, tmp_path):
+def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(ray_cluster, tiny_data, store, tmp_path):
     broken = QualityModel(32, width=8, layers=3, hidden=8)
     with torch.no_grad():
         broken.fc1.bias.fill_(float("nan"))
     save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}, broken)
     run = create_run(tmp_path, "legan", settings(tiny_data, workers=1, quality=tmp_path / "Q", loss={"lambda_3": 0}), "wild")
     with pytest.raises(LeganError, match=r"step 1: the loss term loss/qual became nan; no checkpoint had been written yet"):
-        train_on_ray(run, store(tmp_path), str)
+        train_on_ray(run, store, str)
     assert len(list((run.folder / "ray").glob("wild-attempt-*"))) == 1
 
 
 @pytest.mark.kills
-def test_a_killed_controller_leaves_no_process_and_no_processors_behind(ray_cluster, tiny_data, tmp_path):
+def test_a_killed_controller_leaves_no_process_and_no_processors_behind(ray_cluster, tiny_data, store, tmp_path):
     run = create_run(tmp_path, "legan", settings(tiny_data, workers=1, steps=4000), "orphaned")
 
     def processes(kind: str) -> list[psutil.Process]:
@@ -159,7 +160,7 @@ def test_a_killed_controller_leaves_no_process_and_no_processors_behind(ray_clus
     killer = threading.Thread(target=kill_the_controller)
     killer.start()
     with pytest.raises(ClusterError, match=r"the checkpoints are kept, continue with --resume orphaned"):
-        train_on_ray(run, store(tmp_path), str)
+        train_on_ray(run, store, str)
     killer.join()
     assert cleaners
     deadline = time.monotonic() + 60

@@ -239,18 +239,18 @@ RIVALS = {
 
 
 @pytest.mark.parametrize("kind", RIVALS)
-def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(home, tiny_data, capsys, kind):
+def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(ready, tiny_data, capsys, kind):
     often = ["steps=2", "batch_size=4", "log_every=1", "checkpoint_every=1", "validate_every=2", "sample_every=2", "workers=0"]
     resolved = resolve(kind, "quick", [*often, *RIVALS[kind]], {"data": tiny_data})
     assert f"kind: {kind}" in plan(kind, *resolved)
     start_training(kind, resolved, "rival", None, dry_run=False)
     resume_training(kind, "rival", [], {}, None, None, dry_run=False)
     assert "last checkpoint at step 2" in capsys.readouterr().out
-    assert [path.name.split("-0")[0] for path in (home / "rival" / "samples").iterdir()] == ["samples-translation"]
+    assert [path.name.split("-0")[0] for path in (ready / "rival" / "samples").iterdir()] == ["samples-translation"]
     model, data = read_model(find_model(f"models:/{kind}@champion")), open_dataset(tiny_data)
     judges = Judges(AttributeClassifier(3, 4, 32, width=4).eval(), LightCNN(9, 2, image_size=32, width=0.125, features=8).eval())
     device = torch.device("cpu")
-    real = {each.name: split_statistics(data, "test", each, device, home / "features") for each in judges.extractors()}
+    real = {each.name: split_statistics(data, "test", each, device, ready / "features") for each in judges.extractors()}
     table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, real, device).table
     assert 0 < table.loc["output", "l1_to_target"] < 2
 
@@ -276,7 +276,7 @@ def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
     assert "data: the image size 32 has to be a multiple of 64" in text
 
 
-def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(home, tiny_data, monkeypatch, capsys):
+def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(ready, tiny_data, monkeypatch, capsys):
     resolved = resolve("legan", "quick", SMALL, {"data": tiny_data})
     step = LeganTask.step
 
@@ -289,7 +289,7 @@ def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(home, tiny_data
     with pytest.raises(KeyboardInterrupt):
         start_training("legan", resolved, "stopped", None, dry_run=False)
     assert "continue with `legan train legan --resume stopped`" in capsys.readouterr().err
-    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{ready}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("legan").experiment_id])
     assert run.info.status == "KILLED"
     monkeypatch.setattr(LeganTask, "step", step)
