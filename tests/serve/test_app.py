@@ -229,16 +229,23 @@ def test_a_full_server_answers_503_at_once(url, face) -> None:
     assert seconds < 20
 
 
-def test_a_killed_replica_goes_unnoticed_by_clients_with_one_retry(url, face) -> None:
+@pytest.mark.parametrize("deployment", ["Generator", "Quality"])  # one of two, and the only one
+def test_a_killed_replica_goes_unnoticed_by_clients_with_one_retry(url, face, deployment) -> None:
     import ray
 
+    running = len(_replicas(deployment))
     with Load(url, png(face), retries=1) as load:
         time.sleep(1)
-        replica = ray.get_actor(_replicas("Generator")[0], namespace="serve")
-        ray.kill(replica, no_restart=False)
-        time.sleep(3)
+        killed = _replicas(deployment)[0]
+        ray.kill(ray.get_actor(killed, namespace="serve"), no_restart=False)
+        deadline = time.monotonic() + 60
+        while len(set(_replicas(deployment)) - {killed}) < running and time.monotonic() < deadline:
+            time.sleep(0.2)
+        before = load.statuses.total()
+        time.sleep(1)
+    assert killed not in _replicas(deployment)
     assert set(load.statuses) == {200}, load.statuses
-    assert load.statuses[200] > 10
+    assert load.statuses.total() > before > 3
 
 
 def _replicas(deployment: str) -> list[str]:
