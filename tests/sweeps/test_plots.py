@@ -53,9 +53,9 @@ def test_plots_of_one_two_and_three_objectives(tmp_path, count):
     assert [file.stem for file in files] == [*names, *front, "parallel-coordinates"]
     assert said == []
     for file in files:
-        picture = np.asarray(Image.open(file).convert("RGB"))
-        assert min(picture.shape[:2]) > 400
-        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+        picture = Image.open(file).convert("RGB")
+        assert min(picture.size) > 400
+        assert len(picture.getcolors(picture.width * picture.height)) > 20
     assert {key: value for key, value in mpl.rcParams.items() if before[key] != value and not key.startswith("backend")} == {}
 
 
