@@ -18,7 +18,7 @@ quickstart: $(VENV)/.installed
 	@PATH="$(abspath $(BIN)):$$PATH" ./quickstart.sh
 
 test: $(VENV)/.installed
-	@echo "== running the tests in two processes (15 to 20 minutes on 2 cores)"
+	@echo "== running the tests in two processes (about 15 minutes on 2 cores)"
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: lint types imports
