@@ -144,11 +144,10 @@ def _client(address: str, name: str = "") -> Iterator[JobSubmissionClient]:
     except requests.JSONDecodeError as error:
         raise ClusterError(_no_dashboard(address)) from error
     except (aiohttp.ClientError, requests.ConnectionError, requests.Timeout, OSError) as error:
-        raise ClusterError(
-            f"the connection to the Ray cluster at {address} was lost ({one_line(error)}); what was submitted goes on as long as "
-            "the cluster does, so ask again."
-        ) from error
+        raise ClusterError(_lost(address, error)) from error
     except (RuntimeError, ValueError) as error:
+        if "WebSocket" in str(error):
+            raise ClusterError(_lost(address, error)) from error
         raise ClusterError(_refused(address, name, str(error))) from error
 
 
@@ -179,6 +178,13 @@ def _token_refused(address: str, said: str) -> str:
     if "invalid" in said:
         return f"the Ray cluster at {address} refuses the token that was found here; {remedy}."
     return f"the Ray cluster at {address} asks for a token and none was found here; {remedy}."
+
+
+def _lost(address: str, error: Exception) -> str:
+    return (
+        f"the connection to the Ray cluster at {address} was lost ({one_line(error)}); what was submitted goes on as long as "
+        "the cluster does, so ask again."
+    )
 
 
 def _refused(address: str, name: str, said: str) -> str:

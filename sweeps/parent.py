@@ -65,7 +65,7 @@ def record_results(tracker: Tracker, sweep: Sweep, outcomes: Outcomes) -> None:
     counts = {status: sum(1 for _, each in outcomes if each is not None and each.status == status) for status in STATUSES}
     values = {f"trials/{status}": float(count) for status, count in counts.items()}
     values |= suite_metrics(outcomes) if sweep.settings.suite else best_metrics(outcomes)
-    tracker.log_metrics(values, step=sum(counts.values()))
+    tracker.log_metrics(values, step=sum(counts.values()), again=True)
 
 
 def suite_metrics(outcomes: Outcomes) -> dict[str, float]:

@@ -96,8 +96,10 @@ def settle(sweep: Sweep) -> int:
         study = open_study(sweep)
         left = [trial for trial in study.get_trials(states=(TrialState.RUNNING,)) if trial.user_attrs.get(SWEEP) == sweep.name]
         for trial in left:
-            if trial.params:
-                study.enqueue_trial(trial.params)
+            # Of one that was interrupted while it was suggested, not all is drawn, or not even what is drawn first.
+            known = trial.system_attrs.get("fixed_params", {}) | trial.params
+            if known:
+                study.enqueue_trial(known)
             _leave_out(study, trial._trial_id, "its driver had not finished it; it was offered again")
     return len(left)
 
@@ -160,13 +162,14 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
             before = counted(self._ot_study)
             if self._interrupted or len(before) >= self.search.trials:
                 break
+            # Ours from the first moment on, so that ``settle`` finds it whatever interrupts its suggestion.
+            asked = self._ot_trials[trial_id] = self._ot_study.ask()
+            asked.set_user_attr(SWEEP, self.sweep.name)
             with warnings.catch_warnings():
                 # A slow database or sampler is not what Ray takes it for, a training inside the space.
                 warnings.filterwarnings("ignore", "Define-by-run function")
                 changes: dict[str, Any] = super().suggest(trial_id)
-            asked = self._ot_trials[trial_id]
             if suggestion_key(changes) not in {suggestion_key(trial.params) for trial in before}:
-                asked.set_user_attr(SWEEP, self.sweep.name)
                 return changes
             del self._ot_trials[trial_id]
             _leave_out(self._ot_study, asked._trial_id, "the same was suggested before")

@@ -16,9 +16,17 @@ STOP_WITHIN_S = 60
 
 def follow(address: str, name: str, say: Callable[[str], None]) -> jobs.Job:
     """Pass on what the sweep prints until it ends; how it ended."""
-    for piece in jobs.follow(address, name):
-        say(piece)
-    return jobs.status(address, name)
+    said = 0
+    while True:
+        read = 0
+        for piece in jobs.follow(address, name):
+            read += len(piece)
+            if read > said:
+                say(piece[said - read :])
+                said = read
+        if (job := jobs.status(address, name)).over:
+            return job
+        time.sleep(1)  # something between here and the cluster has closed the connection
 
 
 def stop_sweep(address: str, name: str) -> jobs.Job:

@@ -12,8 +12,8 @@ from ray import tune
 
 from legan.platform.training.loop import StoppedEarly
 from legan.sweeps.search import STEP, UNFINISHED, suggested
-from legan.sweeps.sweep import Outcome, Sweep, Trial, suite_trials
-from legan.sweeps.trial import DiskFullError, run_trial
+from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
+from legan.sweeps.trial import NotNowError, run_trial
 
 
 class Plan(NamedTuple):
@@ -61,10 +61,12 @@ def told(sweep: Sweep, outcome: Outcome | None) -> dict[str, Any]:
 class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     """The process that trains trials, one after the other; Ray Tune asks it for the next report by ``step``.
 
-    The training waits at each report until Ray Tune has decided on it, so that a trial stops where it was told to.
+    The training waits at each report until Ray Tune has decided on it, so that a trial stops where it was told to. The driver
+    writes the outcome of one that it stops early; one that has none is interrupted with the sweep, and goes on with it.
     """
 
     _thread: threading.Thread | None
+    _trial: str
     _reports: "queue.SimpleQueue[dict[str, Any] | BaseException]"
     _decided: threading.Semaphore
     _stopping: threading.Event
@@ -110,12 +112,15 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         outcomes = []
         try:
             for trial in trials_of(plan.sweep, self.config):
+                self._trial = trial.name
                 outcomes.append(run_trial(plan.sweep, trial, plan.tracking_uri, plan.parent_run, report))
                 if outcomes[-1].status != "finished":
                     break
             self._reports.put({**told(plan.sweep, together(outcomes)), "done": True})
-        except DiskFullError as error:
+        except NotNowError as error:
             self._reports.put({UNFINISHED: str(error), "done": True})
+        except KeyboardInterrupt:
+            pass  # of _report
         except Exception as error:  # noqa: BLE001  (raised again by step)
             self._reports.put(error)
 
@@ -124,4 +129,4 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._reports.put({**metrics, STEP: step})
         self._decided.acquire()
         if self._stopping.is_set():
-            raise StoppedEarly
+            raise KeyboardInterrupt if read_outcome(self.plan.sweep, self._trial) is None else StoppedEarly

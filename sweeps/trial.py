@@ -1,19 +1,20 @@
 """One trial of a sweep, from its start or from where it was: train, evaluate, record, and leave its outcome.
 
 A trial that is wrong in itself (a loss that is not a number, settings that do not fit) has failed and is not tried again.
-Whatever else ends it is raised (a full disk, a process of the machine's that died): it has no outcome then, and goes on from its
-last checkpoint when it is run again.
+Whatever else ends it is raised (a full disk, data that is not there for now, a process of the machine's that died): it has no
+outcome then, and goes on from its last checkpoint when it is run again.
 """
 
 import errno
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 
 from legan.platform.errors import ClusterError, LeganError, TrackingError
-from legan.platform.evaluation.evaluate import Request, prepare, score
+from legan.platform.evaluation.evaluate import FACENET, Request, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
@@ -31,15 +32,15 @@ FULL_BELOW_BYTES = 1 << 20
 Report = Callable[[int, Mapping[str, float]], None]
 
 
-class DiskFullError(LeganError):
-    """There is no room for what a trial writes; nothing of it is wrong, and it goes on when there is."""
+class NotNowError(LeganError):
+    """There is no room for what a trial writes, or what it reads is away; nothing of the trial is wrong."""
 
 
 def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | None, report: Report | None = None) -> Outcome:
     """Bring ``trial`` to its outcome, or give the one that it has.
 
     ``report`` gets the step and the metrics while it trains, the last validation's among them, and may raise StoppedEarly.
-    Ray has to be connected where the trial has several workers. Raises DiskFullError, and what else is no fault of the trial's:
+    Ray has to be connected where the trial has several workers. Raises NotNowError, and what else is no fault of the trial's:
     TrackingError when another process holds its record, ClusterError when Ray Train died.
     """
     known = read_outcome(sweep, trial.name)
@@ -63,10 +64,14 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | N
     except Exception as error:
         if disk_full(error, sweep.folder):
             message = f"the disk of {folder} is full; free some space and continue with `legan sweep resume {sweep.name}`"
-            raise DiskFullError(message) from error
+            raise NotNowError(message) from error
         # The last two say nothing of the trial: trying again is right.
         if not isinstance(error, LeganError) or isinstance(error, TrackingError | ClusterError):
             raise
+        away = [str(path) for path in files_of(sweep) if not path.exists()]
+        if away:
+            where = f"{', '.join(away)} cannot be found on {socket.gethostname()}"
+            raise NotNowError(f"{where}; bring it back and continue with `legan sweep resume {sweep.name}`") from error
         outcome = Outcome("failed", {}, _run_id(folder), str(error))
     write_outcome(sweep, trial.name, outcome)
     return outcome
@@ -83,6 +88,13 @@ def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: boo
     ``gpu`` is for the node that trains: whether there is one cannot be told from another.
     """
     return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))[0]
+
+
+def files_of(sweep: Sweep) -> list[Path]:
+    """The data and the networks that every trial reads."""
+    asked = sweep.settings
+    named = (asked.data, asked.identity, asked.quality, asked.classifier, asked.matcher)
+    return [path for path in named if path is not None and path != FACENET]
 
 
 def disk_full(error: BaseException, folder: Path) -> bool:
@@ -144,7 +156,7 @@ def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
         request = Request(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs)
         evaluation, files = score(prepare(str(run.model), request), run.folder / "evaluation", _device(run), say)
         metrics = tracked_metrics(evaluation)
-        tracker.log_metrics(metrics, step=0)
+        tracker.log_metrics(metrics, step=0, again=True)
         for file in files:
             tracker.log_artifact(file, "evaluation")
         status = "FINISHED"

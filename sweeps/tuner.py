@@ -8,9 +8,9 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import optuna
 import ray
@@ -18,7 +18,6 @@ from ray import tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.errors import ClusterError, ConfigError, LeganError, first_line, one_line
-from legan.platform.evaluation.evaluate import FACENET
 from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.memory import ONE_ARENA
@@ -26,11 +25,11 @@ from legan.platform.weights import weights_folder
 from legan.sweeps.parent import Outcomes, open_parent, record_results, settle
 from legan.sweeps.plots import search_plots
 from legan.sweeps.progress import Progress
-from legan.sweeps.search import UNFINISHED, counted_trials, reachable, scheduler, searcher
+from legan.sweeps.search import STEP, UNFINISHED, counted_trials, reachable, scheduler, searcher
 from legan.sweeps.search import settle as settle_study
 from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
 from legan.sweeps.trainable import Plan, TrialActor, together, trials_of
-from legan.sweeps.trial import causes, settings_of
+from legan.sweeps.trial import VALIDATION, causes, files_of, settings_of
 
 if TYPE_CHECKING:
     from legan.platform.tracking.tracker import Status
@@ -130,12 +129,9 @@ def find_room(sweep: Sweep, address: str | None) -> Room:
 
 def check_shared(sweep: Sweep) -> None:
     """Raise ClusterError when a node of the connected cluster does not see the sweep's folder, the data or a network."""
-    asked = sweep.settings
-    named = (asked.identity, asked.quality, asked.classifier, asked.matcher)
-    networks = [path for path in named if path is not None and path != FACENET]
     if describe().nodes == 1:
         return
-    missing = nodes_without([sweep.folder / FILE, asked.data, *networks])
+    missing = nodes_without([sweep.folder / FILE, *files_of(sweep)])
     if missing:
         where = "; ".join(f"{path} on {node}" for node, path in missing.items())
         raise ClusterError(
@@ -203,7 +199,7 @@ def _resources(room: Room) -> dict[str, float]:
 
 
 class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
-    """Tells the user what happens, and writes the outcome of a trial whose process died too often."""
+    """Tells the user what happens, and writes the outcomes of trials that are stopped early or whose process died too often."""
 
     def __init__(self, sweep: Sweep, progress: Progress):
         self.sweep, self.progress = sweep, progress
@@ -221,18 +217,26 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         if UNFINISHED in trial.last_result:
             self.progress.unfinished(self._name(trial), trial.last_result[UNFINISHED])
             return
+        if self._outcome(trial) is None:
+            seen = {key: value for key, value in trial.last_result.items() if key.startswith(VALIDATION)}
+            self._write(trial, "stopped", {**seen, "step": trial.last_result.get(STEP, 0)})
         self.progress.ended(self._name(trial), self._outcome(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """It died more often than is put up with."""
         tries = self.sweep.settings.retries + 1
         times = f"{tries} times" if tries > 1 else "once"
-        name = next((each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None), None)
-        if name is not None:  # else its process died after the end of its work
-            run_id = read_sent(self.sweep.trials / name).run_id or None
-            outcome = Outcome("failed", {}, run_id, f"it was tried {times}: {_reason(trial)}")
-            write_outcome(self.sweep, name, outcome)
+        if self._outcome(trial) is None:  # else its process died after the end of its work
+            self._write(trial, "failed", {}, f"it was tried {times}: {_reason(trial)}")
         self.progress.ended(self._name(trial), self._outcome(trial))
+
+    def _write(
+        self, trial: Any, status: Literal["stopped", "failed"], metrics: Mapping[str, float], error: str | None = None
+    ) -> None:
+        """The outcome of the training that was under way, of those of a suggestion with several seeds."""
+        name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
+        run_id = read_sent(self.sweep.trials / name).run_id or None
+        write_outcome(self.sweep, name, Outcome(status, metrics, run_id, error))
 
     def _outcome(self, trial: Any) -> Outcome | None:
         return together([read_outcome(self.sweep, each.name) for each in self._trials(trial)])

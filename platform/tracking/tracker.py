@@ -73,9 +73,12 @@ class Tracker:
         """MLflow's id of the run; None until MLflow was reached for the first time."""
         return self._delivery.run_id
 
-    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record named values at a step; ValueError for a name that MLflow does not take."""
-        before = self._spool.history.metrics
+    def log_metrics(self, values: Mapping[str, float], step: int, again: bool = False) -> None:
+        """Record named values at a step; ValueError for a name that MLflow does not take.
+
+        What an earlier process of this run has recorded up to that step is left out, but ``again`` puts it in its place.
+        """
+        before = {} if again else self._spool.history.metrics
         fresh = {check_name(key): float(value) for key, value in values.items() if step > before.get(key, step - 1)}
         if fresh:
             self._spool.append("metrics", {"step": step, "values": fresh})

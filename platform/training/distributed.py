@@ -85,6 +85,8 @@ def train_on_ray(
                 report(values.pop("step"), values)
             except StoppedEarly:
                 (run.folder / STOP).touch()
+            except KeyboardInterrupt:
+                pass  # this process is being ended, and the workers end with it
 
     with _Follower(run.folder / PROGRESS, say), _Follower(run.folder / REPORTS, pass_on):
         try:

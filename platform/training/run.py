@@ -20,7 +20,7 @@ import yaml
 from legan import __version__
 from legan.platform.config import check_settings, flatten
 from legan.platform.data.dataset import open_dataset
-from legan.platform.errors import CheckpointError, ConfigError, LeganError
+from legan.platform.errors import CheckpointError, ConfigError, LeganError, TrackingError
 from legan.platform.files import misnamed, whole_file
 from legan.platform.model import MODEL_FILE
 from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
@@ -195,7 +195,7 @@ def append_line(path: Path, line: str) -> None:
 def write_status(run: Run, error: LeganError | StoppedEarly | None) -> None:
     """Leave the outcome in the run folder, for whoever started the workers."""
     status = "finished" if error is None else "stopped" if isinstance(error, StoppedEarly) else "failed"
-    outcome = {"status": status, "error": str(error) if error else None}
+    outcome = {"status": status, "error": str(error) if error else None, "tracking": isinstance(error, TrackingError)}
     (run.folder / "status.json").write_text(json.dumps(outcome), encoding="utf-8")
 
 
@@ -209,4 +209,4 @@ def raise_status(run: Run) -> None:
     if outcome["status"] == "stopped":
         raise StoppedEarly
     if outcome["status"] != "finished":
-        raise LeganError(outcome["error"])
+        raise (TrackingError if outcome["tracking"] else LeganError)(outcome["error"])

@@ -3,13 +3,16 @@ token it has read once."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -218,3 +221,50 @@ def test_a_head_without_its_agent_is_told_after_some_tries(tmp_path: Path) -> No
         "process has its port; give `ray start` there another --dashboard-agent-listen-port (52365 by default)."
     )
     assert tries == ["/api/jobs/"] * jobs.START_TRIES
+
+
+def test_a_log_that_is_cut_off_is_followed_to_its_end_and_a_lost_connection_is_told(tmp_path: Path) -> None:
+    log = "one\ntwo\nthree\n"
+    tails = []
+
+    class Head(Quiet):
+        """A job that prints, behind something that closes connections: the first after 5 bytes, the last without a word."""
+
+        def do_GET(self) -> None:
+            if self.path.endswith("/tail"):
+                self.tail()
+            elif "version" in self.path:
+                self.answer(200, json.dumps({"version": "4", "ray_version": ray.__version__, "ray_commit": ray.__commit__}))
+            else:
+                status = "SUCCEEDED" if len(tails) > 1 else "RUNNING"
+                job = {"type": "SUBMISSION", "submission_id": "first", "status": status, "entrypoint": "true"}
+                self.answer(200, json.dumps(job))
+
+        def tail(self) -> None:
+            tails.append(self.path)
+            key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Sec-WebSocket-Accept", b64encode(sha1(key.encode()).digest()).decode())  # noqa: S324
+            self.end_headers()
+            text = log.encode() if len(tails) > 1 else log[:5].encode()
+            self.wfile.write(bytes([0x81, len(text)]) + text)
+            if len(tails) < 3:
+                self.wfile.write(b"\x88\x02\x03\xe8")  # a close with the code 1000
+                self.rfile.read(8)  # and the client's
+            self.close_connection = True
+
+    code = """
+from legan.sweeps.submitted import follow
+said = []
+job = follow(head, "first", said.append)
+tell(["".join(said), job.status])
+tell(refusal(jobs.follow, head, "first"))
+"""
+    with serving(Head) as address:
+        followed, refusal = client(code, address, "", HOME=str(tmp_path))
+    assert followed == [log, "SUCCEEDED"]
+    assert re.match(
+        rf"the connection to the Ray cluster at {address} was lost \(.*\); what was submitted goes on .* ask again", refusal
+    )

@@ -9,7 +9,7 @@ from legan.platform.errors import ConfigError
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
 from legan.sweeps import parent
-from legan.sweeps.parent import best_metrics, open_parent, outcomes_csv, settle, suite_metrics
+from legan.sweeps.parent import best_metrics, open_parent, outcomes_csv, record_results, settle, suite_metrics
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep
 
 RESULTS = [
@@ -44,6 +44,16 @@ def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
         'b-1,Variant B,1,failed,,"it broke, badly",,,',
         "c-0,Variant C,0,unfinished,,,,,",
     ]
+
+
+def test_what_became_of_a_trial_that_was_run_again_replaces_what_was_recorded(sweep: Sweep) -> None:
+    for last, failed in ((Outcome("failed", {}, None, "it broke"), 1), (Outcome("finished", {"eval/quality": 7.0}, "id"), 0)):
+        tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
+        record_results(tracker, sweep, [*RESULTS[:2], (Trial("a-2", "Variant A", 2, {}), last)])
+        tracker.close("FINISHED")
+        metrics = MlflowClient(default_tracking_uri()).get_run(run_id).data.metrics
+        assert (metrics["trials/failed"], metrics["trials/finished"]) == (failed, 3 - failed)
+        assert metrics["best/quality/variant-a"] == (5.0 if failed else 7.0)
 
 
 def record(folder: Path, uri: str, status: str | None) -> None:

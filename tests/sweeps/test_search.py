@@ -149,6 +149,25 @@ def test_settling_offers_again_what_was_under_way_and_nothing_else(tmp_path):
     theirs.on_trial_complete("3", {"eval/quality": 1.0})
 
 
+def test_a_suggestion_that_the_database_interrupts_is_offered_again(tmp_path, monkeypatch):
+    sweep = make(tmp_path)
+    search = searcher(sweep)
+    draw = optuna.trial.Trial.suggest_float
+
+    def interrupted(trial, name, *arguments, **options):
+        if name == "adam.learning_rate":
+            raise optuna.exceptions.StorageInternalError("the disk is full")
+        return draw(trial, name, *arguments, **options)
+
+    monkeypatch.setattr(optuna.trial.Trial, "suggest_float", interrupted)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        search.suggest("first")
+    monkeypatch.undo()
+    assert settle(sweep) == 1
+    assert counted(open_study(sweep)) == []
+    assert searcher(sweep).suggest("again")["loss.q"] == 8.0  # the paper's values come first, as they would have
+
+
 def test_a_trial_that_cannot_be_finished_ends_the_search_and_is_offered_again(tmp_path):
     search = searcher(sweep := make(tmp_path))
     first, second = search.suggest("1"), search.suggest("2")

@@ -16,7 +16,7 @@ from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run import create_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
-from legan.sweeps.trial import DiskFullError, disk_full, run_trial, settings_of
+from legan.sweeps.trial import NotNowError, disk_full, run_trial, settings_of
 
 NewSweep = Callable[..., Sweep]
 
@@ -122,7 +122,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_trial_to_be_resumed(
     trial = suite_trials(sweep.settings)[0]
     folder = create_run(sweep.trials, "legan", settings_of(sweep, trial.changes, 0), trial.name).folder
     (folder / "progress.log").symlink_to("/dev/full")
-    with pytest.raises(DiskFullError, match=f"the disk of {folder} is full; free some .* with `legan sweep resume tiny`"):
+    with pytest.raises(NotNowError, match=f"the disk of {folder} is full; free some .* with `legan sweep resume tiny`"):
         run(sweep, trial)
     assert read_outcome(sweep, trial.name) is None
     (folder / "progress.log").unlink()
@@ -141,6 +141,20 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_trial_to_be_resumed(
 )
 def test_a_full_disk_is_known_under_every_name(error: Exception, full: bool, tmp_path: Path) -> None:
     assert disk_full(error, tmp_path) is full
+
+
+def test_data_that_is_away_is_not_the_trials_failure(new_sweep: NewSweep, tiny_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "share" / "faces"
+    sweep = new_sweep(data=data)
+    trial = suite_trials(sweep.settings)[0]
+    with pytest.raises(
+        NotNowError, match=f"{data} cannot be found on .*; bring it back and continue with `legan sweep resume tiny`"
+    ):
+        run(sweep, trial)
+    assert read_outcome(sweep, trial.name) is None
+    data.parent.mkdir()
+    data.symlink_to(tiny_data)
+    assert run(sweep, trial).status == "finished"
 
 
 def test_a_record_that_another_process_holds_is_not_the_trials_failure(
@@ -162,7 +176,7 @@ def test_a_record_that_another_process_holds_is_not_the_trials_failure(
     ("cause", "raised"),
     [
         (WorkerGroupError("the first died\nthe last died", {}), None),
-        (WorkerGroupError("OSError: No space left on device", {}), DiskFullError),
+        (WorkerGroupError("OSError: No space left on device", {}), NotNowError),
         (ActorDiedError(), ClusterError),
     ],
 )
