@@ -57,11 +57,16 @@ def config_document(settings: ServeSettings, host: str, port: int) -> dict[str, 
 def deploy(document: dict[str, Any], *, wait_s: float = 300.0, abandoned: Callable[[], bool] = lambda: False) -> None:
     """Start the application on the connected cluster and wait until it answers, or ``abandoned`` says not to.
 
-    ClusterError says why it does not.
+    Other applications there stay. ClusterError says why it does not answer.
     """
     try:
+        there = _get_global_client(raise_if_no_controller_running=False)
+        if there is not None:
+            _expect_same_address(there, document["http_options"])
         serve.start(proxy_location=document["proxy_location"], http_options=document["http_options"])
-        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(document))
+        client = _get_global_client()
+        others = [each for each in _app_configs(client) if each["name"] != APPLICATION]
+        client.deploy_apps(ServeDeploySchema.model_validate(document | {"applications": [*document["applications"], *others]}))
     except (RayError, RayServeException, RuntimeError, ValueError) as error:
         raise ClusterError(f"Ray Serve did not take the application: {one_line(error)}.") from error
     _wait(lambda: abandoned() or _is_running(), wait_s)
@@ -89,7 +94,7 @@ def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
     models = {"models": [list(wanted), list(now.model)]}
     overrides = dict.fromkeys(WORKERS, models) | {"Ingress": {"model": list(wanted), "previous": list(now.model)}}
     client = _get_global_client()
-    applications = [each.model_dump(exclude_unset=True) for each in ray.get(client._controller.get_app_configs.remote()).values()]
+    applications = _app_configs(client)
     for application in applications:
         if application["name"] == APPLICATION:
             known = {each["name"]: each for each in application.get("deployments", [])}
@@ -116,6 +121,20 @@ def _check(now: Running, wanted: Chosen) -> None:
             raise ConfigError(
                 [f"{problem}; start `legan serve` anew with a matcher of that size" for problem in error.problems]
             ) from error
+
+
+def _app_configs(client: Any) -> list[dict[str, Any]]:
+    """The applications that were deployed by config file: Serve deletes those that the next one does not name."""
+    return [each.model_dump(exclude_unset=True) for each in ray.get(client._controller.get_app_configs.remote()).values()]
+
+
+def _expect_same_address(client: Any, wanted: dict[str, Any]) -> None:
+    there = client.http_config
+    if (there.host, there.port) != (wanted["host"], wanted["port"]):
+        raise ClusterError(
+            f"Ray Serve runs on this cluster already and listens at {there.host}, port {there.port}, for all its applications, "
+            f"not at {wanted['host']}, port {wanted['port']}; give --host {there.host} --port {there.port}."
+        )
 
 
 def _is_running() -> bool:

@@ -289,6 +289,34 @@ def test_an_update_to_what_is_no_model_changes_nothing(url, tmp_path) -> None:
     assert running() == now
 
 
+def test_other_applications_of_the_cluster_stay(url, model_folder) -> None:
+    from ray import serve
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    from legan.serve.rollout import config_document, deploy
+
+    settings = ServeSettings.model_validate(
+        _get_global_client().get_serve_details()["applications"]["legan"]["deployed_app_config"]["args"]
+    )
+    document = config_document(settings, "127.0.0.1", urlsplit(url).port)
+    other = {"name": "another", "route_prefix": "/another", "import_path": "nowhere:app"}  # its name is enough: it need not run
+    both = document | {"applications": [*document["applications"], other]}
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(both))
+    deploy(document, wait_s=120)
+    time.sleep(1)  # the controller deletes at its next turn
+    assert set(serve.status().applications) == {"legan", "another"}
+    serve.delete("another")
+
+
+def test_an_address_that_this_clusters_serve_does_not_listen_at_is_refused(url) -> None:
+    from legan.serve.rollout import config_document, deploy
+
+    port = urlsplit(url).port
+    with pytest.raises(ClusterError, match=f"listens at 127.0.0.1, port {port}, .* give --host 127.0.0.1 --port {port}"):
+        deploy(config_document(ServeSettings(), "0.0.0.0", port))  # noqa: S104  (refused)
+
+
 def test_tokens_that_are_named_have_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     from legan.serve.app import read_tokens
 
