@@ -198,6 +198,44 @@ def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -
         server.change(None, None, None, rollback=False)
 
 
+def test_one_server_for_each_home(home: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    record = home / "serve" / "running.json"
+    record.parent.mkdir(parents=True)
+    cluster, api = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{api.getsockname()[1]}/"
+    record.write_text(json.dumps({"address": f"127.0.0.1:{cluster.getsockname()[1]}", "url": url}))
+    cluster.listen()
+    api.listen()
+    request = Request(str(model_folder), None, **HERE | {"port": free_port()})
+    with pytest.raises(ClusterError, match=f"runs at {url} already, with this LEGAN_HOME"):
+        server.run(request)
+    api.close()  # the one that is recorded was killed, and its cluster's port is another program's
+    with pytest.raises(LeganError, match="nothing is no model folder"):
+        server.run(Request(str(home / "nothing"), None, **HERE | {"port": free_port()}))
+    cluster.close()
+
+
+@pytest.mark.parametrize(("recorded", "stays"), [("127.0.0.1:1", False), ("127.0.0.1:2", True)])
+def test_a_server_that_fails_removes_no_record_but_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch, recorded: str, stays: bool
+) -> None:
+    record = home / "serve" / "running.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"address": recorded, "url": "http://127.0.0.1:1/"}))
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "connect", lambda: SimpleNamespace(address="127.0.0.1:1"))
+    monkeypatch.setattr(server.rollout, "stop", lambda: None)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ClusterError("no room")
+
+    monkeypatch.setattr(server.rollout, "deploy", fail)
+    with pytest.raises(ClusterError, match="no room"):
+        server._until_stopped(ServeSettings(), Request("m", None, **HERE | {"port": 1}), "http://127.0.0.1:1/")
+    assert record.exists() == stays
+
+
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
     environment = os.environ | {"LEGAN_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "legan.cli", "serve", "--model", str(tmp_path / "nothing")]
