@@ -5,18 +5,20 @@ change models.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 from ray.serve.context import _get_global_client
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.schema import ServeDeploySchema
 
+from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, ConfigError, one_line
 from legan.platform.model import load_network, network_folder, read_model
 from legan.serve.matcher import check_matcher
@@ -59,7 +61,7 @@ def deploy(document: dict[str, Any], *, wait_s: float = 300.0, abandoned: Callab
 
     Other applications there stay. ClusterError says why it does not answer.
     """
-    try:
+    with _told("Ray Serve did not take the application"):
         there = _get_global_client(raise_if_no_controller_running=False)
         if there is not None:
             _expect_same_address(there, document["http_options"])
@@ -67,15 +69,15 @@ def deploy(document: dict[str, Any], *, wait_s: float = 300.0, abandoned: Callab
         client = _get_global_client()
         others = [each for each in _app_configs(client) if each["name"] != APPLICATION]
         client.deploy_apps(ServeDeploySchema.model_validate(document | {"applications": [*document["applications"], *others]}))
-    except (RayError, RayServeException, RuntimeError, ValueError) as error:
-        raise ClusterError(f"Ray Serve did not take the application: {one_line(error)}.") from error
-    _wait(lambda: abandoned() or _is_running(), wait_s)
+    with _told("Ray Serve does not tell how the application is"):
+        _wait(lambda: abandoned() or _is_running(), wait_s)
 
 
 def running() -> Running:
     """What is served on the connected cluster; ClusterError where nothing is."""
-    details = _get_global_client(raise_if_no_controller_running=False)
-    found = {} if details is None else details.get_serve_details()["applications"]
+    with _told("Ray Serve of this cluster does not tell what it serves"):
+        details = _get_global_client(raise_if_no_controller_running=False)
+        found = {} if details is None else details.get_serve_details()["applications"]
     application = found.get(APPLICATION)
     if application is None or "Ingress" not in application["deployments"]:
         raise ClusterError("this Ray cluster serves no LEGAN; start it with `legan serve`, or name another with --address.")
@@ -93,17 +95,19 @@ def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
     _check(now, wanted)
     models = {"models": [list(wanted), list(now.model)]}
     overrides = dict.fromkeys(WORKERS, models) | {"Ingress": {"model": list(wanted), "previous": list(now.model)}}
-    client = _get_global_client()
-    applications = _app_configs(client)
-    for application in applications:
-        if application["name"] == APPLICATION:
-            known = {each["name"]: each for each in application.get("deployments", [])}
-            for name, config in overrides.items():
-                known[name] = {**known.get(name, {"name": name}), "user_config": config}
-            application["deployments"] = list(known.values())
-    client.deploy_apps(ServeDeploySchema.model_validate({"applications": applications}))
+    with _told("Ray Serve did not take the model"):
+        client = _get_global_client()
+        applications = _app_configs(client)
+        for application in applications:
+            if application["name"] == APPLICATION:
+                known = {each["name"]: each for each in application.get("deployments", [])}
+                for name, config in overrides.items():
+                    known[name] = {**known.get(name, {"name": name}), "user_config": config}
+                application["deployments"] = list(known.values())
+        client.deploy_apps(ServeDeploySchema.model_validate({"applications": applications}))
     # Not until every replica runs: one that died before may still be on its way, and comes up with the new model.
-    _wait(lambda: _serve_all(wanted), wait_s)
+    with _told("Ray Serve does not tell whether the new model is served"):
+        _wait(lambda: _serve_all(wanted), wait_s)
 
 
 def stop() -> None:
@@ -121,6 +125,15 @@ def _check(now: Running, wanted: Chosen) -> None:
             raise ConfigError(
                 [f"{problem}; start `legan serve` anew with a matcher of that size" for problem in error.problems]
             ) from error
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Ray's errors as ClusterError: ``what``, and why."""
+    try:
+        yield
+    except (RayError, RayServeException, RuntimeError, ValueError, TimeoutError) as error:
+        raise ClusterError(f"{what}: {reason(error)}; `serve status` tells more.") from error
 
 
 def _app_configs(client: Any) -> list[dict[str, Any]]:
@@ -156,7 +169,10 @@ def _serve_all(wanted: Chosen) -> bool:
     handle = serve.get_app_handle(APPLICATION)
     ingresses = serve.status().applications[APPLICATION].deployments["Ingress"].replica_states.get("RUNNING", 1)
     rounds = 1 if ingresses == 1 else 4 * ingresses
-    return all(handle.serving.remote().result(timeout_s=30) == wanted for _ in range(rounds))
+    try:
+        return all(handle.serving.remote().result(timeout_s=30) == wanted for _ in range(rounds))
+    except (RayActorError, DeploymentUnavailableError, TimeoutError):  # an ingress is away, or starts anew
+        return False
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:

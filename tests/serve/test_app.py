@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -278,6 +279,32 @@ def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, mo
     expected = load_engine(other_folder, "cpu").translate(face[None], ["smile"], ["left"])[0]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     assert before == set(_replicas("Ingress") + _replicas("Quality"))
+
+
+def test_an_update_waits_for_an_ingress_that_is_away(url, other_folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray import serve
+    from ray.exceptions import ActorDiedError
+
+    from legan.serve.rollout import running, update
+
+    real, trouble = serve.get_app_handle, [ActorDiedError(), TimeoutError()]
+
+    def get_app_handle(name: str) -> object:
+        if not trouble:
+            return real(name)
+        error = trouble.pop()
+        return SimpleNamespace(serving=SimpleNamespace(remote=lambda: SimpleNamespace(result=lambda **_: fail(error))))
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    first = running()
+    monkeypatch.setattr(serve, "get_app_handle", get_app_handle)
+    update(first, choose_model(str(other_folder)), wait_s=60)
+    assert not trouble
+    second = running()
+    assert second.model.folder == str(other_folder)
+    update(second, first.model, wait_s=60)
 
 
 def test_an_update_to_what_is_no_model_changes_nothing(url, tmp_path) -> None:

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from pydantic import ValidationError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+from ray.serve.exceptions import RayServeException
 from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
-from legan.serve import server
+from legan.serve import rollout, server
 from legan.serve.backend import ModelInfo
 from legan.serve.model_info import Chosen
 from legan.serve.rollout import Running
@@ -155,6 +157,30 @@ def test_what_is_served_already_is_no_update_however_it_is_named(monkeypatch: py
     assert capsys.readouterr().out == "m version 2 is served already.\n"
     server.change(None, 3, "x:1", rollback=False)
     assert [each.version for each in updates] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RayServeException("the controller is gone"), "the controller is gone"),
+        (ActorDiedError(), "The actor died"),
+        (GetTimeoutError("no answer in time"), "no answer in time"),
+        (RayTaskError("f", "Traceback, many lines", ValueError("prefix / is taken")), "prefix / is taken"),
+    ],
+)
+def test_what_goes_wrong_in_serve_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path, error: Exception, says: str
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(rollout, "_get_global_client", fail)
+    chosen = server.choose_model(str(model_folder))
+    for ask in (rollout.running, lambda: rollout.update(Running(chosen, None, ServeSettings()), chosen)):
+        with pytest.raises(ClusterError, match=says) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert "Traceback" not in str(caught.value)
 
 
 def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() -> None:
