@@ -22,21 +22,25 @@ from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, ConfigError, one_line
 from legan.platform.model import load_network, network_folder, read_model
 from legan.serve.matcher import check_matcher
-from legan.serve.model_info import Chosen
+from legan.serve.model_info import Chosen, Serving
 from legan.serve.serve_settings import ServeSettings
 
 APPLICATION, IMPORT_PATH = "legan", "legan.serve.app:build"
 WORKERS = ("Aligner", "Generator", "Quality")
 POLL_S = 0.2
+TROUBLE_S = 15.0
+"""How long an update waits from the first time that a model could not be loaded: that may pass, as a full queue does."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """The model that an application serves, the one before it, and what the application was started with."""
+    """The model that an application serves, the one before the last update, and what the application was started with."""
 
     model: Chosen
     previous: Chosen | None
     settings: ServeSettings
+    settled: bool = True
+    """Whether all ingresses answer that they serve the model of the last update."""
 
 
 def config_document(settings: ServeSettings, host: str, port: int) -> dict[str, Any]:
@@ -84,17 +88,23 @@ def running() -> Running:
     config = application["deployments"]["Ingress"]["deployment_config"]["user_config"]
     settings = ServeSettings.model_validate((application["deployed_app_config"] or {}).get("args", {}))
     previous = None if config["previous"] is None else Chosen(*config["previous"])
-    return Running(Chosen(*config["model"]), previous, settings)
+    wanted = Chosen(*config["model"])
+    with _told("the application does not tell which model it serves"):
+        served = [each.model for each in _serving()]
+    others = [each for each in served if each is not None and each != wanted]
+    return Running(others[0] if others else wanted, previous, settings, bool(served) and set(served) == {wanted})
 
 
 def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
     """Serve another model, without a request lost: those that have begun end with the model they began with.
 
-    Raises LeganError, before anything changes, for a model that cannot be used with this application.
+    Raises LeganError, before anything changes, for a model that cannot be used with this application, and ClusterError
+    where it cannot go over to it: what was served before then goes on, and the change is tried again until another update.
     """
     _check(now, wanted)
-    models = {"models": [list(wanted), list(now.model)]}
-    overrides = dict.fromkeys(WORKERS, models) | {"Ingress": {"model": list(wanted), "previous": list(now.model)}}
+    before = now.previous or now.model if wanted.same(now.model) else now.model
+    models = {"models": [list(wanted), list(before)]}
+    overrides = dict.fromkeys(WORKERS, models) | {"Ingress": {"model": list(wanted), "previous": list(before)}}
     with _told("Ray Serve did not take the model"):
         client = _get_global_client()
         applications = _app_configs(client)
@@ -107,7 +117,7 @@ def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
         client.deploy_apps(ServeDeploySchema.model_validate({"applications": applications}))
     # Not until every replica runs: one that died before may still be on its way, and comes up with the new model.
     with _told("Ray Serve does not tell whether the new model is served"):
-        _wait(lambda: _serve_all(wanted), wait_s)
+        _wait_for(wanted, wait_s)
 
 
 def stop() -> None:
@@ -164,22 +174,47 @@ def _reason(status: Any) -> str:
     return told[0] if told else str(status.message)
 
 
-def _serve_all(wanted: Chosen) -> bool:
-    """Whether every ingress answers that it serves this model; which one answers is Ray's choice, so it is asked often."""
+def _serving() -> list[Serving]:
+    """What the ingresses answer; empty where one does not. Which one answers is Ray's choice, so it is asked often."""
     handle = serve.get_app_handle(APPLICATION)
     ingresses = serve.status().applications[APPLICATION].deployments["Ingress"].replica_states.get("RUNNING", 1)
     rounds = 1 if ingresses == 1 else 4 * ingresses
     try:
-        return all(handle.serving.remote().result(timeout_s=30) == wanted for _ in range(rounds))
+        return [handle.serving.remote().result(timeout_s=30) for _ in range(rounds)]
     except (RayActorError, DeploymentUnavailableError, TimeoutError):  # an ingress is away, or starts anew
-        return False
+        return []
+
+
+def _wait_for(wanted: Chosen, seconds: float) -> None:
+    begun = time.monotonic()
+    told_at: float | None = None
+    while True:
+        answers, now = _serving(), time.monotonic()
+        if answers and all(each.model == wanted for each in answers):
+            return
+        late = now - begun > seconds
+        problem = next((each.problem for each in answers if each.problem and each.wanted == wanted), None)
+        if problem:
+            told_at = told_at or now
+            if late or now - told_at >= TROUBLE_S:
+                raise ClusterError(
+                    f"{wanted.source} is not served yet: {problem}; until it can be, the model before goes on, "
+                    "and `legan serve update --rollback` stays with that."
+                )
+        if late:
+            raise _not_ready(seconds)
+        time.sleep(POLL_S)
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise ClusterError(
-                f"the application is not ready after {seconds:g} s; `serve status` tells what it waits for: often CPUs or GPUs."
-            )
+            raise _not_ready(seconds)
         time.sleep(POLL_S)
+
+
+def _not_ready(seconds: float) -> ClusterError:
+    return ClusterError(
+        f"the application is not ready after {seconds:g} s; `serve status` tells what it waits for: often CPUs or GPUs."
+    )

@@ -165,10 +165,14 @@ def change(model: str | None, version: int | None, address: str | None, *, rollb
     connect(address or os.environ.get("RAY_ADDRESS") or _local_address())
     now = rollout.running()
     wanted = _wanted(now, model, version, rollback=rollback)
-    if wanted.same(now.model):
+    same = wanted.same(now.model)
+    if same and now.settled:
         print(f"{_named(now.model)} is served already.")
         return
     rollout.update(now, wanted)
+    if same:
+        print(f"{_named(wanted)} is served now.")
+        return
     print(f"{_named(wanted)} is served now, before it was {_named(now.model)}. Back: legan serve update --rollback")
 
 

@@ -307,6 +307,30 @@ def test_an_update_waits_for_an_ingress_that_is_away(url, other_folder, monkeypa
     update(second, first.model, wait_s=60)
 
 
+def test_a_model_that_the_workers_cannot_load_is_told_and_tried_again(
+    url, face, other_folder, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from legan.serve import rollout
+
+    monkeypatch.setattr(rollout, "_check", lambda *_: None)  # as where this machine sees the folder and the workers do not
+    monkeypatch.setattr(rollout, "TROUBLE_S", 0.0)
+    first = rollout.running()
+    folder = str(tmp_path / "late")
+    late = first.model._replace(source=folder, folder=folder, name="late")
+    with pytest.raises(ClusterError, match=r"late is not served yet: .*late is no model folder.*--rollback"):
+        rollout.update(first, late, wait_s=60)
+    now = rollout.running()
+    assert (now.model, now.previous, now.settled) == (first.model, first.model, False)
+    assert post(url, png(face)).headers["x-legan-model"].startswith("tiny/")
+    shutil.copytree(other_folder, folder)
+    monkeypatch.setattr(rollout, "TROUBLE_S", 60.0)
+    rollout.update(now, late, wait_s=60)
+    assert post(url, png(face)).headers["x-legan-model"].startswith("late/")
+    then = rollout.running()
+    assert (then.model, then.previous, then.settled) == (late, first.model, True)
+    rollout.update(then, first.model, wait_s=60)
+
+
 def test_an_update_to_what_is_no_model_changes_nothing(url, tmp_path) -> None:
     from legan.serve.rollout import running, update
 

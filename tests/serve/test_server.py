@@ -10,13 +10,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import BackPressureError, RayServeException
 from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.serve import rollout, server
 from legan.serve.backend import ModelInfo
-from legan.serve.model_info import Chosen
+from legan.serve.model_info import Chosen, Serving
 from legan.serve.rollout import Running
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.server import Request, check, settings_of
@@ -157,6 +157,11 @@ def test_what_is_served_already_is_no_update_however_it_is_named(monkeypatch: py
     assert capsys.readouterr().out == "m version 2 is served already.\n"
     server.change(None, 3, "x:1", rollback=False)
     assert [each.version for each in updates] == ["3"]
+    capsys.readouterr()
+    monkeypatch.setattr(server.rollout, "running", lambda: Running(served, served, ServeSettings(), settled=False))
+    server.change(None, None, "x:1", rollback=True)  # of an update that no worker could load
+    assert updates[-1] == served
+    assert capsys.readouterr().out == "m version 2 is served now.\n"
 
 
 @pytest.mark.parametrize(
@@ -208,9 +213,45 @@ def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() ->
         await ingress._switching
         loaded.set()
         await late
-        return await ingress.serving()
+        return (await ingress.serving()).model
 
     assert asyncio.run(go_back_while_the_next_is_loaded()) == first
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (LeganError("/2 is no model folder."), "/2 is no model folder"),
+        (BackPressureError(1, 1), "the workers are too busy to answer, or have died"),
+        (RuntimeError("out of memory"), "out of memory"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_tried_again_while_the_other_answers(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    from legan.serve import app
+
+    monkeypatch.setattr(app, "RETRY_S", 0.01)
+    first, second = (Chosen(f"models:/m/{version}", f"/{version}", "m", version) for version in ("1", "2"))
+    troubled = [second]
+
+    async def ask(chosen: Chosen, **_: object) -> ModelInfo:
+        if chosen in troubled:
+            raise error
+        return ModelInfo.model_construct()
+
+    async def switch() -> list[Serving]:
+        worker = SimpleNamespace(describe=SimpleNamespace(remote=ask), hold=SimpleNamespace(remote=ask))
+        ingress = app.Ingress(ServeSettings().model_dump(), dict.fromkeys(("Aligner", "Generator", "Quality"), worker))
+        await ingress.reconfigure({"model": list(first), "previous": None})
+        await ingress.reconfigure({"model": list(second), "previous": list(first)})
+        await asyncio.sleep(0.05)
+        told = [await ingress.serving()]
+        troubled.clear()
+        await ingress._switching
+        return [*told, await ingress.serving()]
+
+    assert asyncio.run(switch()) == [Serving(first, second, says), Serving(second, second, None)]
 
 
 def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
