@@ -281,34 +281,42 @@ class Ingress:
     async def reconfigure(self, config: Wanted) -> None:
         """Go over to a model as soon as the workers hold it."""
         self._wanted, self._problem = Chosen(*config["model"]), None
-        switching = asyncio.ensure_future(self._switch(self._wanted))
-        if self._switching is None:
-            await switching
-        self._switching = switching
+        if self._session is None:
+            self._session = await self._first(self._wanted, config["previous"])
+        self._switching = asyncio.ensure_future(self._switch(self._wanted))
 
     async def serving(self) -> Serving:
         """The model that new requests get, the one that is wanted, and why that is not the same."""
         return Serving(None if self._session is None else self._session.chosen, self._wanted, self._problem)
 
+    async def _first(self, wanted: Chosen, previous: Sequence[Any] | None) -> RaySession:
+        """What a process that starts answers with: the model before where it comes up amid a change that does not succeed."""
+        try:
+            return await self._load(wanted)
+        except Exception:
+            if previous is None:  # Ray tells why the application does not start
+                raise
+        return await self._load(Chosen(*previous))
+
     async def _switch(self, chosen: Chosen) -> None:
         while chosen is self._wanted:
             try:
-                await self._take(chosen)
-                break
-            except Exception as error:
-                if self._session is None:  # Ray tells why the application does not start
-                    raise
+                session = await self._load(chosen)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the model before answers meanwhile)
                 if chosen is self._wanted:
                     self._problem = TOO_BUSY if isinstance(error, Busy) else reason(error)
-            await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_S)
+                continue
+            if chosen is self._wanted:  # and not another one since, which may have been loaded sooner
+                self._session, self._problem = session, None
+            return
 
-    async def _take(self, chosen: Chosen) -> None:
+    async def _load(self, chosen: Chosen) -> RaySession:
         matcher = "Matcher" in self._workers
         info: ModelInfo = await _call(lambda: self._workers["Generator"].describe.remote(chosen, matcher=matcher))
         for name in ("Aligner", "Quality"):
             await _call(lambda handle=self._workers[name]: handle.hold.remote(chosen))  # type: ignore[misc]
-        if chosen is self._wanted:  # and not another one since, which may have been loaded sooner
-            self._session, self._problem = RaySession(info, chosen, self._workers, self._meter), None
+        return RaySession(info, chosen, self._workers, self._meter)
 
 
 def build(args: ServeSettings) -> Application:

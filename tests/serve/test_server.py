@@ -20,6 +20,7 @@ from legan.serve.model_info import Chosen, Serving
 from legan.serve.rollout import Running
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.server import Request, check, settings_of
+from legan.serve.shelf import Shelf
 from legan.serve.study.app import bind
 
 HERE = {
@@ -240,10 +241,11 @@ def test_a_model_that_cannot_be_loaded_is_tried_again_while_the_other_answers(
             raise error
         return ModelInfo.model_construct()
 
-    async def switch() -> list[Serving]:
+    async def switch(*, starts_amid: bool) -> list[Serving]:
         worker = SimpleNamespace(describe=SimpleNamespace(remote=ask), hold=SimpleNamespace(remote=ask))
         ingress = app.Ingress(ServeSettings().model_dump(), dict.fromkeys(("Aligner", "Generator", "Quality"), worker))
-        await ingress.reconfigure({"model": list(first), "previous": None})
+        if not starts_amid:
+            await ingress.reconfigure({"model": list(first), "previous": None})
         await ingress.reconfigure({"model": list(second), "previous": list(first)})
         await asyncio.sleep(0.05)
         told = [await ingress.serving()]
@@ -251,7 +253,27 @@ def test_a_model_that_cannot_be_loaded_is_tried_again_while_the_other_answers(
         await ingress._switching
         return [*told, await ingress.serving()]
 
-    assert asyncio.run(switch()) == [Serving(first, second, says), Serving(second, second, None)]
+    for starts_amid in (False, True):
+        troubled[:] = [second]
+        told = asyncio.run(switch(starts_amid=starts_amid))
+        assert told == [Serving(first, second, says), Serving(second, second, None)]
+
+
+def test_a_worker_that_starts_amid_a_change_holds_what_can_be_loaded() -> None:
+    def load(key: str) -> str:
+        if key == "gone":
+            raise LeganError("no such model")
+        return key.upper()
+
+    async def keep(*keys: str) -> dict[str, str]:
+        shelf = Shelf(load)
+        await shelf.get("old")
+        await shelf.keep(keys)
+        return shelf._held
+
+    assert asyncio.run(keep("gone", "now")) == {"now": "NOW"}
+    with pytest.raises(LeganError, match="no such model"):
+        asyncio.run(keep("gone"))
 
 
 def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
