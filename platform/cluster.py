@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import ray
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray.exceptions import AuthenticationError, RayError
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from legan.platform.errors import ClusterError, one_line
@@ -127,6 +127,11 @@ def nodes_without(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _missing(paths: Sequence[Path]) -> Path | None:
     return next((path for path in paths if not path.exists()), None)
+
+
+def reason(error: BaseException) -> str:
+    """One line of what an error says; of its cause where another process raised it, since Ray then says a traceback."""
+    return one_line(error.cause if isinstance(error, RayTaskError) else error)
 
 
 def answers(address: str) -> bool:

@@ -3,8 +3,8 @@
 Generator and Quality collect what many requests want into one batch. Images travel as uint8 arrays.
 
 Models change without a restart: every call says which model it wants, workers hold the present model and the previous one
-(``user_config``), and an ingress goes over to a new model once the workers have answered that they hold it. A request stays with
-the model it began with.
+(``user_config``), and an ingress goes over to a new model once the workers have answered that they hold it; until
+then the one before goes on, and the next is tried again and again. A request stays with the model it began with.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.model import read_model
 from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
@@ -37,7 +38,7 @@ from legan.serve.http_middleware import Log, json_lines
 from legan.serve.matcher import Matcher as FaceMatcher
 from legan.serve.matcher import load_matcher
 from legan.serve.measures import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY
-from legan.serve.model_info import Chosen, choose_model, load_chosen, model_info
+from legan.serve.model_info import Chosen, Serving, choose_model, load_chosen, model_info
 from legan.serve.ray_measures import RayMeter
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.shelf import Shelf
@@ -46,6 +47,9 @@ Done = TypeVar("Done")
 Wanted = dict[str, Any]
 TRIES = 3
 """How often a call is made whose replica dies under it: the work has no effects, so it may be done again."""
+RETRY_S = 2.0
+"""After this an ingress tries again to go over to a model that the workers could not load."""
+TOO_BUSY = "the workers are too busy to answer, or have died"
 INGRESS_ONGOING = 10_000
 """More than ever come at a time: it is the application that refuses, with a problem document, and not Ray's proxy."""
 
@@ -258,6 +262,7 @@ class Ingress:
         self._workers = workers
         self._session: RaySession | None = None
         self._wanted: Chosen | None = None
+        self._problem: str | None = None
         self._switching: asyncio.Task[None] | None = None
         self._meter = RayMeter()
         cv2.setNumThreads(self._settings.threads)
@@ -275,23 +280,43 @@ class Ingress:
 
     async def reconfigure(self, config: Wanted) -> None:
         """Go over to a model as soon as the workers hold it."""
-        self._wanted = Chosen(*config["model"])
-        switching = asyncio.ensure_future(self._switch(self._wanted))
-        if self._switching is None:
-            await switching
-        self._switching = switching
+        self._wanted, self._problem = Chosen(*config["model"]), None
+        if self._session is None:
+            self._session = await self._first(self._wanted, config["previous"])
+        self._switching = asyncio.ensure_future(self._switch(self._wanted))
 
-    async def serving(self) -> Chosen | None:
-        """The model that new requests get."""
-        return None if self._session is None else self._session.chosen
+    async def serving(self) -> Serving:
+        """The model that new requests get, the one that is wanted, and why that is not the same."""
+        return Serving(None if self._session is None else self._session.chosen, self._wanted, self._problem)
+
+    async def _first(self, wanted: Chosen, previous: Sequence[Any] | None) -> RaySession:
+        """What a process that starts answers with: the model before where it comes up amid a change that does not succeed."""
+        try:
+            return await self._load(wanted)
+        except Exception:
+            if previous is None:  # Ray tells why the application does not start
+                raise
+        return await self._load(Chosen(*previous))
 
     async def _switch(self, chosen: Chosen) -> None:
+        while chosen is self._wanted:
+            try:
+                session = await self._load(chosen)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the model before answers meanwhile)
+                if chosen is self._wanted:
+                    self._problem = TOO_BUSY if isinstance(error, Busy) else reason(error)
+                await asyncio.sleep(RETRY_S)
+                continue
+            if chosen is self._wanted:  # and not another one since, which may have been loaded sooner
+                self._session, self._problem = session, None
+            return
+
+    async def _load(self, chosen: Chosen) -> RaySession:
         matcher = "Matcher" in self._workers
         info: ModelInfo = await _call(lambda: self._workers["Generator"].describe.remote(chosen, matcher=matcher))
         for name in ("Aligner", "Quality"):
             await _call(lambda handle=self._workers[name]: handle.hold.remote(chosen))  # type: ignore[misc]
-        if chosen == self._wanted:  # and not another one since, which may have been loaded sooner
-            self._session = RaySession(info, chosen, self._workers, self._meter)
+        return RaySession(info, chosen, self._workers, self._meter)
 
 
 def build(args: ServeSettings) -> Application:

@@ -24,6 +24,17 @@ class Chosen(NamedTuple):
         return self._replace(source=other.source) == other
 
 
+class Serving(NamedTuple):
+    """What an ingress tells of its models."""
+
+    model: Chosen | None
+    """The one that new requests get."""
+    wanted: Chosen | None
+    """The one that it is to go over to, or has."""
+    problem: str | None
+    """Why the last try to go over to it failed; it is tried again all the while."""
+
+
 def choose_model(source: str) -> Chosen:
     """Where the model of a folder, a run or an MLflow URI lies now, and which version it is.
 

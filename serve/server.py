@@ -63,6 +63,8 @@ def run(request: Request) -> None:
         for path in _not_here(settings):
             print(f"{path} is not on this machine; it has to be there on every node of the cluster.")
         return
+    if not elsewhere:
+        _expect_no_other()
     chosen = check(settings, request)
     needed = sum(each.replicas * each.cpus for each in settings.deployments().values())
     # Ray's CPUs on a machine of one's own are a count of processes: more of them than processors only makes each slower.
@@ -163,10 +165,14 @@ def change(model: str | None, version: int | None, address: str | None, *, rollb
     connect(address or os.environ.get("RAY_ADDRESS") or _local_address())
     now = rollout.running()
     wanted = _wanted(now, model, version, rollback=rollback)
-    if wanted.same(now.model):
+    same = wanted.same(now.model)
+    if same and now.settled:
         print(f"{_named(now.model)} is served already.")
         return
     rollout.update(now, wanted)
+    if same:
+        print(f"{_named(wanted)} is served now.")
+        return
     print(f"{_named(wanted)} is served now, before it was {_named(now.model)}. Back: legan serve update --rollback")
 
 
@@ -184,18 +190,18 @@ def _until_stopped(settings: ServeSettings, request: Request, url: str) -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    record = _record()
+    record, address = _record(), connect().address
     try:
         rollout.deploy(rollout.config_document(settings, request.host, request.port), abandoned=stopped.is_set)
         if not stopped.is_set():
             record.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(record, json.dumps({"address": connect().address, "url": url}))
+            write_whole(record, json.dumps({"address": address, "url": url}))
             _say_ready(settings, request, url)
         stopped.wait()
         print("stopping: requests that have begun are finished …", flush=True)
     finally:
-        with suppress(FileNotFoundError):
-            record.unlink()
+        if _recorded().get("address") == address:
+            record.unlink(missing_ok=True)
         rollout.stop()
 
 
@@ -210,11 +216,29 @@ def _record() -> Path:
     return default_home() / "serve" / "running.json"
 
 
+def _recorded() -> dict[str, str]:
+    """Cluster and URL of the server of this LEGAN_HOME; empty where none is recorded."""
+    with suppress(OSError, ValueError):
+        found = json.loads(_record().read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return {str(key): str(value) for key, value in found.items()}
+    return {}
+
+
+def _expect_no_other() -> None:
+    there = _recorded()
+    # Both, because another program may have the port of one that was killed.
+    if answers(there.get("address", "")) and answers(there.get("url", "")):
+        raise ClusterError(
+            f"a server of `legan serve` runs at {there['url']} already, with this LEGAN_HOME, {default_home()}; end it, "
+            "change its model with `legan serve update`, or start this one with another LEGAN_HOME."
+        )
+
+
 def _local_address() -> str:
-    try:
-        address = str(json.loads(_record().read_text(encoding="utf-8"))["address"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ClusterError("no server of `legan serve` runs here; start one, or name its cluster with --address.") from error
+    address = _recorded().get("address")
+    if address is None:
+        raise ClusterError("no server of `legan serve` runs here; start one, or name its cluster with --address.")
     if not answers(address):
         raise ClusterError("the server of `legan serve` that ran here is gone; start it again.")
     return address

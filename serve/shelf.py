@@ -26,7 +26,9 @@ class Shelf(Generic[Key, Held]):
             return self._held[key]
 
     async def keep(self, keys: Sequence[Key]) -> None:
-        """Load these, and then let go of all others."""
-        for key in keys:
-            await self.get(key)
+        """Load these, and then let go of all others; raises only where none can be loaded."""
+        loaded = await asyncio.gather(*(self.get(key) for key in keys), return_exceptions=True)
+        failed = [each for each in loaded if isinstance(each, BaseException)]
+        if failed and len(failed) == len(keys):
+            raise failed[0]
         self._held = {key: held for key, held in self._held.items() if key in keys}

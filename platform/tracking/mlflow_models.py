@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -146,13 +147,15 @@ def resolve(uri: str, store: str, downloads: Path) -> Path:
             place = client.get_model_version_download_uri(name, number)
             folder = _fetch(place, store, downloads / quote(place, safe=""))
         else:
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store))
+            folder = _fetch(uri, store, downloads / quote(uri, safe=""))
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
         raise TrackingError(f"{uri} cannot be fetched from the MLflow store: {one_line(error)}.") from error
     for found in (folder, *sorted(folder.glob("artifacts/*"))):
         if (found / "model.json").is_file():
             return found
-    raise TrackingError(f"{uri} is no LEGAN model: there is no model.json in {folder}.")
+    if folder.is_relative_to(downloads):
+        shutil.rmtree(folder)  # what a run still writes may have a model the next time
+    raise TrackingError(f"{uri} is no LEGAN model: there is no model.json in it.")
 
 
 def version_of(uri: str, store: str) -> tuple[str, str]:

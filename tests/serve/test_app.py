@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -280,6 +281,56 @@ def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, mo
     assert before == set(_replicas("Ingress") + _replicas("Quality"))
 
 
+def test_an_update_waits_for_an_ingress_that_is_away(url, other_folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray import serve
+    from ray.exceptions import ActorDiedError
+
+    from legan.serve.rollout import running, update
+
+    real, trouble = serve.get_app_handle, [ActorDiedError(), TimeoutError()]
+
+    def get_app_handle(name: str) -> object:
+        if not trouble:
+            return real(name)
+        error = trouble.pop()
+        return SimpleNamespace(serving=SimpleNamespace(remote=lambda: SimpleNamespace(result=lambda **_: fail(error))))
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    first = running()
+    monkeypatch.setattr(serve, "get_app_handle", get_app_handle)
+    update(first, choose_model(str(other_folder)), wait_s=60)
+    assert not trouble
+    second = running()
+    assert second.model.folder == str(other_folder)
+    update(second, first.model, wait_s=60)
+
+
+def test_a_model_that_the_workers_cannot_load_is_told_and_tried_again(
+    url, face, other_folder, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from legan.serve import rollout
+
+    monkeypatch.setattr(rollout, "_check", lambda *_: None)  # as where this machine sees the folder and the workers do not
+    monkeypatch.setattr(rollout, "TROUBLE_S", 0.0)
+    first = rollout.running()
+    folder = str(tmp_path / "late")
+    late = first.model._replace(source=folder, folder=folder, name="late")
+    with pytest.raises(ClusterError, match=r"late is not served yet: .*late is no model folder.*--rollback"):
+        rollout.update(first, late, wait_s=60)
+    now = rollout.running()
+    assert (now.model, now.previous, now.settled) == (first.model, first.model, False)
+    assert post(url, png(face)).headers["x-legan-model"].startswith("tiny/")
+    shutil.copytree(other_folder, folder)
+    monkeypatch.setattr(rollout, "TROUBLE_S", 60.0)
+    rollout.update(now, late, wait_s=60)
+    assert post(url, png(face)).headers["x-legan-model"].startswith("late/")
+    then = rollout.running()
+    assert (then.model, then.previous, then.settled) == (late, first.model, True)
+    rollout.update(then, first.model, wait_s=60)
+
+
 def test_an_update_to_what_is_no_model_changes_nothing(url, tmp_path) -> None:
     from legan.serve.rollout import running, update
 
@@ -287,6 +338,34 @@ def test_an_update_to_what_is_no_model_changes_nothing(url, tmp_path) -> None:
     with pytest.raises(CheckpointError):
         update(now, now.model._replace(folder=str(tmp_path)))
     assert running() == now
+
+
+def test_other_applications_of_the_cluster_stay(url, model_folder) -> None:
+    from ray import serve
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    from legan.serve.rollout import config_document, deploy
+
+    settings = ServeSettings.model_validate(
+        _get_global_client().get_serve_details()["applications"]["legan"]["deployed_app_config"]["args"]
+    )
+    document = config_document(settings, "127.0.0.1", urlsplit(url).port)
+    other = {"name": "another", "route_prefix": "/another", "import_path": "nowhere:app"}  # its name is enough: it need not run
+    both = document | {"applications": [*document["applications"], other]}
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(both))
+    deploy(document, wait_s=120)
+    time.sleep(1)  # the controller deletes at its next turn
+    assert set(serve.status().applications) == {"legan", "another"}
+    serve.delete("another")
+
+
+def test_an_address_that_this_clusters_serve_does_not_listen_at_is_refused(url) -> None:
+    from legan.serve.rollout import config_document, deploy
+
+    port = urlsplit(url).port
+    with pytest.raises(ClusterError, match=f"listens at 127.0.0.1, port {port}, .* give --host 127.0.0.1 --port {port}"):
+        deploy(config_document(ServeSettings(), "0.0.0.0", port))  # noqa: S104  (refused)
 
 
 def test_tokens_that_are_named_have_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:

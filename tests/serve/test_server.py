@@ -9,15 +9,18 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from pydantic import ValidationError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
 from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
-from legan.serve import server
+from legan.serve import rollout, server
 from legan.serve.backend import ModelInfo
-from legan.serve.model_info import Chosen
+from legan.serve.model_info import Chosen, Serving
 from legan.serve.rollout import Running
 from legan.serve.serve_settings import Replicas, ServeSettings
 from legan.serve.server import Request, check, settings_of
+from legan.serve.shelf import Shelf
 from legan.serve.study.app import bind
 
 HERE = {
@@ -155,6 +158,35 @@ def test_what_is_served_already_is_no_update_however_it_is_named(monkeypatch: py
     assert capsys.readouterr().out == "m version 2 is served already.\n"
     server.change(None, 3, "x:1", rollback=False)
     assert [each.version for each in updates] == ["3"]
+    capsys.readouterr()
+    monkeypatch.setattr(server.rollout, "running", lambda: Running(served, served, ServeSettings(), settled=False))
+    server.change(None, None, "x:1", rollback=True)  # of an update that no worker could load
+    assert updates[-1] == served
+    assert capsys.readouterr().out == "m version 2 is served now.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RayServeException("the controller is gone"), "the controller is gone"),
+        (ActorDiedError(), "The actor died"),
+        (GetTimeoutError("no answer in time"), "no answer in time"),
+        (RayTaskError("f", "Traceback, many lines", ValueError("prefix / is taken")), "prefix / is taken"),
+    ],
+)
+def test_what_goes_wrong_in_serve_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path, error: Exception, says: str
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(rollout, "_get_global_client", fail)
+    chosen = server.choose_model(str(model_folder))
+    for ask in (rollout.running, lambda: rollout.update(Running(chosen, None, ServeSettings()), chosen)):
+        with pytest.raises(ClusterError, match=says) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert "Traceback" not in str(caught.value)
 
 
 def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() -> None:
@@ -182,9 +214,66 @@ def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() ->
         await ingress._switching
         loaded.set()
         await late
-        return await ingress.serving()
+        return (await ingress.serving()).model
 
     assert asyncio.run(go_back_while_the_next_is_loaded()) == first
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (LeganError("/2 is no model folder."), "/2 is no model folder"),
+        (BackPressureError(1, 1), "the workers are too busy to answer, or have died"),
+        (RuntimeError("out of memory"), "out of memory"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_tried_again_while_the_other_answers(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    from legan.serve import app
+
+    monkeypatch.setattr(app, "RETRY_S", 0.01)
+    first, second = (Chosen(f"models:/m/{version}", f"/{version}", "m", version) for version in ("1", "2"))
+    troubled = [second]
+
+    async def ask(chosen: Chosen, **_: object) -> ModelInfo:
+        if chosen in troubled:
+            raise error
+        return ModelInfo.model_construct()
+
+    async def switch(*, starts_amid: bool) -> list[Serving]:
+        worker = SimpleNamespace(describe=SimpleNamespace(remote=ask), hold=SimpleNamespace(remote=ask))
+        ingress = app.Ingress(ServeSettings().model_dump(), dict.fromkeys(("Aligner", "Generator", "Quality"), worker))
+        if not starts_amid:
+            await ingress.reconfigure({"model": list(first), "previous": None})
+        await ingress.reconfigure({"model": list(second), "previous": list(first)})
+        await asyncio.sleep(0.05)
+        told = [await ingress.serving()]
+        troubled.clear()
+        await ingress._switching
+        return [*told, await ingress.serving()]
+
+    for starts_amid in (False, True):
+        troubled[:] = [second]
+        told = asyncio.run(switch(starts_amid=starts_amid))
+        assert told == [Serving(first, second, says), Serving(second, second, None)]
+
+
+def test_a_worker_that_starts_amid_a_change_holds_what_can_be_loaded() -> None:
+    def load(key: str) -> str:
+        if key == "gone":
+            raise LeganError("no such model")
+        return key.upper()
+
+    async def keep(*keys: str) -> dict[str, str]:
+        shelf = Shelf(load)
+        await shelf.get("old")
+        await shelf.keep(keys)
+        return shelf._held
+
+    assert asyncio.run(keep("gone", "now")) == {"now": "NOW"}
+    with pytest.raises(LeganError, match="no such model"):
+        asyncio.run(keep("gone"))
 
 
 def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +285,44 @@ def test_an_update_needs_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -
     record.write_text(json.dumps({"address": f"127.0.0.1:{free_port()}"}))
     with pytest.raises(ClusterError, match="is gone; start it again"):
         server.change(None, None, None, rollback=False)
+
+
+def test_one_server_for_each_home(home: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    record = home / "serve" / "running.json"
+    record.parent.mkdir(parents=True)
+    cluster, api = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{api.getsockname()[1]}/"
+    record.write_text(json.dumps({"address": f"127.0.0.1:{cluster.getsockname()[1]}", "url": url}))
+    cluster.listen()
+    api.listen()
+    request = Request(str(model_folder), None, **HERE | {"port": free_port()})
+    with pytest.raises(ClusterError, match=f"runs at {url} already, with this LEGAN_HOME"):
+        server.run(request)
+    api.close()  # the one that is recorded was killed, and its cluster's port is another program's
+    with pytest.raises(LeganError, match="nothing is no model folder"):
+        server.run(Request(str(home / "nothing"), None, **HERE | {"port": free_port()}))
+    cluster.close()
+
+
+@pytest.mark.parametrize(("recorded", "stays"), [("127.0.0.1:1", False), ("127.0.0.1:2", True)])
+def test_a_server_that_fails_removes_no_record_but_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch, recorded: str, stays: bool
+) -> None:
+    record = home / "serve" / "running.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"address": recorded, "url": "http://127.0.0.1:1/"}))
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "connect", lambda: SimpleNamespace(address="127.0.0.1:1"))
+    monkeypatch.setattr(server.rollout, "stop", lambda: None)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ClusterError("no room")
+
+    monkeypatch.setattr(server.rollout, "deploy", fail)
+    with pytest.raises(ClusterError, match="no room"):
+        server._until_stopped(ServeSettings(), Request("m", None, **HERE | {"port": 1}), "http://127.0.0.1:1/")
+    assert record.exists() == stays
 
 
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:

@@ -109,6 +109,17 @@ def test_models_are_found_by_alias_version_and_run(registered: tuple[Path, str],
 
 
 @pytest.mark.usefixtures("store")
+def test_a_runs_model_is_fetched_once(registered: tuple[Path, str]) -> None:
+    uri = f"runs:/{registered[1]}/plain/model"
+    first = resolve_model(uri)
+    assert first.is_relative_to(registered[0] / "downloads")
+    written = (first / "model.json").stat().st_mtime_ns
+    assert resolve_model(uri) == first
+    assert (first / "model.json").stat().st_mtime_ns == written
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
@@ -131,6 +142,8 @@ def test_a_run_that_holds_no_model_says_so(store: mlflow.MlflowClient, registere
     store.log_text(registered[1], "x", "notes/a.txt")
     with pytest.raises(TrackingError, match=r"is no LEGAN model: there is no model\.json in"):
         resolve_model(f"runs:/{registered[1]}/notes")
+    store.log_text(registered[1], "{}", "notes/model.json")  # a run that goes on may have one later
+    assert (resolve_model(f"runs:/{registered[1]}/notes") / "a.txt").is_file()
 
 
 def test_looking_for_a_model_makes_no_store(home: Path) -> None:
