@@ -13,6 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -202,12 +203,19 @@ def suite_trials(settings: SweepSettings) -> list[Trial]:
 
 
 def known_trials(sweep: Sweep) -> list[Trial]:
-    """All trials of a suite; of a search those that were begun, with the name of their suggestion and without its changes."""
+    """All trials of a suite; of a search those that were begun or failed, with their suggestion's name, without its changes."""
     if sweep.settings.suite is not None:
         return suite_trials(sweep.settings)
-    files = sorted(sweep.trials.glob("*/config.yaml"))
-    tags = [yaml.safe_load(file.read_text(encoding="utf-8"))["tags"] for file in files]
-    return [Trial(each["trial"], each["variant"], int(each["seed"]), {}) for each in tags]
+    folders = sorted({file.parent for name in ("config.yaml", OUTCOME) for file in sweep.trials.glob(f"*/{name}")})
+    return [_searched(folder) for folder in folders]
+
+
+def _searched(folder: Path) -> Trial:
+    suggestion, _, seed = folder.name.rpartition("-")
+    with suppress(FileNotFoundError):  # of one that failed before it had settings
+        tags = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["tags"]
+        return Trial(tags["trial"], tags["variant"], int(tags["seed"]), {})
+    return Trial(folder.name, suggestion, int(seed), {})
 
 
 def slug(name: str) -> str:

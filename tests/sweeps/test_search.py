@@ -28,7 +28,7 @@ from legan.sweeps.search import (
     suggestion_key,
 )
 from legan.sweeps.spaces import asha_problems, edges, last_rung
-from legan.sweeps.sweep import SweepSettings, create_sweep, open_sweep
+from legan.sweeps.sweep import Outcome, SweepSettings, Trial, create_sweep, known_trials, open_sweep, write_outcome
 
 DRIVER = Path(__file__).with_name("cheap_search.py")
 PARAMETERS = {
@@ -128,6 +128,12 @@ def test_a_suggestion_is_a_training_a_seed_with_names_that_follow_from_it(tmp_pa
     both = {"generator.width": {"int": [8, 64]}, "discriminator.width": {"int": [8, 64]}}
     wide = suggested(make(tmp_path, "wide", parameters=both), {"generator.width": 8, "discriminator.width": 9})
     assert wide[0].variant == "generator.width=8 discriminator.width=9"
+
+
+def test_a_trial_that_failed_before_it_had_settings_is_one_of_the_searchs(tmp_path):
+    sweep = make(tmp_path)
+    write_outcome(sweep, "0f5c1a-1", Outcome("failed", {}, None, "no GPU here"))
+    assert known_trials(sweep) == [Trial("0f5c1a-1", "0f5c1a", 1, {})]
 
 
 def test_settling_offers_again_what_was_under_way_and_nothing_else(tmp_path):
