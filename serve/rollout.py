@@ -102,7 +102,7 @@ def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
     where it cannot go over to it: what was served before then goes on, and the change is tried again until another update.
     """
     _check(now, wanted)
-    before = now.previous or now.model if wanted.same(now.model) else now.model
+    before = (now.previous or now.model) if wanted.same(now.model) else now.model
     models = {"models": [list(wanted), list(before)]}
     overrides = dict.fromkeys(WORKERS, models) | {"Ingress": {"model": list(wanted), "previous": list(before)}}
     with _told("Ray Serve did not take the model"):

@@ -13,7 +13,7 @@ from legan.platform.evaluation.sheets import RunLine
 from legan.platform.tracking.places import run_tracking_uri, shown
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.run import open_run
-from legan.sweeps.sweep import OUTCOME, Outcome, Sweep, Trial, read_outcome, suite_trials
+from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials
 
 PREFIX = "eval/"
 SAME = 1e-3  # relative; machines differ by less, other pairs or judges by more
@@ -135,11 +135,10 @@ def _searched(sweep: Sweep) -> list[Trial]:
     What was suggested twice is two variants.
     """
     searched = sweep.settings.search.parameters if sweep.settings.search is not None else {}
-    folders = sorted(path for path in sweep.trials.glob("*") if (path / "config.yaml").is_file() or (path / OUTCOME).is_file())
     names: dict[tuple[str, int], str] = {}
     times: Counter[tuple[str, int]] = Counter()
     trials = []
-    for folder in folders:
+    for folder in begun(sweep):
         settings = _settings(folder)
         seed = int(settings["seed"]) if settings else 0
         changes = {key: settings[key] for key in searched if key in settings}

@@ -206,11 +206,15 @@ def known_trials(sweep: Sweep) -> list[Trial]:
     """All trials of a suite; of a search those that were begun or failed, with their suggestion's name, without its changes."""
     if sweep.settings.suite is not None:
         return suite_trials(sweep.settings)
-    folders = sorted({file.parent for name in ("config.yaml", OUTCOME) for file in sweep.trials.glob(f"*/{name}")})
-    return [_searched(folder) for folder in folders]
+    return [_begun_trial(folder) for folder in begun(sweep)]
 
 
-def _searched(folder: Path) -> Trial:
+def begun(sweep: Sweep) -> list[Path]:
+    """The folders of trials that have settings, or an outcome without: they failed before they had any."""
+    return sorted({file.parent for name in ("config.yaml", OUTCOME) for file in sweep.trials.glob(f"*/{name}")})
+
+
+def _begun_trial(folder: Path) -> Trial:
     suggestion, _, seed = folder.name.rpartition("-")
     with suppress(FileNotFoundError):  # of one that failed before it had settings
         tags = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["tags"]
