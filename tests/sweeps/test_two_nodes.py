@@ -110,16 +110,9 @@ def cluster() -> Iterator[Cluster]:
             native.start("ray-worker", [], place[:1])
             yield Cluster(f"http://127.0.0.1:{native.ports[8265]}", f"http://127.0.0.1:{native.ports[5000]}", folder)
     finally:
-        try:
-            wait_for(lambda: not started(folder), 20, lambda: started(folder))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def started(folder: Path) -> list[str]:
-    """Commands of the processes that have to do with the folder, and are still there."""
-    commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    return [command for command in commands if str(folder) in command]
+        left = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(process.info["cmdline"] or [])]
+        shutil.rmtree(folder, ignore_errors=True)
+    assert left == []
 
 
 def _database(native: Native, folder: Path, owner: dict[str, Any]) -> None:
