@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.processes import HeadNode, start_head_node
 from xdist.scheduler import LoadFileScheduling
 
 from legan.models.attributes import AttributeSchema
@@ -61,6 +62,13 @@ def ray_cluster() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def head_node() -> Iterator[HeadNode]:
+    """A node of another cluster, for what reaches it from outside."""
+    with start_head_node() as node:
+        yield node
 
 
 @pytest.fixture

@@ -1,14 +1,20 @@
-"""Ports for servers that tests start, and their end."""
+"""Ports for servers that tests start, and their end; a head node of a cluster that is not the tests'."""
 
+import os
 import random
+import shutil
 import socket
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
-
-if TYPE_CHECKING:
-    import subprocess
-
+import requests
 
 PORTS = range(20_000, 32_768)
 """Above those of Ray's workers and below those that the kernel deals out: the tests' Rays take dozens of the latter in the
@@ -31,6 +37,57 @@ def _is_free(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class HeadNode(NamedTuple):
+    address: str
+    """Where other nodes and drivers go to."""
+    dashboard: str
+    """Where jobs and configurations of Ray Serve are sent to, a URL."""
+    token: str
+    """What it asks of all of them."""
+
+
+@contextmanager
+def start_head_node() -> Iterator[HeadNode]:
+    """A node of two CPUs with everything that `ray start --head` starts, reached as a user elsewhere does."""
+    port, dashboard, clients, agent = free_ports(4)
+    token = "the-token-of-the-head-node-of-the-tests"  # noqa: S105
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets need short paths
+    command = [
+        Path(sys.executable).parent / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
+        f"--temp-dir={folder}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}",
+        f"--dashboard-agent-listen-port={agent}", "--num-cpus=2", "--disable-usage-stats", "--include-log-monitor=false",
+    ]  # fmt: skip
+    asking = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=without_rays() | asking, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for_page(f"http://127.0.0.1:{dashboard}/api/gcs_healthz", 100)
+        wait_for_page(f"http://127.0.0.1:{agent}/api/local_raylet_healthz", 100)
+        yield HeadNode(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", token)
+    finally:
+        end(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_rays() -> dict[str, str]:
+    """The environment but for what these tests set for a Ray of their own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def wait_for_page(url: str, seconds: float = 200.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not answers(url):
+        assert time.monotonic() < deadline, url
+        time.sleep(0.2)
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

@@ -109,16 +109,16 @@ def test_small_ones_learn(layers: int) -> None:
     T = small(layers, image_size=16)
     prototypes = F.interpolate(torch.randn(5, 3, 4, 4), size=(16, 16), mode="bilinear") / 2
     adam = torch.optim.Adam(T.parameters(), 2e-3)
-    accuracy = best = 0.0
-    for _ in range(180):
+    accuracy, steps = 0.0, 0
+    while accuracy <= 0.8 and steps < 180:  # chance: 0.2; the way there differs between processors
+        steps += 1
         labels = torch.randint(0, 5, (32,))
         logits = T(prototypes[labels] + 0.2 * torch.randn(32, 3, 16, 16))
         adam.zero_grad()
         F.cross_entropy(logits, labels).backward()
         adam.step()
         accuracy = 0.9 * accuracy + 0.1 * float((logits.argmax(1) == labels).float().mean())
-        best = max(best, accuracy)
-    assert best > 0.8  # chance: 0.2; the way there differs between processors
+    assert accuracy > 0.8
 
 
 def test_gradients_reach_the_image_of_a_frozen_network() -> None:

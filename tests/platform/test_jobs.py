@@ -2,12 +2,9 @@
 token it has read once."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -18,16 +15,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import psutil
 import pytest
 import ray
-import requests
-from tests.processes import free_ports
+from tests.processes import HeadNode, without_rays
 
 from legan.platform import jobs
 from legan.platform.errors import ClusterError
 
-TOKEN = "the-token-of-the-head-node-of-this-test"  # noqa: S105
 TELL = """
 import json, sys
 from pathlib import Path
@@ -64,61 +58,20 @@ tell("".join(jobs.follow(head, "first")))
 """
 
 
-@pytest.fixture(scope="module")
-def head() -> Iterator[str]:
-    """Address of the dashboard of a head node that asks for TOKEN."""
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # sockets' paths have to be short
-        control, dashboard, clients = free_ports(3)
-        command = ["-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=1"]
-        command.append("--include-log-monitor=false")
-        listen = [f"--port={control}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}"]
-        listen.append("--dashboard-agent-listen-port=0")  # any free one: other clusters on this machine have Ray's default
-        place = ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}/ray"]
-        node = subprocess.Popen(
-            [sys.executable, *command, *listen, *place], env=environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        try:
-            yield when_up(f"http://127.0.0.1:{dashboard}")
-        finally:
-            processes = psutil.Process(node.pid).children(recursive=True)
-            os.killpg(node.pid, signal.SIGKILL)
-            node.wait(60)
-            for process in processes:  # workers are in process groups of their own
-                if process.is_running():
-                    process.kill()
-            psutil.wait_procs(processes, 60)
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | more
-
-
-def when_up(address: str) -> str:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            requests.get(address, timeout=5)
-        except requests.RequestException:
-            time.sleep(0.1)
-        else:
-            return address
-    raise AssertionError(address)
-
-
 def client(code: str, *arguments: str, **more: str) -> list[Any]:
     command = [sys.executable, "-c", TELL + code, *arguments]
-    done = subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, env=without_rays() | more, capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stderr) == (0, ""), done
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.kills
-def test_a_job_from_its_submission_to_its_end(head: str, tmp_path: Path) -> None:
+def test_a_job_from_its_submission_to_its_end(head_node: HeadNode, tmp_path: Path) -> None:
+    head = head_node.dashboard
     (tmp_path / "note.txt").write_text("the folder travelled\n")
     began = time.time()
     # Ray's own client would go to RAY_ADDRESS instead of the address it is given.
-    told = client(STORY, head, str(tmp_path), RAY_AUTH_TOKEN=TOKEN, RAY_ADDRESS="127.0.0.1:9")
+    told = client(STORY, head, str(tmp_path), RAY_AUTH_TOKEN=head_node.token, RAY_ADDRESS="127.0.0.1:9")
     submitted, followed, ended, logged, _, begun, stops, rest, listed, again, unknown, anew = told
     assert submitted[:2] == ["first", "PENDING"]
     printed = [line for line in followed.splitlines() if line in ("the folder travelled", "good morning")]
@@ -148,8 +101,8 @@ def test_a_job_from_its_submission_to_its_end(head: str, tmp_path: Path) -> None
         ({"RAY_AUTH_TOKEN_PATH": "/no/file"}, "RAY_AUTH_TOKEN_PATH names no readable file with a token (/no/file); name"),
     ],
 )
-def test_a_token_that_does_not_open_is_told(head: str, tmp_path: Path, token: dict[str, str], said: str) -> None:
-    [refusal] = client("tell(refusal(jobs.status, head, 'first'))", head, "", HOME=str(tmp_path), **token)
+def test_a_token_that_does_not_open_is_told(head_node: HeadNode, tmp_path: Path, token: dict[str, str], said: str) -> None:
+    [refusal] = client("tell(refusal(jobs.status, head, 'first'))", head_node.dashboard, "", HOME=str(tmp_path), **token)
     assert said in refusal
 
 
