@@ -80,6 +80,25 @@ def slots(cpus: float, gpus: float = 0) -> int:
     return sum(fitting(node.get("CPU", 0.0), node.get("GPU", 0.0), cpus, gpus) for node in nodes)
 
 
+def threads_each(workers: int, gpu: bool) -> int:
+    """How many threads each of ``workers`` can have, spread over the connected cluster's nodes, without more than processors.
+
+    With ``gpu`` a worker has a GPU of its own, and its share of that node's processors.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return share_of_nodes([(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes], workers, gpu)
+
+
+def share_of_nodes(nodes: Sequence[tuple[float, float]], workers: int, gpu: bool) -> int:
+    """As ``threads_each``, of nodes given as (processors, GPUs)."""
+    if gpu:
+        shares = [cpus / gpus for cpus, gpus in nodes if gpus >= 1 and cpus >= 1]
+    else:
+        working = [cpus for cpus, _ in nodes if cpus >= 1]
+        shares = [min(working) / math.ceil(workers / len(working))] if working else []
+    return max(1, math.floor(min(shares, default=1)))
+
+
 def fitting(cpus: float, gpus: float, each_cpus: float, each_gpus: float) -> int:
     """How many processes of ``each_cpus`` and ``each_gpus`` fit on one machine; a GPU is shared, but nobody gets parts of two."""
     by_cpu = math.floor(cpus / each_cpus + 1e-9)

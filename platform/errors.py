@@ -77,7 +77,7 @@ class NonFiniteLossError(LeganError):
         kept = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint had been written yet"
         super().__init__(
             f"step {step}: {what} became {value}; {kept}; "
-            "resume it with a lower learning rate, or with --set precision=fp32 if this was a bf16 run."
+            "start a new run with a lower adam.learning_rate, or with precision=fp32 if this was a bf16 run."
         )
 
 

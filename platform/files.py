@@ -4,6 +4,7 @@ They are written under another name beside their own (``.NAME.….tmp``), flushe
 killed leaves behind has the other name.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -11,6 +12,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from legan.platform.errors import CheckpointError
+
+FULL_BELOW_BYTES = 1 << 20
+NO_SPACE = "No space left on device"
 
 
 def flush(path: Path) -> None:
@@ -53,6 +59,35 @@ def unwritable(folder: Path) -> str | None:
     if not there.is_dir():
         return f"{there} is a file"
     return None if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written to"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def disk_full(error: BaseException, folder: Path) -> bool:
+    """Whether an error is that of the full disk that ``folder`` is on, under whatever name a library raises it."""
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if NO_SPACE in str(cause):
+            return True
+    return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < FULL_BELOW_BYTES
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """CheckpointError where what is written in the block finds the disk of ``folder`` full."""
+    try:
+        yield
+    except Exception as error:
+        if not disk_full(error, folder):
+            raise
+        remedy = "make room, then continue with --resume or repeat the command"
+        raise CheckpointError(f"{folder} cannot be written to ({NO_SPACE}); {remedy}.") from error
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.data.align import Alignment
 from legan.platform.errors import CheckpointError, first_line
-from legan.platform.files import whole_folder
+from legan.platform.files import room_in, whole_folder
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import default_home
 from legan.platform.weights import check_weights
@@ -67,7 +67,8 @@ class Model:
     """What translates faces: G (LEGAN's or a rival's), Q where there is one, and all that is needed to use them.
 
     ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_id``
-    (MLflow), ``data_hash``, ``git_commit``, ``created_by`` and ``identity_weights`` (``weights_hash`` of T).
+    (MLflow), ``data_hash``, ``git_commit``, ``created_by``, ``identity_weights`` and ``quality_weights`` (``weights_hash`` of T
+    and Q).
     """
 
     generator: Translator
@@ -216,7 +217,8 @@ def _kind_of(module: nn.Module) -> str:
 def _write_folder(folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> None:
     if folder.exists() and not (folder / file).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and has no {file}, so it is not replaced; choose another folder.")
-    with whole_folder(folder) as draft:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with room_in(folder.parent), whole_folder(folder) as draft:
         for name, network in networks.items():
             save_file({key: _plain(value) for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
         (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

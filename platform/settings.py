@@ -42,7 +42,7 @@ class TrainingSettings(Settings):
     adam: AdamSettings = AdamSettings()
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """bf16: autocast, with weights, optimiser state, losses and gradient penalty in fp32; auto: bf16 where the machine that
-    starts the run multiplies it natively."""
+    starts the run multiplies it natively. On a GPU the convolutions of a bf16 run's penalty are TF32, those of fp32 are not."""
     channels_last: bool = True
     """Memory format of images and convolution weights."""
     flip: bool = False
@@ -204,6 +204,8 @@ class CriticSettings(TranslatorSettings):
     def conflicts(self) -> list[str]:
         """What does not go together, one sentence each."""
         found = super().conflicts()
+        if self.loss.lambda_adv == 0 and self.loss.lambda_1 == 0:
+            found.append("loss.lambda_adv and loss.lambda_1 are 0, so that D has nothing to learn; set one of them")
         if self.loss.lambda_3 > 0 and self.identity is None:
             found.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
         if self.loss.lambda_4 > 0 and self.quality is None:
@@ -296,6 +298,13 @@ class StarGanV2Settings(TranslatorSettings):
     loss: StarGanV2LossSettings = StarGanV2LossSettings()
     average_decay: float = Field(0.999, ge=0.0, lt=1.0)
     """Share of the moving average of G and the mapping network that a step keeps; what translates is the average."""
+
+    def conflicts(self) -> list[str]:
+        """What does not go together, one sentence each."""
+        found = super().conflicts()
+        if self.network.width > self.network.max_width:
+            found.append(f"network.width {self.network.width} is above network.max_width {self.network.max_width}; lower it")
+        return found
 
 
 KINDS: dict[str, type[TrainingSettings]] = {

@@ -5,10 +5,9 @@ Whatever else ends it is raised (a full disk, data that is not there for now, a 
 outcome then, and goes on from its last checkpoint when it is run again.
 """
 
-import errno
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ import torch
 from legan.platform.errors import ClusterError, LeganError, TrackingError
 from legan.platform.evaluation.evaluate import FACENET, Request, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
+from legan.platform.files import disk_full
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
@@ -28,7 +28,6 @@ from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcom
 
 PROGRESS = "progress.log"
 VALIDATION = "validation/"
-FULL_BELOW_BYTES = 1 << 20
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -95,16 +94,6 @@ def files_of(sweep: Sweep) -> list[Path]:
     asked = sweep.settings
     named = (asked.data, asked.identity, asked.quality, asked.classifier, asked.matcher)
     return [path for path in named if path is not None and path != FACENET]
-
-
-def disk_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error is that of a full disk, under whatever name a library raises it."""
-    for cause in causes(error):
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(cause):
-            return True
-    return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < FULL_BELOW_BYTES
 
 
 def _open(sweep: Sweep, trial: Trial, parent_run: str | None) -> Run:
@@ -179,10 +168,3 @@ def _device(run: Run) -> torch.device:
 
 def _run_id(folder: Path) -> str | None:
     return read_sent(folder).run_id or None
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

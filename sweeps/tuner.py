@@ -18,6 +18,7 @@ from ray import tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.errors import ClusterError, ConfigError, LeganError, first_line, one_line
+from legan.platform.files import causes
 from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.memory import ONE_ARENA
@@ -29,7 +30,7 @@ from legan.sweeps.search import STEP, UNFINISHED, counted_trials, reachable, sch
 from legan.sweeps.search import settle as settle_study
 from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
 from legan.sweeps.trainable import Plan, TrialActor, together, trials_of
-from legan.sweeps.trial import VALIDATION, causes, files_of, settings_of
+from legan.sweeps.trial import VALIDATION, files_of, settings_of
 
 if TYPE_CHECKING:
     from legan.platform.tracking.tracker import Status

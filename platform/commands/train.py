@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.")]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own; default: quick."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one setting; repeatable.")]
 Data = Annotated[Path | None, typer.Option("--data", "-d", help="Data set folder.")]
 Ratings = Annotated[Path | None, typer.Option("--ratings", help="Ratings folder or table.")]
@@ -30,7 +33,7 @@ def mount(app: typer.Typer) -> None:
 
     @train.command()
     def identity(
-        preset: Preset = "quick", overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
+        preset: Preset = None, overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
         workers: Workers = None, gpu: Gpu = None, address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train T, the identity network, on subject labels."""
@@ -38,7 +41,7 @@ def mount(app: typer.Typer) -> None:
 
     @train.command()
     def quality(
-        preset: Preset = "quick", overrides: Set = None, ratings: Ratings = None, name: Name = None, resume: Resume = None,
+        preset: Preset = None, overrides: Set = None, ratings: Ratings = None, name: Name = None, resume: Resume = None,
         workers: Workers = None, gpu: Gpu = None, address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train Q, the quality model, on rated images."""
@@ -46,7 +49,7 @@ def mount(app: typer.Typer) -> None:
 
     @train.command()
     def classifier(
-        preset: Preset = "quick", overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
+        preset: Preset = None, overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
         workers: Workers = None, gpu: Gpu = None, address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train the independent judge of expression and lighting."""
@@ -54,7 +57,7 @@ def mount(app: typer.Typer) -> None:
 
     @train.command()
     def legan(
-        preset: Preset = "quick", overrides: Set = None, data: Data = None, identity: Identity = None, quality: Quality = None,
+        preset: Preset = None, overrides: Set = None, data: Data = None, identity: Identity = None, quality: Quality = None,
         name: Name = None, resume: Resume = None, workers: Workers = None, gpu: Gpu = None, address: Address = None,
         dry_run: DryRun = False,
     ) -> None:  # fmt: skip
@@ -64,7 +67,7 @@ def mount(app: typer.Typer) -> None:
 
     @train.command()
     def stargan(
-        preset: Preset = "quick", overrides: Set = None, data: Data = None, identity: Identity = None, quality: Quality = None,
+        preset: Preset = None, overrides: Set = None, data: Data = None, identity: Identity = None, quality: Quality = None,
         name: Name = None, resume: Resume = None, workers: Workers = None, gpu: Gpu = None, address: Address = None,
         dry_run: DryRun = False,
     ) -> None:  # fmt: skip
@@ -74,7 +77,7 @@ def mount(app: typer.Typer) -> None:
 
     @train.command("stargan_v2")
     def stargan_v2(
-        preset: Preset = "quick", overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
+        preset: Preset = None, overrides: Set = None, data: Data = None, name: Name = None, resume: Resume = None,
         workers: Workers = None, gpu: Gpu = None, address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train StarGAN-v2; a domain is a pair of expression and lighting."""
@@ -85,7 +88,7 @@ def mount(app: typer.Typer) -> None:
 
 def _train(
     kind: str,
-    preset: str,
+    preset: str | None,
     overrides: list[str] | None,
     given: dict[str, Path | int | bool | None],
     name: str | None,
@@ -96,6 +99,6 @@ def _train(
     from legan.platform.training.start import resolve, resume_training, start_training
 
     if resume is not None:
-        resume_training(kind, resume, overrides or [], given, name, address, dry_run)
+        resume_training(kind, resume, overrides or [], {**given, "preset": preset}, name, address, dry_run)
     else:
-        start_training(kind, resolve(kind, preset, overrides or [], given), name, address, dry_run)
+        start_training(kind, resolve(kind, preset or "quick", overrides or [], given), name, address, dry_run)

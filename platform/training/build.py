@@ -41,6 +41,10 @@ RATINGS_INFO = ("simulated_ratings", "ratings_hash")
 """What a Q says of its ratings, and with it what is trained with that Q."""
 
 
+INPUTS = {"data": "data_hash", "ratings": "ratings_hash", "identity": "identity_weights", "quality": "quality_weights"}
+"""The settings that name what a training is made of, and where a task's ``info`` has its hash."""
+
+
 class Facts(NamedTuple):
     """What is known of a run before it starts."""
 
@@ -174,6 +178,8 @@ def _check_data(settings: TrainingSettings, data: Dataset) -> list[str]:
         problems.append(f"flip: the schema of {data.path} does not say what mirroring does to its lightings; set flip=false")
     if isinstance(settings, IdentitySettings):
         problems += _divisible("data: the image size", data.image_size, 16, "LightCNN's four poolings")
+        if len(set(data.subject[data.rows("train")])) == 1:
+            problems.append(f"data: the training split of {data.path} shows one subject; T learns to tell two or more apart")
     if isinstance(settings, ClassifierSettings) and (data.image_size < 32 or data.image_size % 16):
         problems.append(f"data: the image size {data.image_size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
     if isinstance(settings, StarGanV2Settings) and (data.image_size < 32 or data.image_size.bit_count() > 1):

@@ -6,6 +6,7 @@ and renamed; whatever a killed writer left behind has the other name and is remo
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import nn
 
 from legan.models.identity import UNREADABLE
 from legan.platform.errors import CheckpointError, first_line
-from legan.platform.files import flush
+from legan.platform.files import flush, room_in
 
 UNFINISHED = ".unfinished-"
 
@@ -36,26 +37,41 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> Checkpoint:
-    """Write ``folder/step-…`` and return it; an existing one of the same step is left as it is."""
+    """Write ``folder/step-…`` and return it; an existing one of the same step is left as it is.
+
+    CheckpointError when the disk is full.
+    """
     final = folder / f"step-{step:08d}"
     if final.exists():
         return read_checkpoint(final)
-    folder.mkdir(parents=True, exist_ok=True)
+    with room_in(folder.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover)
     draft = folder / f"{UNFINISHED}{final.name}"
-    draft.mkdir()
-    for name, network in networks.items():
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
-    torch.save(dict(state), draft / "state.pt")
-    record = {"step": step, "metrics": dict(metrics), "networks": sorted(networks)}
-    (draft / "checkpoint.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    for path in draft.iterdir():
-        flush(path)
-    flush(draft)
+    try:
+        with room_in(folder):
+            _write(draft, step, networks, state, metrics)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     draft.rename(final)
     flush(folder)
     return Checkpoint(final, step, dict(metrics))
+
+
+def _write(
+    folder: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], metrics: Mapping[str, float]
+) -> None:
+    folder.mkdir()
+    for name, network in networks.items():
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / f"{name}.safetensors")
+    torch.save(dict(state), folder / "state.pt")
+    record = {"step": step, "metrics": dict(metrics), "networks": sorted(networks)}
+    (folder / "checkpoint.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    for path in folder.iterdir():
+        flush(path)
+    flush(folder)
 
 
 def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
@@ -91,7 +107,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
     """All complete checkpoints, oldest first."""
-    return [read_checkpoint(path) for path in sorted(folder.glob("step-*"))]
+    found = [read_checkpoint(path) for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
 def best_checkpoint(checkpoints: list[Checkpoint], metric: str, mode: Literal["min", "max"]) -> Checkpoint | None:

@@ -55,7 +55,7 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
         validation=validation,
         goal=Goal("eval/both_accuracy", "max"),
         mirror=mirror,
-        info={"schema": data.schema.to_dict()},
+        info={"schema": data.schema.to_dict(), "data_hash": data.content_hash},
     )
 
 

@@ -18,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
+from legan.platform.cluster import threads_each
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.training.cleaner import CleanerCallback
 from legan.platform.training.loop import StoppedEarly
@@ -48,16 +49,17 @@ def train_on_ray(
 ) -> None:
     """Train ``run`` on the connected Ray cluster and wait for the end; each progress line goes to ``say``.
 
-    ``threads`` per worker; by default the cluster's CPUs shared out among the workers. ``resources`` are what Ray sets aside
-    for each worker, by default one CPU, and a GPU for trainings that use one. ``report`` is called here with each logged step
+    ``threads`` per worker; by default the workers are spread over the nodes and share those's CPUs (on GPUs: they are packed,
+    and share them with the other GPUs). ``resources`` are what Ray sets aside for each worker, by default one CPU, and a GPU for
+    trainings that use one. ``report`` is called here with each logged step
     and its metrics; when it raises StoppedEarly, the workers end together at one of the next logged steps.
     Raises the error that ended the training, StoppedEarly, WorkersError when workers died more than ``max_failures`` times, or
     ClusterError when what watches over them died.
     """
     settings = run.settings
-    threads = threads or max(1, int(ray.cluster_resources().get("CPU", 1) // settings.workers))
-    for name in ("status.json", STOP):
-        (run.folder / name).unlink(missing_ok=True)
+    spread = threads is None and not settings.gpu
+    threads = threads or threads_each(settings.workers, settings.gpu)
+    (run.folder / STOP).unlink(missing_ok=True)
     trainer = _Trainer(
         _worker,
         train_loop_config={
@@ -68,7 +70,10 @@ def train_on_ray(
         },
         torch_config=TorchConfig(backend="nccl" if settings.gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=settings.workers, use_gpu=settings.gpu, resources_per_worker=dict(resources) if resources else None
+            num_workers=settings.workers,
+            use_gpu=settings.gpu,
+            resources_per_worker=dict(resources) if resources else None,
+            placement_strategy="SPREAD" if spread else "PACK",
         ),
         run_config=RunConfig(
             name=f"{run.folder.name}-attempt-{datetime.now():%Y%m%d-%H%M%S-%f}",

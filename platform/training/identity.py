@@ -55,6 +55,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         validation=validation,
         goal=Goal("eval/verification_auc", "max"),
         mirror=lambda labels, mirrored: labels,
+        info={"data_hash": data.content_hash},
     )
 
 

@@ -42,9 +42,11 @@ class LeganTask(TranslatorTask):
         D: Discriminator,
         info: Mapping[str, Any] | None = None,
     ):
-        # The model remembers T's hash, so that no score is taken with T.
-        identity = {"identity_weights": weights_hash(judges.identity)} if judges.identity is not None else {}
-        info = {**(info or {}), **identity}
+        # The model remembers T's hash, so that no score is taken with T, and the run both, so that it goes on with the same.
+        info = dict(info or {})
+        for name, judge in zip(("identity_weights", "quality_weights"), judges, strict=True):
+            if judge is not None:
+                info[name] = weights_hash(judge)
         super().__init__(settings, data, ranks, G, settings.batch_size * settings.critic_steps, judges.quality, info)
         self.settings, self.judges, self.G, self.D = settings, judges, G, D
         for network in (G, D):

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from legan.platform.errors import NonFiniteLossError
+from legan.platform.errors import CheckpointError, NonFiniteLossError
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import (
     best_checkpoint,
@@ -25,7 +25,7 @@ from legan.platform.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from legan.platform.training.parallel import Ranks, average
+from legan.platform.training.parallel import Ranks, all_or_none, average, everyones
 from legan.platform.training.task import Image, Task
 
 
@@ -56,12 +56,18 @@ class Listener(NamedTuple):
 def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Ranks, listener: Listener) -> dict[str, float]:
     """Train to the end from the last checkpoint in ``checkpoints``, or from the start; the last validation's metrics.
 
-    Raises NonFiniteLossError when a loss term, or a weight that a checkpoint is to hold, is not finite, on every worker at the
-    same step, and whatever ``report`` raises.
+    Raises on every worker at the same step: NonFiniteLossError when a loss term, or a weight that a checkpoint is to hold, is
+    not finite, CheckpointError when a worker cannot read or write checkpoints, or sees others than the first, and whatever
+    ``report`` raises.
     """
-    step = resume(task, checkpoints, listener if ranks.is_first else None)
-    done = list_checkpoints(checkpoints)
-    metrics = dict(done[-1].metrics) if done else {}
+    with all_or_none(ranks):
+        step, metrics = resume(task, checkpoints, listener if ranks.is_first else None)
+    begins = everyones(step, ranks)
+    if len(set(begins)) > 1:
+        raise CheckpointError(
+            f"the workers see different checkpoints in {checkpoints} (steps {', '.join(map(str, begins))}); "
+            "the run's folder has to be the same on every node."
+        )
     clock = _Clock(step)
     pending: list[dict[str, Tensor]] = []
     with ExitStack() as stack:
@@ -78,7 +84,8 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
             # Nothing is made of weights before it is known that the losses which led to them are finite.
             looks = (settings.log_every, settings.validate_every, settings.sample_every, settings.checkpoint_every)
             told: dict[str, float] = {}
-            if last or any(step % every == 0 for every in looks):
+            looking = last or any(step % every == 0 for every in looks)
+            if looking:
                 terms = _finite_means(pending, step, ranks, checkpoints)
                 pending.clear()
                 rate = clock.rate(step, task.images_per_step)
@@ -89,32 +96,30 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
                 told = {**terms, "images_per_s": rate}
             if last or step % settings.checkpoint_every == 0:
                 _expect_finite(task.networks, step, checkpoints)
-            if ranks.is_first:
-                with clock.stopped():
-                    metrics = _look(task, settings, checkpoints, listener.recorder, step, metrics)
-                if last or step % settings.validate_every == 0:
-                    told |= metrics
+                with all_or_none(ranks), clock.stopped():
+                    found = _look(task, settings, checkpoints, listener.recorder, step) if ranks.is_first else {}
+                metrics = found or metrics
+                told |= found
             if told and listener.report is not None:
                 listener.report(step, told)
     return metrics
 
 
-def resume(task: Task, checkpoints: Path, listener: Listener | None) -> int:
-    """Load the last checkpoint into ``task``; the step to go on with, 0 when there is none."""
+def resume(task: Task, checkpoints: Path, listener: Listener | None) -> tuple[int, dict[str, float]]:
+    """Load the last checkpoint into ``task``; its step, 0 when there is none, and its metrics."""
     done = list_checkpoints(checkpoints)
     if not done:
-        return 0
+        return 0, {}
     task.load_state_dict(load_checkpoint(done[-1], task.networks))
     if listener is not None:
         listener.say(f"resumed from step {done[-1].step} of {task.total_steps}")
-    return done[-1].step
+    return done[-1].step, dict(done[-1].metrics)
 
 
-def _look(
-    task: Task, settings: TrainingSettings, checkpoints: Path, recorder: Recorder | None, step: int, metrics: dict[str, float]
-) -> dict[str, float]:
-    """Validate, record pictures and write a checkpoint where ``step`` asks for it; the latest validation's metrics."""
+def _look(task: Task, settings: TrainingSettings, checkpoints: Path, recorder: Recorder | None, step: int) -> dict[str, float]:
+    """Validate, record pictures and write a checkpoint where ``step`` asks for it; the validation's metrics."""
     last = step == task.total_steps
+    metrics: dict[str, float] = {}
     if last or step % settings.validate_every == 0:
         metrics = task.validate()
         if recorder is not None and metrics:

@@ -7,12 +7,15 @@ N workers compute exactly the gradients of one, and a resumed run repeats exactl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
 from legan.platform.errors import LeganError
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ def average(values: Tensor, ranks: Ranks) -> Tensor:
     return values
 
 
+def everyones(value: Value, ranks: Ranks) -> list[Value]:
+    """``value`` of each worker, by rank; any that pickle takes."""
+    values = [value] * ranks.world
+    if ranks.world > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
 @contextmanager
 def all_or_none(ranks: Ranks) -> Iterator[None]:
     """What each worker does before they go on together: the LeganError of one is raised by all, who would wait for it in vain."""
@@ -64,9 +75,7 @@ def all_or_none(ranks: Ranks) -> Iterator[None]:
         yield
     except LeganError as error:
         failed = error
-    said: list[str | None] = [None] * ranks.world
-    if ranks.world > 1:
-        dist.all_gather_object(said, str(failed) if failed else None)
+    said = everyones(str(failed) if failed else None, ranks)
     if failed is not None:
         raise failed
     for rank, message in enumerate(said):

@@ -1,32 +1,38 @@
 """A run: a folder with its settings, checkpoints, records and, at its end, the model.
 
 config.yaml      kind and every setting
+inputs.json      hashes of the data and the networks that it is trained on and with
 checkpoints/     see checkpoint.py
 tracking.jsonl   all that was measured, whether MLflow has it yet or not
 samples/         pictures by step
-progress.log     the lines a user sees
 model/           what others load
+
+and of Ray's workers
+progress.log     the lines a user sees
 status.json      finished or failed, and why
 """
 
 import json
+import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import yaml
 
 from legan import __version__
 from legan.platform.config import check_settings, flatten
-from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, TrackingError
-from legan.platform.files import misnamed, whole_file
+from legan.platform.files import misnamed, write_whole
 from legan.platform.model import MODEL_FILE
 from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.build import RATINGS_INFO, build_task
+from legan.platform.training.build import INPUTS, RATINGS_INFO, build_task
+from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.parallel import Ranks, all_or_none
@@ -63,8 +69,8 @@ def check_run_name(home: Path, name: str) -> None:
     problem = misnamed(name)
     if problem is not None:
         raise ConfigError([f"--name {name!r}: {problem}"])
-    if (home / name).exists():
-        raise ConfigError([f"--name: there is a run {name} already; continue it with --resume, or choose another name"])
+    if (home / name).exists() and not _is_empty(home / name):
+        raise _taken(name)
 
 
 def create_run(
@@ -75,15 +81,31 @@ def create_run(
     tags: Mapping[str, str] | None = None,
     register: bool = True,
 ) -> Run:
-    """Make the run folder ``home/name``; ConfigError when there cannot be one of that name."""
+    """Make the run folder ``home/name``, with its settings or not at all; ConfigError when there cannot be one of that name."""
     name = name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
     check_run_name(home, name)
     folder = (home / name).absolute()
-    folder.mkdir(parents=True)
     document = {"kind": kind, "tags": dict(tags or {}), "register": register, "settings": settings.model_dump(mode="json")}
-    with whole_file(folder / "config.yaml") as draft:
-        draft.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    draft.mkdir(parents=True)
+    try:
+        write_whole(draft / "config.yaml", yaml.safe_dump(document, sort_keys=False))
+        draft.rename(folder)
+    except OSError as error:
+        if folder.exists() and not _is_empty(folder):  # another process was faster
+            raise _taken(name) from error
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return Run(folder, kind, settings, tags or {}, register)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _taken(name: str) -> ConfigError:
+    return ConfigError([f"--name: there is a run {name} already; continue it with --resume, or choose another name"])
 
 
 def open_run(home: Path, name: str) -> Run:
@@ -115,10 +137,13 @@ def work(
     """
     if ranks.device.type == "cpu":
         keep_freed_memory()
-    if ranks.is_first:
-        (run.folder / "status.json").unlink(missing_ok=True)
+    else:
+        torch.backends.cudnn.allow_tf32 = run.settings.precision != "fp32"
     with all_or_none(ranks):
         task = build_task(run.settings, ranks)
+        changed = changed_inputs(run, task)
+        if changed:
+            raise ConfigError(changed)
         tags = _tags(run, task)
     with all_or_none(ranks):
         tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
@@ -127,6 +152,8 @@ def work(
         return
     status: Status = "FAILED"
     try:
+        (run.folder / "status.json").unlink(missing_ok=True)
+        write_whole(run.folder / "inputs.json", json.dumps(_inputs(run, task), indent=1) + "\n")
         train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
         step = load_for_export(task, run.checkpoints)
         provenance = {
@@ -157,17 +184,37 @@ def work(
     say(f"finished: the model is {run.model}")
 
 
+def changed_inputs(run: Run, task: Task) -> list[str]:
+    """What a run that has checkpoints was trained on or with and ``task`` is not, one sentence each."""
+    if not list_checkpoints(run.checkpoints):
+        return []
+    try:
+        before = json.loads((run.folder / "inputs.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a run of an older version
+        return []
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{run.folder / 'inputs.json'} cannot be read ({error}); remove it if nothing changed.") from error
+    return [
+        f"{name}: {getattr(run.settings, name)} has changed since {run.folder.name} began (hash {before[name][:12]}, now "
+        f"{now[:12]}); bring back what was there, or start a new run"
+        for name, now in _inputs(run, task).items()
+        if before.get(name, now) != now
+    ]
+
+
+def _inputs(run: Run, task: Task) -> dict[str, str]:
+    """Hashes of what the settings name."""
+    named = {name: key for name, key in INPUTS.items() if getattr(run.settings, name, None) is not None}
+    return {name: task.info[key] for name, key in named.items() if key in task.info}
+
+
 def _tags(run: Run, task: Task) -> dict[str, str]:
     settings = run.settings
-    if isinstance(settings, QualitySettings):
-        path, content_hash = settings.ratings, task.info["ratings_hash"]
-    else:
-        path = settings.data
-        content_hash = open_dataset(path).content_hash if path is not None else "none"
+    path = settings.ratings if isinstance(settings, QualitySettings) else settings.data
     return {
         "kind": run.kind,
         "git_commit": git_commit() or "none",
-        "data_hash": content_hash,
+        "data_hash": task.info["ratings_hash" if isinstance(settings, QualitySettings) else "data_hash"],
         "data": str(path.resolve()) if path is not None else "none",
         **{name: str(task.info[name]).lower() for name in RATINGS_INFO if name in task.info},
         **run.tags,

@@ -17,7 +17,7 @@ from legan.platform.training.build import Facts, build_task, check, idle_judges
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import Run, check_run_name, create_run, open_run, work
+from legan.platform.training.run import Run, changed_inputs, check_run_name, create_run, open_run, work
 
 FOLDERS: dict[str, Callable[[Path], Path]] = {"identity": identity_folder, "quality": network_folder}
 PATHS = ("data", "ratings", *FOLDERS)
@@ -83,7 +83,7 @@ def resume_training(
     if changed or new_name is not None:
         problems.append("--resume: a run goes on with its own settings; start a new run to change them")
     facts = check(run.settings)
-    problems += facts.problems
+    problems += facts.problems or changed_inputs(run, build_task(run.settings, Ranks()))
     if problems:
         raise ConfigError(problems)
     done = list_checkpoints(run.checkpoints)

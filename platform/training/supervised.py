@@ -105,7 +105,7 @@ class SupervisedTask:
 
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
         """A network folder."""
-        save_network(folder, self.kind, self.numbers, self.network, **self.info, **provenance)
+        save_network(folder, self.kind, self.numbers, self.network, **{**provenance, **self.info})
 
 
 def in_batches(network: Callable[[Tensor], Any], images: Any, rows: Rows, device: torch.device, size: int = 128) -> list[Any]:

@@ -41,7 +41,7 @@ class TranslatorTask:
         self.data, self.ranks, self.schema = data, ranks, data.schema
         self.seed, self.translator, self.images_per_step = settings.seed, translator, images_per_step
         self.quality = quality
-        self.info: Mapping[str, Any] = info or {}
+        self.info: Mapping[str, Any] = {"data_hash": data.content_hash, **(info or {})}
         self.rows = data.rows("train")
         self.total_steps = total_steps(settings, len(self.rows), images_per_step)
         self.pairs = held_out_pairs(data)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from legan.platform.cluster import answers, connect, describe, nodes_without, require
+from legan.platform.cluster import answers, connect, describe, nodes_without, require, share_of_nodes
 from legan.platform.errors import ClusterError
 
 
@@ -82,3 +82,20 @@ def test_addresses_that_answer(listening: int) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1", "nowhere", "", "127.0.0.1:port", "[::1:2"])
 def test_addresses_that_do_not_answer(address: str) -> None:
     assert not answers(address)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "gpu", "threads"),
+    [
+        ([(8, 0), (8, 0)], 2, False, 8),
+        ([(8, 0), (8, 0)], 3, False, 4),  # two of them share a node
+        ([(8, 0)] * 10, 1, False, 8),
+        ([(2, 0)], 2, False, 1),
+        ([(0, 0), (16, 0), (4, 0)], 2, False, 4),  # a head that does no work, and the smaller of the others
+        ([(4, 0)], 9, False, 1),
+        ([(8, 0), (64, 4)], 4, True, 16),
+        ([], 1, False, 1),
+    ],
+)
+def test_threads_of_each_worker_are_of_one_node(nodes: list[tuple[float, float]], workers: int, gpu: bool, threads: int) -> None:
+    assert share_of_nodes(nodes, workers, gpu) == threads

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from legan.platform.config import PRESETS, apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
 from legan.platform.errors import ConfigError
-from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings, QualitySettings
+from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings, QualitySettings, StarGanV2Settings
 
 # Section 5 and Tables 6-10, as printed.
 SECTION_5 = {
@@ -99,6 +99,14 @@ def test_what_does_not_go_together_is_a_problem_each():
     assert [problem.split()[0] for problem in problems] == ["batch_size", "identity:", "quality:"]
     with pytest.raises(ValueError, match="batch_size 10 cannot be shared equally by 3 workers"):
         LeganSettings.model_validate(values | {"identity": "t", "quality": "q"})
+
+
+def test_networks_that_could_not_be_trained_are_a_problem():
+    values, _ = apply_overrides(read_section("quick", "legan"), ["loss.lambda_adv=0", "loss.lambda_1=0"])
+    _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
+    assert problems == ["loss.lambda_adv and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"]
+    values, _ = apply_overrides(read_section("quick", "stargan_v2"), ["network.width=65"])
+    assert check_settings(StarGanV2Settings, values)[1] == ["network.width 65 is above network.max_width 64; lower it"]
 
 
 def test_setting_steps_unsets_epochs():

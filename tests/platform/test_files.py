@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from legan.platform.files import replace_folder, unwritable, whole_file, whole_folder, write_whole
+from legan.platform.errors import CheckpointError
+from legan.platform.files import disk_full, replace_folder, room_in, unwritable, whole_file, whole_folder, write_whole
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
@@ -115,3 +116,24 @@ def test_what_keeps_a_folder_from_being_written(tmp_path: Path, monkeypatch: pyt
     assert unwritable(tmp_path / "note.txt" / "deep") == f"{tmp_path / 'note.txt'} is a file"
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
     assert unwritable(tmp_path / "new") == f"{tmp_path} may not be written to"
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (OSError(122, "Disk quota exceeded"), True),
+        (OSError(13, "Permission denied"), False),
+        (ValueError("I/O error: No space left on device (os error 28)"), True),  # safetensors
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_a_full_disk_is_known_under_every_name(error: Exception, full: bool, tmp_path: Path) -> None:
+    assert disk_full(error, tmp_path) is full
+
+
+def test_a_full_disk_is_one_sentence_and_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r" cannot be written to \(No space left on device\); make"), room_in(tmp_path):
+        Path("/dev/full").write_text("much")
+    with pytest.raises(PermissionError), room_in(tmp_path):
+        raise PermissionError(13, "Permission denied")

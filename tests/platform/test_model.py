@@ -129,7 +129,7 @@ def test_a_write_that_fails_leaves_the_old_model_whole(folder: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(model_module, "save_file", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CheckpointError, match="No space left on device"):
         write_model(folder, tiny_model())
     assert weights_hash(read_model(folder).generator) == before
     assert [path.name for path in folder.parent.iterdir()] == ["model"]

@@ -16,7 +16,7 @@ from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run import create_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
-from legan.sweeps.trial import NotNowError, disk_full, run_trial, settings_of
+from legan.sweeps.trial import NotNowError, run_trial, settings_of
 
 NewSweep = Callable[..., Sweep]
 
@@ -127,20 +127,6 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_trial_to_be_resumed(
     assert read_outcome(sweep, trial.name) is None
     (folder / "progress.log").unlink()
     assert run(sweep, trial).status == "finished"
-
-
-@pytest.mark.parametrize(
-    ("error", "full"),
-    [
-        (OSError(28, "No space left on device"), True),
-        (OSError(122, "Disk quota exceeded"), True),
-        (OSError(13, "Permission denied"), False),
-        (ValueError("I/O error: No space left on device (os error 28)"), True),  # safetensors
-        (RuntimeError("shapes differ"), False),
-    ],
-)
-def test_a_full_disk_is_known_under_every_name(error: Exception, full: bool, tmp_path: Path) -> None:
-    assert disk_full(error, tmp_path) is full
 
 
 def test_data_that_is_away_is_not_the_trials_failure(new_sweep: NewSweep, tiny_data: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import time
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from legan.platform.errors import CheckpointError
+from legan.platform.training import checkpoint as module
 from legan.platform.training.checkpoint import (
     best_checkpoint,
     list_checkpoints,
@@ -48,6 +50,27 @@ def test_the_last_and_the_best_are_kept(tmp_path):
     assert best.step == 2
     assert best_checkpoint(list_checkpoints(tmp_path), "eval/l1", "max").step == 4
     assert best_checkpoint(list_checkpoints(tmp_path), "eval/other", "max") is None
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_and_no_draft(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, 1, {"g": network(1)}, {}, {})
+
+    def full(tensors, path):
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"No space left on device\); make room, then continue with --resume"):
+        save_checkpoint(tmp_path, 2, {"g": network(2)}, {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_only_what_is_called_as_a_checkpoint_is_one_and_the_last_has_the_most_steps(tmp_path):
+    for step in (99_999_998, 100_000_002):
+        save_checkpoint(tmp_path, step, {"g": network(1)}, {}, {})
+    for copy in ("step-backup", "step-00000003.old"):
+        (tmp_path / copy).mkdir()
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [99_999_998, 100_000_002]
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path):

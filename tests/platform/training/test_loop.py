@@ -147,6 +147,11 @@ def test_export_takes_the_best_checkpoint(tmp_path):
     assert task.validate()["eval/error"] == min(errors.values())
 
 
+def test_a_checkpoint_has_the_metrics_of_its_own_step_or_none(tmp_path):
+    train(Toy(12), settings(checkpoint_every=4, validate_every=6, keep_last=10), tmp_path, Ranks(), Listener(None, str))
+    assert {each.step: bool(each.metrics) for each in list_checkpoints(tmp_path)} == {4: False, 8: False, 12: True}
+
+
 def test_progress_line_tells_rate_losses_and_time_left():
     line = progress_line(25, 100, 10.0, 4, {"loss/g_total": 1.2345, "loss/rec": 0.5})
     assert line == "step 25/100  10.0 images/s  0:30 left  g_total 1.23  rec 0.5"

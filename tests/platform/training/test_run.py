@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from legan.platform.errors import ConfigError, LeganError, TrackingError
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.loop import StoppedEarly
-from legan.platform.training.run import Run, raise_status, write_status
+from legan.platform.training.run import Run, create_run, open_run, raise_status, write_status
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,35 @@ def test_whoever_started_workers_is_told_what_ended_them(ended: Exception, raise
 def test_workers_that_left_no_word_are_no_success(tmp_path: Path) -> None:
     with pytest.raises(LeganError, match="ended without a word; continue it with --resume"):
         raise_status(Run(tmp_path, "identity", IdentitySettings(data=tmp_path, steps=1)))
+
+
+def test_a_run_folder_has_its_settings_from_the_start_or_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = IdentitySettings(data=tmp_path, steps=1)
+
+    def full(document: object, **how: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(yaml, "safe_dump", full)
+        with pytest.raises(OSError, match="No space left"):
+            create_run(tmp_path, "identity", settings, "first")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "first").mkdir()  # as an older version left it
+    assert create_run(tmp_path, "identity", settings, "first").folder == tmp_path / "first"
+    assert open_run(tmp_path, "first").settings == settings
+
+
+def test_of_two_processes_that_make_a_run_one_is_told_that_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = IdentitySettings(data=tmp_path, steps=1)
+    dump = yaml.safe_dump
+
+    def slow(*document: object, **how: object) -> str:
+        monkeypatch.setattr(yaml, "safe_dump", dump)
+        create_run(tmp_path, "identity", settings.model_copy(update={"seed": 5}), "first")
+        return str(dump(*document, **how))
+
+    monkeypatch.setattr(yaml, "safe_dump", slow)
+    with pytest.raises(ConfigError, match="there is a run first already; continue it with --resume"):
+        create_run(tmp_path, "identity", settings, "first")
+    assert open_run(tmp_path, "first").settings.seed == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from PIL import Image
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import open_dataset, write_dataset
 from legan.platform.data.ratings import make_simulated_ratings
 from legan.platform.errors import CheckpointError, ClusterError, ConfigError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
@@ -23,7 +24,7 @@ from legan.platform.training.build import build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.legan import LeganTask
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import Run, _tags, create_run
+from legan.platform.training.run import Run, _tags, create_run, open_run, work
 from legan.platform.training.start import plan, resolve, resume_training, start_training
 
 SMALL = [
@@ -64,6 +65,17 @@ def test_data_and_judges_are_opened_whatever_else_is_wrong(home, tiny_data, tmp_
     assert len(caught.value.problems) == 1
 
 
+def test_one_person_is_not_enough_to_tell_people_apart(home, tiny_data, tmp_path):
+    data = open_dataset(tiny_data)
+    rows = np.flatnonzero(data.faces.subject == "a")
+    write_dataset(
+        tmp_path / "one", name="one", schema=data.schema, faces=data.faces.iloc[rows], images=data.images[rows],
+        hulls=data.hulls(rows), source="drawn for tests",
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"data: the training split of .*/one shows one subject; T learns to tell two or more"):
+        resolve("identity", "quick", [], {"data": tmp_path / "one"})
+
+
 def test_images_are_not_shifted_out_of_sight(home, tiny_data):
     assert resolve("stargan_v2", "quick", ["shift=15"], {"data": tiny_data})[0].shift == 15
     with pytest.raises(ConfigError, match=r"shift: 16 pixels move half of an image of 32×32 out of sight; take fewer"):
@@ -79,6 +91,7 @@ def test_a_run_is_one_folder_under_home(home, tiny_data, name):
 
 def test_a_name_that_is_taken_is_said_by_the_dry_run_too(home, tiny_data):
     (home / "taken").mkdir(parents=True)
+    (home / "taken" / "note").touch()
     resolved = resolve("classifier", "quick", ["workers=0"], {"data": tiny_data})
     with pytest.raises(ConfigError, match="there is a run taken already"):
         start_training("classifier", resolved, "taken", None, dry_run=True)
@@ -167,7 +180,8 @@ def test_simulated_ratings_are_named_by_q_and_by_what_is_trained_with_it(home, t
     task = build_task(settings, Ranks())
     assert _tags(Run(home / "legan", "legan", settings), task).items() >= expected.items()
     task.export(tmp_path / "model", {})
-    assert read_model(tmp_path / "model").info == {"simulated_ratings": True, "ratings_hash": ratings.content_hash}
+    info = read_model(tmp_path / "model").info
+    assert info | {"simulated_ratings": True, "ratings_hash": ratings.content_hash} == info
 
 
 def test_a_gpu_that_is_not_there_is_said_before_the_run_begins(home, tiny_data, monkeypatch):
@@ -228,8 +242,45 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
         resume_training("quality", "first", [], {}, None, None, dry_run=False)
     with pytest.raises(ConfigError, match="a run goes on with its own settings"):
         resume_training("legan", "first", ["seed=3"], {}, None, None, dry_run=False)
-    with pytest.raises(ConfigError, match="a run goes on with its own settings"):
-        resume_training("legan", "first", [], {"workers": 2}, None, None, dry_run=False)
+    for given in ({"workers": 2}, {"preset": "paper"}):
+        with pytest.raises(ConfigError, match="a run goes on with its own settings"):
+            resume_training("legan", "first", [], given, None, None, dry_run=False)
+
+
+def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_data, tmp_path, monkeypatch):
+    def save_judges(seed):
+        torch.manual_seed(seed)
+        numbers = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
+        save_network(tmp_path / "Q", "quality", numbers, QualityModel(**numbers))
+        faces = {"layers": 9, "classes": 3, "image_size": 32, "width": 0.125, "features": 16}
+        save_network(tmp_path / "T", "lightcnn", faces, LightCNN(**faces))
+
+    def refused():
+        with pytest.raises(ConfigError) as caught:
+            resume_training("legan", "first", [], {}, None, None, dry_run=True)
+        return caught.value.problems
+
+    shutil.copytree(tiny_data, tmp_path / "data")
+    save_judges(1)
+    given = {"data": tmp_path / "data", "identity": tmp_path / "T", "quality": tmp_path / "Q"}
+    resolved = resolve("legan", "quick", [*SMALL, "loss.lambda_3=1", "loss.lambda_4=1"], given)
+    start_training("legan", resolved, "first", None, dry_run=False)
+    resume_training("legan", "first", [], {}, None, None, dry_run=True)
+
+    save_judges(2)
+    assert [problem.partition(" has changed since first began")[0] for problem in refused()] == [
+        f"identity: {tmp_path / 'T'}", f"quality: {tmp_path / 'Q'}",
+    ]  # fmt: skip
+    run = open_run(home, "first")
+    with pytest.raises(ConfigError, match=r"identity: .* has changed since first began"):
+        work(run, Ranks(), f"sqlite:///{home}/mlflow.db", str)  # also by whoever trains
+    save_judges(1)
+    data = open_dataset(tiny_data)
+    write_dataset(
+        tmp_path / "data", name="other", schema=data.schema, faces=data.faces, images=data.images[::-1],
+        hulls=data.hulls(np.arange(len(data))), source="drawn for tests", overwrite=True,
+    )  # fmt: skip
+    assert [problem.partition(" has changed since first began")[0] for problem in refused()] == [f"data: {tmp_path / 'data'}"]
 
 
 RIVALS = {
