@@ -105,6 +105,17 @@ class Dataset:
             raise DataError(f"there is no split {split!r}; a data set has: {', '.join(SPLITS)}.")
         return np.flatnonzero((self.faces["split"] == split).to_numpy()).astype(np.int64)
 
+    def real_rows(self, split: Split) -> NDArray[np.int64]:
+        """Row numbers of what results are measured on, in ascending order, int64: a split's photographs, each once.
+
+        Left out are translations, which `legan augment` marks as ``synthetic``, and exact copies of an earlier row.
+        """
+        rows = self.rows(split)
+        real = self.faces["duplicate_of"].isna().to_numpy()
+        if "synthetic" in self.faces:
+            real = real & ~self.faces["synthetic"].eq(True).to_numpy(np.bool_)
+        return rows[real[rows]]
+
     def hulls(self, rows: NDArray[np.integer] | Sequence[int] | slice) -> NDArray[np.bool_]:
         """Hull masks of these rows, bool n×H×W, True inside the face."""
         return unpack_mask(self.packed_hulls[rows], self.image_size)

@@ -82,6 +82,14 @@ def test_optional_columns_and_packed_or_streamed_input(tmp_path: Path) -> None:
     assert dataset.content_hash == write(tmp_path / "other").content_hash, "yaw, paths and further columns don't count"
 
 
+def test_results_are_measured_on_photographs_each_once(tmp_path: Path) -> None:
+    faces = FACES.assign(split="test", duplicate_of=pd.array([None, 0, *[None] * (len(FACES) - 2)], "Int64"))
+    assert write(tmp_path / "copied", faces=faces).real_rows("test").tolist() == [0, *range(2, len(FACES))]
+    marked = faces.assign(synthetic=[True, *[False] * (len(FACES) - 1)])
+    assert write(tmp_path / "augmented", faces=marked).real_rows("test").tolist() == list(range(2, len(FACES)))
+    assert write(tmp_path / "unheld", faces=faces).real_rows("val").tolist() == []
+
+
 def test_pickling_sends_the_path(tmp_path: Path) -> None:
     dataset = write(tmp_path / "set")
     sent = pickle.dumps(dataset)
