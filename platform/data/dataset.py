@@ -108,13 +108,16 @@ class Dataset:
     def real_rows(self, split: Split) -> NDArray[np.int64]:
         """Row numbers of what results are measured on, in ascending order, int64: a split's photographs, each once.
 
-        Left out are translations, which `legan augment` marks as ``synthetic``, and exact copies of an earlier row.
+        Left out are translations, which `legan augment` marks as ``synthetic``, exact copies of an earlier row, and rows that
+        have such a copy in another split.
         """
-        rows = self.rows(split)
-        real = self.faces["duplicate_of"].isna().to_numpy()
+        original = self.faces["duplicate_of"]
+        real = original.isna().to_numpy()
         if "synthetic" in self.faces:
             real = real & ~self.faces["synthetic"].eq(True).to_numpy(np.bool_)
-        return rows[real[rows]]
+        shown_elsewhere = original[self.faces["split"] != split].dropna().to_numpy(np.int64)
+        rows = self.rows(split)
+        return np.setdiff1d(rows[real[rows]], shown_elsewhere)
 
     def hulls(self, rows: NDArray[np.integer] | Sequence[int] | slice) -> NDArray[np.bool_]:
         """Hull masks of these rows, bool n×H×W, True inside the face."""

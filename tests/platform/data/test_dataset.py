@@ -90,6 +90,14 @@ def test_results_are_measured_on_photographs_each_once(tmp_path: Path) -> None:
     assert write(tmp_path / "unheld", faces=faces).real_rows("val").tolist() == []
 
 
+def test_what_another_split_has_a_copy_of_is_not_measured_on(tmp_path: Path) -> None:
+    faces = FACES.assign(split=["test", "test", "train", "val"], duplicate_of=pd.array([None, None, 0, None], "Int64"))
+    data = write(tmp_path / "set", faces=faces)
+    assert data.rows("test").tolist() == [0, 1]
+    assert data.real_rows("test").tolist() == [1]
+    assert data.real_rows("val").tolist() == [3]
+
+
 def test_pickling_sends_the_path(tmp_path: Path) -> None:
     dataset = write(tmp_path / "set")
     sent = pickle.dumps(dataset)
