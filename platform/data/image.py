@@ -43,6 +43,7 @@ _DECODE_ERRORS = (
     AttributeError,
     NotImplementedError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
