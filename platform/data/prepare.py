@@ -29,7 +29,7 @@ from legan.platform.data.assemble import assemble
 from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
-from legan.platform.data.unfinished import at_work, drop_work, start_work
+from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.errors import DataError
 from legan.platform.files import replace_folder
 
@@ -83,9 +83,7 @@ def prepare(
     files = tuple(source.root / path for path in records["path"])
     plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
-        if plan.folder.exists():
-            with at_work(plan.folder):
-                drop_work(plan.folder)
+        drop_finished(plan.folder, plan.digest)
         return open_dataset(out)
     refuse_existing(out, FILE, overwrite=overwrite)
     with at_work(plan.folder):

@@ -319,6 +319,17 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes_without_repeating_a_part(
     assert run(tiny_data, made.path, model, random=1, seed=1, overwrite=True).content_hash != made.content_hash
 
 
+def test_a_finished_result_takes_only_its_own_leftovers_away(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    few = some(tiny_data, tmp_path / "few", np.arange(3))
+    made = run(few, tmp_path / "out", model, labels="smile:left")
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    for digest, kept in (("of other work", True), (made.info["augmented"], False)):
+        (partial / "plan.json").write_text(json.dumps({"digest": digest}))
+        run(few, tmp_path / "out", model, labels="smile:left")
+        assert partial.exists() == kept
+
+
 def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     with at_work(tmp_path / "out.partial"), pytest.raises(DataError, match=r"another process is at work in .*out\.partial"):
         run(tiny_data, tmp_path / "out", model, labels="smile:left")

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -144,6 +145,36 @@ def test_a_foreign_partial_folder_is_left_alone(squares: Path, tmp_path: Path) -
         (tmp_path / "out.partial" / "plan.json").write_bytes(junk)
         with pytest.raises(DataError, match="is in the way and is not the unfinished work"):
             run(squares, tmp_path / "out", overwrite=True)
+    (tmp_path / "note.partial").touch()
+    with pytest.raises(DataError, match="is in the way and is not the unfinished work"):
+        run(squares, tmp_path / "note", overwrite=True)
+
+
+def test_a_finished_data_set_takes_only_its_own_leftovers_away(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(squares, tmp_path / "out")
+    partial = tmp_path / "out.partial"
+    partial.write_text("a note of mine")
+    run(squares, tmp_path / "out")
+    assert partial.read_text() == "a note of mine"
+    partial.unlink()
+    partial.mkdir()
+    (partial / "thesis.tex").touch()
+    run(squares, tmp_path / "out")
+    assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
+    (partial / "thesis.tex").unlink()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(StopError):
+            run(squares, tmp_path / "out", seed=1, overwrite=True)
+    before = sorted(partial.iterdir())
+    run(squares, tmp_path / "out")
+    assert sorted(partial.iterdir()) == before  # the work of seed 1, which can be gone on with
+    digest = json.loads((tmp_path / "out" / "dataset.json").read_text())["info"]["prepared"]
+    (partial / "plan.json").write_text(json.dumps({"digest": digest}))
+    run(squares, tmp_path / "out")
+    assert not partial.exists()
 
 
 def test_no_usable_file(tmp_path: Path) -> None:
