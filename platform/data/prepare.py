@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
-from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
+from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, refuse_nameless, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
@@ -78,6 +78,7 @@ def prepare(
     Raises DataError for that, where another process is at work on the same, for an existing ``out`` without ``overwrite``, and
     where no photograph could be used; ClusterError when the cluster cannot be reached.
     """
+    refuse_nameless(out)
     records = _with_splits(source, seed, val_share, test_share)
     out = out.resolve()
     files = tuple(source.root / path for path in records["path"])

@@ -135,6 +135,16 @@ def test_unfinished_work_of_other_options_or_files_is_refused(
     assert len(run(squares, tmp_path / "out", overwrite=True)) == COUNT - 1
 
 
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_folder_without_a_name_of_its_own_is_refused(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another --out"):
+        run(squares, Path(out))
+
+
 def test_a_foreign_partial_folder_is_left_alone(squares: Path, tmp_path: Path) -> None:
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "thesis.tex").touch()
