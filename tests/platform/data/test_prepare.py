@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from ray.exceptions import NodeDiedError
 
 from legan.platform.data import prepare as module
 from legan.platform.data.align import Alignment
@@ -218,6 +220,27 @@ def test_a_cluster_that_is_away_is_said(squares: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
         run(squares, tmp_path / "out", workers=2)
+
+
+class Broken:
+    """Stands for a Ray Data set whose cluster goes away after the first part."""
+
+    def map_batches(self, *_: object, **__: object) -> "Broken":
+        return self
+
+    def iter_rows(self) -> Iterator[dict[str, int]]:
+        yield {"used": PART_SIZE, "skipped": 0}
+        raise NodeDiedError("the node\n10.0.0.7 has died.")
+
+
+def test_a_cluster_that_fails_is_said_in_one_sentence(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(module.ray.data, "from_items", lambda *_, **__: Broken())
+    sentence = r"the work on the Ray cluster ended: .*10\.0\.0\.7 has died; the same command goes on from there\.$"
+    with pytest.raises(ClusterError, match=sentence):
+        run(squares, tmp_path / "out", workers=2)
+    assert len(run(squares, tmp_path / "out")) == COUNT - 1
 
 
 CHILD = """
