@@ -54,13 +54,13 @@ MOST_BLOCKS = 2048
 def augment(request: Request, say: Say = print) -> Path:
     """Do what was asked, say how it goes, and give the folder of the new data set.
 
-    The same request repeated after it was finished changes nothing. Raises LeganError: with all that is wrong with the request
-    before anything is computed; ClusterError where the cluster cannot give what it needs.
+    The same request repeated after it was finished changes nothing, unless it says ``overwrite``. Raises LeganError: with all
+    that is wrong with the request before anything is computed; ClusterError where the cluster cannot give what it needs.
     """
     order = check(request)
     out = request.out.absolute()
     folder = out.with_name(f"{out.name}.partial")
-    if finished(order):
+    if not request.overwrite and finished(order):
         drop_finished(folder, order.digest)
         say(f"{request.out} is there already, made by the same command; nothing was done.")
         return out

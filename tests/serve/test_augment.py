@@ -331,6 +331,17 @@ def test_a_finished_result_takes_only_its_own_leftovers_away(tiny_data: Path, mo
         assert partial.exists() == kept
 
 
+def test_a_finished_result_is_made_anew_with_overwrite_only(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    few = some(tiny_data, tmp_path / "few", np.arange(3))
+    made = run(few, tmp_path / "out", model, labels="smile:left")
+    (made.path / "hulls.npy").write_bytes(b"damaged since")
+    lines: list[str] = []
+    augment(Request(few, made.path, str(model), labels="smile:left", workers=0), lines.append)
+    assert "nothing was done" in lines[0]
+    again = run(few, made.path, model, labels="smile:left", overwrite=True)
+    assert again.content_hash == made.content_hash
+
+
 def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     with at_work(tmp_path / "out.partial"), pytest.raises(DataError, match=r"another process is at work in .*out\.partial"):
         run(tiny_data, tmp_path / "out", model, labels="smile:left")
