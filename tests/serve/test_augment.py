@@ -146,7 +146,7 @@ def test_a_translation_that_is_kept_as_a_source_still_says_what_made_it(tiny_dat
 
 
 def test_training_takes_what_comes_out(tiny_data: Path, model: Path, tmp_path: Path) -> None:
-    run(skewed(tiny_data, tmp_path / "skewed"), tmp_path / "out", model, balance="both")
+    run(skewed(tiny_data, tmp_path / "skewed"), tmp_path / "out", model, balance="expression")
     settings = LeganSettings.model_validate(
         {
             "data": tmp_path / "out", "steps": 1, "batch_size": 2, "workers": 0, "critic_steps": 1,
