@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.cluster import connect, require
 from legan.platform.data.stream import Header, npy_header
-from legan.platform.data.unfinished import at_work, drop_work, start_work
+from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
@@ -54,16 +54,14 @@ MOST_BLOCKS = 2048
 def augment(request: Request, say: Say = print) -> Path:
     """Do what was asked, say how it goes, and give the folder of the new data set.
 
-    The same request repeated after it was finished changes nothing. Raises LeganError: with all that is wrong with the request
-    before anything is computed; ClusterError where the cluster cannot give what it needs.
+    The same request repeated after it was finished changes nothing, unless it says ``overwrite``. Raises LeganError: with all
+    that is wrong with the request before anything is computed; ClusterError where the cluster cannot give what it needs.
     """
     order = check(request)
     out = request.out.absolute()
     folder = out.with_name(f"{out.name}.partial")
-    if finished(order):
-        if (folder / "plan.json").is_file():
-            with at_work(folder):
-                drop_work(folder)
+    if not request.overwrite and finished(order):
+        drop_finished(folder, order.digest)
         say(f"{request.out} is there already, made by the same command; nothing was done.")
         return out
     refuse_output(out, overwrite=request.overwrite)

@@ -142,7 +142,7 @@ def _argument_problems(request: Request) -> list[str]:
     ):
         if number is not None and number < least:
             problems.append(f"{option} {number}: it has to be {least} or more")
-    if not request.out.absolute().name:
+    if request.out.name in ("", ".."):
         problems.append(f"OUT {request.out} has no name of its own; give a folder below it")
     if request.out.absolute() == request.input.absolute():
         problems.append("OUT is INPUT itself; give another OUT")

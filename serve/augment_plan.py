@@ -84,8 +84,8 @@ def plan_jobs(wanted: Wanted, labels: Labels, *, expressions: int, lightings: in
 def missing_of_each(balance: Balance, labels: Labels, lightings: int) -> Mapping[tuple[int, int], int]:
     """How many faces each class lacks to the largest, by (expression, lighting); UNKNOWN for a kind that is not balanced.
 
-    Classes that occur among the training faces count; for ``both``, every combination of an expression and a lighting that
-    occur. A class that no face has stays empty: nobody has a real example of it.
+    Classes that occur among the training faces count, for ``both`` combinations of an expression and a lighting. A class that no
+    face has stays empty: nobody has a real example of it.
     """
     classes = _classes(balance, labels, lightings)
     known = classes[classes != UNKNOWN]
@@ -94,7 +94,7 @@ def missing_of_each(balance: Balance, labels: Labels, lightings: int) -> Mapping
     counts = np.bincount(known)
     names = _named(balance, known, lightings)
     largest = int(counts.max())
-    return {pair: largest - (int(counts[number]) if number < len(counts) else 0) for number, pair in names.items()}
+    return {pair: largest - int(counts[number]) for number, pair in names.items()}
 
 
 def _random(row: int, labels: Labels, everything: NDArray[np.int32], count: int, attempts: int, seed: int) -> Jobs:
@@ -158,5 +158,4 @@ def _named(balance: Balance, known: Indices, lightings: int) -> dict[int, tuple[
         return {number: (number, UNKNOWN) for number in occurring}
     if balance == "lighting":
         return {number: (UNKNOWN, number) for number in occurring}
-    expressions, lights = ({divmod(number, lightings)[side] for number in occurring} for side in (0, 1))
-    return {e * lightings + light: (e, light) for e in sorted(expressions) for light in sorted(lights)}
+    return {number: divmod(number, lightings) for number in occurring}

@@ -23,7 +23,7 @@ from legan.platform.errors import ImageError
 from legan.platform.files import whole_file
 from legan.platform.model import Model
 from legan.serve.augment_plan import UNKNOWN, Jobs
-from legan.serve.engine import Engine
+from legan.serve.engine import Engine, smallest_face
 from legan.serve.matcher import Matcher
 
 PHOTOS, JOBS = 16, 64
@@ -172,7 +172,7 @@ class Worker:
         except ImageError as error:
             return str(error)
         if not found:
-            return "no face was found; one of 40 pixels or more, towards the camera, is needed."
+            return f"no face was found; one of {smallest_face(photo)} pixels or more, towards the camera, is needed."
         faces = []
         for number, each in enumerate(found if self.work.every_face else found[:1]):
             landmarks = place_mean_shape(each.aligned.points)

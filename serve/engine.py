@@ -4,6 +4,7 @@ Shapes: B batch, S the model's image size. Images are uint8 RGB, photographs H×
 right are the viewer's.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Translation
-from legan.platform.data.align import AlignedFace, Face, FaceDetector, align_face
+from legan.platform.data.align import FINEST, AlignedFace, Face, FaceDetector, align_face
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.errors import CheckpointError, ConfigError, ImageError
 from legan.platform.model import Model, find_model, read_model
@@ -30,6 +31,8 @@ Masks = NDArray[np.bool_]
 
 DETECTION_SIZE = 1600
 """Larger photographs are shrunk to this many pixels a side for detection only."""
+MIN_FACE = 40
+"""Smaller faces of a photograph, in its own pixels, are not looked for."""
 OUTSIDE_HULL = -1.0  # black
 
 
@@ -69,7 +72,7 @@ class Engine:
         )
         self._batch = batch_size or (64 if device.type == "cuda" else 8)
         self._precision = native_precision(device.type == "cuda")
-        self._detector: FaceDetector | None = None
+        self._detectors: dict[int, FaceDetector] = {}
 
     @property
     def schema(self) -> AttributeSchema:
@@ -122,16 +125,15 @@ class Engine:
 
     def find_faces(self, photo: Picture) -> list[FoundFace]:
         """All faces of a photograph, the largest first, aligned; an empty list where there is none."""
-        if self._detector is None:
-            self._detector = FaceDetector(device=str(self.device))
         scale = max(1.0, max(photo.shape[:2]) / DETECTION_SIZE)
+        detector = self._detector(max(FINEST, int(MIN_FACE / scale)))
         small = photo
         if scale > 1:
             height, width = (max(1, round(side / scale)) for side in photo.shape[:2])
             small = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         ratio = np.array(photo.shape[1::-1], np.float32) / np.array(small.shape[1::-1], np.float32)
         found = []
-        for face in self._detector.detect(small):
+        for face in detector.detect(small):
             points = ((face.points + 0.5) * ratio - 0.5).astype(np.float32)
             enlarged = Face(face.box * np.tile(ratio, 2), points, face.confidence)
             found.append(FoundFace(enlarged, align_face(photo, enlarged.points, self.model.alignment)))
@@ -175,6 +177,11 @@ class Engine:
         translated = self.translate_faces([found[face]], expression, lighting)
         return self.paste(photo, translated) if paste else translated[0].image
 
+    def _detector(self, min_size: int) -> FaceDetector:
+        if min_size not in self._detectors:
+            self._detectors[min_size] = FaceDetector(min_size=min_size, device=str(self.device))
+        return self._detectors[min_size]
+
     def _translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Iterator[Translation]:
         problems = self.unknown_classes(expressions, lightings)
         if not len(images) == len(expressions) == len(lightings):
@@ -217,6 +224,11 @@ def load_engine(source: str | Path, device: str | None = None) -> Engine:
     """
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Engine(read_model(find_model(source)), torch.device(chosen))
+
+
+def smallest_face(photo: Picture) -> int:
+    """How many pixels a face of this photograph needs to be looked for: 40, or an 80th of the longer side if that is more."""
+    return max(MIN_FACE, math.ceil(float(max(photo.shape[:2])) * FINEST / DETECTION_SIZE))
 
 
 def unknown_classes(schema: AttributeSchema, expressions: Iterable[str], lightings: Iterable[str]) -> list[str]:

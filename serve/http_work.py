@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, transform_points
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
 from legan.serve.backend import Limits, Session
-from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures
+from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face
 from legan.serve.http_errors import Problem, ProblemError, about_image, invalid, problem_of
 from legan.serve.http_forms import AugmentQuestion, Question, TranslateQuestion
 from legan.serve.http_images import PixelBudget, decode, encoded, finite, measure
@@ -171,8 +171,9 @@ class Work:
             return photo, aligned_face(photo, self.session)
         found = await self.session.align(photo)
         if not found:
+            least = smallest_face(photo)
             raise ProblemError(
-                422, "No face was found in the image; send one with a face of 40 pixels or more, towards the camera."
+                422, f"No face was found in the image; send one with a face of {least} pixels or more, towards the camera."
             )
         if question.face >= len(found):
             raise ProblemError(422, f"face: {question.face} was asked for, but the image shows {len(found)}, counted from 0.")

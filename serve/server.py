@@ -150,7 +150,7 @@ def _expect_free(host: str, port: int) -> None:
 
 def write_config(path: Path, document: dict[str, object]) -> None:
     """Write the application as YAML for `serve deploy`."""
-    problem = unwritable(path.parent)
+    problem = f"{path} is a folder; name a file in it" if path.is_dir() else unwritable(path.parent)
     if problem:
         raise ConfigError([f"--config-out {path}: {problem}"])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from legan.platform.errors import ConfigError, DataError, ImageError, LeganError
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.files import whole_file
 from legan.platform.model import find_model, read_schema
-from legan.serve.engine import Engine, FoundFace, Picture, TranslatedFace, load_engine, unknown_classes
+from legan.serve.engine import Engine, FoundFace, Picture, TranslatedFace, load_engine, smallest_face, unknown_classes
 
 SOFT = 1.5
 
@@ -90,7 +90,10 @@ def choose_faces(request: Request, photo: Picture, found: Sequence[FoundFace]) -
     height, width = photo.shape[:2]
     where = f"{request.photo.name} ({width}×{height})"
     if not found:
-        raise ImageError(f"no face was found in {request.photo}; give one with a face of 40 pixels or more, towards the camera.")
+        raise ImageError(
+            f"no face was found in {request.photo}; give one with a face of {smallest_face(photo)} pixels or more, towards the "
+            "camera."
+        )
     if request.face == "all":
         print(f"{len(found)} face{'s' if len(found) > 1 else ''} in {where}; translating all.")
         return list(range(len(found)))

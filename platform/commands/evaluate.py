@@ -130,10 +130,9 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.data.dataset import open_dataset
         from legan.platform.errors import ConfigError, Problems
         from legan.platform.evaluation.collect import collect, parse_models
-        from legan.platform.evaluation.evaluate import Request
+        from legan.platform.evaluation.evaluate import Request, default_table_folder
         from legan.platform.evaluation.table_files import markdown, write_table
         from legan.platform.files import unwritable
-        from legan.platform.tracking.places import default_home
 
         problems = Problems()
         by_method = problems.from_(lambda: parse_models([*models, *(more or [])]))
@@ -156,8 +155,7 @@ def mount(app: typer.Typer) -> None:
             request = Request(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         made = collect(number, by_method, data, request, device, say, preferences)
-        folder = out or default_home() / "evaluations" / f"table{number}-on-{dataset.name}"
-        paths = write_table(folder, made)
+        paths = write_table(out or default_table_folder(number, dataset), made)
         print(markdown(made).replace("<br>", "; "))
         print("Written: " + ", ".join(str(path) for path in paths))
 

@@ -105,6 +105,20 @@ class Dataset:
             raise DataError(f"there is no split {split!r}; a data set has: {', '.join(SPLITS)}.")
         return np.flatnonzero((self.faces["split"] == split).to_numpy()).astype(np.int64)
 
+    def real_rows(self, split: Split) -> NDArray[np.int64]:
+        """Row numbers of what results are measured on, in ascending order, int64: a split's photographs, each once.
+
+        Left out are translations, which `legan augment` marks as ``synthetic``, exact copies of an earlier row, and rows that
+        have such a copy in another split.
+        """
+        original = self.faces["duplicate_of"]
+        real = original.isna().to_numpy()
+        if "synthetic" in self.faces:
+            real = real & ~self.faces["synthetic"].eq(True).to_numpy(np.bool_)
+        shown_elsewhere = original[self.faces["split"] != split].dropna().to_numpy(np.int64)
+        rows = self.rows(split)
+        return np.setdiff1d(rows[real[rows]], shown_elsewhere)
+
     def hulls(self, rows: NDArray[np.integer] | Sequence[int] | slice) -> NDArray[np.bool_]:
         """Hull masks of these rows, bool n×H×W, True inside the face."""
         return unpack_mask(self.packed_hulls[rows], self.image_size)
@@ -283,6 +297,7 @@ def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
 
     And when it cannot be, as far as that can be told beforehand.
     """
+    refuse_nameless(out)
     problem = unwritable(out.absolute().parent)
     if problem is not None:
         raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
@@ -292,6 +307,12 @@ def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
         raise DataError(f"{out} already exists; choose another --out, or replace it with --overwrite.")
     if not (out / file).is_file():
         raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another --out.")
+
+
+def refuse_nameless(out: Path) -> None:
+    """DataError for paths such as ``.`` and ``/``, in whose place no folder can be renamed."""
+    if out.name in ("", ".."):
+        raise DataError(f"{out} has no name of its own, so that nothing can be put in its place; choose another --out.")
 
 
 def checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:

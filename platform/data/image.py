@@ -2,7 +2,7 @@
 
 What becomes of the kinds: EXIF orientation is applied; grey is repeated over the channels; 16-bit grey is scaled from
 0…65535 to 0…255 and float from 0…1; CMYK, YCbCr, Lab and palettes are converted by Pillow; transparent pixels are laid
-over white; of an animation the first frame is taken. Colour profiles are ignored.
+over white; of an animation the first frame is taken. An embedded colour profile is applied (colour_profile.py).
 """
 
 import io
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from legan.platform.data.colour_profile import in_srgb
 from legan.platform.errors import ImageError, first_line
 
 MAX_PIXELS = 100_000_000
@@ -43,6 +44,7 @@ _DECODE_ERRORS = (
     AttributeError,
     NotImplementedError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -69,7 +71,7 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height <= max_pixels:
-                    return np.ascontiguousarray(_to_rgb(_upright(image)))
+                    return np.ascontiguousarray(_to_rgb(in_srgb(_upright(image))))
                 size = f"{image.width}×{image.height}"
     except UnidentifiedImageError as error:
         raise ImageError(f"{named} is no image of a known format.") from error

@@ -22,15 +22,16 @@ import pandas as pd
 import ray
 import torch
 from numpy.typing import NDArray
+from ray.exceptions import RayError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
-from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, split_by_subject
+from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, refuse_nameless, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
-from legan.platform.data.unfinished import at_work, drop_work, start_work
-from legan.platform.errors import DataError
+from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
+from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder
 
 
@@ -76,16 +77,15 @@ def prepare(
     split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call repeated
     after it was finished changes nothing; unfinished work of other options or files is refused, and dropped by ``overwrite``.
     Raises DataError for that, where another process is at work on the same, for an existing ``out`` without ``overwrite``, and
-    where no photograph could be used; ClusterError when the cluster cannot be reached.
+    where no photograph could be used; ClusterError when the cluster cannot be reached, or fails.
     """
+    refuse_nameless(out)
     records = _with_splits(source, seed, val_share, test_share)
     out = out.resolve()
     files = tuple(source.root / path for path in records["path"])
     plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
-        if plan.folder.exists():
-            with at_work(plan.folder):
-                drop_work(plan.folder)
+        drop_finished(plan.folder, plan.digest)
         return open_dataset(out)
     refuse_existing(out, FILE, overwrite=overwrite)
     with at_work(plan.folder):
@@ -170,8 +170,13 @@ def _results(plan: Plan, options: Options, todo: list[int], workers: int | None)
             compute=ray.data.TaskPoolStrategy(size=size),
             num_cpus=1,
         )
-        for row in done.iter_rows():
-            yield int(row["used"]), int(row["skipped"])
+        try:
+            for row in done.iter_rows():
+                yield int(row["used"]), int(row["skipped"])
+        except RayError as error:
+            raise ClusterError(
+                f"the work on the Ray cluster ended: {one_line(error)}; the same command goes on from there."
+            ) from error
 
 
 def _prepare_batch(batch: dict[str, Any], options: Options) -> dict[str, NDArray[np.int64]]:

@@ -46,7 +46,7 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             shutil.rmtree(folder / "dataset", ignore_errors=True)
             return
-        if known is None and any(not child.match(".plan.json.*.tmp") for child in folder.iterdir()):
+        if known is None and not (folder.is_dir() and all(child.match(".plan.json.*.tmp") for child in folder.iterdir())):
             raise DataError(f"{folder} is in the way and is not the unfinished work of {folder.stem}; move it away.")
         if known is not None and not overwrite:
             raise DataError(
@@ -58,11 +58,21 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
     write_whole(described, json.dumps({"digest": digest}) + "\n")
 
 
+def drop_finished(folder: Path, digest: str) -> None:
+    """Remove what a kill at the very end left of the work of this digest, whose result is there; nothing else.
+
+    Raises DataError where another process is at work in it.
+    """
+    if _digest(folder / "plan.json") == digest:
+        with at_work(folder):
+            drop_work(folder)
+
+
 def _digest(described: Path) -> str | None:
     """What a plan.json says it is the work of; None where it is not there or was not written here."""
     try:
         return str(json.loads(described.read_text(encoding="utf-8"))["digest"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -177,7 +177,12 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
 
 def default_folder(source: str, data: Dataset) -> Path:
     """Where the evaluation of a model on a data set goes."""
-    return default_home() / "evaluations" / f"{plain_name(source)}-on-{data.name}"
+    return default_home() / "evaluations" / f"{plain_name(source)}-on-{_plain_data_name(data)}"
+
+
+def default_table_folder(number: int, data: Dataset) -> Path:
+    """Where table ``number`` on a data set goes."""
+    return default_home() / "evaluations" / f"table{number}-on-{_plain_data_name(data)}"
 
 
 def plain_name(source: str) -> str:
@@ -185,6 +190,11 @@ def plain_name(source: str) -> str:
     kind, sign, rest = source.partition(":/")
     name = rest if sign and kind in ("models", "runs") else _folder_name(Path(source).resolve())
     return re.sub(r"[^\w\-.]", "-", name.strip("/"))
+
+
+def _plain_data_name(data: Dataset) -> str:
+    """The data set's name, whose author could have made a path of it, as a part of a folder's."""
+    return re.sub(r"[^\w\-. ]", "-", data.name)
 
 
 def _folder_name(folder: Path) -> str:

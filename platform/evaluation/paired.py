@@ -27,7 +27,6 @@ from legan.platform.evaluation.bootstrap import intervals_table
 from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
 from legan.platform.evaluation.pairs import Reference, Rows, label_batch, load_batch, reference_of, same_classes
-from legan.platform.evaluation.reference import real_rows
 from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Metric, Seen, image_metrics
 from legan.platform.model import Model
 
@@ -118,7 +117,7 @@ def evaluate_pairs(
         _classes_table(frame, pairs, data, distances),
         match_of_strangers(distances["real images"][0].statistics.features, pairs["subject"].to_numpy(np.str_)),
         intervals_table(frame, pairs["subject"]),
-        len(real_rows(data, "test")),
+        len(data.real_rows("test")),
     )
 
 
@@ -154,8 +153,8 @@ def _views(
     wanted: tuple[Tensor | None, Tensor | None] = asked
     output = translate(model, x, asked)
     if reference_of(pairs) == "target":
-        real_rows_ = pairs["target_row"].to_numpy(np.int64)
-        real, shown, real_hull = load_batch(data, real_rows_, device), wanted, _hulls(data, real_rows_, device)
+        real_rows = pairs["target_row"].to_numpy(np.int64)
+        real, shown, real_hull = load_batch(data, real_rows, device), wanted, _hulls(data, real_rows, device)
     else:
         real, shown, real_hull = x, _labels(model, data, source_rows, device), source_hull
     of_real = {each.name: each(real) for each in extractors}
@@ -190,7 +189,7 @@ def _classes_table(
 
     Fréchet and kernel distances are to the real images of the same class; a class that the data doesn't name has none.
     """
-    rows = real_rows(data, "test")
+    rows = data.real_rows("test")
     parts: list[dict[str, Any]] = []
     for attribute in ("expression", "lighting"):
         labels = data.faces[attribute].to_numpy()[rows]

@@ -49,14 +49,18 @@ def choose_pairs(
     Columns: source_row, target_row (missing where the data has no targets), subject, source_expression, source_lighting,
     expression, lighting (names; the last two are what is asked for). Where there are targets, all combinations that occur get
     an equal share, each target comes once before any comes twice, and sources of the target's own session go first. Where
-    ``schema``, the model's classes, are not the data's, there are no targets and any of the model's classes is asked for. Exact
-    duplicates are left out. Raises DataError when the split is empty.
+    ``schema``, the model's classes, are not the data's, there are no targets and any of the model's classes is asked for. Only
+    photographs are taken, each once (``Dataset.real_rows``). Raises DataError when the split is empty, or has none.
     """
     schema = schema or data.schema
-    rows = data.rows(split)
-    rows = rows[data.faces["duplicate_of"].isna().to_numpy()[rows]]
-    if len(rows) == 0:
+    rows = data.real_rows(split)
+    if len(data.rows(split)) == 0:
         raise DataError(f"the data set {data.path} has no {split} split to evaluate on; prepare it with held-out subjects.")
+    if len(rows) == 0:
+        raise DataError(
+            f"the {split} split of the data set {data.path} holds only translations and exact copies, which nothing is measured "
+            "on; give the data set that it was made from."
+        )
     rng = np.random.default_rng(seed)
     rows = rng.permutation(rows)
     chosen = list(_with_targets(data, rows, count, rng)) if same_classes(schema, data.schema) else []
@@ -84,8 +88,8 @@ def write_pairs(path: Path, pairs: pd.DataFrame, data: Dataset) -> None:
 def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFrame:
     """The pairs that ``write_pairs`` wrote.
 
-    Raises ConfigError with every problem: it is no list of pairs, belongs to other data, names rows that are not there or not
-    held out, or classes that ``schema`` doesn't have.
+    Raises ConfigError with every problem: it is no list of pairs, belongs to other data, names rows that are not there, not
+    held out or not photographs, or classes that ``schema`` doesn't have.
     """
     try:
         pairs = pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
@@ -139,6 +143,10 @@ def _problems(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> li
     strange = sorted(int(row) for row in rows - held_out)
     if strange:
         return [f"row {strange[0]} is not held out: it is not in the data set's test split ({len(strange)} such)"]
+    unreal = sorted(int(row) for row in rows - set(data.real_rows("test").tolist()))
+    if unreal:
+        what = "a translation or an exact copy, which nothing is measured on"
+        return [f"row {unreal[0]} is {what} ({len(unreal)} such); leave its pairs out"]
     problems = []
     if not (data.subject[pairs["source_row"].to_numpy()] == pairs["subject"].to_numpy(np.str_)).all():
         problems.append("its subjects are not those of its source rows")

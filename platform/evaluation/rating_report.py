@@ -181,7 +181,7 @@ def _draw_sources(axes: Axes, predictions: pd.DataFrame, title: str, *, with_q: 
         mean, spread = grouped[column].mean()[order], grouped[column].std(ddof=0)[order]
         axes.barh(places + shift, mean, height, xerr=spread, color=colour, label=label, ecolor=INK, error_kw={"linewidth": 0.8})
     labels = [f"{_short(str(source))} ({count})" for source, count in grouped.size()[order].items()]
-    axes.set_yticks(places, labels, fontsize=8)
+    axes.set_yticks(places, labels, fontsize=8, parse_math=False)
     rest = predictions["source"].nunique() - len(order)
     axes.set(title=title, xlim=(0, 10), xlabel="rating" + (f"  ({rest} rarer sources are in sources.csv)" if rest else ""))
     axes.spines[["top", "right"]].set_visible(False)

@@ -8,9 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -23,15 +21,9 @@ from legan.platform.files import whole_file
 BATCH = 64
 
 
-def real_rows(data: Dataset, split: Split) -> NDArray[np.int64]:
-    """Rows of a split without exact duplicates, in ascending order."""
-    rows = data.rows(split)
-    return rows[data.faces["duplicate_of"].isna().to_numpy()[rows]]
-
-
 def split_statistics(data: Dataset, split: Split, extractor: Extractor, device: torch.device, folder: Path) -> FeatureStatistics:
-    """Features of all real images of a split, in the order of ``real_rows``; from ``folder`` where they are there already."""
-    rows = real_rows(data, split)
+    """Features of all real images of a split, in the order of its ``real_rows``; from ``folder`` where they are there already."""
+    rows = data.real_rows(split)
     path = folder / f"{_key(data, split, extractor)}.safetensors"
     if path.is_file():
         try:

@@ -23,7 +23,7 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
         "width": settings.width,
     }
     labels = {"expression": torch.from_numpy(data.expression), "lighting": torch.from_numpy(data.lighting)}
-    held_out = data.rows("val")
+    held_out = data.real_rows("val")
     flips = data.schema.flip_indices()
 
     def mirror(labels: Mapping[str, Tensor], mirrored: Tensor) -> Mapping[str, Tensor]:

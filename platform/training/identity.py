@@ -33,7 +33,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         "width": settings.width,
         "features": settings.features,
     }
-    held_out = _spread(data.rows("val"), VALIDATION_IMAGES)
+    held_out = _spread(data.real_rows("val"), VALIDATION_IMAGES)
     same = torch.from_numpy(labels[held_out])
 
     T = LightCNN(**numbers)

@@ -18,7 +18,7 @@ FACES, LIGHTINGS, PAIRS, BATCH = 4, 6, 64, 32
 
 def held_out_pairs(data: Dataset) -> pd.DataFrame | None:
     """The translations that validation asks for, on the validation split; None where there is none."""
-    return choose_pairs(data, PAIRS, seed=0, split="val") if len(data.rows("val")) else None
+    return choose_pairs(data, PAIRS, seed=0, split="val") if len(data.real_rows("val")) else None
 
 
 def goal_of(pairs: pd.DataFrame | None) -> Goal:
@@ -79,7 +79,7 @@ def _distance_name(pairs: pd.DataFrame | None) -> str:
 
 def _faces(data: Dataset) -> Rows:
     """One face each of up to 4 held-out subjects (of the training split where none are held out)."""
-    rows = next(rows for rows in (data.rows("val"), data.rows("test"), data.rows("train")) if len(rows))
+    rows = next(rows for rows in (data.real_rows("val"), data.real_rows("test"), data.rows("train")) if len(rows))
     first = np.unique(data.subject[rows], return_index=True)[1]
     return rows[first[:FACES]]
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -145,7 +146,7 @@ def test_a_translation_that_is_kept_as_a_source_still_says_what_made_it(tiny_dat
 
 
 def test_training_takes_what_comes_out(tiny_data: Path, model: Path, tmp_path: Path) -> None:
-    run(skewed(tiny_data, tmp_path / "skewed"), tmp_path / "out", model, balance="both")
+    run(skewed(tiny_data, tmp_path / "skewed"), tmp_path / "out", model, balance="expression")
     settings = LeganSettings.model_validate(
         {
             "data": tmp_path / "out", "steps": 1, "batch_size": 2, "workers": 0, "critic_steps": 1,
@@ -319,6 +320,28 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes_without_repeating_a_part(
     assert run(tiny_data, made.path, model, random=1, seed=1, overwrite=True).content_hash != made.content_hash
 
 
+def test_a_finished_result_takes_only_its_own_leftovers_away(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    few = some(tiny_data, tmp_path / "few", np.arange(3))
+    made = run(few, tmp_path / "out", model, labels="smile:left")
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    for digest, kept in (("of other work", True), (made.info["augmented"], False)):
+        (partial / "plan.json").write_text(json.dumps({"digest": digest}))
+        run(few, tmp_path / "out", model, labels="smile:left")
+        assert partial.exists() == kept
+
+
+def test_a_finished_result_is_made_anew_with_overwrite_only(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    few = some(tiny_data, tmp_path / "few", np.arange(3))
+    made = run(few, tmp_path / "out", model, labels="smile:left")
+    (made.path / "hulls.npy").write_bytes(b"damaged since")
+    lines: list[str] = []
+    augment(Request(few, made.path, str(model), labels="smile:left", workers=0), lines.append)
+    assert "nothing was done" in lines[0]
+    again = run(few, made.path, model, labels="smile:left", overwrite=True)
+    assert again.content_hash == made.content_hash
+
+
 def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     with at_work(tmp_path / "out.partial"), pytest.raises(DataError, match=r"another process is at work in .*out\.partial"):
         run(tiny_data, tmp_path / "out", model, labels="smile:left")
@@ -403,8 +426,9 @@ def test_one_problem_is_one_sentence(
 def test_the_output_is_neither_the_input_nor_something_else(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="OUT is INPUT itself"):
         run(tiny_data, tiny_data, model, all=True, overwrite=True)
-    with pytest.raises(ConfigError, match="OUT / has no name of its own"):
-        run(tiny_data, Path("/"), model, all=True)
+    for out in ("/", ".", "..", "x/.."):
+        with pytest.raises(ConfigError, match=f"OUT {re.escape(out)} has no name of its own"):
+            run(tiny_data, Path(out), model, all=True)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.tex").touch()
     with pytest.raises(DataError, match=r"has no dataset\.json, so --overwrite leaves it alone"):

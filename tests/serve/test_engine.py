@@ -13,12 +13,13 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
+from legan.platform.data.align import DEFAULT_ALIGNMENT, Face, FaceDetector
 from legan.platform.data.image import read_image
+from legan.platform.data.rendered.faces import render_faces
 from legan.platform.errors import CheckpointError, ConfigError, ImageError
 from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module
-from legan.serve.engine import DETECTION_SIZE, Engine, load_engine
+from legan.serve.engine import DETECTION_SIZE, MIN_FACE, Engine, load_engine, smallest_face
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
 SIZE = 32
@@ -173,6 +174,29 @@ def test_large_photographs_are_shrunk_for_detection_and_points_are_in_the_photog
     np.testing.assert_allclose(found.face.box, [100, 100, 220, 280], rtol=1e-5)
     np.testing.assert_allclose(found.aligned.points[:2], tiny_model().alignment.eyes, atol=1e-3)
     assert found.aligned.image.shape == (SIZE, SIZE, 3)
+
+
+def test_small_faces_of_large_photographs_are_found_too() -> None:
+    (face,) = render_faces(24, size=160, expressions=("neutral",), lightings=("front",)).images[0]
+    photo = np.full((600, 2 * DETECTION_SIZE, 3), face[0].mean(), np.uint8)
+    assert smallest_face(photo) == MIN_FACE
+    scale = MIN_FACE / FaceDetector().detect(face)[0].size
+    small = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    photo[200 : 200 + len(small), 800 : 800 + small.shape[1]] = small
+    (found,) = tiny_engine().find_faces(photo)
+    assert abs(found.face.size - MIN_FACE) < 8
+
+
+@pytest.mark.parametrize(("side", "looked_for", "promised"), [(900, 40, 40), (2000, 32, 40), (3200, 20, 40), (8001, 20, 101)])
+def test_the_smallest_face_is_one_of_the_photograph_and_not_of_the_shrunk_one(
+    monkeypatch: pytest.MonkeyPatch, side: int, looked_for: int, promised: int
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(engine_module, "FaceDetector", lambda min_size, **_: sizes.append(min_size) or OneFace())
+    photo = np.zeros((200, side, 3), np.uint8)
+    tiny_engine().find_faces(photo)
+    assert sizes == [looked_for]
+    assert smallest_face(photo) == promised
 
 
 def test_a_face_of_a_photograph_is_translated_and_pasted_back(monkeypatch: pytest.MonkeyPatch) -> None:

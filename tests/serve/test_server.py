@@ -125,6 +125,14 @@ def test_a_time_limit_and_folders_of_elsewhere_go_into_the_file(home: Path, tmp_
     assert f"{Path('nope').absolute()} is not on this machine; it has to be there on every node" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("out", [".", "folder"])
+def test_a_folder_is_no_place_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"--config-out {out}: .* is a folder; name a file in it"):
+        server.write_config(Path(out), {})
+
+
 def test_settings_are_checked(home: Path) -> None:
     wrong = Request("m", None, **HERE | {"port": 1, "gpus": 20.0, "threads": 999, "replicas": 1001, "seconds": 0.0})
     with pytest.raises(ConfigError) as caught:

@@ -161,7 +161,8 @@ async function opened(file, aligned, signal) {
     });
   }
   showFaces();
-  if (!photo.faces.length) throw new Problem(422, `No face was found in ${name}. Choose a picture with a face of 40 pixels or more, towards the camera.`);
+  const least = Math.max(40, Math.ceil(Math.max(photo.width, photo.height) / 80)); // as serve/engine.py looks for them
+  if (!photo.faces.length) throw new Problem(422, `No face was found in ${name}. Choose a picture with a face of ${least} pixels or more, towards the camera.`);
   rateInputs(photo, signal);
   takeFace(0);
 }

@@ -109,6 +109,9 @@ def test_bad_input_is_one_sentence(faces: Path, tmp_path: Path) -> None:
         # Where the result cannot go is said before anything is read, let alone computed.
         (DataError, ["svm", "nowhere", "--features", "nowhere", "--out", faces], "already exists"),
         (DataError, ["batches", "nowhere", "--out", note / "s"], "note.txt is a file; choose another --out"),
+        (DataError, ["svm", "nowhere", "--features", "nowhere", "--out", "."], "has no name of its own"),
+        (DataError, ["batches", "nowhere", "--out", "."], "has no name of its own"),
+        (DataError, ["collect", "nowhere", "--scores", "x.csv", "--out", "."], "has no name of its own"),
         (DataError, ["sides", "nowhere", "--svm", "nowhere", "--out", tmp_path], "is a folder; choose another --out"),
         (DataError, ["sides", "nowhere", "--svm", "nowhere", "--out", note / "s.csv"], "note.txt is a file; choose"),
         (DataError, ["report", "nowhere", "--quality", "nowhere", "--out", note], "note.txt is a file; choose another --out"),

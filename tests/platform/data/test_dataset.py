@@ -82,6 +82,22 @@ def test_optional_columns_and_packed_or_streamed_input(tmp_path: Path) -> None:
     assert dataset.content_hash == write(tmp_path / "other").content_hash, "yaw, paths and further columns don't count"
 
 
+def test_results_are_measured_on_photographs_each_once(tmp_path: Path) -> None:
+    faces = FACES.assign(split="test", duplicate_of=pd.array([None, 0, *[None] * (len(FACES) - 2)], "Int64"))
+    assert write(tmp_path / "copied", faces=faces).real_rows("test").tolist() == [0, *range(2, len(FACES))]
+    marked = faces.assign(synthetic=[True, *[False] * (len(FACES) - 1)])
+    assert write(tmp_path / "augmented", faces=marked).real_rows("test").tolist() == list(range(2, len(FACES)))
+    assert write(tmp_path / "unheld", faces=faces).real_rows("val").tolist() == []
+
+
+def test_what_another_split_has_a_copy_of_is_not_measured_on(tmp_path: Path) -> None:
+    faces = FACES.assign(split=["test", "test", "train", "val"], duplicate_of=pd.array([None, None, 0, None], "Int64"))
+    data = write(tmp_path / "set", faces=faces)
+    assert data.rows("test").tolist() == [0, 1]
+    assert data.real_rows("test").tolist() == [1]
+    assert data.real_rows("val").tolist() == [3]
+
+
 def test_pickling_sends_the_path(tmp_path: Path) -> None:
     dataset = write(tmp_path / "set")
     sent = pickle.dumps(dataset)
@@ -126,6 +142,14 @@ def test_existing_folders_are_kept_unless_told(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["papers", "set"]
     (tmp_path / "empty").mkdir()
     assert len(write(tmp_path / "empty")) == 4
+
+
+@pytest.mark.parametrize("out", [".", "..", "/", "below/.."])
+def test_a_folder_without_a_name_of_its_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another --out"):
+        write(Path(out))
 
 
 @pytest.mark.parametrize(

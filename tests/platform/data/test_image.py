@@ -136,6 +136,13 @@ def test_errors_name_file_and_cause(tmp_path: Path) -> None:
         read_image(encode(Image.fromarray(np.tile(COLOUR, (20, 20, 1))), "PNG")[:-200])
 
 
+def test_a_damaged_avif_file_gives_its_cause() -> None:
+    data = encode(Image.fromarray(COLOUR), "AVIF")
+    pixels = data.index(b"mdat") + 4
+    with pytest.raises(ImageError, match=r"the image cannot be decoded: Failed to decode frame 0"):
+        read_image(data[:pixels] + bytes(len(data) - pixels))
+
+
 def test_large_images_are_refused_before_they_are_decoded() -> None:
     bomb = encode(Image.new("1", (20_000, 20_000)))
     with pytest.raises(ImageError, match=r"20000×20000 pixels, more than the limit of 100,000,000|decompression bomb"):
@@ -147,7 +154,15 @@ def test_large_images_are_refused_before_they_are_decoded() -> None:
 
 SAMPLES = {
     kind: encode(Image.fromarray(COLOUR).convert(mode), kind)
-    for kind, mode in [("PNG", "RGBA"), ("JPEG", "RGB"), ("GIF", "P"), ("TIFF", "RGB"), ("BMP", "RGB"), ("WEBP", "RGB")]
+    for kind, mode in [
+        ("PNG", "RGBA"),
+        ("JPEG", "RGB"),
+        ("GIF", "P"),
+        ("TIFF", "RGB"),
+        ("BMP", "RGB"),
+        ("WEBP", "RGB"),
+        ("AVIF", "RGB"),
+    ]
 }
 
 

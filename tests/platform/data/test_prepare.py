@@ -1,8 +1,10 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from ray.exceptions import NodeDiedError
 
 from legan.platform.data import prepare as module
 from legan.platform.data.align import Alignment
@@ -134,6 +137,16 @@ def test_unfinished_work_of_other_options_or_files_is_refused(
     assert len(run(squares, tmp_path / "out", overwrite=True)) == COUNT - 1
 
 
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_folder_without_a_name_of_its_own_is_refused(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another --out"):
+        run(squares, Path(out))
+
+
 def test_a_foreign_partial_folder_is_left_alone(squares: Path, tmp_path: Path) -> None:
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "thesis.tex").touch()
@@ -144,6 +157,36 @@ def test_a_foreign_partial_folder_is_left_alone(squares: Path, tmp_path: Path) -
         (tmp_path / "out.partial" / "plan.json").write_bytes(junk)
         with pytest.raises(DataError, match="is in the way and is not the unfinished work"):
             run(squares, tmp_path / "out", overwrite=True)
+    (tmp_path / "note.partial").touch()
+    with pytest.raises(DataError, match="is in the way and is not the unfinished work"):
+        run(squares, tmp_path / "note", overwrite=True)
+
+
+def test_a_finished_data_set_takes_only_its_own_leftovers_away(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(squares, tmp_path / "out")
+    partial = tmp_path / "out.partial"
+    partial.write_text("a note of mine")
+    run(squares, tmp_path / "out")
+    assert partial.read_text() == "a note of mine"
+    partial.unlink()
+    partial.mkdir()
+    (partial / "thesis.tex").touch()
+    run(squares, tmp_path / "out")
+    assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
+    (partial / "thesis.tex").unlink()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(StopError):
+            run(squares, tmp_path / "out", seed=1, overwrite=True)
+    before = sorted(partial.iterdir())
+    run(squares, tmp_path / "out")
+    assert sorted(partial.iterdir()) == before  # the work of seed 1, which can be gone on with
+    digest = json.loads((tmp_path / "out" / "dataset.json").read_text())["info"]["prepared"]
+    (partial / "plan.json").write_text(json.dumps({"digest": digest}))
+    run(squares, tmp_path / "out")
+    assert not partial.exists()
 
 
 def test_no_usable_file(tmp_path: Path) -> None:
@@ -177,6 +220,27 @@ def test_a_cluster_that_is_away_is_said(squares: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
         run(squares, tmp_path / "out", workers=2)
+
+
+class Broken:
+    """Stands for a Ray Data set whose cluster goes away after the first part."""
+
+    def map_batches(self, *_: object, **__: object) -> "Broken":
+        return self
+
+    def iter_rows(self) -> Iterator[dict[str, int]]:
+        yield {"used": PART_SIZE, "skipped": 0}
+        raise NodeDiedError("the node\n10.0.0.7 has died.")
+
+
+def test_a_cluster_that_fails_is_said_in_one_sentence(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(module.ray.data, "from_items", lambda *_, **__: Broken())
+    sentence = r"the work on the Ray cluster ended: .*10\.0\.0\.7 has died; the same command goes on from there\.$"
+    with pytest.raises(ClusterError, match=sentence):
+        run(squares, tmp_path / "out", workers=2)
+    assert len(run(squares, tmp_path / "out")) == COUNT - 1
 
 
 CHILD = """

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.commands import evaluate
 from legan.platform.data.dataset import Dataset, write_dataset
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.evaluate import Request, plain_name, prepare
+from legan.platform.evaluation.evaluate import Request, default_folder, default_table_folder, plain_name, prepare
 from legan.platform.model import numbers_of, save_network
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
@@ -210,6 +211,14 @@ def test_facenet_as_matcher_needs_its_file(data: Dataset, tiny: Any) -> None:
 )
 def test_folders_are_named_after_the_model(source: str, name: str) -> None:
     assert plain_name(source) == name
+
+
+def test_a_data_sets_name_leads_nowhere_else(data: Dataset, home: Path) -> None:
+    crooked = replace(data, name="x/../../../../tmp/evil")
+    for folder in (default_folder("first", crooked), default_table_folder(1, crooked)):
+        assert folder.parent == home / "evaluations"
+        assert folder.name.endswith("-on-x-..-..-..-..-tmp-evil")
+    assert default_folder("first", replace(data, name="Köpfe 2")).name == "first-on-Köpfe 2"
 
 
 def test_help_shows_both_commands_and_how_a_model_is_evaluated(run: Run) -> None:

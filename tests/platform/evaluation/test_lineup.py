@@ -40,6 +40,8 @@ def test_from_models_to_a_study(data: Dataset, tiny: Any, tmp_path: Path) -> Non
         assert not np.array_equal(shown["LEGAN"], shown["StarGAN-Lqual"])
     with pytest.raises(DataError, match="already exists"):
         write_lineup({"a": "x", "b": "y"}, data.path, out, CPU, pairs=1)
+    with pytest.raises(DataError, match="has no name of its own"):
+        write_lineup({"a": "x", "b": "y"}, data.path, Path(), CPU, pairs=1)
 
 
 def test_names_are_folders_of_one_run_each() -> None:

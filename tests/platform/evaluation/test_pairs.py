@@ -54,6 +54,18 @@ def test_exact_duplicates_are_neither_source_nor_target(data: Dataset) -> None:
     assert len(pairs) == 11 * 10
 
 
+def test_translations_are_neither_source_nor_target(data: Dataset, tmp_path: Path) -> None:
+    held_out = data.rows("test")
+    made = replace(data, faces=data.faces.assign(synthetic=np.isin(np.arange(len(data)), held_out[:8])))
+    pairs = choose_pairs(made, 10_000, seed=0)
+    assert set(pairs["source_row"]) | set(pairs["target_row"]) == set(held_out[8:])
+    write_pairs(tmp_path / "pairs.csv", choose_pairs(data, 10_000, seed=0), data)
+    with pytest.raises(ConfigError, match=rf"row {held_out[0]} is a translation or an exact copy, .*\(8 such\)"):
+        read_pairs(tmp_path / "pairs.csv", made, made.schema)
+    with pytest.raises(DataError, match=r"test split of .* holds only translations and exact copies"):
+        choose_pairs(replace(data, faces=data.faces.assign(synthetic=True)), 5, seed=0)
+
+
 def test_sources_of_the_targets_session_go_first(data: Dataset) -> None:
     session = np.arange(len(data)) % 2
     data = replace(data, faces=data.faces.assign(session=session))

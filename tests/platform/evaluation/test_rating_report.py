@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,10 @@ def test_many_sources_and_no_test_split_can_be_drawn(ratings: Ratings) -> None:
     assert axes[2].get_title() == "Raters and Q per source, all splits"
     counts = [patch.get_height() for patch in axes[0].patches]
     assert counts == np.histogram(ratings.mean, bins=np.arange(11))[0].tolist()
+
+
+def test_a_sources_name_is_no_formula(predictions: pd.DataFrame) -> None:
+    draw(predictions.assign(source="$a_$"), simulated=False).savefig(io.BytesIO(), format="png")
 
 
 def test_only_a_q_will_do() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,17 @@ def test_identity_learns_the_training_subjects(tiny_data):
     losses = [float(task.step(task.batch(0), 0)["loss/total"]) for _ in range(60)]
     assert min(losses[-5:]) < 0.8 * losses[0]
     assert task.numbers["classes"] == 4
+
+
+def test_translations_are_not_validated_on(tiny_data):
+    data = open_dataset(tiny_data)
+    two = replace(data, faces=data.faces.assign(split=["val" if name in "ef" else "train" for name in data.subject]))
+    made = replace(two, faces=two.faces.assign(synthetic=data.subject == "f"))
+    settings = IdentitySettings.model_validate(common(network="lightcnn9", width=0.25, features=32))
+    assert set(identity_task(settings, two, Ranks()).validate()) == {"eval/verification_auc"}
+    assert identity_task(settings, made, Ranks()).validate() == {}  # one subject is left, so there is nobody to tell apart
+    judge = ClassifierSettings.model_validate(common(width=8))
+    assert classifier_task(judge, replace(two, faces=two.faces.assign(synthetic=True)), Ranks()).validate() == {}
 
 
 def test_verification_auc_by_hand():
