@@ -12,6 +12,7 @@ from pathlib import Path
 from stages import legan, make, settle, train
 
 SIZE, PRESET = "32", "quick"
+ADAM = ["--set", "adam.learning_rate=0.0006", "--set", "adam.decay_from=0.5"]
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
         if Path("sweeps", suite).exists():
             legan("sweep", "resume", suite)
         else:
-            settings = ["--preset", PRESET, "--set", f"steps={arguments.steps}"]
+            settings = ["--preset", PRESET, "--set", f"steps={arguments.steps}", *ADAM]
             legan("sweep", "run", suite, "--name", suite, "--data", "faces", *networks, *settings)
 
 
