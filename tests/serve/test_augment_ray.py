@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,12 @@ def same(one: Path, other: Path) -> bool:
 def finished(out: Path) -> dict[str, tuple[int, int]]:
     """The parts that are on the disk, each with what changes if it is written again."""
     parts = out.with_name(f"{out.name}.partial").glob("part_*.npz")
-    return {part.name: (part.stat().st_ino, part.stat().st_mtime_ns) for part in parts}
+    found = {}
+    for part in parts:
+        with suppress(FileNotFoundError):  # the result is there, and they are being removed
+            about = part.stat()
+            found[part.name] = (about.st_ino, about.st_mtime_ns)
+    return found
 
 
 def wait_for(done: Callable[[], bool], seconds: float = 120) -> None:
