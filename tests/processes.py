@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,6 +96,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     _, alive = psutil.wait_procs(started, 15)
     for child in alive:
-        child.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            child.kill()
     psutil.wait_procs(alive, 15)
     process.wait(15)

@@ -52,10 +52,9 @@ def same(one: Path, other: Path) -> bool:
 
 def finished(out: Path) -> dict[str, tuple[int, int]]:
     """The parts that are on the disk, each with what changes if it is written again."""
-    parts = out.with_name(f"{out.name}.partial").glob("part_*.npz")
     found = {}
-    for part in parts:
-        with suppress(FileNotFoundError):  # the result is there, and they are being removed
+    with suppress(FileNotFoundError):  # the result is there, and they are being removed
+        for part in out.with_name(f"{out.name}.partial").glob("part_*.npz"):
             about = part.stat()
             found[part.name] = (about.st_ino, about.st_mtime_ns)
     return found
