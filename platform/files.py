@@ -102,6 +102,33 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill; it is called ``folder`` when the block ends, and is removed when the block fails.
+
+    Raises FileExistsError when something is there by then, but for an empty folder.
+    """
+    draft = _beside(folder, "tmp")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for path in (*draft.rglob("*"), draft):
+            flush(path)
+        try:
+            draft.rename(folder)
+        except OSError as error:
+            if folder.exists() and not is_empty(folder):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder)) from error
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether it is a folder, and nothing is in it."""
+    return folder.is_dir() and not any(folder.iterdir())
+
+
 def replace_folder(folder: Path, draft: Path) -> None:
     """Flush ``draft`` and rename it to ``folder``, on the same file system; an older ``folder`` is removed after that.
 

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, first_line
-from legan.platform.files import misnamed, whole_file, whole_folder
+from legan.platform.files import misnamed, new_folder, whole_file
 from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.space_checks import kind_problems
@@ -160,9 +160,12 @@ def create_sweep(home: Path, name: str, settings: SweepSettings, preset: str | N
     if problems:
         raise ConfigError(problems)
     section = {settings.kind: read_section(preset or settings.preset, settings.kind)}
-    with whole_folder(folder) as draft:
-        for file, document in ((PRESET, section), (FILE, settings.model_dump(mode="json"))):
-            (draft / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    try:
+        with new_folder(folder) as draft:
+            for file, document in ((PRESET, section), (FILE, settings.model_dump(mode="json"))):
+                (draft / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    except FileExistsError as error:  # another process was faster
+        raise ConfigError(name_problems(home, name)) from error
     return Sweep(folder, settings)
 
 

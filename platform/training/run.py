@@ -13,8 +13,6 @@ status.json      finished or failed, and why
 """
 
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +24,7 @@ import yaml
 from legan import __version__
 from legan.platform.config import check_settings, flatten
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, TrackingError
-from legan.platform.files import misnamed, write_whole
+from legan.platform.files import is_empty, misnamed, new_folder, write_whole
 from legan.platform.model import MODEL_FILE
 from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import git_commit
@@ -69,7 +67,7 @@ def check_run_name(home: Path, name: str) -> None:
     problem = misnamed(name)
     if problem is not None:
         raise ConfigError([f"--name {name!r}: {problem}"])
-    if (home / name).exists() and not _is_empty(home / name):
+    if (home / name).exists() and not is_empty(home / name):
         raise _taken(name)
 
 
@@ -86,22 +84,12 @@ def create_run(
     check_run_name(home, name)
     folder = (home / name).absolute()
     document = {"kind": kind, "tags": dict(tags or {}), "register": register, "settings": settings.model_dump(mode="json")}
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    draft.mkdir(parents=True)
     try:
-        write_whole(draft / "config.yaml", yaml.safe_dump(document, sort_keys=False))
-        draft.rename(folder)
-    except OSError as error:
-        if folder.exists() and not _is_empty(folder):  # another process was faster
-            raise _taken(name) from error
-        raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        with new_folder(folder) as draft:
+            (draft / "config.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    except FileExistsError as error:  # another process was faster
+        raise _taken(name) from error
     return Run(folder, kind, settings, tags or {}, register)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _taken(name: str) -> ConfigError:
@@ -189,10 +177,11 @@ def changed_inputs(run: Run, task: Task) -> list[str]:
     if not list_checkpoints(run.checkpoints):
         return []
     try:
-        before = json.loads((run.folder / "inputs.json").read_text(encoding="utf-8"))
+        stored = json.loads((run.folder / "inputs.json").read_text(encoding="utf-8"))
+        before = {str(name): str(value) for name, value in stored.items()}
     except FileNotFoundError:  # a run of an older version
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{run.folder / 'inputs.json'} cannot be read ({error}); remove it if nothing changed.") from error
     return [
         f"{name}: {getattr(run.settings, name)} has changed since {run.folder.name} began (hash {before[name][:12]}, now "

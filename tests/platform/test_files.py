@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from legan.platform.errors import CheckpointError
-from legan.platform.files import disk_full, replace_folder, room_in, unwritable, whole_file, whole_folder, write_whole
+from legan.platform.files import disk_full, new_folder, replace_folder, room_in, unwritable, whole_file, whole_folder, write_whole
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
@@ -137,3 +137,17 @@ def test_a_full_disk_is_one_sentence_and_other_errors_stay_what_they_are(tmp_pat
         Path("/dev/full").write_text("much")
     with pytest.raises(PermissionError), room_in(tmp_path):
         raise PermissionError(13, "Permission denied")
+
+
+def test_a_new_folder_takes_nothings_place_and_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("fresh", "empty"):
+        with new_folder(tmp_path / name) as draft:
+            fill(draft, "new")
+        assert words(tmp_path / name) == {"new"}
+    with pytest.raises(FileExistsError, match="fresh"), new_folder(tmp_path / "fresh") as draft:
+        fill(draft, "newer")
+    assert words(tmp_path / "fresh") == {"new"}
+    with pytest.raises(ValueError, match="wrong"), new_folder(tmp_path / "wrong"):
+        raise ValueError("wrong")
+    assert names(tmp_path) == ["empty", "fresh"]

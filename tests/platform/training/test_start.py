@@ -274,6 +274,11 @@ def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_
     run = open_run(home, "first")
     with pytest.raises(ConfigError, match=r"identity: .* has changed since first began"):
         work(run, Ranks(), f"sqlite:///{home}/mlflow.db", str)  # also by whoever trains
+    inputs = (home / "first" / "inputs.json").read_text()
+    (home / "first" / "inputs.json").write_text("[1]")
+    with pytest.raises(CheckpointError, match=r"inputs\.json cannot be read .*; remove it if nothing changed"):
+        resume_training("legan", "first", [], {}, None, None, dry_run=True)
+    (home / "first" / "inputs.json").write_text(inputs)
     save_judges(1)
     data = open_dataset(tiny_data)
     write_dataset(
