@@ -1,7 +1,7 @@
 """What can go wrong with a call, one exception per kind of problem, all of them ServiceErrors and so LeganErrors.
 
     ServiceError
-    ├── UnreachableError     no connection, or it broke off before the answer was there
+    ├── UnreachableError     no connection, or it broke off before the answer was there; 500, 502, 504 of a proxy
     ├── TimeLimitError       the client's time limit, or the server's (408)
     ├── TokenError           401: the bearer token is missing or wrong
     ├── NotFoundError        404, 405: no such call
@@ -44,7 +44,11 @@ class ServiceError(LeganError):
 
 
 class UnreachableError(ServiceError):
-    """No connection, or it broke off before the answer was there."""
+    """No connection, or it broke off before the answer was there.
+
+    A proxy says the latter with a status and without a problem document: Ray Serve's with 500, when the process that answers
+    dies. A 500 of the application has a document, and is an AnswerError.
+    """
 
 
 class TimeLimitError(ServiceError):
@@ -93,12 +97,16 @@ KINDS: dict[int, type[ServiceError]] = {
     422: InvalidError,
     503: BusyError,
 }
+BROKEN_OFF = (500, 502, 504)
+"""With these a proxy says that the server behind it did not answer."""
 
 
 def error_of(problem: Problem, retry_after_s: float = 0.0) -> ServiceError:
     """The exception for a problem document; its message holds every sentence."""
     message = "\n".join([problem.detail, *(f"  - {each}" for each in problem.errors)])
     kind = KINDS.get(problem.status, AnswerError)
+    if problem.status in BROKEN_OFF and not problem.title:
+        kind = UnreachableError
     return BusyError(message, problem, retry_after_s) if kind is BusyError else kind(message, problem)
 
 

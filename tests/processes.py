@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +51,7 @@ class HeadNode(NamedTuple):
 @contextmanager
 def start_head_node() -> Iterator[HeadNode]:
     """A node of two CPUs with everything that `ray start --head` starts, reached as a user elsewhere does."""
-    port, dashboard, clients, agent = free_ports(4)
+    port, dashboard, clients, agent, *proxy = free_ports(7)
     token = "the-token-of-the-head-node-of-the-tests"  # noqa: S105
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets need short paths
     command = [
@@ -59,9 +59,9 @@ def start_head_node() -> Iterator[HeadNode]:
         f"--temp-dir={folder}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}",
         f"--dashboard-agent-listen-port={agent}", "--num-cpus=2", "--disable-usage-stats", "--include-log-monitor=false",
     ]  # fmt: skip
-    asking = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    environment = without_rays() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} | haproxy(folder / "proxy", proxy)
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=without_rays() | asking, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_for_page(f"http://127.0.0.1:{dashboard}/api/gcs_healthz", 100)
         wait_for_page(f"http://127.0.0.1:{agent}/api/local_raylet_healthz", 100)
@@ -69,6 +69,19 @@ def start_head_node() -> Iterator[HeadNode]:
     finally:
         end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def haproxy(folder: Path, ports: Sequence[int]) -> dict[str, str]:
+    """Ray Serve answers through HAProxy, as docs/serve.md advises; its files and ports are the same for all by default."""
+    files = {"CONFIG_FILE_LOC": "cfg", "SOCKET_PATH": "admin", "SERVER_STATE_BASE": ".", "SERVER_STATE_FILE": "state"}
+    places = {name: str(folder / file) for name, file in (files | {"METRICS_SOCKET_PATH": "rates"}).items()}
+    places |= {"STATS_PORT": str(ports[0]), "METRICS_PORT": str(ports[1])}
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
+        **{f"RAY_SERVE_HAPROXY_{name}": place for name, place in places.items()},
+    }
 
 
 def without_rays() -> dict[str, str]:

@@ -26,7 +26,7 @@ from tests.processes import free_port
 
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
-from legan.serve.client import Client
+from legan.serve.client import Client, Retries, ServiceError
 from legan.serve.engine import load_engine
 from legan.serve.measures import MEASURES
 from legan.serve.model_info import choose_model
@@ -73,12 +73,12 @@ def post(url: str, image: bytes, **values: object) -> requests.Response:
 
 
 class Load:
-    """Clients that ask one after the other until they are told to stop; ``retries`` times again where something went wrong."""
+    """Clients that ask one after the other until they are told to stop, each call again so often as ``retries`` says."""
 
-    def __init__(self, url: str, image: bytes, clients: int = 3, retries: int = 0):
-        self.statuses: Counter[int | str] = Counter()
+    def __init__(self, url: str, image: NDArray[np.uint8], clients: int = 3, retries: int = 0):
+        self.outcomes: Counter[str] = Counter()
         self.models: set[str] = set()
-        self._ask, self._retries, self._stop = (lambda: post(url, image)), retries, threading.Event()
+        self._client, self._image, self._stop = Client(url, retries=Retries(retries)), image, threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
 
     def __enter__(self) -> "Load":
@@ -90,20 +90,15 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._client.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for _ in range(1 + self._retries):
-                try:
-                    answer = self._ask()
-                    status: int | str = answer.status_code
-                except requests.RequestException as error:
-                    status = type(error).__name__
-                if status == 200:
-                    self.models.add(answer.headers["x-legan-model"])
-                    break
-                time.sleep(0.2)
-            self.statuses[status] += 1
+            try:
+                self.models.add(self._client.translate(self._image, "smile", "left", aligned=True).model)
+                self.outcomes["answered"] += 1
+            except ServiceError as error:
+                self.outcomes[repr(error)] += 1
 
 
 def test_answers_are_the_engines(url, model_folder, face) -> None:
@@ -193,7 +188,7 @@ def test_prometheus_answers_every_panel_of_the_dashboard(url, face, tmp_path) ->
     command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
     with (
         subprocess.Popen([*command, f"--web.listen-address={at}"], stderr=subprocess.DEVNULL) as prometheus,
-        Load(url, png(face), clients=1),
+        Load(url, face, clients=1),
     ):
         try:
             end, silent = time.monotonic() + 90, ["all"]
@@ -230,23 +225,23 @@ def test_a_full_server_answers_503_at_once(url, face) -> None:
     assert seconds < 20
 
 
-@pytest.mark.parametrize("deployment", ["Generator", "Quality"])  # one of two, and the only one
+@pytest.mark.parametrize("deployment", ["Generator", "Quality", "Ingress"])  # one of two, or the only one
 def test_a_killed_replica_goes_unnoticed_by_clients_with_one_retry(url, face, deployment) -> None:
     import ray
 
     running = len(_replicas(deployment))
-    with Load(url, png(face), retries=1) as load:
+    with Load(url, face, retries=1) as load:
         time.sleep(1)
         killed = _replicas(deployment)[0]
         ray.kill(ray.get_actor(killed, namespace="serve"), no_restart=False)
         deadline = time.monotonic() + 60
         while len(set(_replicas(deployment)) - {killed}) < running and time.monotonic() < deadline:
             time.sleep(0.2)
-        before = load.statuses.total()
+        before = load.outcomes.total()
         time.sleep(1)
     assert killed not in _replicas(deployment)
-    assert set(load.statuses) == {200}, load.statuses
-    assert load.statuses.total() > before > 3
+    assert set(load.outcomes) == {"answered"}, load.outcomes
+    assert load.outcomes.total() > before > 3
 
 
 def _replicas(deployment: str) -> list[str]:
@@ -263,7 +258,7 @@ def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, mo
     first = running()
     assert first.model.folder == str(model_folder)
     other = choose_model(str(other_folder))
-    with Load(url, png(face)) as load:
+    with Load(url, face) as load:
         time.sleep(0.5)
         update(first, other, wait_s=120)
         told = requests.get(f"{url}/v1/model", timeout=10).json()
@@ -274,7 +269,7 @@ def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, mo
         time.sleep(0.5)
         update(second, first.model, wait_s=120)
         assert requests.get(f"{url}/v1/model", timeout=10).json()["name"] == "tiny"
-    assert set(load.statuses) == {200}, load.statuses
+    assert set(load.outcomes) == {"answered"}, load.outcomes
     assert {name.split("/")[0] for name in load.models} == {"tiny", "other"}
     expected = load_engine(other_folder, "cpu").translate(face[None], ["smile"], ["left"])[0]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)

@@ -303,7 +303,10 @@ def test_a_restarted_server_is_waited_for(server, serving, face) -> None:
         assert later == [first]
 
 
-@pytest.mark.parametrize("broken", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", HEALTHY[:-4]])
+BEHIND_A_PROXY = reply("500 Internal Server Error", b"Internal Server Error")
+
+
+@pytest.mark.parametrize("broken", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", HEALTHY[:-4], BEHIND_A_PROXY])
 def test_a_connection_that_breaks_off_is_tried_again(broken) -> None:
     with answering(broken, broken, MODEL_REPLY) as (url, seen), Client(url) as client:
         assert client.model().name == "m"
@@ -336,7 +339,8 @@ def test_retries_are_bounded_in_number() -> None:
     ("answer", "kind", "said"),
     [
         (reply("404 Not Found", b"<html>"), NotFoundError, "answered with status 404 and no reason"),
-        (reply("500 Internal Server Error", b"[]"), AnswerError, "answered with status 500 and no reason"),
+        (reply("501 Not Implemented", b"[]"), AnswerError, "answered with status 501 and no reason"),
+        (reply("500 Internal Server Error", b'{"title":"t","detail":"A bug."}'), AnswerError, "A bug"),
         (reply("502 Bad Gateway", b'{"title":"t","detail":"The proxy slept.","status":1}'), AnswerError, "The proxy slept"),
         (reply("307 Temporary Redirect", b"", "Location: http://127.0.0.1:1/"), AnswerError, "status 307"),
         (reply("200 OK", b"<html>"), AnswerError, "none of this API"),

@@ -1,11 +1,12 @@
-"""The application on a cluster of somebody else's, as docs/serve.md tells it: a config file, Ray's own `serve deploy`, an update
-from outside, and the page in a real Chromium."""
+"""The application on a cluster of somebody else's, as docs/serve.md tells it: HAProxy, a config file, Ray's own `serve deploy`,
+an update from outside, and the page in a real Chromium."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from numpy.typing import NDArray
@@ -30,6 +31,12 @@ def run(folder: Path, token: str, *words: str | Path) -> str:
     return ended.stdout
 
 
+def listeners(port: int) -> set[str]:
+    """The names of the processes that listen there."""
+    there = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN and each.laddr.port == port)
+    return {psutil.Process(each.pid).name() for each in there}
+
+
 def test_serve_deploy_starts_what_the_page_and_an_update_find(
     head_node: HeadNode, model_folder: Path, face: NDArray[np.uint8], tmp_path: Path
 ) -> None:
@@ -43,6 +50,7 @@ def test_serve_deploy_starts_what_the_page_and_an_update_find(
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(document))
     run(tmp_path, token, BIN / "serve", "deploy", tmp_path / "serve.yaml", "--address", dashboard)
     wait_for_page(f"http://127.0.0.1:{port}/healthz")
+    assert listeners(port) == {"haproxy"}
 
     Image.fromarray(face).save(tmp_path / "face.png")
     browser = open_browser(tmp_path)
