@@ -16,26 +16,49 @@ step() {
     "$@"
 }
 
+numbered() { while IFS= read -r line; do printf '(%s) %s\n' "$1" "$line"; done; }
+
+# Two commands, with -- between them, of which neither needs the other; each gets half of the processors.
+beside() {
+    local first=()
+    printf '\n\033[1m== %s\033[0m  (%s)\n' "$1" "$(elapsed)"
+    shift
+    while [ "$1" != -- ]; do
+        first+=("$1")
+        shift
+    done
+    shift
+    printf '(1) $ %s\n(2) $ %s\n' "${first[*]}" "$*"
+    OMP_NUM_THREADS=$half "${first[@]}" > >(numbered 1) 2>&1 &
+    local pid=$!
+    OMP_NUM_THREADS=$half "$@" > >(numbered 2) 2>&1
+    wait $pid
+}
+
 if [ -e "$out" ]; then
     echo "quickstart: $out exists already; remove it, or choose another folder with LEGAN_QUICKSTART=…" >&2
     exit 2
 fi
 mkdir -p "$out"
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+half=$(python -c 'import os; print(max(1, (os.cpu_count() or 1) // 2))')
 
 step "what this machine has" legan doctor
 # Without bf16 a processor needs three times as long for an image: a quarter of the pixels keeps all this within ten minutes.
 size=$(python -c 'from legan.platform.training.optimise import native_precision as of; print(64 if of(gpu=False) == "bf16" else 32)')
+tv=0.00006 # the weight of Ltv, a sum over the pixels where the other terms are means
+[ "$size" = 64 ] || tv=0.00025
 step "draw people under 6 expressions × 20 lightings, so that every translation has a true target" \
     legan data render --out "$out/faces" --subjects 60 --size "$size" --seed 1
 step "a contact sheet of them" legan data show "$out/faces" --sheet "$out/faces.png"
 step "simulate raters, for Q to learn from" legan data ratings "$out/faces" --out "$out/ratings" --seed 1
-step "train T, the identity network" legan train identity --data "$out/faces" --name T --workers 0
-step "train Q, the quality model" legan train quality --ratings "$out/ratings" --name Q --workers 0 --set image_size="$size"
+beside "train T, the identity network, and Q, the quality model" \
+    legan train identity --data "$out/faces" --name T --workers 0 -- \
+    legan train quality --ratings "$out/ratings" --name Q --workers 0 --set image_size="$size"
 step "train LEGAN on two Ray Train workers" \
-    legan train legan --data "$out/faces" --identity T --quality Q --name quickstart --workers 2
-step "train a judge of expression and lighting that never sees LEGAN" \
-    legan train classifier --data "$out/faces" --name judge --workers 0
-step "train a matcher that is not T" \
+    legan train legan --data "$out/faces" --identity T --quality Q --name quickstart --workers 2 --set loss.lambda_5="$tv"
+beside "train a judge of expression and lighting that never sees LEGAN, and a matcher that is not T" \
+    legan train classifier --data "$out/faces" --name judge --workers 0 -- \
     legan train identity --data "$out/faces" --name matcher --set network=lightcnn9 --set seed=1 --workers 0
 step "evaluate LEGAN on people it never saw" \
     legan evaluate models:/legan@champion --data "$out/faces" --classifier judge --matcher matcher --out "$out/evaluation"
