@@ -58,11 +58,14 @@ def measure(engine: Engine, client: Client, arguments: argparse.Namespace) -> No
     assert np.array_equal(client.translate(face, *names, aligned=True).image, engine.translate(face[None], *zip(names))[0])
     rounds = []
     for n in range(arguments.rounds + 1):
+        bare_ms, served_ms = middle_ms(
+            lambda: engine.translate(face[None], [names[0]], [names[1]]), lambda: client.translate(face, *names, aligned=True)
+        )
         row = {
             "bare_images_s": bare_rate(engine, face, names, arguments),
             "served_images_s": served_rate(client, face, names, arguments),
-            "bare_ms": middle_ms(lambda: engine.translate(face[None], [names[0]], [names[1]])),
-            "served_ms": middle_ms(lambda: client.translate(face, *names, aligned=True)),
+            "bare_ms": bare_ms,
+            "served_ms": served_ms,
         }
         if n > 0:  # the first round warms up
             rounds.append(row)
@@ -98,14 +101,15 @@ def served_rate(client: Client, face: np.ndarray, names: tuple[str, str], argume
     return done / (time.perf_counter() - begun)
 
 
-def middle_ms(call: Callable[[], object], times: int = 15) -> float:
-    """Median milliseconds of a call."""
-    seconds = []
+def middle_ms(*calls: Callable[[], object], times: int = 15) -> list[float]:
+    """Median milliseconds of each call, all in turn, since a machine's speed may change meanwhile."""
+    seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(times):
-        begun = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds) * 1000
+        for call, its in zip(calls, seconds, strict=True):
+            begun = time.perf_counter()
+            call()
+            its.append(time.perf_counter() - begun)
+    return [statistics.median(its) * 1000 for its in seconds]
 
 
 def report(rounds: list[dict[str, float]], arguments: argparse.Namespace) -> None:
