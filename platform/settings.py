@@ -200,6 +200,8 @@ class CriticSettings(TranslatorSettings):
     """Folder of T; needed unless loss.lambda_3 is 0."""
     quality: Path | None = None
     """Folder of Q; needed unless loss.lambda_4 is 0."""
+    compile: bool = False
+    """On a GPU, compile G (torch.compile) when the training starts, which takes a minute or two; elsewhere nothing happens."""
 
     def conflicts(self) -> list[str]:
         """What does not go together, one sentence each."""

@@ -95,6 +95,15 @@ def ready(home: Path, empty_store: Path) -> Path:
     return home
 
 
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """This machine's GPU, in full float32: its convolutions would round to TF32."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    return torch.device("cuda")
+
+
 @pytest.fixture(scope="session")
 def yalefaces() -> Path:
     """The Yale Face Database, where it lies beside the checkout."""

@@ -9,6 +9,7 @@ Shapes: n critic steps, b this worker's images of one minibatch, A attributes.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,8 +24,9 @@ from legan.platform.model import weights_hash
 from legan.platform.settings import CriticSettings
 from legan.platform.training.batches import mirror, normalise, shift, to_tensor
 from legan.platform.training.objective import Judges, d_objective, g_objective
-from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, update
+from legan.platform.training.optimise import adam, apply_gradients, autocast, place, set_gradients, set_learning_rate
 from legan.platform.training.parallel import Ranks
+from legan.platform.training.recording import Recorder
 from legan.platform.training.task import Batch
 from legan.platform.training.translator import TranslatorTask
 
@@ -53,6 +55,9 @@ class LeganTask(TranslatorTask):
             place(network, ranks.device, settings.channels_last)
         self.networks: Mapping[str, nn.Module] = {"generator": self.G, "discriminator": self.D}
         self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, settings.adam)
+        self.recorder = Recorder(ranks.device)
+        compiled = settings.compile and ranks.device.type == "cuda"
+        self.forward = torch.compile(self.G, dynamic=False) if compiled else self.G
 
     def batch(self, step: int) -> Batch:
         """Images, labels, targets and random draws of ``step``, n·b each; ``hull`` and ``own`` for the last minibatch only."""
@@ -90,29 +95,50 @@ class LeganTask(TranslatorTask):
         f_org_all, f_trg_all, alpha_all, hull, own = (
             batch[name].to(device, non_blocking=True) for name in ("f_org", "f_trg", "alpha", "hull", "own")
         )
-        x, f_org, f_trg, alpha = (values.chunk(n) for values in (x_all, f_org_all, f_trg_all, alpha_all))
-        b, E = x[0].shape[0], len(self.schema.expressions)
+        x, f_org, alpha = (values.chunk(n) for values in (x_all, f_org_all, alpha_all))
+        run = self.recorder.run
+        d_terms = []
+        with self.recorder.step():
+            translated, fakes = run("translate", self._translate, x_all, f_trg_all)
+            for i in range(n):
+                terms = run("critic", self._critic_gradients, x[i], f_org[i], fakes[i], alpha[i])
+                apply_gradients([self.d_adam], self.D, self.ranks)
+                d_terms.append(torch.stack(list(terms.values())))
+            backward = partial(self._generator_gradients, translated)
+            g_terms = run("generator", backward, x[-1], f_org[-1], f_trg_all.chunk(n)[-1], hull, own)
+            apply_gradients([self.g_adam], self.G, self.ranks)
+        means = torch.stack(d_terms).mean(0)
+        names = [f"loss/{name}" for name in (*terms, *g_terms)]
+        return dict(zip(names, torch.cat([means, torch.stack(list(g_terms.values()))]).unbind(), strict=True))
+
+    def _translate(self, x_all: Tensor, f_trg_all: Tensor) -> tuple[Translation, list[Tensor]]:
+        """The last minibatch's translation with its graph, and every minibatch's fakes without."""
+        n = self.settings.critic_steps
+        b = x_all.shape[0] // n
         with self._autocast():
-            translated: Translation = self.G(x[-1], f_trg[-1])
+            translated: Translation = self.forward(x_all[-b:], f_trg_all[-b:])
         fakes = [translated.image.detach()]
         if n > 1:
             with torch.no_grad(), self._autocast():
-                fakes = [*self.G(x_all[: (n - 1) * b], f_trg_all[: (n - 1) * b]).image.chunk(n - 1), *fakes]
-        critic_terms = []
-        for i in range(n):
-            with self._autocast():
-                total, terms = d_objective(self.D, x[i], f_org[i], fakes[i], alpha[i], settings.loss, E)
-            update(self.d_adam, self.D, total, self.ranks)
-            critic_terms.append({name: term.detach() for name, term in terms.items()})
+                fakes = [*self.forward(x_all[:-b], f_trg_all[:-b]).image.chunk(n - 1), *fakes]
+        return translated, fakes
+
+    def _critic_gradients(self, x: Tensor, f_org: Tensor, fake: Tensor, alpha: Tensor) -> dict[str, Tensor]:
+        with self._autocast():
+            total, terms = d_objective(self.D, x, f_org, fake, alpha, self.settings.loss, len(self.schema.expressions))
+        set_gradients(self.D, total)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _generator_gradients(
+        self, translated: Translation, x: Tensor, f_org: Tensor, f_trg: Tensor, hull: Tensor, own: Tensor
+    ) -> dict[str, Tensor]:
+        loss, E = self.settings.loss, len(self.schema.expressions)
         self.D.requires_grad_(False)
         with self._autocast():
-            total, g_terms = g_objective(
-                self.G, self.D, self.judges, x[-1], f_org[-1], f_trg[-1], hull, own, translated, settings.loss, E
-            )
-        update(self.g_adam, self.G, total, self.ranks)
+            total, terms = g_objective(self.forward, self.D, self.judges, x, f_org, f_trg, hull, own, translated, loss, E)
+        set_gradients(self.G, total)
         self.D.requires_grad_(True)
-        d_terms = {name: torch.stack([terms[name] for terms in critic_terms]).mean() for name in critic_terms[0]}
-        return {f"loss/{name}": term.detach() for name, term in (d_terms | g_terms).items()}
+        return {name: term.detach() for name, term in terms.items()}
 
     def _autocast(self) -> torch.autocast:
         # One region per update: a region keeps the bf16 copies of the weights it has seen, so they would go stale.

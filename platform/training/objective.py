@@ -4,7 +4,7 @@ Shapes: b this worker's images of one minibatch, A attributes. Images are float 
 networks answer in float32, so every loss is computed in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,6 @@ from legan.models.discriminator import Discriminator
 from legan.models.generator import Translation
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
-from legan.models.translator import Translator
 from legan.platform.settings import LossSettings
 
 OUTSIDE_HULL = -1.0  # black
@@ -54,7 +53,7 @@ def d_objective(
 
 
 def g_objective(
-    G: Translator,
+    G: Callable[[Tensor, Tensor], Translation],
     D: Discriminator,
     judges: Judges,
     x_real: Tensor,

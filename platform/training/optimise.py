@@ -68,9 +68,18 @@ def update_together(
     optimisers: Sequence[Adam], network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None
 ) -> None:
     """As ``update``, for a network whose parts have optimisers of their own."""
-    for optimiser in optimisers:
-        optimiser.zero_grad(set_to_none=True)
+    set_gradients(network, total)
+    apply_gradients(optimisers, network, ranks, clip)
+
+
+def set_gradients(network: nn.Module, total: Tensor) -> None:
+    """The gradient of ``total``, alone, in the network's parameters."""
+    network.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
+
+
+def apply_gradients(optimisers: Sequence[Adam], network: nn.Module, ranks: Ranks, clip: float | None = None) -> None:
+    """One step of the optimisers on the network's gradients, averaged over all workers and clipped to the norm ``clip``."""
     average_gradients(network.parameters(), ranks)
     if clip is not None:
         nn.utils.clip_grad_norm_(network.parameters(), clip)

@@ -77,6 +77,15 @@ def test_outputs_are_what_the_generator_gives_for_these_labels() -> None:
     assert np.abs(outputs.astype(int) - expected.numpy()).max() <= 1
 
 
+def test_a_gpu_translates_and_rates_as_the_processor_does(gpu: torch.device) -> None:
+    images, hulls = faces(8), np.ones((8, SIZE, SIZE), np.bool_)
+    names = ["smile", "neutral"] * 4, ["left", "front", "right", "left"] * 2
+    here, there = tiny_engine(), Engine(tiny_model(), gpu)
+    pairs = zip(here.translate_with_masks(images, *names), there.translate_with_masks(images, *names), strict=True)
+    assert all(np.abs(one.astype(int) - other).max() <= 1 for one, other in pairs)
+    np.testing.assert_allclose(there.quality(images, hulls), here.quality(images, hulls), atol=1e-3)
+
+
 def test_bf16_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:
     images, hulls = faces(8), np.ones((8, SIZE, SIZE), np.bool_)
     names = ["smile", "neutral"] * 4, ["left", "front", "right", "left"] * 2

@@ -72,6 +72,14 @@ def test_two_workers_train_and_leave_a_model(uninterrupted):
     assert lines[-1].startswith("finished: the model is ")
 
 
+def test_a_worker_trains_on_a_gpu(ray_cluster, tiny_data, store, tmp_path, gpu):
+    """Over NCCL, as more of them would."""
+    run = create_run(tmp_path, "legan", settings(tiny_data, workers=1, gpu=True, precision="bf16"), "gpu")
+    train_on_ray(run, store, str)
+    assert (run.folder / "progress.log").read_text().splitlines()[-1].startswith("finished: the model is ")
+    assert all(torch.isfinite(values).all() for values in load_file(run.model / "generator.safetensors").values())
+
+
 @pytest.mark.kills
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted, tiny_data, store, tmp_path):
     run = create_run(tmp_path, "legan", settings(tiny_data), "killed")

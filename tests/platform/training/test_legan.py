@@ -36,7 +36,8 @@ def make_task(data_path: Path, ranks: Ranks | None = None, *, rival: bool = Fals
     disentangled = settings.generator.disentangled
     G = stargan.Generator(3, 4, width=8, blocks=1) if rival else Generator(3, 4, width=8, blocks=1, disentangled=disentangled)
     D = Discriminator(7, 32, width=8, layers=3)
-    return LeganTask(settings, data, Judges(T, Q), ranks or Ranks(), G, D)
+    ranks = ranks or Ranks()
+    return LeganTask(settings, data, Judges(T.to(ranks.device), Q.to(ranks.device)), ranks, G, D)
 
 
 def test_step_equals_the_straightforward_one(tiny_data, monkeypatch):
@@ -84,8 +85,42 @@ def test_one_hourglass_trains_too(tiny_data):
     assert set(task.samples()) == {"samples/translation"}
 
 
+@pytest.mark.parametrize("settings", [{}, {"channels_last": False}, {"compile": True}])
+def test_a_gpu_computes_what_the_processor_does(tiny_data, gpu, settings):
+    """Over steps that run as written, one that is recorded and some that are replayed, with weights that stay where they are."""
+    still = {"steps": 6, "adam": {"learning_rate": 1e-12}, "loss": {"self_rec": 0.5}}
+    here, there = make_task(tiny_data, **still), make_task(tiny_data, Ranks(device=gpu), **still, **settings)
+    for step in range(6):
+        a, b = here.step(here.batch(step), step), there.step(there.batch(step), step)
+        assert {name: float(value) for name, value in b.items()} == pytest.approx({k: float(v) for k, v in a.items()}, rel=1e-3)
+        for name, network in here.networks.items():
+            for one, other in zip(network.parameters(), there.networks[name].parameters(), strict=True):
+                assert float((other.grad.cpu() - one.grad).norm() / one.grad.norm()) < 0.02, name
+
+
+def test_replayed_steps_on_a_gpu_train_as_written_ones_do(tiny_data, gpu, monkeypatch):
+    recorded = make_task(tiny_data, Ranks(device=gpu), steps=8)
+    terms = [recorded.step(recorded.batch(step), step) for step in range(8)]
+    monkeypatch.setattr("legan.platform.training.recording.WARM_UP_STEPS", 8)
+    written = make_task(tiny_data, Ranks(device=gpu), steps=8)
+    for step in range(8):
+        expected = {name: float(value) for name, value in written.step(written.batch(step), step).items()}
+        assert {name: float(value) for name, value in terms[step].items()} == pytest.approx(expected, rel=0.05, abs=0.02)
+    for name, network in recorded.networks.items():
+        for one, other in zip(network.parameters(), written.networks[name].parameters(), strict=True):
+            assert float((one - other).norm() / other.norm()) < 0.01, name
+
+
+def test_bf16_on_a_gpu_follows_fp32(tiny_data, gpu):
+    bf16_follows_fp32(tiny_data, Ranks(device=gpu))
+
+
 def test_bf16_follows_fp32(tiny_data):
-    exact, rounded = make_task(tiny_data), make_task(tiny_data, precision="bf16")
+    bf16_follows_fp32(tiny_data, Ranks())
+
+
+def bf16_follows_fp32(tiny_data, ranks):
+    exact, rounded = make_task(tiny_data, ranks), make_task(tiny_data, ranks, precision="bf16")
     for step in range(3):
         a, b = exact.step(exact.batch(step), step), rounded.step(rounded.batch(step), step)
     for name in ("loss/d_total", "loss/g_total", "loss/rec", "loss/qual"):
@@ -184,6 +219,20 @@ def test_two_workers_have_the_gradients_of_one(tiny_data, tmp_path):
                 assert torch.equal(a, b)
                 scale = float(parameter.grad.abs().max()) + 1e-12
                 assert float((a - parameter.grad).abs().max()) / scale < 1e-4, (name, rival)
+
+
+def test_a_checkpoint_continues_on_a_gpu(tiny_data, tmp_path, gpu):
+    """Kernels there add in no fixed order, so the weights are not the same to the bit."""
+    from legan.platform.training.loop import Listener, train
+
+    ranks = Ranks(device=gpu)
+    whole, first, rest = make_task(tiny_data, ranks), make_task(tiny_data, ranks, steps=2), make_task(tiny_data, ranks)
+    train(whole, whole.settings, tmp_path / "whole", ranks, Listener(None, str))
+    train(first, first.settings, tmp_path / "parts", ranks, Listener(None, str))
+    train(rest, rest.settings, tmp_path / "parts", ranks, Listener(None, str))
+    for name, network in whole.networks.items():
+        for a, b in zip(network.parameters(), rest.networks[name].parameters(), strict=True):
+            assert float((a - b).norm() / a.norm()) < 1e-3, name
 
 
 def test_a_checkpoint_continues_bit_for_bit(tiny_data, tmp_path):
