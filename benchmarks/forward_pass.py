@@ -1,8 +1,9 @@
-"""The share of the processor's measured matrix-multiply peak that the generator's forward pass reaches.
+"""The share of the processor's or GPU's measured matrix-multiply peak that the generator's forward pass reaches.
 
-The peak is the best ``torch.mm`` of square matrices of several sizes; it and every variant of the forward pass are measured
-in turn, and a share is the median over the rounds of (operations per second) / (peak of the same precision in that round).
-Operations are counted by PyTorch's FlopCounterMode; tests/models/test_generator.py holds that count against the paper's tables.
+The peak is the best ``torch.mm`` of square matrices of several sizes; it and every variant of the forward pass (on a GPU also the
+compiled one) are measured in turn, and a share is the median over the rounds of (operations per second) / (peak of the same
+precision in that round). Operations are counted by PyTorch's FlopCounterMode; tests/models/test_generator.py holds that count
+against the paper's tables.
 
     python benchmarks/forward_pass.py [--width 64] [--size 128] [--batch 8] [--threads 1] [--rounds 7]
 """
@@ -23,7 +24,7 @@ from legan.models.generator import Generator
 
 EXPRESSIONS, LIGHTINGS = 6, 20
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last, "compiled": torch.channels_last}
 KINDS = {  # what the CPU's operators belong to, for the breakdown
     "aten::mkldnn_convolution": "convolution",
     "aten::native_group_norm": "instance norm",
@@ -51,9 +52,10 @@ def main() -> None:
     f = torch.eye(EXPRESSIONS + LIGHTINGS, device=device)[:1].expand(arguments.batch, -1)
     torch.manual_seed(0)
     passes = {
-        (precision, layout): forward(arguments.width, x, f, PRECISIONS[precision], LAYOUTS[layout])
+        (precision, layout): forward(arguments.width, x, f, PRECISIONS[precision], layout)
         for precision in PRECISIONS
         for layout in LAYOUTS
+        if layout != "compiled" or device.type == "cuda"
     }
     with FlopCounterMode(display=False) as counter:
         passes["fp32", "contiguous"]()
@@ -63,23 +65,26 @@ def main() -> None:
     for n in range(arguments.rounds + 1):
         for precision, dtype in PRECISIONS.items():
             peak = multiply_rate(sides[precision], dtype, device)
-            for layout in LAYOUTS:
-                seconds = timed(passes[precision, layout], device)
-                if n > 0:  # the first round warms up
-                    rounds[precision, layout].append(Round(seconds, flops / seconds, peak))
+            for key in passes:
+                if key[0] == precision:
+                    seconds = timed(passes[key], device)
+                    if n > 0:  # the first round warms up
+                        rounds[key].append(Round(seconds, flops / seconds, peak))
     report(rounds, flops, arguments, device)
     if device.type == "cpu":
         for precision in PRECISIONS:
             breakdown(precision, passes[precision, "channels_last"])
 
 
-def forward(width: int, x: Tensor, f: Tensor, dtype: torch.dtype, layout: torch.memory_format) -> Callable[[], None]:
-    G = Generator(EXPRESSIONS, LIGHTINGS, width=width).to(x.device).to(memory_format=layout).eval()
-    x = x.contiguous(memory_format=layout)
+def forward(width: int, x: Tensor, f: Tensor, dtype: torch.dtype, layout: str) -> Callable[[], None]:
+    memory_format = LAYOUTS[layout]
+    G = Generator(EXPRESSIONS, LIGHTINGS, width=width).to(x.device).to(memory_format=memory_format).eval()
+    translate = torch.compile(G, dynamic=False) if layout == "compiled" else G
+    x = x.contiguous(memory_format=memory_format)
 
     def run() -> None:
         with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-            G(x, f)
+            translate(x, f)
 
     return run
 

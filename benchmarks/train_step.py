@@ -1,7 +1,7 @@
 """LEGAN's training step against a straightforward one with the same networks and the same mathematics.
 
 Both sides, and ours in fp32 and in bf16, are measured in turn in one run; each figure is the median of the ratios of
-neighbouring measurements. See straightforward.py for the other side.
+neighbouring measurements. See straightforward.py for the other side. On a GPU, ours also with G compiled.
 
     python benchmarks/train_step.py [--width 64] [--size 128] [--batch 2] [--rounds 5] [--threads 2]
 """
@@ -28,6 +28,7 @@ from legan.platform.training.legan import LeganTask
 from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.objective import Judges
 from legan.platform.training.parallel import Ranks
+from legan.platform.training.recording import WARM_UP_STEPS
 
 
 def main() -> None:
@@ -46,17 +47,23 @@ def compare(data: Dataset, arguments: argparse.Namespace) -> None:
         "ours fp32": ours(data, arguments, device, "fp32"),
         "ours bf16": ours(data, arguments, device, "bf16"),
     }
+    warm_up = 1
+    if device.type == "cuda":
+        sides["ours bf16 compiled"] = ours(data, arguments, device, "bf16", compile=True)
+        warm_up = WARM_UP_STEPS + 1
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(arguments.rounds + 1):  # the first round warms up
+    for n in range(warm_up + arguments.rounds):
         for name, step in sides.items():
-            seconds[name].append(timed(step, device))
+            taken = timed(step, device)
+            if n >= warm_up:
+                seconds[name].append(taken)
     size, width, batch = arguments.size, arguments.width, arguments.batch
     print(f"{size}×{size}, width {width}, batch {batch}, {arguments.threads} threads, {device}")
-    print(f"{'':18}{'s/step':>10}{'images/s':>10}{'ratio':>8}")
+    print(f"{'':20}{'s/step':>10}{'images/s':>10}{'ratio':>8}")
     for name in sides:
-        ratios = [base / own for base, own in zip(seconds["straightforward"][1:], seconds[name][1:], strict=True)]
-        median, ratio = statistics.median(seconds[name][1:]), statistics.median(ratios)
-        print(f"{name:18}{median:10.3f}{batch * 5 / median:10.2f}{ratio:8.2f}")
+        ratios = [base / own for base, own in zip(seconds["straightforward"], seconds[name], strict=True)]
+        median, ratio = statistics.median(seconds[name]), statistics.median(ratios)
+        print(f"{name:20}{median:10.3f}{batch * 5 / median:10.2f}{ratio:8.2f}")
         figure = {"benchmark": "train_step", "side": name, "seconds": round(median, 4), "ratio": round(ratio, 3)}
         print(json.dumps(figure | {key: getattr(arguments, key) for key in ("size", "width", "batch", "threads")}))
 
@@ -71,16 +78,18 @@ def networks(data: Dataset, width: int) -> tuple[Generator, Discriminator, Judge
     return G, D, Judges(T, Q)
 
 
-def settings_for(data: Dataset, arguments: argparse.Namespace, precision: str) -> LeganSettings:
+def settings_for(data: Dataset, arguments: argparse.Namespace, precision: str, compile: bool = False) -> LeganSettings:
     given = {"data": data.path, "steps": 10_000, "batch_size": arguments.batch, "identity": "t", "quality": "q"}
-    return LeganSettings.model_validate(given | {"precision": precision})
+    return LeganSettings.model_validate(given | {"precision": precision, "compile": compile})
 
 
-def ours(data: Dataset, arguments: argparse.Namespace, device: torch.device, precision: str) -> Callable[[], None]:
+def ours(
+    data: Dataset, arguments: argparse.Namespace, device: torch.device, precision: str, compile: bool = False
+) -> Callable[[], None]:
     G, D, judges = networks(data, arguments.width)
     for judge in judges:
         judge.to(device, memory_format=torch.channels_last)
-    task = LeganTask(settings_for(data, arguments, precision), data, judges, Ranks(device=device), G, D)
+    task = LeganTask(settings_for(data, arguments, precision, compile), data, judges, Ranks(device=device), G, D)
     batch = task.batch(0)
     return lambda: float(task.step(batch, 0)["loss/g_total"])
 
