@@ -9,7 +9,7 @@ export PYTHONWARNINGS =
 .PHONY: help quickstart test check lint types imports benchmark clean
 
 help:
-	@echo "make quickstart   render faces, train T, Q and LEGAN, evaluate, register, translate (about 10 minutes on 2 cores)"
+	@echo "make quickstart   render faces, train T, Q and LEGAN, evaluate, register, translate (6 to 10 minutes on 2 cores)"
 	@echo "make test         the test suite"
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make benchmark    the README's figures, one script after the other"

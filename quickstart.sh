@@ -90,5 +90,5 @@ Done in $(elapsed). Look at
   $out/evaluation/               scores beside copy input and real images; grids of input, output, target, Me and Ml
   $out/photo.smile.left.png      the translated face, and photo.grid.png with all combinations
   LEGAN_HOME=$out/runs $(command -v legan) ui     every run, its losses, pictures and masks in MLflow; it prints the address
-The model is small and minutes old: light and expression are mostly the ones asked for, and its pictures are grainy.
+The model is small and minutes old: light and expression are mostly the ones asked for, and its pictures are small and grainy.
 TEXT
