@@ -99,19 +99,22 @@ def build_task(settings: TrainingSettings, ranks: Ranks) -> Task:
     raise TypeError(f"no training is known for {type(settings).__name__}")
 
 
-def idle_judges(settings: TrainingSettings) -> list[str]:
-    """A sentence for each judge that is given but has no part in the training, since its loss has no weight."""
+def idle_settings(settings: TrainingSettings) -> list[str]:
+    """A sentence for each judge that is given but has no part in the training, since its loss has no weight; compile likewise."""
     if not isinstance(settings, CriticSettings):
         return []
     given = (
         ("identity", "loss.lambda_3", 10, settings.identity, settings.loss.lambda_3),
         ("quality", "loss.lambda_4", 0.5, settings.quality, settings.loss.lambda_4),
     )
-    return [
+    idle = [
         f"note: --{name} has no part in this training, since {key} is 0; set it (--set {key}={usual:g}), or leave --{name} out."
         for name, key, usual, folder, weight in given
         if folder is not None and weight == 0
     ]
+    if settings.compile and not settings.gpu:
+        idle.append("note: compile has no part in this training, since G is compiled on a GPU only; add --gpu, or leave it out.")
+    return idle
 
 
 def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.Generator:

@@ -13,7 +13,7 @@ from legan.platform.errors import ConfigError, LeganError
 from legan.platform.model import identity_folder, network_folder
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
-from legan.platform.training.build import Facts, build_task, check, idle_judges
+from legan.platform.training.build import Facts, build_task, check, idle_settings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
@@ -54,7 +54,7 @@ def start_training(
     settings, facts = resolved
     if name is not None:
         check_run_name(default_home(), name)
-    for note in idle_judges(settings):
+    for note in idle_settings(settings):
         print(note)
     if dry_run:
         print(plan(kind, settings, facts))

@@ -202,6 +202,12 @@ def test_a_damaged_run_is_no_run(home):
             resume_training("legan", "torn", [], {}, None, None, dry_run=False)
 
 
+def test_compiling_without_a_gpu_is_told_to_do_nothing(home, tiny_data, capsys):
+    resolved = resolve("legan", "quick", [*SMALL, "compile=true"], {"data": tiny_data})
+    start_training("legan", resolved, None, None, dry_run=True)
+    assert capsys.readouterr().out.startswith("note: compile has no part in this training, since G is compiled on a GPU only; ")
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
     resolved = resolve("legan", "quick", SMALL, {"data": tiny_data, "quality": tiny_data})
     start_training("legan", resolved, "planned", None, dry_run=True)
