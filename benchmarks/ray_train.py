@@ -28,7 +28,7 @@ from legan.platform.data.render import render_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.distributed import train_on_ray
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import Run, create_run, work
+from legan.platform.training.run_folder import Run, create_run, work
 
 RATIOS = (
     ("ray_train_one_worker_over_bare_loop", "one worker", "bare loop"),

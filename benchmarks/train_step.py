@@ -24,9 +24,9 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.render import render_dataset
 from legan.platform.settings import LeganSettings
-from legan.platform.training.legan import LeganTask
+from legan.platform.training.tasks.legan import LeganTask
 from legan.platform.training.memory import keep_freed_memory
-from legan.platform.training.objective import Judges
+from legan.platform.training.tasks.objective import Judges
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.recording import WARM_UP_STEPS
 

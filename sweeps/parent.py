@@ -16,7 +16,7 @@ from legan.platform.tracking.mlflow_access import open_store
 from legan.platform.tracking.places import shown
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Tracker, sync_run
-from legan.platform.training.run import EXPERIMENT
+from legan.platform.training.run_folder import EXPERIMENT
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 
 ANSWER_WITHIN_S = 30.0

@@ -12,7 +12,7 @@ from legan.platform.errors import ConfigError, LeganError
 from legan.platform.evaluation.sheets import RunLine
 from legan.platform.tracking.places import run_tracking_uri, shown
 from legan.platform.tracking.spool import read_sent
-from legan.platform.training.run import open_run
+from legan.platform.training.run_folder import open_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials
 
 PREFIX = "eval/"

@@ -21,7 +21,7 @@ from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import EXPERIMENT, Run, append_line, create_run, open_run, work
+from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run, work
 from legan.platform.training.start import resolve
 from legan.sweeps.asked import asked_of
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome

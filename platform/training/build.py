@@ -26,14 +26,14 @@ from legan.platform.settings import (
     TrainingSettings,
     TranslatorSettings,
 )
-from legan.platform.training.classifier import classifier_task
-from legan.platform.training.identity import identity_task
-from legan.platform.training.legan import LeganTask
-from legan.platform.training.objective import Judges
+from legan.platform.training.tasks.classifier import classifier_task
+from legan.platform.training.tasks.identity import identity_task
+from legan.platform.training.tasks.legan import LeganTask
+from legan.platform.training.tasks.objective import Judges
 from legan.platform.training.optimise import place
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.quality import quality_task
-from legan.platform.training.stargan_v2 import StarGanV2Task, build_networks
+from legan.platform.training.tasks.quality import quality_task
+from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, build_networks
 from legan.platform.training.task import Task
 
 IDENTITY_KINDS = ("lightcnn", "facenet")

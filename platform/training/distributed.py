@@ -24,7 +24,7 @@ from legan.platform.training.cleaner import CleanerCallback
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.memory import ONE_ARENA
 from legan.platform.training.parallel import Ranks, average
-from legan.platform.training.run import Run, append_line, open_run, raise_status, work, write_status
+from legan.platform.training.run_folder import Run, append_line, open_run, raise_status, work, write_status
 
 PROGRESS, REPORTS, STOP = "progress.log", "reports.jsonl", "stop"
 Report = Callable[[int, Mapping[str, float]], None]

@@ -17,7 +17,7 @@ from legan.platform.training.build import Facts, build_task, check, idle_setting
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import Run, changed_inputs, check_run_name, create_run, open_run, work
+from legan.platform.training.run_folder import Run, changed_inputs, check_run_name, create_run, open_run, work
 
 FOLDERS: dict[str, Callable[[Path], Path]] = {"identity": identity_folder, "quality": network_folder}
 PATHS = ("data", "ratings", *FOLDERS)

@@ -21,7 +21,7 @@ from legan.platform.model import read_model
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.tracker import Tracker
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run import create_run, work
+from legan.platform.training.run_folder import create_run, work
 from legan.platform.training.start import resolve
 from legan.sweeps.grids import Shown, masks_grid, varied, write_grids
 from legan.sweeps.promote import promote

@@ -7,7 +7,7 @@ import pytest
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.sheets import markdown
 from legan.platform.settings import LeganSettings
-from legan.platform.training.run import create_run
+from legan.platform.training.run_folder import create_run
 from legan.sweeps.choice import choose
 from legan.sweeps.report import write_trials
 from legan.sweeps.results import read_results

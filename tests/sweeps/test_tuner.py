@@ -24,7 +24,7 @@ from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import StoppedEarly
-from legan.platform.training.run import create_run
+from legan.platform.training.run_folder import create_run
 from legan.sweeps.search import open_study, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, suite_trials, write_outcome
 from legan.sweeps.trainable import together

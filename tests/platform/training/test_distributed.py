@@ -25,7 +25,7 @@ from legan.platform.model import save_network
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.distributed import _Trainer, train_on_ray
-from legan.platform.training.run import Run, create_run
+from legan.platform.training.run_folder import Run, create_run
 
 STEPS, EVERY = 24, 4
 

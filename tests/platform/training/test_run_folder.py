@@ -6,7 +6,7 @@ import yaml
 from legan.platform.errors import ConfigError, LeganError, TrackingError
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.loop import StoppedEarly
-from legan.platform.training.run import Run, create_run, open_run, raise_status, write_status
+from legan.platform.training.run_folder import Run, create_run, open_run, raise_status, write_status
 
 
 @pytest.mark.parametrize(

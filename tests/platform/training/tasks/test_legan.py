@@ -17,8 +17,8 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from legan.platform.training.legan import LeganTask
-from legan.platform.training.objective import Judges
+from legan.platform.training.tasks.legan import LeganTask
+from legan.platform.training.tasks.objective import Judges
 from legan.platform.training.parallel import Ranks
 
 REPOSITORY = Path(__file__).parents[3]
@@ -99,7 +99,7 @@ def take(task: LeganTask, steps: int) -> list[dict[str, float]]:
 
 @pytest.fixture
 def doubles(monkeypatch):
-    monkeypatch.setattr("legan.platform.training.legan.normalise", lambda images, _: images.double() / 127.5 - 1)
+    monkeypatch.setattr("legan.platform.training.tasks.legan.normalise", lambda images, _: images.double() / 127.5 - 1)
 
 
 @pytest.mark.parametrize("settings", [{}, {"channels_last": False}, {"compile": True}])

@@ -11,7 +11,7 @@ from legan.platform.data.ratings import Ratings
 from legan.platform.settings import QualitySettings
 from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.supervised import Labelled, SupervisedTask, in_batches
+from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 from legan.platform.training.task import Goal
 
 

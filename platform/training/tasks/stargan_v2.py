@@ -21,7 +21,7 @@ from legan.platform.training.batches import Rows, mirror, normalise, shift, to_t
 from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, update, update_together
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Batch
-from legan.platform.training.translator import TranslatorTask
+from legan.platform.training.tasks.translator import TranslatorTask
 
 Terms = dict[str, Tensor]
 

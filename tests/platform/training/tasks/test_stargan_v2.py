@@ -15,11 +15,11 @@ from legan.platform.config import check_settings, read_section
 from legan.platform.data.dataset import open_dataset, write_dataset
 from legan.platform.model import read_model, weights_hash
 from legan.platform.settings import StarGanV2LossSettings
-from legan.platform.training import stargan_v2
+from legan.platform.training.tasks import stargan_v2
 from legan.platform.training.build import build_task, check
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.stargan_v2 import StarGanV2Task, d_objective, moving_average
+from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, d_objective, moving_average
 from legan.platform.training.start import KINDS
 
 SIZES = {"width": 8, "max_width": 12, "style": 4, "latent": 3, "hidden": 6}
@@ -89,7 +89,7 @@ def published_step(networks: list[nn.Module], adams: list[torch.optim.Adam], bat
 
 def test_step_equals_the_published_one(tiny_data, monkeypatch):
     """In float64, as rounding moves flat areas over the kinks of LeakyReLU and L1."""
-    monkeypatch.setattr("legan.platform.training.stargan_v2.normalise", normalise_double)
+    monkeypatch.setattr("legan.platform.training.tasks.stargan_v2.normalise", normalise_double)
     task = doubled(make_task(tiny_data, loss={"lambda_ds": 2.0}))
     names = ("generator", "mapping", "style_encoder", "discriminator")
     networks = [copy.deepcopy(task.networks[name]) for name in names]
