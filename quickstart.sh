@@ -72,7 +72,7 @@ from pathlib import Path
 from PIL import Image
 
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.render import render_faces
+from legan.platform.data.rendered.render import render_faces
 
 out = Path(sys.argv[1])
 held_out = open_dataset(out / "faces").splits["test"][0]

@@ -33,7 +33,7 @@ from legan.models.generator import Generator
 from legan.platform.cluster import connect
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.render import render_dataset
+from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import Model, read_model, write_model
 from legan.serve.augment import augment
 from legan.serve.augment_check import Request

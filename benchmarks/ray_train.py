@@ -24,7 +24,7 @@ import psutil
 import torch
 
 from legan.platform.cluster import connect
-from legan.platform.data.render import render_dataset
+from legan.platform.data.rendered.render import render_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.distributed import train_on_ray
 from legan.platform.training.parallel import Ranks

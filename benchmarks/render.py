@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from legan.platform.data.render import EXPRESSIONS, LIGHTINGS, render_faces
+from legan.platform.data.rendered.render import EXPRESSIONS, LIGHTINGS, render_faces
 
 FLOOR = 300
 

@@ -24,7 +24,7 @@ from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.cluster import connect
-from legan.platform.data.render import render_dataset
+from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import save_network
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 from legan.sweeps.tuner import run_sweep

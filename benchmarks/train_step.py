@@ -22,7 +22,7 @@ from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
-from legan.platform.data.render import render_dataset
+from legan.platform.data.rendered.render import render_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.tasks.legan import LeganTask
 from legan.platform.training.memory import keep_freed_memory

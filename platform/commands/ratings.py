@@ -28,7 +28,7 @@ def svm(
 ) -> None:
     """Stage I: fit a linear SVM on face features that tells natural (5-10) from unnatural (0-5) images."""
     from legan.platform.data.dataset import refuse_existing
-    from legan.platform.data.ratings import read_ratings
+    from legan.platform.data.ratings.ratings import read_ratings
     from legan.platform.evaluation.evaluate import load_matcher
     from legan.platform.evaluation.naturalness import FILE, fit_naturalness, write_svm
 
@@ -96,7 +96,7 @@ def batches(
 ) -> None:
     """Stage II: choose, balance and mask faces, and divide them into batches for raters."""
     from legan.platform.data.dataset import open_dataset
-    from legan.platform.data.rating_batches import choose_faces, read_groups, refuse_replacing, write_study
+    from legan.platform.data.ratings.batches import choose_faces, read_groups, refuse_replacing, write_study
     from legan.platform.errors import ConfigError
     from legan.platform.evaluation.naturalness import read_svm, side_names
 
@@ -136,8 +136,8 @@ def collect(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn raters' scores, all or those given so far, into labels: mean, standard deviation, 80/10/10."""
-    from legan.platform.data.rating_labels import collect as run
-    from legan.platform.data.ratings import histogram
+    from legan.platform.data.ratings.labels import collect as run
+    from legan.platform.data.ratings.ratings import histogram
 
     done = run(study, scores, out, deviation=std, least=min_scores, seed=seed, overwrite=overwrite)
     unfinished = done.batches[done.batches["complete"] < done.batches["images"]]
@@ -164,7 +164,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
 ) -> None:
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
-    from legan.platform.data.ratings import mask_problem, read_ratings
+    from legan.platform.data.ratings.ratings import mask_problem, read_ratings
     from legan.platform.errors import DataError, TrackingError
     from legan.platform.evaluation.rating_report import expect_quality, predict, split_table, tracked_metrics, write_report
     from legan.platform.files import unwritable

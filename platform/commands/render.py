@@ -26,7 +26,7 @@ def mount_data(data: typer.Typer) -> None:
         """Draw faces: people × 6 expressions × 20 lightings, with exact targets and landmarks."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from legan.platform.data.render import EXPRESSIONS, LIGHTINGS, render_dataset
+        from legan.platform.data.rendered.render import EXPRESSIONS, LIGHTINGS, render_dataset
 
         processes = workers if workers is not None else len(os.sched_getaffinity(0))
         total = subjects * (images_per_subject or len(EXPRESSIONS) * len(LIGHTINGS))
@@ -63,7 +63,7 @@ def mount_data(data: typer.Typer) -> None:
         from rich.console import Console
 
         from legan.platform.data.dataset import open_dataset
-        from legan.platform.data.ratings import histogram, make_simulated_ratings
+        from legan.platform.data.ratings.ratings import histogram, make_simulated_ratings
 
         with Console(stderr=True).status("distorting and rating images (simulated) …"):
             made = make_simulated_ratings(open_dataset(dataset), out, count=count, seed=seed, overwrite=overwrite)

@@ -17,7 +17,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import SPLITS
-from legan.platform.data.ratings import Ratings
+from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import ConfigError
 from legan.platform.files import whole_file, write_whole
 from legan.platform.model import StoredNetwork

@@ -12,7 +12,7 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.data.ratings import mask_problem, read_ratings
+from legan.platform.data.ratings.ratings import mask_problem, read_ratings
 from legan.platform.errors import LeganError
 from legan.platform.model import StoredNetwork, load_network
 from legan.platform.settings import (

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from legan.platform.data.rating_batches import FILE as BATCHES
+from legan.platform.data.ratings.batches import FILE as BATCHES
 from legan.platform.errors import DataError, first_line
 
 FORMAT = 1

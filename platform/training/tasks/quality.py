@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from legan.models.quality import QUALITY_LOSSES, QualityModel
-from legan.platform.data.ratings import Ratings
+from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.settings import QualitySettings
 from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks

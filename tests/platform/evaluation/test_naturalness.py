@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.ratings import Ratings
+from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import CheckpointError, ConfigError, DataError
 from legan.platform.evaluation.naturalness import (
     NaturalnessSVM,

@@ -8,7 +8,7 @@ from tests.serve.study.conftest import draw, make
 from typer import Typer
 from typer.testing import CliRunner
 
-from legan.platform.data.ratings import read_ratings
+from legan.platform.data.ratings.ratings import read_ratings
 from legan.platform.errors import DataError
 from legan.platform.evaluation.tables import read_preferences
 from legan.serve.commands import mount

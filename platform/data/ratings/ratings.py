@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import DAMAGE, SPLITS, Dataset, refuse_existing, split_by_subject
-from legan.platform.data.distortions import DISTORTIONS, distort
+from legan.platform.data.ratings.distortions import DISTORTIONS, distort
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, read_plain_table
-from legan.platform.data.rating_table import label_problems, normalise_table, split_problems
+from legan.platform.data.ratings.table import label_problems, normalise_table, split_problems
 from legan.platform.errors import DataError, first_line
 from legan.platform.files import whole_folder
 

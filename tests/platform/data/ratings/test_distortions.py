@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from legan.platform.data.distortions import DISTORTIONS, distort
-from legan.platform.data.render import render_faces
+from legan.platform.data.ratings.distortions import DISTORTIONS, distort
+from legan.platform.data.rendered.render import render_faces
 
 
 @pytest.fixture(scope="module")

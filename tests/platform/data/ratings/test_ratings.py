@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from legan.platform.data.dataset import Dataset
-from legan.platform.data.distortions import DISTORTIONS
-from legan.platform.data.ratings import (
+from legan.platform.data.ratings.distortions import DISTORTIONS
+from legan.platform.data.ratings.ratings import (
     RATERS,
     histogram,
     make_simulated_ratings,
@@ -18,7 +18,7 @@ from legan.platform.data.ratings import (
     simulated_quality,
     simulated_raters,
 )
-from legan.platform.data.render import render_dataset
+from legan.platform.data.rendered.render import render_dataset
 from legan.platform.errors import DataError
 
 
@@ -140,7 +140,7 @@ def test_written_whole_or_not_at_all(dataset: Dataset, tmp_path: Path, monkeypat
     def full_disk(*arguments: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("legan.platform.data.ratings.pq.write_table", full_disk)
+    monkeypatch.setattr("legan.platform.data.ratings.ratings.pq.write_table", full_disk)
     with pytest.raises(OSError, match="No space left"):
         make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
     assert not list(tmp_path.iterdir())
@@ -289,7 +289,7 @@ def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path, monkeypatch:
     with pytest.raises(DataError, match="are damaged"):
         read_ratings(tmp_path / "r")
     with monkeypatch.context() as patch:
-        patch.setattr("legan.platform.data.ratings.np.load", refused)
+        patch.setattr("legan.platform.data.ratings.ratings.np.load", refused)
         with pytest.raises(DataError, match=r"cannot be read \(.*images\.npy'\); correct the permissions"):
             read_ratings(tmp_path / "r")
     (tmp_path / "r" / "ratings.parquet").unlink()
