@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from legan.platform.errors import ConfigError, LeganError, TrackingError
-from legan.platform.evaluation.sheets import csv_text
+from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import run_tracking_uri

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, LeganError
-from legan.platform.evaluation.sheets import RunLine
+from legan.platform.evaluation.tables.sheets import RunLine
 from legan.platform.tracking.places import run_tracking_uri, shown
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.run_folder import open_run

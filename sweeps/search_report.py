@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
+from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.sweeps.results import Result, about, by_seed, by_variant, read_results, require_finished, run_lines, trouble_notes
 from legan.sweeps.sweep import Sweep
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from legan.platform.evaluation.sheets import Place, Sheet, csv_text, markdown, markdown_table, run_places, spread, write_sheet
-from legan.platform.evaluation.tables import COPY_INPUT, LOWER_IS_BETTER, REAL_IMAGES, arrow
+from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, markdown_table, run_places, spread, write_sheet
+from legan.platform.evaluation.tables.tables import COPY_INPUT, LOWER_IS_BETTER, REAL_IMAGES, arrow
 from legan.sweeps.comparison import Difference
 from legan.sweeps.results import about, run_lines
 from legan.sweeps.suite_table import SuiteTable

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.pairs import Reference
-from legan.platform.evaluation.tables import (
+from legan.platform.evaluation.tables.tables import (
     COPY_INPUT,
     LOWER_IS_BETTER,
     OUR_METRICS,

@@ -30,7 +30,7 @@ def svm(
     from legan.platform.data.dataset import refuse_existing
     from legan.platform.data.ratings.ratings import read_ratings
     from legan.platform.evaluation.evaluate import load_matcher
-    from legan.platform.evaluation.naturalness import FILE, fit_naturalness, write_svm
+    from legan.platform.evaluation.ratings.naturalness import FILE, fit_naturalness, write_svm
 
     refuse_existing(out, FILE, overwrite=overwrite)
     network = load_matcher(features)
@@ -60,7 +60,7 @@ def sides(
 
     from legan.platform.data.dataset import open_dataset
     from legan.platform.errors import DataError
-    from legan.platform.evaluation.naturalness import read_svm, side_names
+    from legan.platform.evaluation.ratings.naturalness import read_svm, side_names
     from legan.platform.files import unwritable, write_whole
 
     problem = f"{out} is a folder" if out.is_dir() else unwritable(out.absolute().parent)
@@ -98,7 +98,7 @@ def batches(
     from legan.platform.data.dataset import open_dataset
     from legan.platform.data.ratings.batches import choose_faces, read_groups, refuse_replacing, write_study
     from legan.platform.errors import ConfigError
-    from legan.platform.evaluation.naturalness import read_svm, side_names
+    from legan.platform.evaluation.ratings.naturalness import read_svm, side_names
 
     if groups is not None and group is None:
         raise ConfigError([f"--groups {groups} needs --group, the name of its column to balance over"])
@@ -166,7 +166,7 @@ def report(
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
     from legan.platform.data.ratings.ratings import mask_problem, read_ratings
     from legan.platform.errors import DataError, TrackingError
-    from legan.platform.evaluation.rating_report import expect_quality, predict, split_table, tracked_metrics, write_report
+    from legan.platform.evaluation.ratings.report import expect_quality, predict, split_table, tracked_metrics, write_report
     from legan.platform.files import unwritable
     from legan.platform.model import load_network, network_folder
     from legan.platform.tracking.mlflow_access import log_to_run

@@ -17,7 +17,7 @@ from PIL import Image
 
 from legan.platform.data.dataset import Dataset, open_dataset, refuse_existing
 from legan.platform.errors import ConfigError, Problems
-from legan.platform.evaluation.collect import parse_models
+from legan.platform.evaluation.tables.collect import parse_models
 from legan.platform.evaluation.figures import Picture
 from legan.platform.evaluation.judges import data_problems
 from legan.platform.evaluation.paired import BATCH, translate

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.sheets import markdown, picture
+from legan.platform.evaluation.tables.sheets import markdown, picture
 from legan.platform.tracking.spool import Sent, Spool
 from legan.sweeps.report import write_trials
 from legan.sweeps.results import read_results

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from legan.platform.errors import CheckpointError, DataError
-from legan.platform.evaluation.table_files import csv_text, markdown, picture, write_table
-from legan.platform.evaluation.tables import (
+from legan.platform.evaluation.tables.files import csv_text, markdown, picture, write_table
+from legan.platform.evaluation.tables.tables import (
     PAPER,
     Evaluated,
     incomparable,

@@ -12,7 +12,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.ratings import Ratings, make_simulated_ratings
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.rating_report import (
+from legan.platform.evaluation.ratings.report import (
     draw,
     expect_quality,
     predict,

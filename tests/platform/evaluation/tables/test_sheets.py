@@ -3,7 +3,7 @@ import io
 
 from PIL import Image
 
-from legan.platform.evaluation.sheets import Place, RunLine, Sheet, csv_text, markdown, picture, run_places
+from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, csv_text, markdown, picture, run_places
 
 SHEET = Sheet(
     "A title",

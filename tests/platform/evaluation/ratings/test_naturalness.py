@@ -15,7 +15,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import CheckpointError, ConfigError, DataError
-from legan.platform.evaluation.naturalness import (
+from legan.platform.evaluation.ratings.naturalness import (
     NaturalnessSVM,
     face_features,
     fit_naturalness,

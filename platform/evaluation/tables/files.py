@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from legan.platform.evaluation import sheets
-from legan.platform.evaluation.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
-from legan.platform.evaluation.tables import Cell, Table, arrow
+from legan.platform.evaluation.tables.tables import sheets
+from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
+from legan.platform.evaluation.tables.tables import Cell, Table, arrow
 
 CSV_COLUMNS = ("table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper")
 

@@ -10,7 +10,7 @@ from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, Problems
 from legan.platform.evaluation.evaluate import Bench, Request, default_folder, evaluate, prepare
 from legan.platform.evaluation.report import FILE
-from legan.platform.evaluation.tables import (
+from legan.platform.evaluation.tables.tables import (
     PAPER,
     Evaluated,
     Table,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from legan.platform.commands import evaluate
 from legan.platform.data.dataset import Dataset
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.collect import parse_models
+from legan.platform.evaluation.tables.collect import parse_models
 from legan.platform.evaluation.report import FILE
 
 Run = Callable[..., Any]
