@@ -25,8 +25,8 @@ from legan.platform.errors import CheckpointError, ConfigError, LeganError, firs
 from legan.platform.files import misnamed, new_folder, whole_file
 from legan.platform.settings import Settings
 from legan.sweeps.ablations import SUITES
-from legan.sweeps.space_checks import kind_problems
-from legan.sweeps.spaces import SearchSettings
+from legan.sweeps.search.checks import kind_problems
+from legan.sweeps.search.space import SearchSettings
 
 FILE, PRESET, OUTCOME = "sweep.yaml", "preset.yaml", "outcome.json"
 

@@ -53,8 +53,8 @@ def mount(sweep: typer.Typer) -> None:
     ) -> None:  # fmt: skip
         """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
         given = settings_given(locals())
-        from legan.sweeps.asked import elsewhere, settings_from
-        from legan.sweeps.submit import submit_sweep
+        from legan.sweeps.run.request import elsewhere, settings_from
+        from legan.sweeps.remote.submit import submit_sweep
 
         name = name or default_name(what)
         submit_sweep(address, name, settings_from(what, given, elsewhere), home, ship_code, print)
@@ -67,7 +67,7 @@ def mount(sweep: typer.Typer) -> None:
         """Run what ``submit`` sent, at the cluster."""
         import legan
         from legan._version import __version__
-        from legan.sweeps.job import receive
+        from legan.sweeps.remote.receive import receive
 
         print(f"legan {__version__} in {Path(legan.__file__).parent}", flush=True)
         received = receive(folder.absolute(), name, version).folder
@@ -78,7 +78,7 @@ def mount(sweep: typer.Typer) -> None:
     def status(name: Submitted, address: Head) -> None:
         """Show how a submitted sweep stands, with the last line that it printed."""
         from legan.platform import jobs
-        from legan.sweeps.submitted import line_of
+        from legan.sweeps.remote.status import line_of
 
         job = jobs.status(address, name)
         print(line_of(job))
@@ -98,7 +98,7 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command()
     def stop(name: Submitted, address: Head) -> None:
         """End a submitted sweep; its checkpoints are kept, and submitting it again goes on from them."""
-        from legan.sweeps.submitted import line_of, stop_sweep
+        from legan.sweeps.remote.status import line_of, stop_sweep
 
         print(line_of(stop_sweep(address, name)))
         print("submitting it again with the same options and --name goes on from its checkpoints")
@@ -106,13 +106,13 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command("jobs")
     def list_jobs(address: Head) -> None:
         """Show the jobs that the cluster knows."""
-        from legan.sweeps.submitted import list_submitted
+        from legan.sweeps.remote.status import list_submitted
 
         print(list_submitted(address))
 
 
 def _follow(address: str, name: str) -> None:
-    from legan.sweeps.submitted import follow, line_of
+    from legan.sweeps.remote.status import follow, line_of
 
     try:
         job = follow(address, name, lambda piece: print(piece, end="", flush=True))

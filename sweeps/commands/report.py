@@ -42,7 +42,7 @@ def mount(app: typer.Typer) -> None:
         The best mean over the seeds decides on the variant, then the best of its seeds is taken.
         """
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.promote import promote as promote_best
+        from legan.sweeps.report.promote import promote as promote_best
         from legan.sweeps.sweep import open_sweep
 
         print("\n".join(promote_best(open_sweep(default_home(), name), metric, direction)))
@@ -52,7 +52,7 @@ def print_report(sweep: "Sweep", out: Path | None = None) -> None:
     """Write a sweep's report, print its table and say where the files are; LeganError where that cannot be done."""
     import torch
 
-    from legan.sweeps.report import write_report
+    from legan.sweeps.report.report import write_report
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     text, files = write_report(sweep, out, device, print)

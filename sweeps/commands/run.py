@@ -10,7 +10,7 @@ import typer
 from legan.sweeps.commands.report import print_report
 
 if TYPE_CHECKING:
-    from legan.sweeps.parent import Outcomes
+    from legan.sweeps.run.parent_run import Outcomes
     from legan.sweeps.sweep import Sweep
 
 What = Annotated[
@@ -60,7 +60,7 @@ def mount(sweep: typer.Typer) -> None:
         """Train and evaluate every variant with every seed, and compare them in MLflow."""
         given = settings_given(locals())
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.plan import describe, planned
+        from legan.sweeps.run.plan import describe, planned
         from legan.sweeps.sweep import create_sweep
 
         name = name or default_name(what)
@@ -84,7 +84,7 @@ def mount(sweep: typer.Typer) -> None:
     ) -> None:
         """Show the sweeps of this home, or those that were submitted to a cluster."""
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.submitted import list_submitted
+        from legan.sweeps.remote.status import list_submitted
         from legan.sweeps.sweep import list_sweeps
 
         print(list_sweeps(default_home()) if address is None else list_submitted(address))
@@ -103,7 +103,7 @@ def default_name(what: str) -> str:
 def run_folder(folder: Path, address: str | None) -> None:
     """Run the sweep in ``folder``, print how its trials ended, and report on it; exit code 1 when one failed."""
     from legan.sweeps.sweep import open_sweep
-    from legan.sweeps.tuner import run_sweep
+    from legan.sweeps.run.driver import run_sweep
 
     sweep = open_sweep(folder, str(folder))
     outcomes = run_sweep(sweep, address, _say)

@@ -1,5 +1,5 @@
 """docker-compose.yml against the compose specification (the part it uses, every other key refused) and against the house's own
-rules. The commands in it are run natively by tests/sweeps/test_two_nodes.py; containers are not."""
+rules. The commands in it are run natively by tests/sweeps/remote/test_two_nodes.py; containers are not."""
 
 import json
 import re

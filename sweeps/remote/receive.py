@@ -1,0 +1,57 @@
+"""A submitted sweep at its cluster: what travelled becomes a sweep there, or goes on as the one that is there already."""
+
+import os
+from pathlib import Path
+
+from legan._version import __version__
+from legan.platform.config import flatten, read_section
+from legan.platform.errors import ConfigError
+from legan.platform.files import unwritable
+from legan.sweeps.run.plan import locate, parts_problems
+from legan.sweeps.sweep import FILE, Sweep, SweepSettings, create_sweep, name_problems, open_sweep, sweeps_home
+
+
+def receive(travelled: Path, name: str, version: str) -> Sweep:
+    """The sweep ``name`` under this cluster's LEGAN_HOME, made from what is in ``travelled`` if it is not there yet.
+
+    Everything is checked against this cluster's files before; ConfigError names every problem. ``version`` is that of the legan
+    that sent it. Call it before Ray is connected, after which the working folder may be another one.
+    """
+    if version != __version__:
+        differ = f"this cluster has legan {__version__} and the sweep comes from legan {version}"
+        raise ConfigError([f"{differ}; install the same on both, or send the code along with --ship-code"])
+    home = Path(os.environ.get("LEGAN_HOME") or "")
+    if not home.is_absolute():
+        raise ConfigError(
+            ["LEGAN_HOME is not set on this cluster, or no whole path; give --home FOLDER, a folder that all its nodes share"]
+        )
+    sent = open_sweep(home, str(travelled))
+    values = dict(sent.settings)
+    problems = locate(values)
+    sent = Sweep(sent.folder, sent.settings.model_copy(update=values))
+    if (sweeps_home(home) / name / FILE).is_file():
+        return _same(open_sweep(home, name), sent)
+    problems += [*name_problems(home, name), *parts_problems(sent)]
+    unusable = unwritable(home)
+    if unusable is not None:
+        problems.append(f"LEGAN_HOME {home}: {unusable}; give --home another folder that all nodes share")
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return create_sweep(home, name, sent.settings, sent.preset)
+
+
+def _same(there: Sweep, sent: Sweep) -> Sweep:
+    """The sweep that is there, if it is what was sent; ConfigError with what differs."""
+    old, new = _values(there.settings), _values(sent.settings)
+    differ = [f"{key} was {old.get(key)} and is now {new.get(key)}" for key in {**old, **new} if old.get(key) != new.get(key)]
+    if not differ and read_section(there.preset, there.settings.kind) != read_section(sent.preset, there.settings.kind):
+        differ = [f"the preset {sent.settings.preset} has changed since"]
+    if differ:
+        raise ConfigError(
+            [f"there is a sweep {there.name} with other settings ({'; '.join(differ)}); repeat them, or choose another --name"]
+        )
+    return there
+
+
+def _values(settings: SweepSettings) -> dict[str, object]:
+    return flatten(settings.model_dump(mode="json", exclude={"preset"}))

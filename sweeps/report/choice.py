@@ -1,0 +1,73 @@
+"""Which variant of a sweep is the best by a metric, and which of its seeds."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from legan.platform.errors import ConfigError
+from legan.sweeps.report.results import Result, about, by_seed, by_variant, metric_names, require_finished
+from legan.sweeps.sweep import Sweep
+
+Direction = Literal["minimize", "maximize"]
+LOWER = ("eval/fid", "eval/kid", "eval/lpips_", "eval/l1_", "eval/fd_", "eval/kd_")
+HIGHER = ("eval/ssim_", "eval/match_", "eval/quality", "eval/expression_accuracy", "eval/lighting_accuracy")
+
+
+class Choice(NamedTuple):
+    """The best trial of the variant with the best mean; ``seeds`` numbers went into each mean, ``left_out`` had fewer."""
+
+    result: Result
+    metric: str
+    direction: Direction
+    value: float
+    mean: float
+    seeds: int
+    left_out: tuple[str, ...]
+
+
+def direction_of(metric: str) -> Direction | None:
+    """Which way a metric of the evaluation is better; None for one that is not known."""
+    return "minimize" if metric.startswith(LOWER) else "maximize" if metric.startswith(HIGHER) else None
+
+
+def choose(sweep: Sweep, results: Sequence[Result], metric: str, direction: Direction | None = None) -> Choice:
+    """The variant with the best mean over its finished seeds, and the best of these.
+
+    Variants with fewer finished seeds than another don't compete: the best of few numbers is soon a lucky one. ``direction`` is
+    by default what the search asks for or what is known of the metric. ConfigError when there is no finished trial, when none
+    has the metric, and when nobody knows which way it is better.
+    """
+    require_finished(sweep, results)
+    names = metric_names(results)
+    if metric not in names:
+        raise ConfigError(
+            [f"--metric {metric!r} is unknown; the finished trials of {sweep.name} have {', '.join(names) or 'none'}"]
+        )
+    asked = sweep.settings.search.objectives.get(metric) if sweep.settings.search is not None else None
+    way: Direction | None = direction or asked or direction_of(metric)
+    if way is None:
+        raise ConfigError([f"--metric {metric}: whether less or more of it is better is not known; say it with --direction"])
+    values = {variant: by_seed(trials, metric) for variant, trials in by_variant(results).items()}
+    seeds = max(map(len, values.values()))
+    if seeds == 0:
+        raise ConfigError([f"--metric {metric} is no number in any finished trial of {sweep.name}; choose {', '.join(names)}"])
+    better = min if way == "minimize" else max
+    means = {variant: statistics.fmean(numbers.values()) for variant, numbers in values.items() if len(numbers) == seeds}
+    variant = better(means, key=means.__getitem__)
+    seed = better(values[variant], key=values[variant].__getitem__)
+    result = next(each for each in results if (each.trial.variant, each.trial.seed) == (variant, seed) and each.finished)
+    left_out = tuple(name for name, numbers in values.items() if len(numbers) < seeds)
+    return Choice(result, metric, way, values[variant][seed], means[variant], seeds, left_out)
+
+
+def in_words(choice: Choice) -> str:
+    """Why this trial."""
+    way = "lowest" if choice.direction == "minimize" else "highest"
+    seeds = "1 seed" if choice.seeds == 1 else f"{choice.seeds} seeds"
+    text = (
+        f"{choice.result.trial.name} ({about(choice.result)}): {choice.result.trial.variant} has the {way} mean of "
+        f"{choice.metric}, {choice.mean:.4f} over {seeds}, and this is its {way} with {choice.value:.4f}."
+    )
+    if choice.left_out:
+        text += f" Variants with fewer finished seeds did not compete: {', '.join(choice.left_out)}."
+    return text

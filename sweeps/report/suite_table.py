@@ -1,0 +1,150 @@
+"""Table 11, 12 or 13 of a sweep: ours by variant and metric beside the paper's, and what differs by more than the seeds do."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from legan.platform.errors import ConfigError
+from legan.platform.evaluation.pairs import Reference
+from legan.platform.evaluation.tables.tables import (
+    COPY_INPUT,
+    LOWER_IS_BETTER,
+    OUR_METRICS,
+    PAPER_METRICS,
+    REAL_IMAGES,
+    PaperTable,
+    metric_key,
+)
+from legan.sweeps.report.comparison import LEVEL, Difference, paired_difference
+from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
+from legan.sweeps.report.results import PREFIX, Result, by_seed, by_variant, metric_names, read_results, require_finished, trouble_notes
+from legan.sweeps.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant's metric: ours by seed, the paper's, the difference to the full model, and whether it is the column's best."""
+
+    ours: Mapping[int, float]
+    paper: float | None
+    difference: Difference | None = None
+    best: bool = False
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds there are; None without any."""
+        return statistics.fmean(self.ours.values()) if self.ours else None
+
+    @property
+    def sd(self) -> float | None:
+        """The seeds' standard deviation (n - 1); None below two."""
+        return statistics.stdev(self.ours.values()) if len(self.ours) > 1 else None
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """A suite's results as a table of the paper: cells by variant and metric, the trials by variant, and what has to be said."""
+
+    sweep: Sweep
+    paper: PaperTable
+    full: str
+    metrics: tuple[str, ...]
+    variants: Mapping[str, Sequence[Result]]
+    cells: Mapping[tuple[str, str], Cell]
+    fixed: Mapping[tuple[str, str], float | None]
+    notes: tuple[str, ...] = ()
+
+
+def suite_table(sweep: Sweep) -> SuiteTable:
+    """The table of a suite's finished trials; what is unfinished or failed is named in its notes."""
+    suite = sweep.settings.suite
+    if suite is None:
+        raise ConfigError([f"{sweep.name} is a search, no suite"])
+    results = read_results(sweep)
+    require_finished(sweep, results)
+    paper, full, variants = PAPER[suite], FULL_MODEL[suite], by_variant(results)
+    reference = _reference(results)
+    known = set(metric_names(results))
+    metrics = tuple(
+        name
+        for name in (*PAPER_METRICS, *OUR_METRICS)
+        if name in paper.numbers[full] or f"{PREFIX}{metric_key(name, reference)}" in known
+    )
+    cells = {}
+    for metric in metrics:
+        ours = {name: by_seed(trials, f"{PREFIX}{metric_key(metric, reference)}") for name, trials in variants.items()}
+        best = _best(ours, metric)
+        for name, values in ours.items():
+            difference = paired_difference(values, ours[full]) if name != full else None
+            cells[name, metric] = Cell(values, paper.numbers[name].get(metric), difference, name in best)
+    fixed = {(row, metric): _fixed(row, metric, reference, results) for row in (COPY_INPUT, REAL_IMAGES) for metric in metrics}
+    table = SuiteTable(sweep, paper, full, metrics, variants, cells, fixed)
+    return replace(table, notes=tuple(_notes(table, reference)))
+
+
+def _reference(results: Sequence[Result]) -> Reference:
+    """What the trials' translations were compared with."""
+    names = metric_names(results)
+    return "source" if f"{PREFIX}l1_to_source" in names and f"{PREFIX}l1_to_target" not in names else "target"
+
+
+def _best(ours: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
+    """The variants with the best mean of a column; none where there is nothing to compare.
+
+    Those with fewer seeds than another don't compete: the best of few numbers is soon a lucky one.
+    """
+    seeds = max(map(len, ours.values()), default=0)
+    means = {name: statistics.fmean(values.values()) for name, values in ours.items() if values and len(values) == seeds}
+    if sum(1 for values in ours.values() if values) < 2:
+        return set()
+    best = min(means.values()) if metric in LOWER_IS_BETTER else max(means.values())
+    return {name for name, mean in means.items() if math.isclose(mean, best, rel_tol=1e-9)}
+
+
+def _fixed(row: str, metric: str, reference: Reference, results: Sequence[Result]) -> float | None:
+    """A row that no model decides, from the first finished trial; of real images see tables.py."""
+    if row == REAL_IMAGES and metric in ("LPIPS", "SSIM", "L1"):
+        return None
+    if row == REAL_IMAGES and metric == "Match":
+        if reference == "source":
+            return None
+        row = COPY_INPUT
+    name = f"{PREFIX}{row.lower().replace(' ', '_')}/{metric_key(metric, reference)}"
+    return next((each.number(name) for each in results if each.finished), None)
+
+
+def _notes(table: SuiteTable, reference: Reference) -> list[str]:
+    settings, full, paper = table.sweep.settings, table.full, table.paper
+    compared = [cell for cell in table.cells.values() if cell.difference is not None and cell.difference.interval is not None]
+    changed = f" with {', '.join(settings.overrides)}" if settings.overrides else ""
+    lacking = [metric for metric in table.metrics if not any(table.cells[name, metric].ours for name in table.variants)]
+    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+    notes = trouble_notes([each for row in table.variants.values() for each in row])
+    notes.append(
+        f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} held-out pairs of "
+        f"{settings.data.name}; preset {Path(settings.preset).name}{changed}. All have the same data, pairs, judges and budget, "
+        "and none is stopped early. Bold: the best mean of a column over all seeds, which may be chance. – : absent."
+    )
+    if compared:
+        notes.append(
+            f"Better, worse: the {100 * LEVEL:.0f} % t interval of the differences to {full}, paired by seed, leaves out 0. "
+            "Within seed spread: it holds 0, so nothing was shown, not even that both are equal. Of "
+            f"{len(compared)} such comparisons, about {len(compared) * (1 - LEVEL):.1f} would be called better or worse by "
+            "chance alone."
+        )
+    notes.append(
+        f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
+    )
+    if reference != paper.reference:
+        notes.append(f"Images are compared with the {reference}; the paper compares them with the {paper.reference}.")
+    if lacking:
+        notes.append(
+            f"Absent: {', '.join(lacking)}: the networks they need were not where the trials were judged (`legan doctor`)."
+        )
+    if "Quality" in table.metrics and "Quality" not in lacking:
+        notes.append("Quality is Q's, which most variants were trained with: a high value is no proof.")
+    if "FD identity" in table.metrics:
+        notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
+    return notes

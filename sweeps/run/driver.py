@@ -1,0 +1,277 @@
+"""Running a sweep on Ray Tune: every trial that has no outcome yet, as many at once as the cluster has room for.
+
+Ray Tune decides when and where; what became of a trial is only in its folder. A sweep that was interrupted is therefore run
+again by the same function, and nothing of Ray Tune's own state is needed for that.
+"""
+
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import optuna
+import ray
+from ray import tune
+
+from legan.platform.cluster import connect, describe, nodes_without, slots
+from legan.platform.errors import ClusterError, ConfigError, LeganError, first_line, one_line
+from legan.platform.files import causes
+from legan.platform.tracking.places import default_home, run_tracking_uri
+from legan.platform.tracking.spool import read_sent
+from legan.platform.training.memory import ONE_ARENA
+from legan.platform.weights import weights_folder
+from legan.sweeps.run.parent_run import Outcomes, open_parent, record_results, settle
+from legan.sweeps.search.plots import search_plots
+from legan.sweeps.run.progress import Progress
+from legan.sweeps.search.study import STEP, UNFINISHED, counted_trials, reachable, scheduler, searcher
+from legan.sweeps.search.study import settle as settle_study
+from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
+from legan.sweeps.run.actor import Plan, TrialActor, together, trials_of
+from legan.sweeps.run.trial import VALIDATION, files_of, settings_of
+
+if TYPE_CHECKING:
+    from legan.platform.tracking.tracker import Status
+
+# Ray Tune's own printing, result files and handling of Ctrl-C; and metrics that only the last report of a trial has.
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+}
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong in a trial is said here, without a traceback
+
+
+class Room(NamedTuple):
+    """What a trial takes and how many run at once on the connected cluster."""
+
+    workers: int
+    cpus: float
+    gpus: float
+    at_once: int
+
+    def __str__(self) -> str:
+        each = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        who = f"{self.workers} workers of {each}" if self.workers > 1 else each
+        return f"{who} each, {self.at_once} at once"
+
+
+def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> Outcomes:
+    """Run every trial of ``sweep`` that has no outcome, from where it was; all trials with their outcomes.
+
+    Raises ClusterError and TrackingError before anything is computed when the cluster or MLflow is away or too small, and
+    KeyboardInterrupt, everything stopped and kept, on Ctrl-C.
+    """
+    tracking_uri = run_tracking_uri(sweep.parent)
+    left = [trial for trial in suite_trials(sweep.settings) if read_outcome(sweep, trial.name) is None]
+    search = sweep.settings.search
+    room = find_room(sweep, address) if left or search is not None else None
+    if room is not None:
+        check_shared(sweep)
+    parent, parent_run = open_parent(sweep, tracking_uri, say)
+    status: Status = "FAILED"
+    try:
+        if search is not None:
+            settle_study(sweep)
+        count = len(left) if search is None else search.trials - counted_trials(sweep)
+        say(f"sweep {sweep.name} in {sweep.folder}: {count} trials to run; its MLflow run is {parent_run}")
+        if room is not None:
+            say(f"a trial takes {room}")
+            places = {"LEGAN_HOME": str(default_home()), "LEGAN_WEIGHTS": str(weights_folder())}
+            with _interruptible():
+                _tune(sweep, left, count, room, Plan(sweep, tracking_uri, parent_run, places), say)
+        settle(sweep, tracking_uri, say)
+        outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
+        record_results(parent, sweep, outcomes)
+        if search is not None:
+            with reachable(search):
+                plots = search_plots(sweep, sweep.report, say)
+            for plot in plots:
+                parent.log_artifact(plot, "search")
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        say("stopping the trials …")
+        ray.shutdown()
+        settle(sweep, tracking_uri, say)
+        say(f"stopped; continue with `legan sweep resume {sweep.name}`")
+        status = "KILLED"
+        raise
+    finally:
+        parent.close(status)
+    return outcomes
+
+
+def find_room(sweep: Sweep, address: str | None) -> Room:
+    """Connect to the cluster that the sweep is to run on, and say how its trials fit there.
+
+    Raises ClusterError when nobody answers, and where not even one trial fits.
+    """
+    os.environ.update(QUIET)
+    asked, workers = sweep.settings, max(1, settings_of(sweep, {}, 0).workers)
+    # With several workers Ray Train's own cleaner of placement groups asks the dashboard who is alive.
+    connect(address, include_dashboard=workers > 1, environment=ONE_ARENA)
+    at_once = slots(asked.cpus, asked.gpus) // workers
+    if at_once == 0:
+        cluster = describe()
+        raise ClusterError(
+            f"the cluster at {cluster.address} has {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs on {cluster.nodes} "
+            f"node{'s' if cluster.nodes != 1 else ''}, a trial needs {workers} × ({asked.cpus:g} CPUs and {asked.gpus:g} GPUs); "
+            "take fewer with --cpus, --gpus or --set workers=1, or name a larger cluster with --address or RAY_ADDRESS."
+        )
+    return Room(workers, asked.cpus, asked.gpus, at_once)
+
+
+def check_shared(sweep: Sweep) -> None:
+    """Raise ClusterError when a node of the connected cluster does not see the sweep's folder, the data or a network."""
+    if describe().nodes == 1:
+        return
+    missing = nodes_without([sweep.folder / FILE, *files_of(sweep)])
+    if missing:
+        where = "; ".join(f"{path} on {node}" for node, path in missing.items())
+        raise ClusterError(
+            f"not every node of the cluster sees the sweep's files, missing are {where}; put them, and LEGAN_HOME, into a folder "
+            "that all nodes share under one path."
+        )
+
+
+def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, say: Callable[[str], None]) -> None:
+    """Run the trials of a suite that are ``left``, or whatever a search suggests."""
+    scratch = sweep.folder / "tune"
+    shutil.rmtree(scratch, ignore_errors=True)
+    at_once = room.at_once if room.workers > 1 else None  # with one worker Ray Tune sees by itself what there is room for
+    listener = _Listener(sweep, Progress(sweep, count, room.at_once, say))
+    if sweep.settings.search is None:
+        space = {"trial": tune.grid_search([trial.name for trial in left])}
+        config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once)
+    else:
+        space = {}
+        config = tune.TuneConfig(
+            search_alg=searcher(sweep),
+            scheduler=scheduler(sweep, settings_of(sweep, {}, 0)),
+            num_samples=sweep.settings.search.trials,
+            reuse_actors=True,
+            max_concurrent_trials=at_once,
+        )
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(TrialActor, plan=plan), _resources(room)),
+        param_space=space,
+        tune_config=config,
+        run_config=tune.RunConfig(
+            name=scratch.name,
+            storage_path=str(sweep.folder),
+            failure_config=tune.FailureConfig(max_failures=sweep.settings.retries),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[listener],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except (OSError, RuntimeError, ray.exceptions.RayError, tune.TuneError, LeganError) as error:
+        raise ClusterError(
+            f"the sweep was interrupted ({_interruption(error)}); what was done is kept, continue with "
+            f"`legan sweep resume {sweep.name}`."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _interruption(error: BaseException) -> str:
+    """Why Ray Tune ended; of what is wrapped in its tracebacks, our own sentence or the last line."""
+    ours = next((cause for cause in causes(error) if isinstance(cause, LeganError)), None)
+    if isinstance(ours, ConfigError):
+        return "; ".join(ours.problems)
+    lines = str(error).strip().splitlines() if ours is None else []
+    return lines[-1][:300] if isinstance(error, tune.TuneError) and lines else one_line(ours or error)
+
+
+def _resources(room: Room) -> dict[str, float]:
+    """What Ray Tune sets aside: with several workers next to nothing, because Ray Train sets aside what they need."""
+    if room.workers > 1:
+        return {"CPU": 0, "memory": 1e6}
+    return {"CPU": room.cpus, **({"GPU": room.gpus} if room.gpus else {})}
+
+
+class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """Tells the user what happens, and writes the outcomes of trials that are stopped early or whose process died too often."""
+
+    def __init__(self, sweep: Sweep, progress: Progress):
+        self.sweep, self.progress = sweep, progress
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It trains from now on."""
+        self.progress.started(self._name(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its process died, or an error of the machine ended it; another one takes over."""
+        self.progress.died(self._name(trial), _reason(trial))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It came to its end, is being stopped early, or cannot be finished for now."""
+        if UNFINISHED in trial.last_result:
+            self.progress.unfinished(self._name(trial), trial.last_result[UNFINISHED])
+            return
+        if self._outcome(trial) is None:
+            seen = {key: value for key, value in trial.last_result.items() if key.startswith(VALIDATION)}
+            self._write(trial, "stopped", {**seen, "step": trial.last_result.get(STEP, 0)})
+        self.progress.ended(self._name(trial), self._outcome(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It died more often than is put up with."""
+        tries = self.sweep.settings.retries + 1
+        times = f"{tries} times" if tries > 1 else "once"
+        if self._outcome(trial) is None:  # else its process died after the end of its work
+            self._write(trial, "failed", {}, f"it was tried {times}: {_reason(trial)}")
+        self.progress.ended(self._name(trial), self._outcome(trial))
+
+    def _write(
+        self, trial: Any, status: Literal["stopped", "failed"], metrics: Mapping[str, float], error: str | None = None
+    ) -> None:
+        """The outcome of the training that was under way, of those of a suggestion with several seeds."""
+        name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
+        run_id = read_sent(self.sweep.trials / name).run_id or None
+        write_outcome(self.sweep, name, Outcome(status, metrics, run_id, error))
+
+    def _outcome(self, trial: Any) -> Outcome | None:
+        return together([read_outcome(self.sweep, each.name) for each in self._trials(trial)])
+
+    def _trials(self, trial: Any) -> list[Trial]:
+        return trials_of(self.sweep, trial.config)
+
+    def _name(self, trial: Any) -> str:
+        """A suggestion that is trained with several seeds goes by what their names have in common."""
+        names = [each.name for each in self._trials(trial)]
+        return names[0] if len(names) == 1 else names[0].rpartition("-")[0]
+
+
+def _reason(trial: Any) -> str:
+    """Why a trial's process ended, in a line."""
+    error = trial.get_pickled_error()
+    if error is None or isinstance(error, ray.exceptions.RayActorError):
+        return "its process died"
+    return first_line(error.cause if isinstance(error, ray.exceptions.RayTaskError) else error)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM, with which a job is stopped, does what Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,226 @@
+"""What a sweep is going to do, checked in all its parts before anything starts."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from legan.models.generator import Generator
+from legan.platform.config import flatten, read_section
+from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.errors import ConfigError, LeganError, Problems
+from legan.platform.evaluation.evaluate import FACENET, Bench, Request, prepare
+from legan.platform.evaluation.pairs import reference_of
+from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
+from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.training.build import Facts
+from legan.platform.training.samples import goal_of, held_out_pairs
+from legan.platform.training.start import plan as plan_of_run
+from legan.sweeps.run.request import NETWORKS, settings_from, training_problems, variants
+from legan.sweeps.search.study import check_storage
+from legan.sweeps.search.space import SearchSettings, edges
+from legan.sweeps.sweep import (
+    Sweep,
+    SweepSettings,
+    name_problems,
+    suite_trials,
+    sweeps_home,
+)
+from legan.sweeps.run.trial import settings_of
+
+
+def locate(values: dict[str, Any]) -> list[str]:
+    """Make the paths in a sweep's settings absolute, and runs the folders of their networks; what is wrong with them."""
+    problems = []
+    for key in NETWORKS:
+        path = values.get(key)
+        if path is not None and not (key == "matcher" and path == FACENET and not FACENET.is_dir()):
+            try:
+                values[key] = network_folder(path).absolute()
+            except LeganError as error:
+                problems.append(f"--{key}: {error}")
+    values["data"] = Path(values["data"]).absolute()
+    return problems
+
+
+def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
+    """The sweep that these settings would make, if every part of it can be run; ConfigError with every problem.
+
+    Each variant's settings are resolved, its data and networks opened, the judges held against data and T; nothing is written.
+    """
+    sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
+    problems = Problems([*name_problems(home, name), *parts_problems(sweep)])
+    if settings.search is not None:
+        problems.from_(partial(check_storage, settings.search))
+    problems.raise_if_any()
+    return sweep
+
+
+def planned(home: Path, name: str, what: str, given: Mapping[str, Any]) -> Sweep:
+    """The sweep that a command asks for, checked; where its settings cannot be made, what is wrong with the rest is said too."""
+    problems = Problems(name_problems(home, name))
+    settings = problems.from_(partial(settings_from, what, given, locate))
+    if settings is not None:
+        return checked(home, name, settings)
+    if given["kind"] in KINDS:
+        problems.from_(partial(read_section, given["preset"], given["kind"]))
+    raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def parts_problems(sweep: Sweep) -> Problems:
+    """What is wrong with a sweep's settings, data and networks."""
+    problems = Problems()
+    trained: dict[str, TrainingSettings] = {}
+    for variant, changes in variants(sweep.settings).items():
+        resolved = problems.from_(partial(settings_of, sweep, changes, 0))
+        if resolved is not None:
+            trained[variant] = resolved
+            problems += training_problems(sweep.settings, variant, resolved)
+    if not problems:
+        problems += [*_equal_variants(trained), *_problems_at_edges(sweep)]
+    problems.from_(lambda: check_evaluation(sweep.settings))
+    return problems
+
+
+def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[str]:
+    """Variants whose trainings would be the same, because what tells them apart is switched off for all."""
+    first: dict[str, str] = {}
+    problems = []
+    for variant, settings in trained.items():
+        values = flatten(settings.model_dump(mode="json"))
+        if values.get("loss.lambda_4") == 0:
+            values |= {"loss.q": None, "quality": None}
+        twin = first.setdefault(json.dumps(values), variant)
+        if twin != variant:
+            problems.append(f"{variant} and {twin} are one training with this preset and these overrides; change them")
+    return problems
+
+
+def _problems_at_edges(sweep: Sweep) -> list[str]:
+    """What is wrong with settings that a search may suggest, where what all suggestions have in common is right."""
+    found: dict[str, str] = {}
+    for changes in edges(sweep.settings.search) if sweep.settings.search is not None else ():
+        problems = Problems()
+        problems.from_(partial(settings_of, sweep, changes, 0))
+        for problem in problems:
+            found.setdefault(problem, ", ".join(f"{name}={value}" for name, value in changes.items()))
+    return [f"{problem} (with {suggested}, which the search may suggest)" for problem, suggested in found.items()]
+
+
+def check_evaluation(settings: SweepSettings) -> None:
+    """Hold the judges against the data and T, as the evaluation of a trial will; ConfigError with every problem."""
+    try:
+        data = open_dataset(settings.data)
+    except LeganError:  # which the trainings' settings name too
+        problems = Problems()
+        for judge in (settings.classifier, settings.matcher):
+            if judge != FACENET:
+                problems.from_(partial(load_network, judge))
+        problems.raise_if_any()
+        return
+    with TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        write_model(model, _stand_in(settings, data))
+        request = Request(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
+        bench = prepare(str(model), request)
+    if settings.search is not None:
+        unmeasured = [*objectives_out_of_reach(settings.search.objectives, bench), *_asha_metric_problems(settings.search, data)]
+        if unmeasured:
+            raise ConfigError(unmeasured)
+
+
+def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[str]:
+    """What ASHA is to compare trials by has to be what validation on this data measures."""
+    if search.pruning == "none":
+        return []
+    pairs = held_out_pairs(data)
+    if pairs is None:
+        return [f"search.pruning: asha goes by the validation split, and {data.path} has none; set pruning: none"]
+    measured = goal_of(pairs).metric
+    if search.asha.metric != measured:
+        return [f"search.asha.metric: validation on {data.path} measures {measured}; take that instead of {search.asha.metric}"]
+    return []
+
+
+def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> list[str]:
+    """One sentence for each metric that evaluations on this data, by these judges, with the weights here, will not have."""
+    reference, judges = reference_of(bench.pairs), bench.judges
+    problems = []
+    for name in objectives:
+        metric = name.removeprefix("eval/")
+        if metric.endswith(("_to_target", "_to_source")) and not metric.endswith(reference):
+            other = f"eval/{metric.rpartition('_')[0]}_{reference}"
+            problems.append(f"objective {name}: on {bench.data.name} outputs are compared with the {reference}; take {other}")
+        if metric == "quality" and judges.quality is None:
+            problems.append(f"objective {name}: there is no Q to measure it; give one with --quality")
+        if metric in ("fid", "kid") and judges.inception is None:
+            problems.append(f"objective {name}: its weights are not here; get them with `legan weights inception`")
+        if metric.startswith("lpips") and judges.perceptual is None:
+            problems.append(f"objective {name}: its weights are not here; get them with `legan weights alexnet`")
+    return problems
+
+
+def describe(sweep: Sweep, address: str | None) -> str:
+    """What would be trained, with what, and how many trials at once, as text; nothing is trained.
+
+    Raises ClusterError when a cluster was named and does not answer or is too small.
+    """
+    asked = sweep.settings
+    first = settings_of(sweep, next(iter(variants(asked).values())), 0).model_copy(update={"gpu": asked.gpus > 0})
+    lines = [f"sweep {sweep.name}, to be kept in {sweep.folder}", ""]
+    trials = suite_trials(asked)
+    count = len(trials) if asked.search is None else asked.search.trials * asked.seeds
+    lines += _search_lines(asked.search, asked.seeds) if asked.search is not None else []
+    for trial in trials:
+        changes = ", ".join(f"{key}={value}" for key, value in trial.changes.items()) or "as it is"
+        lines.append(f"{trial.name}: {trial.variant}, seed {trial.seed}: {changes}")
+    workers = max(1, first.workers)
+    each = f"{asked.cpus:g} CPUs" + (f" and {asked.gpus:g} GPUs" if asked.gpus else "")
+    lines += [
+        "",
+        f"{count} trials of {workers} worker{'s' if workers > 1 else ''} with {each} each, {_at_once(sweep, address)}",
+    ]
+    of = "the first of them:" if trials else "what they have in common:"
+    lines += ["", of, plan_of_run(asked.kind, first, Facts([], open_dataset(asked.data)))]
+    return "\n".join(lines)
+
+
+def _search_lines(search: SearchSettings, seeds: int) -> Iterator[str]:
+    """What a search asks for, tries first and may suggest."""
+    goals = ", ".join(f"{direction} {name}" for name, direction in search.objectives.items())
+    stopped = "nobody is stopped early" if search.pruning == "none" else f"ASHA stops the worst by {search.asha.metric}"
+    yield f"{search.trials} suggestions by {search.sampler}, {seeds} seed{'s' if seeds > 1 else ''} each: {goals}; {stopped}"
+    for name, parameter in search.parameters.items():
+        given = parameter.model_dump(exclude_defaults=True)
+        yield f"{name}: {', '.join(f'{key} {value}' for key, value in given.items())}"
+    for point in search.points:
+        yield f"tried early: {point if isinstance(point, str) else ', '.join(f'{key}={value}' for key, value in point.items())}"
+
+
+def _at_once(sweep: Sweep, address: str | None) -> str:
+    """How many trials fit on the cluster that was named, or on this machine."""
+    from legan.platform.cluster import fitting
+    from legan.sweeps.run.driver import find_room
+
+    if address or os.environ.get("RAY_ADDRESS"):
+        return f"{find_room(sweep, address).at_once} at once on the cluster"
+    here = fitting(os.cpu_count() or 1, torch.cuda.device_count(), sweep.settings.cpus, sweep.settings.gpus)
+    return f"{here // max(1, settings_of(sweep, {}, 0).workers)} at once on this machine"
+
+
+def _stand_in(settings: SweepSettings, data: Dataset) -> Model:
+    """A model like those that will be trained, as far as judges ask: classes, image size, and which T it had."""
+    G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=4, blocks=0)
+    info = {}
+    if settings.identity is not None:
+        try:
+            info["identity_weights"] = weights_hash(load_network(settings.identity).module)
+        except LeganError:  # which the trainings' settings name too
+            info = {}
+    return Model(G, None, data.schema, data.image_size, DEFAULT_ALIGNMENT, info)

@@ -1,0 +1,89 @@
+"""What a sweep is asked for, as far as names and ranges go: its settings, its variants, and each training's part of them.
+
+Data and networks are not opened here (sweeps/run/plan.py does), so that a sweep can be sent away without PyTorch.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from legan.platform.config import check_settings
+from legan.platform.errors import ConfigError
+from legan.platform.settings import KINDS, TrainingSettings
+from legan.sweeps.ablations import SUITES
+from legan.sweeps.search.files import read_space, space_names
+from legan.sweeps.search.space import asha_problems
+from legan.sweeps.sweep import Sweep, SweepSettings
+
+NETWORKS = ("identity", "quality", "classifier", "matcher")
+
+
+def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[str]]) -> SweepSettings:
+    """The settings of a sweep from the command line's; ConfigError with every problem.
+
+    ``what`` is the name of a suite or the file of a search space. ``place`` may change the paths in what is given, and tells what
+    is wrong with them: sweeps/run/plan.py's ``locate`` where the sweep is to run here, ``elsewhere`` for another machine's.
+    """
+    values = {key: value for key, value in given.items() if value is not None}
+    problems: list[str] = []
+    if what in SUITES:
+        values["suite"] = what
+    else:
+        values.setdefault("seeds", 1)
+        try:
+            values["search"] = read_space(what, given["kind"] if given["kind"] in KINDS else "legan")
+        except ConfigError as error:
+            known = what in space_names() or Path(what).suffix in (".yaml", ".yml")
+            problems += error.problems if known else [f"there is no suite or search space {what!r}; {_known()}"]
+            values["suite"] = next(iter(SUITES))  # so that the rest is checked too
+    problems += place(values)
+    settings, wrong = check_settings(SweepSettings, values)
+    if problems or settings is None:
+        raise ConfigError([*problems, *wrong])
+    return settings
+
+
+def _known() -> str:
+    return f"suites: {', '.join(SUITES)}; spaces: {', '.join(space_names())}, or a YAML file of yours"
+
+
+def elsewhere(values: Mapping[str, Any]) -> list[str]:
+    """Paths that say nothing on another machine."""
+    return [
+        f"--{key} {path}: this is looked for on the cluster; give the whole path there{' or the name of a run' * (key != 'data')}"
+        for key in ("data", *NETWORKS)
+        if (path := values.get(key)) is not None and not path.is_absolute() and (key == "data" or len(path.parts) != 1)
+    ]
+
+
+def gpu_problems(settings: SweepSettings, variant: str, workers: int) -> list[str]:
+    """Ray Train gives a worker whole GPUs."""
+    if workers > 1 and 0 < settings.gpus < 1:
+        return [f"{variant}: {workers} workers cannot share a GPU; give each --gpus 1, or set workers=1"]
+    return []
+
+
+def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
+    """What is compared by name; of a search what all suggestions have in common."""
+    return SUITES[settings.suite] if settings.suite is not None else {"search": {}}
+
+
+def training_problems(settings: SweepSettings, variant: str, resolved: TrainingSettings) -> list[str]:
+    """Why trainings with these settings, checked by themselves, cannot be a variant of the sweep."""
+    stopped = asha_problems(settings.search, resolved) if settings.search is not None else []
+    return [*gpu_problems(settings, variant, resolved.workers), *stopped]
+
+
+def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) -> tuple[list[str], dict[str, Any]]:
+    """Overrides and values that are set over the preset."""
+    asked = sweep.settings
+    given: dict[str, Any] = {
+        "data": asked.data,
+        "identity": asked.identity,
+        "quality": asked.quality if "quality" in KINDS[asked.kind].model_fields else None,
+        "seed": seed,
+        "gpu": gpu,
+        "max_failures": asked.retries,
+    }
+    return [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())], given

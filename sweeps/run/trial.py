@@ -1,0 +1,170 @@
+"""One trial of a sweep, from its start or from where it was: train, evaluate, record, and leave its outcome.
+
+A trial that is wrong in itself (a loss that is not a number, settings that do not fit) has failed and is not tried again.
+Whatever else ends it is raised (a full disk, data that is not there for now, a process of the machine's that died): it has no
+outcome then, and goes on from its last checkpoint when it is run again.
+"""
+
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from legan.platform.errors import ClusterError, LeganError, TrackingError
+from legan.platform.evaluation.evaluate import FACENET, Request, prepare, score
+from legan.platform.evaluation.report import tracked_metrics
+from legan.platform.files import disk_full
+from legan.platform.settings import TrainingSettings
+from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.tracker import Status, Tracker
+from legan.platform.training.loop import StoppedEarly
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run, work
+from legan.platform.training.start import resolve
+from legan.sweeps.run.request import asked_of
+from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
+
+PROGRESS = "progress.log"
+VALIDATION = "validation/"
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+class NotNowError(LeganError):
+    """There is no room for what a trial writes, or what it reads is away; nothing of the trial is wrong."""
+
+
+def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | None, report: Report | None = None) -> Outcome:
+    """Bring ``trial`` to its outcome, or give the one that it has.
+
+    ``report`` gets the step and the metrics while it trains, the last validation's among them, and may raise StoppedEarly.
+    Ray has to be connected where the trial has several workers. Raises NotNowError, and what else is no fault of the trial's:
+    TrackingError when another process holds its record, ClusterError when Ray Train died.
+    """
+    known = read_outcome(sweep, trial.name)
+    if known is not None:
+        return known
+    folder = sweep.trials / trial.name
+    seen: dict[str, float] = {}
+
+    def tell(step: int, metrics: Mapping[str, float]) -> None:
+        seen.update({key: value for key, value in metrics.items() if key.startswith(VALIDATION)}, step=step)
+        if report is not None:
+            report(step, metrics)
+
+    try:
+        run = _open(sweep, trial, parent_run)
+        _train(sweep, run, tracking_uri, tell)
+        metrics = _evaluate(sweep, run, tracking_uri)
+        outcome = Outcome("finished", metrics, _run_id(folder))
+    except StoppedEarly:
+        outcome = Outcome("stopped", seen, _run_id(folder))
+    except Exception as error:
+        if disk_full(error, sweep.folder):
+            message = f"the disk of {folder} is full; free some space and continue with `legan sweep resume {sweep.name}`"
+            raise NotNowError(message) from error
+        # The last two say nothing of the trial: trying again is right.
+        if not isinstance(error, LeganError) or isinstance(error, TrackingError | ClusterError):
+            raise
+        away = [str(path) for path in files_of(sweep) if not path.exists()]
+        if away:
+            where = f"{', '.join(away)} cannot be found on {socket.gethostname()}"
+            raise NotNowError(f"{where}; bring it back and continue with `legan sweep resume {sweep.name}`") from error
+        outcome = Outcome("failed", {}, _run_id(folder), str(error))
+    write_outcome(sweep, trial.name, outcome)
+    return outcome
+
+
+def trial_settings(sweep: Sweep, trial: Trial) -> TrainingSettings:
+    """What a trial trains with, checked; ConfigError names every problem."""
+    return settings_of(sweep, trial.changes, trial.seed, gpu=sweep.settings.gpus > 0)
+
+
+def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
+    """The preset, then what all trials have in common, then ``changes``, by dotted names.
+
+    ``gpu`` is for the node that trains: whether there is one cannot be told from another.
+    """
+    return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))[0]
+
+
+def files_of(sweep: Sweep) -> list[Path]:
+    """The data and the networks that every trial reads."""
+    asked = sweep.settings
+    named = (asked.data, asked.identity, asked.quality, asked.classifier, asked.matcher)
+    return [path for path in named if path is not None and path != FACENET]
+
+
+def _open(sweep: Sweep, trial: Trial, parent_run: str | None) -> Run:
+    """The trial's run folder, made if there is none yet."""
+    folder = sweep.trials / trial.name
+    if (folder / "config.yaml").is_file():
+        return open_run(sweep.trials, trial.name)
+    if folder.exists():  # a process was killed while it made the folder
+        shutil.rmtree(folder)
+    tags = {
+        "suite": sweep.settings.suite or "search",
+        "variant": trial.variant,
+        "seed": str(trial.seed),
+        "sweep": sweep.name,
+        "trial": trial.name,
+        **({"mlflow.parentRunId": parent_run} if parent_run else {}),
+    }
+    settings = trial_settings(sweep, trial)
+    return create_run(sweep.trials, sweep.settings.kind, settings, trial.name, tags, register=False)
+
+
+def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
+    """In this process with one worker, else through Ray Train."""
+    asked = sweep.settings
+    if run.settings.workers > 1:
+        _train_on_workers(sweep, run, tracking_uri, tell)
+        return
+    torch.set_num_threads(max(1, int(asked.cpus)))
+    work(run, Ranks(device=_device(run)), tracking_uri, _log(run), tell)
+
+
+def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
+    from legan.platform.training.distributed import WorkersError, train_on_ray
+
+    asked = sweep.settings
+    resources = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
+    try:
+        train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
+    except WorkersError as error:  # Ray Train has tried again as often as was asked
+        raise LeganError(f"its workers died more than {asked.retries} times: {error.why}") from error
+
+
+def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
+    """Score the trial's model on the sweep's pairs by the sweep's judges, and add that to the trial's run."""
+    asked, say = sweep.settings, _log(run)
+    tracker = Tracker(run.folder, experiment=EXPERIMENT, run_name=run.folder.name, params={}, tags={}, uri=tracking_uri, say=say)
+    status: Status = "FAILED"
+    try:
+        request = Request(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs)
+        evaluation, files = score(prepare(str(run.model), request), run.folder / "evaluation", _device(run), say)
+        metrics = tracked_metrics(evaluation)
+        tracker.log_metrics(metrics, step=0, again=True)
+        for file in files:
+            tracker.log_artifact(file, "evaluation")
+        status = "FINISHED"
+    finally:
+        tracker.close(status)
+    return metrics
+
+
+def _log(run: Run) -> Callable[[str], None]:
+    return lambda line: append_line(run.folder / PROGRESS, line)
+
+
+def _nobody(line: str) -> None:
+    """Ray Train's workers write their progress themselves."""
+
+
+def _device(run: Run) -> torch.device:
+    return torch.device("cuda" if run.settings.gpu else "cpu")
+
+
+def _run_id(folder: Path) -> str | None:
+    return read_sent(folder).run_id or None

@@ -1,0 +1,172 @@
+"""What can be wrong with a search space: one problem each, with its place."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from legan.platform.config import check_settings, flatten, read_section
+from legan.platform.settings import KINDS
+from legan.sweeps.search.parameter import Parameter, Problem, Value, same
+
+METRICS = (
+    *("eval/quality", "eval/expression_accuracy", "eval/lighting_accuracy"),
+    *(f"eval/{name}_to_{to}" for name in ("ssim", "l1", "lpips", "match") for to in ("target", "source")),
+    *("eval/fid", "eval/kid", "eval/fd_identity", "eval/kd_identity"),
+)
+"""What an evaluation logs of a model's output (platform/evaluation/report.py); which of them depends on data and weights."""
+OF_THE_SWEEP = ("seed", "data", "identity", "quality", "workers", "gpu")
+"""Settings that are the same for all trials or the sweep's own."""
+PAPER, JUDGES = "paper", ("identity", "quality")
+
+
+def holds(parameter: Parameter, chosen: Mapping[str, Any]) -> bool:
+    """Whether its condition holds with what is ``chosen`` before it."""
+    return all(
+        other in chosen and any(same(chosen[other], value) for value in values) for other, values in parameter.when.items()
+    )
+
+
+def active(given: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Value]:
+    """The values of a point whose condition holds, or may hold because Optuna chooses what it depends on."""
+    chosen: dict[str, Value] = {}
+    for name, parameter in parameters.items():
+        left_open = {other for other in parameter.when if given.get(other) is None}
+        named = parameter.model_copy(
+            update={"when": {key: value for key, value in parameter.when.items() if key not in left_open}}
+        )
+        if given.get(name) is not None and holds(named, chosen):
+            chosen[name] = given[name]
+    return chosen
+
+
+def objective_problems(objectives: Mapping[str, str], pruning: str) -> list[Problem]:
+    """Names that no evaluation logs, and what ASHA cannot do."""
+    problems = [
+        Problem(("objectives", name), f"evaluations have no such metric; known: {', '.join(METRICS)}")
+        for name in objectives
+        if name not in METRICS
+    ]
+    if pruning == "asha" and len(objectives) > 1:
+        message = (
+            f"asha compares trials by one number, and there are {len(objectives)} objectives; give one, or set pruning: none"
+        )
+        problems.append(Problem(("pruning",), message))
+    return problems
+
+
+def condition_problems(parameters: Mapping[str, Parameter | None]) -> list[Problem]:
+    """Conditions on what is not searched, comes later, waits in a circle or can never be; None stands for a faulty parameter."""
+    problems = []
+    names = list(parameters)
+    for name, parameter in parameters.items():
+        for other, values in (parameter.when if parameter is not None else {}).items():
+            place = ("parameters", name, "when", other)
+            if other not in parameters:
+                problems.append(Problem(place, f"this is not searched; searched are {', '.join(names)}"))
+                continue
+            asked = parameters[other]
+            if name in _waits_for(other, parameters):
+                problems.append(
+                    Problem(place, f"{name} and {other} wait for each other" if name != other else "it waits for itself")
+                )
+            elif names.index(other) > names.index(name):
+                problems.append(Problem(place, f"{other} has to come before {name}"))
+            if asked is None:
+                continue
+            if asked.float is not None:
+                problems.append(Problem(place, f"conditions are on choices and whole numbers; give {other} choices"))
+                continue
+            never = [value for value in values if not asked.contains(value)]
+            if never or not values:
+                message = f"{other} is never {' or '.join(map(str, never))}" if never else f"name the values of {other}"
+                problems.append(Problem(place, message))
+    return problems
+
+
+def _waits_for(name: str, parameters: Mapping[str, Parameter | None]) -> set[str]:
+    """Itself and all that it depends on, directly or not."""
+    found, left = set(), [name]
+    while left:
+        current = left.pop()
+        parameter = parameters.get(current)
+        if current not in found and parameter is not None:
+            left += parameter.when
+        found.add(current)
+    return found
+
+
+def point_problems(points: Any, parameters: Mapping[str, Parameter | None]) -> list[Problem]:
+    """Points of one's own outside the space."""
+    problems = []
+    for index, point in enumerate(points):
+        for name, value in point.items() if isinstance(point, Mapping) else ():
+            place = ("points", str(index), str(name))
+            parameter = parameters.get(name)
+            if name not in parameters:
+                problems.append(Problem(place, f"this is not searched; searched are {', '.join(parameters)}"))
+            elif parameter is not None and not parameter.contains(value):
+                problems.append(Problem(place, f"{value} is outside the space"))
+    return problems
+
+
+def kind_problems(kind: str, parameters: Mapping[str, Parameter | None], points: Any, pruning: str) -> list[Problem]:
+    """Parameters that the kind has not, values that a setting forbids, and a paper's point outside the space."""
+    problems = []
+    section, paper = paper_section(kind), paper_values(kind)
+    whole = {name: parameter for name, parameter in parameters.items() if parameter is not None}
+    for name in parameters:
+        place = ("parameters", name)
+        if name in OF_THE_SWEEP:
+            problems.append(Problem(place, "this is the sweep's own; it cannot be searched"))
+        elif name not in paper:
+            problems.append(Problem(place, _no_such(name, paper)))
+        elif pruning == "asha" and name in ("steps", "epochs", "validate_every"):
+            problems.append(Problem(place, "asha compares trials of one length, so this cannot be searched with it"))
+        elif name in whole:
+            problems += [Problem(place, message) for message in _refused(kind, section, name, whole[name].examples())]
+    for name, value in active(paper, whole).items() if PAPER in points else ():
+        if not whole[name].contains(value):
+            message = f"the paper's {name} is {value}, outside the space; widen it, or leave paper out of points"
+            problems.append(Problem(("points",), message))
+    return problems
+
+
+def with_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with dotted ones set; setting one of ``steps`` and ``epochs`` unsets the other."""
+    merged = dict(values)
+    for name, value in changes.items():
+        head, _, rest = name.partition(".")
+        inner = merged.get(head)
+        merged[head] = with_values(inner if isinstance(inner, Mapping) else {}, {rest: value}) if rest else value
+        if name in ("steps", "epochs"):
+            merged.pop("epochs" if name == "steps" else "steps", None)
+    return merged
+
+
+def _refused(kind: str, values: Mapping[str, Any], name: str, examples: list[Value]) -> list[str]:
+    """Why the setting cannot be one of the examples; each reason once, with the first example it is about."""
+    found: dict[str, str] = {}
+    for example in (examples[0], examples[-1], *examples):
+        for problem in check_settings(KINDS[kind], with_values(values, {name: example}))[1]:
+            place, _, message = problem.partition(": ")
+            if place == name:
+                found.setdefault(message.partition(" (given: ")[0], message)
+    return list(found.values())
+
+
+def _no_such(name: str, settings: Mapping[str, Any]) -> str:
+    group = name.rpartition(".")[0]
+    near = [known for known in settings if known.rpartition(".")[0] == group] or list(settings)
+    return f"there is no such setting; known here: {', '.join(near)}"
+
+
+def paper_values(kind: str) -> dict[str, Any]:
+    """All settings of the paper's preset by their dotted names."""
+    settings, _ = check_settings(KINDS[kind], paper_section(kind))
+    if settings is None:
+        raise ValueError(f"the preset {PAPER} is not valid for {kind}")
+    return flatten(settings.model_dump(mode="json"))
+
+
+def paper_section(kind: str) -> dict[str, Any]:
+    """The paper's preset with names for the judges, without which it is not whole."""
+    return with_values(read_section(PAPER, kind), {judge: judge for judge in JUDGES if judge in KINDS[kind].model_fields})

@@ -1,0 +1,199 @@
+"""One trial, without Ray."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from ray.exceptions import ActorDiedError
+from ray.train import WorkerGroupError
+from safetensors.torch import load_file
+
+from legan.platform.errors import ClusterError, ConfigError, TrackingError
+from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.training.loop import StoppedEarly
+from legan.platform.training.run_folder import create_run
+from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
+from legan.sweeps.run.trial import NotNowError, run_trial, settings_of
+
+NewSweep = Callable[..., Sweep]
+
+
+def weights(sweep: Sweep, name: str) -> dict[str, bytes]:
+    file = sweep.trials / name / "model" / "generator.safetensors"
+    return {key: value.numpy().tobytes() for key, value in load_file(file).items()}
+
+
+def logged() -> list[Run]:
+    client = MlflowClient(default_tracking_uri())
+    return client.search_runs([each.experiment_id for each in client.search_experiments()])
+
+
+def run(sweep: Sweep, trial: Trial, report: Callable[[int, Mapping[str, float]], None] | None = None) -> Outcome:
+    return run_trial(sweep, trial, default_tracking_uri(), "parent-id", report)
+
+
+def test_a_trial_is_trained_evaluated_and_recorded_once(new_sweep: NewSweep) -> None:
+    sweep = new_sweep()
+    trial = suite_trials(sweep.settings)[0]
+    outcome = run(sweep, trial)
+    assert outcome == read_outcome(sweep, trial.name)
+    assert outcome.status == "finished"
+    (found,) = logged()
+    assert found.info.run_id == outcome.run_id
+    assert found.info.status == "FINISHED"
+    tags = {key: found.data.tags[key] for key in ("suite", "variant", "seed", "sweep", "trial", "mlflow.parentRunId")}
+    assert tags == {
+        "suite": "upsampling", "variant": "Bilinear Interpolation", "seed": "0", "sweep": "tiny",
+        "trial": "bilinear-interpolation-0", "mlflow.parentRunId": "parent-id",
+    }  # fmt: skip
+    written = json.loads((sweep.trials / trial.name / "evaluation" / "evaluation.json").read_text())["methods"]["output"]
+    for metric in ("match_to_target", "l1_to_target", "quality"):  # validation's L1 has another name
+        assert outcome.metrics[f"eval/{metric}"] == pytest.approx(written[metric])
+        assert found.data.metrics[f"eval/{metric}"] == pytest.approx(written[metric])
+    client = MlflowClient(default_tracking_uri())
+    assert "evaluation/pictures.png" in [each.path for each in client.list_artifacts(outcome.run_id, "evaluation")]
+    assert not client.search_registered_models()
+
+    before = (sweep.trials / trial.name / "tracking.jsonl").read_bytes()
+    assert run(sweep, trial) == outcome
+    assert (sweep.trials / trial.name / "tracking.jsonl").read_bytes() == before
+
+
+def test_what_interrupts_a_trial_is_raised_and_the_trial_goes_on_from_its_checkpoint(new_sweep: NewSweep) -> None:
+    sweep, whole = new_sweep(), new_sweep("whole")
+    trial = suite_trials(sweep.settings)[1]
+
+    def die(step: int, metrics: Mapping[str, float]) -> None:
+        if step == 3:
+            raise OSError("the machine is tired")
+
+    with pytest.raises(OSError, match="tired"):
+        run(sweep, trial, die)
+    assert read_outcome(sweep, trial.name) is None
+    assert run(sweep, trial).status == "finished"
+    lines = (sweep.trials / trial.name / "progress.log").read_text().splitlines()
+    assert "resumed from step 2 of 4" in lines
+    assert len([found for found in logged() if found.data.tags["sweep"] == "tiny"]) == 1
+    run(whole, trial)
+    assert weights(sweep, trial.name) == weights(whole, trial.name)
+
+
+def test_a_trial_whose_folder_was_only_begun_starts_anew(new_sweep: NewSweep) -> None:
+    sweep = new_sweep(overrides=["steps=1"])
+    trial = suite_trials(sweep.settings)[2]
+    (sweep.trials / trial.name).mkdir(parents=True)
+    assert run(sweep, trial).status == "finished"
+
+
+def test_a_loss_that_is_not_a_number_is_a_failure_for_good(new_sweep: NewSweep, broken_quality: Path) -> None:
+    sweep = new_sweep(quality=broken_quality)
+    trial = suite_trials(sweep.settings)[0]
+    outcome = run(sweep, trial)
+    assert outcome.status == "failed"
+    assert str(outcome.error).startswith("step 1: the loss term loss/qual became nan")
+    assert read_outcome(sweep, trial.name) == outcome
+    (found,) = logged()
+    assert (found.info.status, found.info.run_id) == ("FAILED", outcome.run_id)
+
+
+def test_a_trial_that_is_stopped_early_keeps_its_last_validation_and_has_no_model(new_sweep: NewSweep) -> None:
+    sweep = new_sweep()
+    trial = suite_trials(sweep.settings)[0]
+    seen: list[Mapping[str, float]] = []
+
+    def stop(step: int, metrics: Mapping[str, float]) -> None:
+        seen.append(metrics)
+        if step == 3:
+            raise StoppedEarly
+
+    outcome = run(sweep, trial, stop)
+    assert outcome.status == "stopped"
+    assert outcome.metrics == {"validation/l1_to_target": seen[1]["validation/l1_to_target"], "step": 3}
+    assert not (sweep.trials / trial.name / "model").exists()
+    (found,) = logged()
+    assert (found.info.status, found.data.tags["stopped_early"]) == ("FINISHED", "true")
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_trial_to_be_resumed(new_sweep: NewSweep) -> None:
+    sweep = new_sweep()
+    trial = suite_trials(sweep.settings)[0]
+    folder = create_run(sweep.trials, "legan", settings_of(sweep, trial.changes, 0), trial.name).folder
+    (folder / "progress.log").symlink_to("/dev/full")
+    with pytest.raises(NotNowError, match=f"the disk of {folder} is full; free some .* with `legan sweep resume tiny`"):
+        run(sweep, trial)
+    assert read_outcome(sweep, trial.name) is None
+    (folder / "progress.log").unlink()
+    assert run(sweep, trial).status == "finished"
+
+
+def test_data_that_is_away_is_not_the_trials_failure(new_sweep: NewSweep, tiny_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "share" / "faces"
+    sweep = new_sweep(data=data)
+    trial = suite_trials(sweep.settings)[0]
+    with pytest.raises(
+        NotNowError, match=f"{data} cannot be found on .*; bring it back and continue with `legan sweep resume tiny`"
+    ):
+        run(sweep, trial)
+    assert read_outcome(sweep, trial.name) is None
+    data.parent.mkdir()
+    data.symlink_to(tiny_data)
+    assert run(sweep, trial).status == "finished"
+
+
+def test_a_record_that_another_process_holds_is_not_the_trials_failure(
+    new_sweep: NewSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = new_sweep()
+    trial = suite_trials(sweep.settings)[0]
+
+    def held(*_: object) -> None:
+        raise TrackingError("held")
+
+    monkeypatch.setattr("legan.sweeps.run.trial.work", held)  # a POSIX lock does not hold against its own process
+    with pytest.raises(TrackingError):
+        run(sweep, trial)
+    assert read_outcome(sweep, trial.name) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "raised"),
+    [
+        (WorkerGroupError("the first died\nthe last died", {}), None),
+        (WorkerGroupError("OSError: No space left on device", {}), NotNowError),
+        (ActorDiedError(), ClusterError),
+    ],
+)
+def test_what_ends_several_workers_is_the_trials_failure_only_after_ray_trains_own_tries(
+    new_sweep: NewSweep, monkeypatch: pytest.MonkeyPatch, cause: Exception, raised: type[Exception] | None
+) -> None:
+    sweep = new_sweep(overrides=["workers=2"], retries=1)
+    trial = suite_trials(sweep.settings)[0]
+
+    def end(*_: object) -> None:
+        raise cause
+
+    monkeypatch.setattr("ray.train.torch.TorchTrainer.fit", end)
+    monkeypatch.setattr("ray.cluster_resources", dict)
+    if raised is None:
+        assert run(sweep, trial).error == "its workers died more than 1 times: the last died"
+        return
+    with pytest.raises(raised):
+        run(sweep, trial)
+    assert read_outcome(sweep, trial.name) is None
+
+
+def test_a_variant_comes_after_the_overrides_and_the_preset_is_the_one_of_the_start(new_sweep: NewSweep, preset: Path) -> None:
+    sweep = new_sweep(overrides=["loss.q=3", "generator.upsampling=bilinear"])
+    preset.write_text("legan: {steps: 99}")
+    settings = settings_of(sweep, {"generator.upsampling": "transposed", "generator.disentangled": False}, 5)
+    assert (settings.steps, settings.seed, settings.loss.q) == (4, 5, 3.0)
+    assert (settings.generator.upsampling, settings.generator.disentangled) == ("transposed", False)
+    assert settings.gpu is False
+
+
+def test_a_setting_that_does_not_exist_is_named(new_sweep: NewSweep) -> None:
+    with pytest.raises(ConfigError, match=r"loss\.qq: there is no such setting"):
+        settings_of(new_sweep(), {"loss.qq": 1}, 0)
