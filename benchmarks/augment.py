@@ -35,9 +35,9 @@ from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import Model, read_model, write_model
-from legan.serve.augment import augment
-from legan.serve.augment_check import Request
-from legan.serve.augment_work import JOBS, part_path
+from legan.serve.augment.job import augment
+from legan.serve.augment.request import Request
+from legan.serve.augment.worker import JOBS, part_path
 
 
 class Rate(NamedTuple):

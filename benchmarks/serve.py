@@ -31,7 +31,7 @@ from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.model import Model, write_model
 from legan.platform.training.memory import keep_freed_memory
-from legan.serve.client import Client, Retries
+from legan.serve.client.clients import Client, Retries
 from legan.serve.engine import Engine, load_engine
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
@@ -134,7 +134,7 @@ def serving(model: Path, arguments: argparse.Namespace) -> Iterator[str]:
         yield arguments.url
         return
     environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "legan.serve.local", str(model), "--port", "0"]
+    command = [sys.executable, "-m", "legan.serve.deploy.local", str(model), "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

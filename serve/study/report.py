@@ -18,7 +18,7 @@ from legan.platform.data.ratings.table import LEAST_SCORES
 from legan.platform.data.ratings.ratings import histogram
 from legan.platform.errors import DataError
 from legan.platform.files import whole_folder
-from legan.serve.study.statistics import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval
+from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval
 from legan.serve.study.store import IMAGES, Study
 
 SHARES = (0.8, 0.1, 0.1)

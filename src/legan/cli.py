@@ -8,9 +8,9 @@ import typer
 
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
-from legan.serve import call_commands
-from legan.serve import commands as serve_commands
-from legan.serve import serve_commands as endpoint_commands
+from legan.serve.commands.translate import call as call_commands
+from legan.serve.commands.translate import translate as serve_commands
+from legan.serve.commands.translate import serve as endpoint_commands
 from legan.sweeps.commands import app as sweeps_commands
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

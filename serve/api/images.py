@@ -1,0 +1,118 @@
+"""Images in and out of requests: measured by their header before they are decoded, decoded and encoded off the event loop."""
+
+import asyncio
+import io
+import math
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from legan.platform.data.image import read_image
+from legan.platform.errors import ImageError
+from legan.serve.api.errors import ProblemError
+
+Picture = NDArray[np.uint8]
+Format = Literal["png", "jpeg", "webp"]
+
+READ = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+SIDES = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
+"""The longest side that each format can write."""
+# What is written once and sent on a fast line is packed quickly rather than tightly.
+OPTIONS: dict[str, dict[str, int]] = {"png": {"compress_level": 1}, "jpeg": {"quality": 95}, "webp": {"quality": 90, "method": 2}}
+
+
+class PixelBudget:
+    """How many pixels of decoded photographs are held at a time; who comes when they are taken waits for his turn."""
+
+    def __init__(self, pixels: int):
+        self._free = pixels
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, pixels: int) -> AsyncIterator[None]:
+        """Take ``pixels``, which must not be more than all, for the length of the block."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((pixels, turn))
+        self._admit()
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._free += pixels
+            turn.cancel()
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self._free):
+            pixels, turn = self._waiting.popleft()
+            if not turn.done():
+                self._free -= pixels
+                turn.set_result(None)
+
+
+async def measure(data: bytes, limit: int) -> int:
+    """Pixels of an encoded image by its header.
+
+    Raises ProblemError: 415 for what is none of the known formats, 413 for more than ``limit`` pixels.
+    """
+    width, height = await asyncio.to_thread(_size, data)
+    if width * height > limit:
+        size = f"{width}×{height}" if math.isfinite(width) else "far too many"
+        raise ProblemError(413, f"The image has {size} pixels, more than the limit of {limit:,}; scale it down first.")
+    return int(width * height)
+
+
+async def decode(data: bytes, limit: int) -> Picture:
+    """Uint8 H×W×3 RGB; ProblemError 415 for an image that cannot be decoded."""
+    try:
+        return await asyncio.to_thread(read_image, data, max_pixels=limit)
+    except ImageError as error:
+        raise ProblemError(415, _capital(str(error))) from error
+
+
+async def encode(image: Picture, form: Format) -> bytes:
+    """The picture as a file; ProblemError 422 where it is too large for the format."""
+    if max(image.shape[:2]) > SIDES[form]:
+        raise ProblemError(422, f"format: {form} has at most {SIDES[form]:,} pixels a side, the picture more; ask for png.")
+    return await asyncio.to_thread(encoded, image, form)
+
+
+def encoded(image: Picture, form: Format) -> bytes:
+    """The picture as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, form, **OPTIONS[form])
+    return buffer.getvalue()
+
+
+def media_type(form: Format) -> str:
+    """image/…."""
+    return f"image/{form}"
+
+
+def finite(value: float) -> float | None:
+    """The value, None for NaN and infinity, which JSON does not have."""
+    return value if math.isfinite(value) else None
+
+
+def _size(data: bytes) -> tuple[float, float]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=READ) as image:
+                return image.width, image.height
+    except Image.DecompressionBombError:
+        return math.inf, math.inf  # beyond Pillow's own limit
+    except Exception as error:
+        wrong = "is no PNG, JPEG, WebP, BMP or TIFF; send one of these formats."
+        raise ProblemError(415, f"The image {wrong if data else 'is empty; send a PNG, JPEG, WebP, BMP or TIFF.'}") from error
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,246 @@
+"""The HTTP API, version 1: a FastAPI application over a Backend, in one process or on Ray Serve.
+
+POST /v1/translate   one or several photographs under another expression and lighting
+POST /v1/augment     one photograph, many variants
+POST /v1/quality     ratings by the model's Q
+POST /v1/faces       the faces of a photograph, aligned
+GET  /v1/model       which model answers, and the limits
+GET  /v1/examples    what a class looks like
+GET  /healthz        whether it is ready
+GET  /metrics        for Prometheus, where the process keeps its own measures (on Ray Serve, Ray does)
+GET  /               the page for people, /docs and /openapi.json for programs
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from legan._version import __version__
+from legan.serve.api.session import Backend, Busy, Limits, ModelInfo, PublicLimits
+from legan.serve.api.body import Sent, read_body, take_apart
+from legan.serve.api.docs_page import docs_page
+from legan.serve.api.errors import MEDIA_TYPE, Problem, ProblemError, handle_problems, invalid, problem_of
+from legan.serve.api.examples import example
+from legan.serve.api.params import AugmentQuestion, FacesQuestion, QualityQuestion, TranslateQuestion, read_question
+from legan.serve.api.images import PixelBudget, encode
+from legan.serve.api.middleware import Guard, Log, Outermost
+from legan.serve.api.openapi import PICTURE, PICTURES, ZIP, about_call, openapi, problems
+from legan.serve.api.schema import (
+    AugmentReply,
+    AugmentResult,
+    Drawn,
+    FacesReply,
+    QualityReply,
+    QualityResult,
+    Result,
+    TranslateReply,
+    finished,
+    json_reply,
+    picture_reply,
+    wanted_form,
+    zip_reply,
+)
+from legan.serve.api.use_cases import Work, each_image
+from legan.serve.api.metrics import Meter, PrometheusMeter, Unmetered
+
+PAGE = Path(__file__).parent / "web" / "page"
+STATIC = "/static"
+MODEL_EXAMPLE: dict[str, Any] = {
+    "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",
+    "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
+    "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
+    "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
+    "has_matcher": False, "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
+}  # fmt: skip
+
+
+class ModelReply(ModelInfo):
+    """Answer of GET /v1/model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
+
+    limits: PublicLimits
+
+
+class Health(BaseModel):
+    """Answer of GET /healthz."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: Literal["ok"] = "ok"
+
+
+def make_api(
+    backend: Backend, limits: Limits, tokens: Sequence[str] = (), log: Log | None = None, meter: Meter | None = None
+) -> ASGIApp:
+    """The application; ``log`` gets a dict per request for the access log, ``meter`` what Prometheus is told.
+
+    With ``tokens``, the calls under /v1/ need one of them as a bearer token.
+    """
+    api = FastAPI(
+        title="LEGAN",
+        version=__version__,
+        description="Faces under other lighting and other expressions. Left and right are the viewer's. "
+        f"Errors are problem documents (RFC 9457, {MEDIA_TYPE}).",
+        docs_url=None,
+        redoc_url=None,
+    )
+    handle_problems(api)
+    _add_calls(api, backend, limits)
+    _add_pages(api, backend, limits)
+    if isinstance(meter, PrometheusMeter):
+        _add_metrics(api, meter)
+    api.openapi = lambda: openapi(api, tokens)  # type: ignore[method-assign]
+    meter = meter or Unmetered()
+    routes = {str(route.path) for route in api.routes if isinstance(route, Route | Mount)}
+    return Outermost(Guard(api, limits, tokens, meter), routes, log or (lambda _: None), meter)
+
+
+def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
+    pixels = PixelBudget(limits.photographs * limits.pixels)
+
+    async def received(request: Request, images: int) -> Sent:
+        body = await read_body(request, limits.body_bytes)
+        kind = request.headers.get("content-type", "")
+        return await asyncio.to_thread(take_apart, kind, request.query_params.multi_items(), body, images)
+
+    @api.post("/v1/translate", **about_call(TranslateQuestion, TranslateReply, several=True, pictures=(*PICTURES, ZIP)))
+    async def translate(request: Request) -> Response:
+        """Translate the face of each image to an expression and a lighting.
+
+        One image, without masks, is answered with the picture itself, its scores in headers; several images, masks, or
+        Accept: application/json with JSON; Accept: application/zip with a zip. In a batch one bad image does not fail the
+        others: its result has an error.
+        """
+        sent = await received(request, limits.images)
+        question = read_question(TranslateQuestion, sent.values)
+        work = Work(backend.session(), limits, pixels)
+        problems = work.unknown([question.expression], [question.lighting])
+        if problems:
+            raise invalid(problems)
+        outcomes = await each_image(sent.images, lambda data, index: work.translate(data, question, index))
+        model = work.session.info.label
+        default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not question.masks else "json"
+        form = wanted_form(request.headers.get("accept"), default)
+        if form == "image":
+            drawn = cast("Drawn", outcomes[0])
+            return picture_reply(drawn, await encode(cast("Any", drawn.image), question.format), question.format, model)
+        made = [
+            _failed(outcome, index, question) if isinstance(outcome, Problem) else outcome
+            for index, outcome in enumerate(outcomes)
+        ]
+        results, files = await asyncio.to_thread(finished, made, question.format, zipped=form == "zip")
+        reply = TranslateReply(results=results, model=model)
+        return zip_reply(reply, "results.json", files) if form == "zip" else json_reply(reply)
+
+    @api.post("/v1/augment", **about_call(AugmentQuestion, AugmentReply, several=False, pictures=(ZIP,)))
+    async def augment(request: Request) -> Response:
+        """Make many variants of one face, each with its labels and scores.
+
+        A zip with augmented.json, or with Accept: application/json the same as JSON. A random variant below a minimum is replaced
+        by a combination not yet tried, a bounded number of times.
+        """
+        sent = await received(request, 1)
+        question = read_question(AugmentQuestion, sent.values)
+        work = Work(backend.session(), limits, pixels)
+        drawn, rejected = await work.augment(sent.images[0], question)
+        form = wanted_form(request.headers.get("accept"), "zip")
+        results, files = await asyncio.to_thread(finished, drawn, question.format, zipped=form == "zip")
+        reply = AugmentReply(results=cast("list[AugmentResult]", results), model=work.session.info.label, rejected=rejected)
+        return zip_reply(reply, "augmented.json", files) if form == "zip" else json_reply(reply)
+
+    @api.post("/v1/quality", **about_call(QualityQuestion, QualityReply, several=True, pictures=()))
+    async def quality(request: Request) -> Response:
+        """Rate how natural the face of each image looks, about 0 to 10."""
+        sent = await received(request, limits.images)
+        question = read_question(QualityQuestion, sent.values)
+        work = Work(backend.session(), limits, pixels)
+        if not work.session.info.has_quality:
+            raise ProblemError(422, "This model has no quality model; serve one that was trained with a Q.")
+        outcomes = await each_image(sent.images, lambda data, index: work.rate(data, question, index))
+        results = [
+            QualityResult(index=index, face=question.face, error=outcome) if isinstance(outcome, Problem) else outcome
+            for index, outcome in enumerate(outcomes)
+        ]
+        return json_reply(QualityReply(results=results, model=work.session.info.label))
+
+    @api.post("/v1/faces", **about_call(FacesQuestion, FacesReply, several=False, pictures=()))
+    async def faces(request: Request) -> Response:
+        """Find the faces of a photograph, the largest first, and align them as the model sees them.
+
+        An aligned face can be sent to the other calls with aligned=true: the photograph travels once, and is searched once.
+        """
+        sent = await received(request, 1)
+        read_question(FacesQuestion, sent.values)
+        return json_reply(await Work(backend.session(), limits, pixels).faces(sent.images[0]))
+
+
+def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
+    public = PublicLimits(**limits.model_dump(include=set(PublicLimits.model_fields)))
+
+    @api.get("/v1/model", responses=problems(401, 503))
+    async def model() -> ModelReply:
+        """Which model answers, where it comes from, what it knows, and the limits of a request."""
+        return ModelReply(**backend.session().info.model_dump(), limits=public)
+
+    @api.get("/v1/examples", response_class=Response, responses={200: {"content": {"image/webp": PICTURE}}, **problems(404, 422)})
+    def examples(
+        kind: Annotated[Literal["expression", "lighting"], Query()],
+        name: Annotated[str, Query(max_length=200, examples=["smile"])],
+    ) -> Response:
+        """What a class looks like, as a small picture of a rendered face; 404 for classes that the renderer does not know."""
+        picture = example(kind, name)
+        if picture is None:
+            raise ProblemError(404, f"There is no picture of the {kind} {name!r}.")
+        return Response(picture, headers={"cache-control": "public, max-age=86400"}, media_type="image/webp")
+
+    @api.get("/healthz", responses=problems(503))
+    async def healthz() -> Health:
+        """200 when requests are answered."""
+        try:
+            backend.session()
+        except Busy as error:
+            raise ProblemError(
+                503, "The model is not loaded yet; try again in a moment.", headers=problem_of(error)[1]
+            ) from error
+        return Health()
+
+    @api.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(docs_page(api.openapi()))
+
+    if (PAGE / "index.html").is_file():
+        api.mount(STATIC, _Fresh(directory=PAGE), name="static")
+
+        @api.get("/", include_in_schema=False)
+        async def page() -> Response:
+            return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+
+def _add_metrics(api: FastAPI, meter: PrometheusMeter) -> None:
+    @api.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(meter.page(), media_type="text/plain; version=0.0.4")
+
+
+class _Fresh(StaticFiles):
+    """Files that a browser asks for again each time, so that a page never meets the script of another version."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def _failed(problem: Problem, index: int, question: TranslateQuestion) -> Drawn:
+    labels = {"expression": question.expression, "lighting": question.lighting, "face": question.face}
+    return Drawn(Result.model_validate({"index": index, **labels, "error": problem}))

@@ -1,0 +1,210 @@
+"""Answers with pictures: one picture, JSON with base64, or a zip, as the Accept header wants it."""
+
+import base64
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from legan.serve.api.errors import Problem
+from legan.serve.api.images import Format, encoded, media_type
+
+MADE = {
+    "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
+    "quality": 6.2, "similarity": None, "masks": None, "error": None,
+}  # fmt: skip
+FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "aligned": "iVBORw0KGgo="}
+Picture = NDArray[np.uint8]
+Form = Literal["image", "json", "zip"]
+
+
+def _shown(example: dict[str, Any]) -> ConfigDict:
+    """The configuration of a reply with an example for OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class MaskFiles(BaseModel):
+    """The masks Me and Ml as pictures: base64, or names in the zip."""
+
+    expression: str
+    lighting: str
+
+
+class Result(BaseModel):
+    """One picture that was asked for: what it shows and its scores, or why there is none."""
+
+    index: int
+    expression: str
+    lighting: str
+    face: int
+    image: str | None = None
+    """Base64 in JSON, the file's name in a zip."""
+    media_type: str | None = None
+    quality: float | None = None
+    """Q's rating of naturalness, about 0 to 10 and not bounded; null for a model without Q."""
+    similarity: float | None = None
+    """Whether the person is the same as in the input, -1 to 1; null without a matcher."""
+    masks: MaskFiles | None = None
+    error: Problem | None = None
+
+
+class TranslateReply(BaseModel):
+    """Answer of POST /v1/translate as JSON or as results.json in a zip."""
+
+    model_config = _shown({"results": [MADE], "model": "legan/3"})
+
+    results: list[Result]
+    model: str
+
+
+class AugmentResult(Result):
+    """One variant."""
+
+    accepted: bool
+    """Whether it reaches the minimums; else it has no image."""
+
+
+class AugmentReply(BaseModel):
+    """Answer of POST /v1/augment as JSON or as augmented.json in a zip."""
+
+    model_config = _shown({"results": [MADE | {"accepted": True}], "model": "legan/3", "rejected": 0})
+
+    results: list[AugmentResult]
+    model: str
+    rejected: int
+    """Pictures made and found below a minimum, those replaced by another combination included."""
+
+
+class QualityResult(BaseModel):
+    """Rating of one image, or why there is none."""
+
+    index: int
+    face: int
+    quality: float | None = None
+    error: Problem | None = None
+
+
+class QualityReply(BaseModel):
+    """Answer of POST /v1/quality."""
+
+    model_config = _shown({"results": [{"index": 0, "face": 0, "quality": 6.2, "error": None}], "model": "legan/3"})
+
+    results: list[QualityResult]
+    model: str
+
+
+class ShownFace(BaseModel):
+    """A face of a photograph."""
+
+    face: int
+    """Its number, for the other calls' parameter of this name."""
+    box: list[float]
+    """Left, top, right and bottom in pixels of the photograph, turned upright as its EXIF data say."""
+    confidence: float
+    """The detector's, 0 to 1."""
+    aligned: str
+    """The aligned face as the model sees it, PNG in base64; the other calls take it back with aligned=true."""
+
+
+class FacesReply(BaseModel):
+    """Answer of POST /v1/faces; no faces where there are none."""
+
+    model_config = _shown({"faces": [FACE], "width": 640, "height": 480, "model": "legan/3"})
+
+    faces: list[ShownFace]
+    width: int
+    """Of the upright photograph."""
+    height: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A result with its pictures, uint8 H×W×3, before they are files."""
+
+    result: Result
+    image: Picture | None = None
+    masks: tuple[Picture, Picture] | None = None
+
+
+def wanted_form(accept: str | None, default: Form) -> Form:
+    """What an Accept header prefers among pictures, JSON and zip; ``default`` where it names none of them.
+
+    ``image`` is given back for a picture only where it is the default.
+    """
+    best, weight = default, 0.0
+    for part in (accept or "").split(","):
+        kind, *options = (piece.strip().lower() for piece in part.split(";"))
+        form: Form | None = {"application/json": "json", "application/zip": "zip"}.get(kind)  # type: ignore[assignment]
+        if kind in ("*/*", f"{default}/*") or (kind.startswith("image/") and default == "image"):
+            form = default
+        share = next((_weight(option[2:]) for option in options if option.startswith("q=")), 1.0)
+        if form is not None and share > weight:
+            best, weight = form, share
+    return best
+
+
+def picture_reply(drawn: Drawn, image: bytes, form: Format, model: str) -> Response:
+    """200 with the picture itself."""
+    scores = {"x-legan-quality": drawn.result.quality, "x-legan-similarity": drawn.result.similarity}
+    headers = {name: f"{value:.6g}" for name, value in scores.items() if value is not None}
+    return Response(image, headers={**headers, "x-legan-model": quote(model, safe="/@.-_ ")}, media_type=media_type(form))
+
+
+def finished(drawn: Sequence[Drawn], form: Format, *, zipped: bool) -> tuple[list[Result], dict[str, bytes]]:
+    """Results with their pictures as base64, or with file names and the files."""
+    results, files = [], {}
+    for each in drawn:
+        result, mime = each.result, media_type(form)
+        stem = f"{result.index:03d}-{_plain(result.expression)}-{_plain(result.lighting)}"
+
+        def store(image: Picture, name: str) -> str:
+            data = encoded(image, form)
+            if not zipped:
+                return base64.b64encode(data).decode()
+            files[name] = data
+            return name
+
+        changes: dict[str, object] = {}
+        if each.image is not None:
+            changes = {"image": store(each.image, f"{stem}.{form}"), "media_type": mime}
+        if each.masks is not None:
+            names = (f"{stem}.{kind}-mask.{form}" for kind in ("expression", "lighting"))
+            expression, lighting = (store(mask, name) for mask, name in zip(each.masks, names, strict=True))
+            changes["masks"] = MaskFiles(expression=expression, lighting=lighting)
+        results.append(result.model_copy(update=changes))
+    return results, files
+
+
+def json_reply(reply: BaseModel) -> Response:
+    """200 with JSON."""
+    return Response(reply.model_dump_json(), media_type="application/json")
+
+
+def zip_reply(reply: BaseModel, name: str, files: dict[str, bytes]) -> Response:
+    """200 with a zip of the pictures and the same answer as JSON under ``name``."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(name, reply.model_dump_json(indent=1))
+        for file, data in files.items():
+            archive.writestr(file, data)
+    headers = {"content-disposition": f'attachment; filename="{name.removesuffix(".json")}.zip"'}
+    return Response(buffer.getvalue(), headers=headers, media_type="application/zip")
+
+
+def _weight(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 0.0
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)

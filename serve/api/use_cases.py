@@ -1,0 +1,260 @@
+"""What the calls do: decode, find the face, translate, rate, compare, put back; all through one session of the backend."""
+
+import asyncio
+import base64
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, transform_points
+from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
+from legan.serve.api.session import Limits, Session
+from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face
+from legan.serve.api.errors import Problem, ProblemError, about_image, invalid, problem_of
+from legan.serve.api.params import AugmentQuestion, Question, TranslateQuestion
+from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
+from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, Result, ShownFace
+from legan.serve.paste import face_weight, paste_face
+
+Combination = tuple[str, str]
+Done = TypeVar("Done")
+CHUNK = 16
+"""Pictures of one face per call of the generator, so that nobody's 256 variants keep others waiting."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a request works with."""
+
+    session: Session
+    limits: Limits
+    pixels: PixelBudget
+
+    async def translate(self, data: bytes, question: TranslateQuestion, index: int) -> Drawn:
+        """One image of a request; raises ProblemError and Busy."""
+        async with AsyncExitStack() as held:
+            photo, face = await self._face(data, question, held)
+            if not question.paste:
+                await held.aclose()
+            source = face.aligned.image[None]
+            made = await self.session.translate(source, [question.expression], [question.lighting], masks=question.masks)
+            quality, similarity = await asyncio.gather(
+                self.session.quality(made.images, _hulls(face, 1)), self.session.similarity(source, made.images)
+            )
+            image = made.images[0]
+            if question.paste:
+                image = await asyncio.to_thread(_pasted, photo, face, image)
+        result = Result(
+            index=index, expression=question.expression, lighting=question.lighting, face=question.face,
+            quality=_first(quality), similarity=_first(similarity),
+        )  # fmt: skip
+        return Drawn(result, image, _masks(made))
+
+    async def faces(self, data: bytes) -> FacesReply:
+        """All faces of a photograph; raises ProblemError and Busy."""
+        pixels = await measure(data, self.limits.pixels)
+        async with self.pixels.hold(pixels):
+            photo = await decode(data, self.limits.pixels)
+            found = await self.session.align(photo)
+        shown = await asyncio.to_thread(lambda: [_shown(face, number) for number, face in enumerate(found)])
+        height, width = photo.shape[:2]
+        return FacesReply(faces=shown, width=width, height=height, model=self.session.info.label)
+
+    async def rate(self, data: bytes, question: Question, index: int) -> QualityResult:
+        """Q's rating of one image; raises ProblemError and Busy."""
+        async with AsyncExitStack() as held:
+            _, face = await self._face(data, question, held)
+        ratings = await self.session.quality(face.aligned.image[None], _hulls(face, 1))
+        return QualityResult(index=index, face=question.face, quality=_first(ratings))
+
+    async def augment(self, data: bytes, question: AugmentQuestion) -> tuple[list[Drawn], int]:
+        """The variants of one face, and how many pictures were found below a minimum."""
+        combinations = self._combinations(question)
+        with about_image(0):
+            async with AsyncExitStack() as held:
+                _, face = await self._face(data, question, held)
+        if question.variants != "random":
+            return await self._listed(face, question, combinations)
+        return await self._random(face, question, combinations)
+
+    async def _listed(self, face: FoundFace, question: AugmentQuestion, wanted: Sequence[Combination]) -> tuple[list[Drawn], int]:
+        made = await self._variants(face, question, list(dict.fromkeys(wanted)))
+        return [_numbered(made[each], index) for index, each in enumerate(wanted)], sum(not _accepted(d) for d in made.values())
+
+    async def _random(self, face: FoundFace, question: AugmentQuestion, known: Sequence[Combination]) -> tuple[list[Drawn], int]:
+        # The same face under the same labels always comes out the same: a replacement is another combination, and none is
+        # repeated before all have had their turn.
+        rng = np.random.default_rng(question.seed)
+        order = [known[i] for i in rng.permutation(len(known))]
+        chosen = list(itertools.islice(itertools.cycle(order), question.n))
+        untried = order[question.n :]
+        made = await self._variants(face, question, list(dict.fromkeys(chosen)))
+        for _ in range(question.attempts - 1):
+            missed = [index for index, each in enumerate(chosen) if not _accepted(made[each])]
+            fresh = dict(zip(missed, untried, strict=False))
+            if not fresh:
+                break
+            untried = untried[len(fresh) :]
+            made |= await self._variants(face, question, list(fresh.values()))
+            for index, each in fresh.items():
+                chosen[index] = each
+        return [_numbered(made[each], index) for index, each in enumerate(chosen)], sum(not _accepted(d) for d in made.values())
+
+    async def _variants(self, face: FoundFace, question: AugmentQuestion, wanted: list[Combination]) -> dict[Combination, Drawn]:
+        chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+        made: dict[Combination, Drawn] = {}
+        for chunk in chunks:
+            source = np.repeat(face.aligned.image[None], len(chunk), axis=0)
+            images = (await self.session.translate(source, *([c[i] for c in chunk] for i in (0, 1)))).images
+            quality, similarity = await asyncio.gather(
+                self.session.quality(images, _hulls(face, len(chunk))), self.session.similarity(source, images)
+            )
+            for index, (expression, lighting) in enumerate(chunk):
+                rating = None if quality is None else finite(quality[index])
+                likeness = None if similarity is None else finite(similarity[index])
+                enough = _reaches(rating, question.min_quality) and _reaches(likeness, question.min_similarity)
+                result = AugmentResult(
+                    index=0, expression=expression, lighting=lighting, face=question.face,
+                    quality=rating, similarity=likeness, accepted=enough,
+                )  # fmt: skip
+                made[expression, lighting] = Drawn(result, images[index] if enough else None)
+        return made
+
+    def _combinations(self, question: AugmentQuestion) -> list[Combination]:
+        """What may be drawn, or is listed; ProblemError 422 for what the model does not know or cannot rate."""
+        info = self.session.info
+        if question.variants == "listed":
+            pairs = [label.rpartition(":") for label in question.label]
+            problems = [f"label: {label!r} is not written EXPRESSION:LIGHTING" for label in question.label if ":" not in label]
+            wanted = [(expression, lighting) for expression, sign, lighting in pairs if sign]
+            expressions, lightings = [e for e, _ in wanted], [name for _, name in wanted]
+        else:
+            problems = []
+            expressions = question.expression or info.expressions
+            lightings = question.lighting or info.lightings
+            wanted = list(itertools.product(dict.fromkeys(expressions), dict.fromkeys(lightings)))
+        problems += self.unknown(expressions, lightings)
+        count = question.n if question.variants == "random" else len(wanted)
+        if count > self.limits.variants:
+            problems.append(f"variants: {count} were asked for, more than {self.limits.variants}; ask for fewer at once")
+        if question.min_quality is not None and not info.has_quality:
+            problems.append("min_quality: this model has no quality model; leave it out")
+        if question.min_similarity is not None and not info.has_matcher:
+            problems.append("min_similarity: this server has no matcher; leave it out, or start it with --matcher")
+        if problems:
+            raise invalid(problems)
+        return wanted
+
+    def unknown(self, expressions: Sequence[str], lightings: Sequence[str]) -> list[str]:
+        """One sentence for each name that the model does not know."""
+        info = self.session.info
+        return [
+            f"{kind}: {name!r} is unknown; this model knows {', '.join(known)}"
+            for kind, names, known in (("expression", expressions, info.expressions), ("lighting", lightings, info.lightings))
+            for name in dict.fromkeys(names)
+            if name not in known
+        ]
+
+    async def _face(self, data: bytes, question: Question, held: AsyncExitStack) -> tuple[Picture, FoundFace]:
+        """The photograph and its wanted face; the pixels of the photograph are held until ``held`` is closed."""
+        pixels = await measure(data, self.limits.pixels)
+        await held.enter_async_context(self.pixels.hold(pixels))
+        photo = await decode(data, self.limits.pixels)
+        if question.aligned:
+            if question.face:
+                raise invalid(["face: an aligned image shows one face, 0; leave it out"])
+            return photo, aligned_face(photo, self.session)
+        found = await self.session.align(photo)
+        if not found:
+            least = smallest_face(photo)
+            raise ProblemError(
+                422, f"No face was found in the image; send one with a face of {least} pixels or more, towards the camera."
+            )
+        if question.face >= len(found):
+            raise ProblemError(422, f"face: {question.face} was asked for, but the image shows {len(found)}, counted from 0.")
+        return photo, found[question.face]
+
+
+async def each_image(images: Sequence[bytes], one: Callable[[bytes, int], Awaitable[Done]]) -> list[Done | Problem]:
+    """``one(image, index)`` for all images at a time; what is wrong with one becomes its problem, if there are several.
+
+    A single image's error is raised, and so is what no image can help: Busy.
+    """
+
+    async def named(image: bytes, index: int) -> Done:
+        with about_image(index):
+            return await one(image, index)
+
+    if len(images) == 1:
+        return [await named(images[0], 0)]
+    tasks = [asyncio.ensure_future(named(image, index)) for index, image in enumerate(images)]
+    try:
+        outcomes = await asyncio.gather(*(_outcome(task) for task in tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+    return outcomes
+
+
+def aligned_face(image: Picture, session: Session) -> FoundFace:
+    """An aligned face that was sent: its points are those of the mean face with the eyes where the model has them."""
+    size = session.info.image_size
+    if image.shape != (size, size, 3):
+        height, width = image.shape[:2]
+        raise ProblemError(422, f"aligned: this model takes aligned faces of {size}×{size} pixels, not {width}×{height}.")
+    alignment = Alignment.from_dict(session.info.alignment)
+    five = five_points(mean_shape())
+    points = transform_points(five, eye_matrix(five, alignment))
+    box = np.array([0, 0, size, size], np.float32)
+    return FoundFace(Face(box, points, 1.0), AlignedFace(image, points, np.eye(2, 3)))
+
+
+async def _outcome(task: Awaitable[Done]) -> Done | Problem:
+    try:
+        return await task
+    except ProblemError as error:
+        return problem_of(error)[0]
+
+
+def _shown(found: FoundFace, number: int) -> ShownFace:
+    box = [round(float(side), 1) for side in found.face.box]
+    aligned = base64.b64encode(encoded(found.aligned.image, "png")).decode()
+    return ShownFace(face=number, box=box, confidence=round(found.face.confidence, 4), aligned=aligned)
+
+
+def _hulls(face: FoundFace, count: int) -> NDArray[np.bool_]:
+    aligned = face.aligned
+    hull = hull_mask(place_mean_shape(aligned.points), aligned.image.shape[0])
+    return np.repeat(hull[None], count, axis=0)
+
+
+def _pasted(photo: Picture, face: FoundFace, image: Picture) -> Picture:
+    aligned = face.aligned
+    return paste_face(photo, image, face_weight(aligned.points, image.shape[0]), aligned.matrix)
+
+
+def _masks(made: MaskedTranslation) -> tuple[Pictures, Pictures] | None:
+    if made.expression_masks is None or made.lighting_masks is None:
+        return None
+    return made.expression_masks[0], made.lighting_masks[0]
+
+
+def _first(values: Sequence[float] | None) -> float | None:
+    return None if values is None else finite(values[0])
+
+
+def _reaches(value: float | None, least: float | None) -> bool:
+    return least is None or (value is not None and value >= least)
+
+
+def _accepted(drawn: Drawn) -> bool:
+    return isinstance(drawn.result, AugmentResult) and drawn.result.accepted
+
+
+def _numbered(drawn: Drawn, index: int) -> Drawn:
+    return Drawn(drawn.result.model_copy(update={"index": index}), drawn.image, drawn.masks)

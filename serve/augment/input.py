@@ -1,0 +1,198 @@
+"""What ``legan augment`` starts from: a data set folder, a folder of photographs, or a table of photographs.
+
+Photographs become aligned faces first (augment_work.py), after which all three are the same: images.npy and hulls.npy of a data
+set folder, and its rows as an Arrow file that is mapped into memory, so that rows are looked up without being held.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.dataset import FILE, SPLITS
+from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.sources.folder import SUFFIXES, folder
+from legan.platform.data.sources.table import ANY
+from legan.platform.data.stream import Header, read_header
+from legan.platform.errors import DataError
+from legan.platform.files import whole_file
+from legan.platform.model import Model
+from legan.serve.augment.plan import UNKNOWN, Labels
+
+ROWS = "rows.arrow"
+_COLUMNS = ("path", "subject", "expression", "lighting", "split")
+_ROWS_AT_ONCE = 4096
+_EYES_APART = 0.02
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Photographs and what is known of them: ``records`` has path (from ``root``), subject, expression, lighting and split.
+
+    ``every_face`` is False where a row's labels are of one person, who is taken to be the largest face.
+    """
+
+    root: Path
+    records: pd.DataFrame
+    unusable: list[tuple[str, str]]
+    every_face: bool
+
+    @property
+    def schema(self) -> AttributeSchema:
+        """The classes that occur."""
+        expressions, lightings = (tuple(sorted(set(self.records[kind]))) for kind in ("expression", "lighting"))
+        return AttributeSchema(expressions, lightings)
+
+    def digest(self) -> str:
+        """Sha256 of names, labels, sizes and times of the files."""
+        digest = hashlib.sha256(json.dumps([self.every_face, self.unusable]).encode())
+        for row in self.records.itertuples(index=False):
+            try:
+                stat = (self.root / str(row.path)).stat()
+                about = (stat.st_size, stat.st_mtime_ns)
+            except (OSError, ValueError):
+                about = None  # reading it will give the reason
+            digest.update(json.dumps([*map(str, row), about]).encode())
+        return digest.hexdigest()
+
+
+def read_input(path: Path) -> Header | Photographs:
+    """What INPUT is; nothing but names, labels and headers is read. DataError where it is none of the three."""
+    if (path / FILE).is_file():
+        return read_header(path)
+    if path.is_dir():
+        found = folder(path)
+        return Photographs(path, found.records[["path", "subject", "expression", "lighting"]].assign(split="train"), [], True)
+    if path.suffix.lower() in (".parquet", ".csv"):
+        return _table(path)
+    if path.exists():
+        raise DataError(
+            f"{path} is neither a data set folder, nor a folder of photographs ({', '.join(sorted(SUFFIXES))}), nor a .parquet "
+            "or .csv table with a column path."
+        )
+    raise DataError(f"{path} does not exist; give a data set folder, a folder of photographs, or a table with a column path.")
+
+
+def problems_with(given: Header | Photographs, model: Model, balanced: Sequence[str]) -> list[str]:
+    """What keeps this model from augmenting this input, a sentence each; ``balanced`` kinds need labels the model knows."""
+    problems = []
+    if isinstance(given, Header):
+        if given.image_size != model.image_size:
+            problems.append(
+                f"the data set has images of {given.image_size}×{given.image_size}, the model takes "
+                f"{model.image_size}×{model.image_size}; prepare the data set with --size {model.image_size}"
+            )
+        wanted = model.alignment.to_dict()
+        apart = max(
+            (abs(a - b) for eye in ("left_eye", "right_eye") if eye in given.alignment
+             for a, b in zip(given.alignment[eye], wanted[eye], strict=True)), default=0.0,
+        )  # fmt: skip
+        if apart > _EYES_APART:
+            problems.append(
+                "the data set's faces are aligned otherwise than the model's (by their eyes); give its photographs instead"
+            )
+    for kind in balanced:
+        known, own = (getattr(schema, f"{kind}s") for schema in (model.schema, given.schema))
+        if not set(known) & set(own):
+            problems.append(
+                f"--balance {kind} needs faces whose {kind} the model knows ({', '.join(known)}), and the input has: "
+                f"{', '.join(own)}"
+            )
+    return problems
+
+
+def write_rows(dataset: Path, target: Path) -> None:
+    """The rows of a data set folder as an Arrow file with two further columns: ``row`` and ``training``."""
+    with pq.ParquetFile(dataset / "faces.parquet") as file, whole_file(target) as draft:
+        writer, start = None, 0
+        with pa.OSFile(str(draft), "wb") as stream:
+            for batch in file.iter_batches(_ROWS_AT_ONCE):
+                table = pa.Table.from_batches([batch])
+                table = table.append_column("row", pa.array(np.arange(start, start + len(table))))
+                writer = writer or pa.ipc.new_file(stream, table.schema)
+                writer.write_table(table)
+                start += len(table)
+            if writer is not None:
+                writer.close()
+
+
+class Rows:
+    """The rows of the Arrow file, looked up without being held."""
+
+    def __init__(self, file: Path):
+        self._table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> pd.DataFrame:
+        """These rows with all their columns."""
+        frame: pd.DataFrame = self._table.take(pa.array(np.asarray(rows, np.int64))).to_pandas()
+        return frame
+
+    def labels(self, schema: AttributeSchema) -> Labels:
+        """Every row's classes in the model's schema."""
+        return labels_of(self._table, schema)
+
+
+def labels_of(table: pa.Table, schema: AttributeSchema) -> Labels:
+    """The classes of a table's rows in the model's schema, from its columns expression, lighting and split."""
+    found = {}
+    for kind, names in (("expression", schema.expressions), ("lighting", schema.lightings)):
+        indices = pc.index_in(table.column(kind), value_set=pa.array(names))
+        found[kind] = np.asarray(indices.fill_null(UNKNOWN).to_numpy(), np.int16)
+    return Labels(**found, training=np.asarray(pc.equal(table.column("split"), "train")))
+
+
+def labels_beforehand(given: Header | Photographs, schema: AttributeSchema) -> Labels:
+    """The same before anything is prepared; of photographs, as if each had one face."""
+    if isinstance(given, Photographs):
+        return labels_of(pa.Table.from_pandas(given.records), schema)
+    return labels_of(pq.read_table(given.path / "faces.parquet", columns=["expression", "lighting", "split"]), schema)
+
+
+def _table(file: Path) -> Photographs:
+    """Photographs of a table; a column that is missing becomes ``any``, the path as subject, and the split train."""
+    given = read_plain_table(file)
+    if "path" not in given.columns:
+        raise DataError(f"the table {file} has no column path; its columns are: {', '.join(map(str, given.columns)) or 'none'}.")
+    present = [column for column in _COLUMNS if column in given.columns]
+    texts = pd.DataFrame({column: given[column].map(cell_text) for column in present}, dtype=object)
+    rows = pd.DataFrame(
+        {
+            "path": texts["path"],
+            "subject": texts["subject"] if "subject" in present else texts["path"],
+            **{kind: texts[kind].replace("", ANY) if kind in present else ANY for kind in ("expression", "lighting")},
+            "split": texts["split"].replace("", "train") if "split" in present else "train",
+        },
+        dtype=object,
+    )
+    rows["subject"] = rows["subject"].where(rows["subject"] != "", rows["path"])
+    pathless, repeated = rows["path"] == "", rows["path"].duplicated()
+    unusable = [(f"row {number + 1}", f"row {number + 1} of the table has no path") for number in np.flatnonzero(pathless)]
+    unusable += [
+        (str(rows["path"].iloc[number]), f"row {number + 1} names it once more")
+        for number in np.flatnonzero(repeated & ~pathless)
+    ]
+    rows = rows[~pathless & ~repeated].reset_index(drop=True)
+    problems = []
+    if rows.empty:
+        problems.append("no row has a path")
+    unknown = sorted(set(rows["split"]) - set(SPLITS))
+    if unknown:
+        problems.append(f"its column split holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known")
+    splits = rows.groupby("subject")["split"].nunique()
+    if (splits > 1).any():
+        problems.append(f"subject {splits.index[splits > 1][0]} is in more than one split")
+    if problems:
+        raise DataError(f"the table {file} cannot be used: {'; '.join(problems)}.")
+    labelled = bool({"subject", "expression", "lighting"} & set(present))
+    return Photographs(file.parent, rows, unusable, every_face=not labelled)

@@ -1,0 +1,204 @@
+"""What ``legan augment`` was asked for, checked as a whole before anything is computed."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from legan.models.identity import FacenetIdentity, LightCNN
+from legan.platform.data.dataset import FILE, refuse_existing
+from legan.platform.data.stream import Header
+from legan.platform.errors import ConfigError, LeganError, Problems, TrackingError
+from legan.platform.evaluation.evaluate import load_matcher
+from legan.platform.model import Model, find_model, read_model, weights_hash
+from legan.platform.tracking.mlflow_access import model_version
+from legan.serve.augment.input import Photographs, problems_with, read_input
+from legan.serve.augment.plan import MAX_ATTEMPTS, Balance, Wanted
+from legan.serve.augment.result import Origin
+from legan.serve.augment.worker import JOBS, PHOTOS
+from legan.serve.engine import unknown_classes
+from legan.serve.matcher import check_matcher
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command's arguments as they were typed; ``originals`` None: only with ``balance``."""
+
+    input: Path
+    out: Path
+    model: str
+    labels: str | None = None
+    all: bool = False
+    balance: Balance | None = None
+    random: int | None = None
+    min_quality: float | None = None
+    min_similarity: float | None = None
+    matcher: Path | None = None
+    attempts: int = 3
+    originals: bool | None = None
+    seed: int = 0
+    workers: int | None = None
+    batch_size: int | None = None
+    address: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request that can be carried out; ``digest`` is of all that decides the result."""
+
+    request: Request
+    given: Header | Photographs
+    model: Model
+    matcher: LightCNN | FacenetIdentity | None
+    wanted: Wanted
+    origin: Origin
+    originals: bool
+    digest: str
+
+    @property
+    def attempts(self) -> int:
+        """A, how many candidates a job has at most."""
+        request = self.request
+        limited = request.min_quality is not None or request.min_similarity is not None
+        return request.attempts if limited and self.wanted.attempts_matter else 1
+
+
+def check(request: Request) -> Order:
+    """The order, or LeganError with every problem of arguments, input, model, matcher and output; nothing is computed."""
+    problems = Problems(_argument_problems(request))
+    given = problems.from_(lambda: read_input(request.input))
+    model = problems.from_(lambda: read_model(_folder(request.model)))
+    path = request.matcher
+    stored = None if path is None else problems.from_(lambda: load_matcher(path))
+    matcher = None
+    if model is not None and stored is not None:
+        matcher = problems.from_(lambda: check_matcher(stored, model.image_size))
+    wanted = Wanted()
+    if model is not None:
+        wanted, more = _wanted(request, model)
+        problems += more
+        if request.min_quality is not None and model.quality is None:
+            problems.append("--min-quality needs a model with a quality model Q, and this one has none; leave it out")
+    if model is not None and given is not None:
+        balanced = {None: [], "both": ["expression", "lighting"]}.get(request.balance, [str(request.balance)])
+        problems += problems_with(given, model, balanced)
+    if given is None or model is None or problems:
+        raise ConfigError(problems)
+    origin = Origin(*_named(request.model), weights_hash(model.generator), request.seed)
+    originals = request.originals if request.originals is not None else request.balance is not None
+    return Order(request, given, model, matcher, wanted, origin, originals, _digest(request, given, model, matcher, origin))
+
+
+def refuse_output(out: Path, *, overwrite: bool) -> None:
+    """DataError when ``out`` must not or cannot be written."""
+    try:
+        refuse_existing(out, FILE, overwrite=overwrite)
+    except LeganError as error:
+        raise type(error)(str(error).replace("another --out", "another OUT")) from error
+
+
+def finished(order: Order) -> bool:
+    """Whether the very same order has been carried out before."""
+    described = order.request.out / FILE
+    if not described.is_file():
+        return False
+    try:
+        values = json.loads(described.read_text(encoding="utf-8"))
+        return bool(values["info"]["augmented"] == order.digest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # something else, which is refused
+
+
+def _argument_problems(request: Request) -> list[str]:
+    problems = []
+    modes = {
+        "--labels": request.labels is not None,
+        "--all": request.all,
+        "--balance": request.balance is not None,
+        "--random": request.random is not None,
+    }
+    given = [mode for mode, there in modes.items() if there]
+    if len(given) != 1:
+        which = " and ".join(given) if given else "none of them"
+        problems.append(f"give one of {', '.join(modes)}, not {which}")
+    if request.min_similarity is not None and request.matcher is None:
+        problems.append("--min-similarity needs a --matcher: a run of `legan train identity`, or facenet")
+    for option, value, low, high in (
+        ("--min-quality", request.min_quality, 0, 10),
+        ("--min-similarity", request.min_similarity, -1, 1),
+        ("--attempts", request.attempts, 1, MAX_ATTEMPTS),
+        ("--seed", request.seed, 0, 2**31 - 1),
+    ):
+        if value is not None and not low <= value <= high:
+            problems.append(f"{option} {value:g}: it has to be from {low} to {high}")
+    for option, number, least in (
+        ("--random", request.random, 1),
+        ("--workers", request.workers, 0),
+        ("--batch-size", request.batch_size, 1),
+    ):
+        if number is not None and number < least:
+            problems.append(f"{option} {number}: it has to be {least} or more")
+    if request.out.name in ("", ".."):
+        problems.append(f"OUT {request.out} has no name of its own; give a folder below it")
+    if request.out.absolute() == request.input.absolute():
+        problems.append("OUT is INPUT itself; give another OUT")
+    return problems
+
+
+def _wanted(request: Request, model: Model) -> tuple[Wanted, list[str]]:
+    problems: list[str] = []
+    schema, pairs = model.schema, []
+    for text in [] if request.labels is None else request.labels.split(","):
+        expression, sign, lighting = (part.strip() for part in text.partition(":"))
+        unknown = [f"--labels {text.strip()}: write EXPRESSION:LIGHTING,…, for example smile:left"]
+        if sign and expression and lighting:
+            unknown = [f"--labels: {problem}" for problem in unknown_classes(schema, [expression], [lighting])]
+        problems += [problem for problem in unknown if problem not in problems]
+        if not unknown:
+            pairs.append((schema.expression_index(expression), schema.lighting_index(lighting)))
+    if len(set(pairs)) < len(pairs):
+        problems.append("--labels names a combination twice; the same face would be made twice")
+    most = len(schema.expressions) * len(schema.lightings) - 1
+    if request.random is not None and request.random > most:
+        problems.append(f"--random {request.random}: the model has {most} combinations beside a face's own; take --all for all")
+    return Wanted(tuple(pairs), request.all, request.random, request.balance), problems
+
+
+def _folder(source: str) -> Path:
+    try:
+        return find_model(source)
+    except TrackingError as error:
+        raise TrackingError(f"{str(error).rstrip('.')}; or name a model folder with --model.") from error
+
+
+def _named(source: str) -> tuple[str, str]:
+    """Name and version of the model in provenance: the registry's, else what was typed and nothing."""
+    if source.startswith("models:/"):
+        return model_version(source)
+    return source, ""
+
+
+def _digest(
+    request: Request, given: Header | Photographs, model: Model, matcher: LightCNN | FacenetIdentity | None, origin: Origin
+) -> str:
+    deciding = {
+        "format": FORMAT,
+        "input": given.content_hash if isinstance(given, Header) else given.digest(),
+        "parts": [JOBS, PHOTOS],
+        "origin": asdict(origin),
+        "quality": None if model.quality is None else weights_hash(model.quality),
+        "matcher": None if matcher is None else weights_hash(matcher),
+        "alignment": model.alignment.to_dict(),
+        "request": {
+            name: getattr(request, name)
+            for name in (
+                "labels", "all", "balance", "random", "min_quality", "min_similarity", "attempts", "originals", "batch_size",
+            )
+        },
+        "name": request.out.name,
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

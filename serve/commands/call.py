@@ -1,0 +1,91 @@
+"""``legan call URL …``: the calls of a server's HTTP API, from the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+call = typer.Typer(
+    help="Ask a server of legan serve; LEGAN_TOKEN in the environment is the bearer token.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photographs: PNG, JPEG, WebP, BMP or TIFF.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; for a single picture also a file.")]
+Face = Annotated[int, typer.Option("--face", min=1, help="Which face: 1 is the largest.")]
+Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned faces of the model's size.")]
+Format = Annotated[str | None, typer.Option("--format", help="png (default), jpeg or webp.")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Add ``call`` to the application."""
+    app.add_typer(call, name="call")
+
+
+@call.callback()
+def server(context: typer.Context, url: Annotated[str, typer.Argument(help="Its address: http://127.0.0.1:8000")]) -> None:
+    """Ask a server of legan serve; LEGAN_TOKEN in the environment is the bearer token."""
+    context.obj = url
+
+
+@call.command()
+def translate(
+    context: typer.Context,
+    photos: Photos,
+    expression: Annotated[str, typer.Option("--expression", "-e", help="Wanted expression.")],
+    lighting: Annotated[str, typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")],
+    out: Out = Path(),
+    paste: Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="Write the model's two masks too.")] = False,
+    face: Face = 1,
+    aligned: Aligned = False,
+    format: Format = None,
+) -> None:
+    """Translate each photograph and write PHOTO.EXPRESSION.LIGHTING.png."""
+    from legan.serve.client.cli import translate as run
+
+    run(context.obj, photos, expression, lighting, out, paste=paste, masks=masks, face=face - 1, aligned=aligned, form=format)
+
+
+@call.command()
+def augment(
+    context: typer.Context,
+    photos: Photos,
+    n: Annotated[int | None, typer.Option("-n", help="How many random variants of each photograph (default 8).")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All combinations instead.")] = False,
+    label: Annotated[list[str] | None, typer.Option(help="This combination EXPRESSION:LIGHTING instead; repeatable.")] = None,
+    expression: Annotated[list[str] | None, typer.Option("--expression", "-e", help="Only these; repeatable.")] = None,
+    lighting: Annotated[list[str] | None, typer.Option("--lighting", "-l", help="Only these; repeatable.")] = None,
+    min_quality: Annotated[float | None, typer.Option(help="Smallest rating by Q, 0 to 10.")] = None,
+    min_similarity: Annotated[float | None, typer.Option(help="Smallest similarity of person, -1 to 1.")] = None,
+    attempts: Annotated[int | None, typer.Option(help="Draws for each variant below a minimum (default 3).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random draws.")] = None,
+    out: Out = Path(),
+    face: Face = 1,
+    aligned: Aligned = False,
+    format: Format = None,
+) -> None:
+    """Make variants of each photograph and write PHOTO.NNN.EXPRESSION.LIGHTING.png."""
+    from legan.serve.client.cli import augment as run
+
+    run(
+        context.obj, photos, out, n=n, every=every, labels=label or [], expressions=expression or [], lightings=lighting or [],
+        min_quality=min_quality, min_similarity=min_similarity, attempts=attempts, seed=seed, face=face - 1, aligned=aligned,
+        form=format,
+    )  # fmt: skip
+
+
+@call.command()
+def quality(context: typer.Context, photos: Photos, face: Face = 1, aligned: Aligned = False) -> None:
+    """Print Q's rating of each photograph."""
+    from legan.serve.client.cli import quality as run
+
+    run(context.obj, photos, face=face - 1, aligned=aligned)
+
+
+@call.command()
+def model(context: typer.Context) -> None:
+    """Print which model answers, what it knows, and the limits."""
+    from legan.serve.client.cli import model as run
+
+    run(context.obj)

@@ -1,0 +1,142 @@
+"""The HTTP application in this process, without Ray: for tests, and for a look on a small machine.
+
+    python -m legan.serve.deploy.local MODEL [--port 8000] [--matcher MATCHER]
+
+One batch at a time, and a queue of bounded length.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from legan.platform.errors import LeganError
+from legan.serve.api.routes import make_api
+from legan.serve.api.session import Busy, Limits, ModelInfo
+from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.api.request_head import BoundedHead
+from legan.serve.matcher import Matcher, load_matcher
+from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY, Meter, PrometheusMeter, Unmetered
+from legan.serve.api.model_info import choose_model, load_chosen, model_info
+from legan.serve.study.app import bind
+
+Done = TypeVar("Done")
+
+
+class LocalSession:
+    """An engine and a matcher behind one working thread; more than ``queue`` waiting calls are refused."""
+
+    def __init__(
+        self, engine: Engine, info: ModelInfo, matcher: Matcher | None = None, meter: Meter | None = None, *, queue: int = 64
+    ):
+        self.engine, self.matcher, self.queue = engine, matcher, queue
+        self.meter = meter or Unmetered()
+        self._info = info
+        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._held: Counter[str] = Counter()
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is."""
+        return self._info
+
+    def session(self) -> "LocalSession":
+        """This is the only model there ever is."""
+        return self
+
+    async def align(self, photo: Picture) -> list[FoundFace]:
+        """All faces of a photograph."""
+        return await self._run("detector", 1, lambda: self.engine.find_faces(photo))
+
+    async def translate(
+        self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool = False
+    ) -> MaskedTranslation:
+        """Aligned faces under the wanted attributes."""
+        if masks:
+            return await self._run(
+                "generator", len(images), lambda: self.engine.translate_with_masks(images, expressions, lightings)
+            )
+        made = await self._run("generator", len(images), lambda: self.engine.translate(images, expressions, lightings))
+        return MaskedTranslation(made, None, None)
+
+    async def quality(self, images: Pictures, hulls: Masks) -> list[float] | None:
+        """Q's ratings."""
+        if not self._info.has_quality:
+            return None
+        ratings: list[float] = await self._run("quality", len(images), lambda: self.engine.quality(images, hulls).tolist())
+        for rating in ratings:
+            self.meter.record(QUALITY, rating, model=self._info.label)
+        return ratings
+
+    async def similarity(self, a: Pictures, b: Pictures) -> list[float] | None:
+        """How alike the matcher finds the persons."""
+        matcher = self.matcher
+        if matcher is None:
+            return None
+        return await self._run("matcher", len(a), lambda: [float(each) for each in matcher.similarity(a, b)])
+
+    async def _run(self, network: str, images: int, work: Callable[[], Done]) -> Done:
+        if sum(self._held.values()) >= self.queue:
+            raise Busy
+        self._hold(network, +1)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: self._timed(network, images, work))
+        finally:
+            self._hold(network, -1)
+
+    def _hold(self, network: str, by: int) -> None:
+        self._held[network] += by
+        self.meter.record(HELD, self._held[network], network=network)
+
+    def _timed(self, network: str, images: int, work: Callable[[], Done]) -> Done:
+        begun = time.perf_counter()
+        done = work()
+        self.meter.record(BATCH_IMAGES, images, network=network)
+        self.meter.record(BATCH_SECONDS, time.perf_counter() - begun, network=network)
+        return done
+
+
+def local_backend(source: str, matcher: str | None = None, device: str | None = None, meter: Meter | None = None) -> LocalSession:
+    """A model and perhaps a matcher, loaded into this process; LeganError says what is wrong with either."""
+    chosen = choose_model(source)
+    engine = load_chosen(chosen, device)
+    loaded = None if matcher is None else load_matcher(matcher, engine.image_size, device)
+    return LocalSession(engine, model_info(engine, chosen, matcher=loaded is not None), loaded, meter)
+
+
+def http_settings(application: ASGIApp, log_level: str = "warning") -> uvicorn.Config:
+    """The application on uvicorn."""
+    return uvicorn.Config(
+        application, http=BoundedHead, log_level=log_level, access_log=False, server_header=False, lifespan="off"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m legan.serve.deploy.local", description="The HTTP API in one process, without Ray.")
+    parser.add_argument("model", help="a model folder, a run, or an MLflow URI")
+    parser.add_argument("--matcher", help="a run or network folder of legan train identity")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    given = parser.parse_args(arguments)
+    try:
+        meter = PrometheusMeter()
+        backend = local_backend(given.model, given.matcher, meter=meter)
+        listener = bind(given.host, given.port)
+    except LeganError as error:
+        print(f"legan: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"{backend.info.label}: http://{given.host}:{listener.getsockname()[1]}/", flush=True)
+    application = make_api(backend, Limits(), meter=meter)
+    uvicorn.Server(http_settings(application)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
