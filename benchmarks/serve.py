@@ -31,7 +31,7 @@ from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.model import Model, write_model
 from legan.platform.training.memory import keep_freed_memory
-from legan.serve.client.clients import Client, Retries
+from legan.serve.client import Client, Retries
 from legan.serve.engine import Engine, load_engine
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))

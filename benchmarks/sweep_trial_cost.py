@@ -26,8 +26,8 @@ from legan.models.quality import QualityModel
 from legan.platform.cluster import connect
 from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import save_network
-from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 from legan.sweeps.run.driver import run_sweep
+from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 sweep.yaml                  everything that was asked for, resolved
 preset.yaml                 the preset's section as it was then
-trials/NAME/                the run folder of a trial (platform/training/run_folder.py), so every command that takes a run takes a trial
+trials/NAME/                a trial's run folder (training/run_folder.py): every command that takes a run takes a trial
 trials/NAME/evaluation/     the report of its evaluation
 trials/NAME/outcome.json    how it ended: this file, not Ray or MLflow, decides what is left to do
 parent/                     what the parent run in MLflow gets

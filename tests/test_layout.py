@@ -82,8 +82,8 @@ LIGHT = (
     "platform.data.dataset",
     "platform.training.cleaner",
     "serve.study.app",
-    "sweeps.submit",
-    "sweeps.submitted",
+    "sweeps.remote.submit",
+    "sweeps.remote.status",
     "sweeps.sweep",
 )
 

@@ -129,8 +129,8 @@ def mount(app: typer.Typer) -> None:
 
         from legan.platform.data.dataset import open_dataset
         from legan.platform.errors import ConfigError, Problems
-        from legan.platform.evaluation.tables.collect import collect, parse_models
         from legan.platform.evaluation.evaluate import Request, default_table_folder
+        from legan.platform.evaluation.tables.collect import collect, parse_models
         from legan.platform.evaluation.tables.files import markdown, write_table
         from legan.platform.files import unwritable
 

@@ -26,15 +26,15 @@ from legan.platform.settings import (
     TrainingSettings,
     TranslatorSettings,
 )
+from legan.platform.training.optimise import place
+from legan.platform.training.parallel import Ranks
+from legan.platform.training.task import Task
 from legan.platform.training.tasks.classifier import classifier_task
 from legan.platform.training.tasks.identity import identity_task
 from legan.platform.training.tasks.legan import LeganTask
 from legan.platform.training.tasks.objective import Judges
-from legan.platform.training.optimise import place
-from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks.quality import quality_task
 from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, build_networks
-from legan.platform.training.task import Task
 
 IDENTITY_KINDS = ("lightcnn", "facenet")
 RATINGS_INFO = ("simulated_ratings", "ratings_hash")

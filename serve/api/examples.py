@@ -13,7 +13,11 @@ NEUTRAL, EVEN = "neutral", "ambient"
 @lru_cache(maxsize=256)
 def example(kind: Literal["expression", "lighting"], name: str) -> bytes | None:
     """A small WebP of an expression in even light, or of a neutral face under a lighting; None for other classes."""
-    from legan.platform.data.rendered.render import EXPRESSIONS, LIGHTINGS, render_faces  # here, because it imports scipy: seconds
+    from legan.platform.data.rendered.render import (  # here, because it imports scipy: seconds
+        EXPRESSIONS,
+        LIGHTINGS,
+        render_faces,
+    )
 
     expression, lighting = (name, EVEN) if kind == "expression" else (NEUTRAL, name)
     if expression not in EXPRESSIONS or lighting not in LIGHTINGS:

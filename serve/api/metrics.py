@@ -1,6 +1,6 @@
 """What a server tells Prometheus: how much is asked, how long it takes, how full batches and queues are, what Q says.
 
-The names are the same everywhere. One process (serve/deploy/local.py) answers ``/metrics`` itself; on Ray Serve every replica hands its
+The names are the same everywhere. One process (deploy/local.py) answers ``/metrics`` itself; on Ray Serve every replica hands its
 numbers to its node's metrics port, where Ray puts ``ray_`` before the name and adds deployment and replica.
 """
 

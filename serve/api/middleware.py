@@ -18,10 +18,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from legan.serve.api.session import Busy, Limits
+from legan.serve.api.admission import Pace
 from legan.serve.api.errors import ProblemResponse, failure, make_problem, problem_of, too_long
 from legan.serve.api.metrics import REQUEST_SECONDS, REQUESTS, WORKING, Meter
-from legan.serve.api.admission import Pace
+from legan.serve.api.session import Busy, Limits
 
 SECURITY = {
     "x-content-type-options": "nosniff",

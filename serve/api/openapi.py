@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from legan.serve.api.errors import MEDIA_TYPE, Problem
-from legan.serve.api.params import Parameters, parameters, request_body
 from legan.serve.api.middleware import needs_token
+from legan.serve.api.params import Parameters, parameters, request_body
 
 PICTURE = {"schema": {"type": "string", "format": "binary"}}
 PICTURES = ("image/png", "image/jpeg", "image/webp")

@@ -25,15 +25,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from legan._version import __version__
-from legan.serve.api.session import Backend, Busy, Limits, ModelInfo, PublicLimits
 from legan.serve.api.body import Sent, read_body, take_apart
 from legan.serve.api.docs_page import docs_page
 from legan.serve.api.errors import MEDIA_TYPE, Problem, ProblemError, handle_problems, invalid, problem_of
 from legan.serve.api.examples import example
-from legan.serve.api.params import AugmentQuestion, FacesQuestion, QualityQuestion, TranslateQuestion, read_question
 from legan.serve.api.images import PixelBudget, encode
+from legan.serve.api.metrics import Meter, PrometheusMeter, Unmetered
 from legan.serve.api.middleware import Guard, Log, Outermost
 from legan.serve.api.openapi import PICTURE, PICTURES, ZIP, about_call, openapi, problems
+from legan.serve.api.params import AugmentQuestion, FacesQuestion, QualityQuestion, TranslateQuestion, read_question
 from legan.serve.api.schema import (
     AugmentReply,
     AugmentResult,
@@ -49,10 +49,10 @@ from legan.serve.api.schema import (
     wanted_form,
     zip_reply,
 )
+from legan.serve.api.session import Backend, Busy, Limits, ModelInfo, PublicLimits
 from legan.serve.api.use_cases import Work, each_image
-from legan.serve.api.metrics import Meter, PrometheusMeter, Unmetered
 
-PAGE = Path(__file__).parent / "web" / "page"
+PAGE = Path(__file__).parents[1] / "web" / "page"
 STATIC = "/static"
 MODEL_EXAMPLE: dict[str, Any] = {
     "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",

@@ -1,7 +1,7 @@
 """What the HTTP application asks of the machinery behind it: a model's steps, all of one request with the same model.
 
-serve/deploy/local.py answers in this process, serve/deploy/deployments.py with Ray Serve deployments. Images are uint8 RGB: photographs H×W×3, aligned
-faces B×S×S×3.
+deploy/local.py answers in this process, deploy/deployments.py with Ray Serve deployments. Images are uint8 RGB: photographs
+H×W×3, aligned faces B×S×S×3.
 """
 
 from collections.abc import Sequence

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, transform_points
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
+from legan.serve.api.errors import Problem, ProblemError, about_image, invalid, problem_of
+from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
+from legan.serve.api.params import AugmentQuestion, Question, TranslateQuestion
+from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, Result, ShownFace
 from legan.serve.api.session import Limits, Session
 from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face
-from legan.serve.api.errors import Problem, ProblemError, about_image, invalid, problem_of
-from legan.serve.api.params import AugmentQuestion, Question, TranslateQuestion
-from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
-from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, Result, ShownFace
 from legan.serve.paste import face_weight, paste_face
 
 Combination = tuple[str, str]

@@ -1,6 +1,6 @@
 """What ``legan augment`` starts from: a data set folder, a folder of photographs, or a table of photographs.
 
-Photographs become aligned faces first (augment_work.py), after which all three are the same: images.npy and hulls.npy of a data
+Photographs become aligned faces first (worker.py), after which all three are the same: images.npy and hulls.npy of a data
 set folder, and its rows as an Arrow file that is mapped into memory, so that rows are looked up without being held.
 """
 

@@ -28,11 +28,11 @@ from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
 from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
-from legan.serve.augment.request import Order, Request, check, finished, refuse_output
 from legan.serve.augment.input import ROWS, Photographs, Rows, write_rows
 from legan.serve.augment.plan import Labels, count_jobs, plan_jobs
 from legan.serve.augment.progress import Progress
 from legan.serve.augment.report import dry_run_lines, report_lines, report_values
+from legan.serve.augment.request import Order, Request, check, finished, refuse_output
 from legan.serve.augment.result import assemble, assemble_faces
 from legan.serve.augment.worker import (
     JOBS,

@@ -10,9 +10,9 @@ import numpy as np
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.stream import Header
 from legan.platform.model import weights_hash
-from legan.serve.augment.request import Order
 from legan.serve.augment.input import labels_beforehand
 from legan.serve.augment.plan import UNKNOWN, Labels, count_jobs
+from legan.serve.augment.request import Order
 from legan.serve.augment.result import kept_rows
 from legan.serve.augment.worker import Done, part_path
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from legan.platform.errors import ConfigError, DataError, LeganError, first_line
 from legan.platform.files import unwritable
-from legan.serve.client.clients import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, Translation
+from legan.serve.client import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, Translation
 from legan.serve.client.calls import of_the_image
 
 Done = TypeVar("Done")

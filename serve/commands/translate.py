@@ -1,12 +1,9 @@
-"""``legan translate``: one photograph under another expression and lighting; ``legan study``."""
+"""``legan translate``: one photograph under another expression and lighting."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from legan.serve.commands.augment import mount as mount_augment
-from legan.serve.commands.study import mount as mount_study
 
 Photo = Annotated[Path, typer.Argument(help="Photograph: JPEG, PNG or any usual format, of any size.")]
 Expression = Annotated[str | None, typer.Option("--expression", "-e", help="Wanted expression; a name that the model knows.")]
@@ -23,9 +20,7 @@ Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face: 
 
 
 def mount(app: typer.Typer) -> None:
-    """Add ``translate`` and ``study`` to the application."""
-    mount_augment(app)
-    mount_study(app)
+    """Add ``translate`` to the application."""
 
     @app.command()
     def translate(

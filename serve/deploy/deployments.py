@@ -31,17 +31,17 @@ from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.model import read_model
 from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
+from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY
+from legan.serve.api.middleware import Log, json_lines
+from legan.serve.api.model_info import Chosen, Serving, choose_model, load_chosen, model_info
 from legan.serve.api.routes import make_api
 from legan.serve.api.session import Busy, ModelInfo
-from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
-from legan.serve.api.middleware import Log, json_lines
-from legan.serve.matcher import Matcher as FaceMatcher
-from legan.serve.matcher import load_matcher
-from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY
-from legan.serve.api.model_info import Chosen, Serving, choose_model, load_chosen, model_info
+from legan.serve.deploy.model_cache import Shelf
 from legan.serve.deploy.ray_metrics import RayMeter
 from legan.serve.deploy.settings import Replicas, ServeSettings
-from legan.serve.deploy.model_cache import Shelf
+from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.matcher import Matcher as FaceMatcher
+from legan.serve.matcher import load_matcher
 
 Done = TypeVar("Done")
 Wanted = dict[str, Any]
@@ -320,7 +320,7 @@ class Ingress:
 
 
 def build(args: ServeSettings) -> Application:
-    """The application as `legan serve` runs it and as a config file names it: ``import_path: legan.serve.deploy.deployments:build``.
+    """The application as `legan serve` runs it and as a config file names it: ``import_path: legan.serve.app:build``.
 
     Raises LeganError for a model or matcher that cannot be used.
     """

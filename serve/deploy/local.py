@@ -18,13 +18,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from legan.platform.errors import LeganError
+from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY, Meter, PrometheusMeter, Unmetered
+from legan.serve.api.model_info import choose_model, load_chosen, model_info
+from legan.serve.api.request_head import BoundedHead
 from legan.serve.api.routes import make_api
 from legan.serve.api.session import Busy, Limits, ModelInfo
 from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
-from legan.serve.api.request_head import BoundedHead
 from legan.serve.matcher import Matcher, load_matcher
-from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY, Meter, PrometheusMeter, Unmetered
-from legan.serve.api.model_info import choose_model, load_chosen, model_info
 from legan.serve.study.app import bind
 
 Done = TypeVar("Done")
@@ -120,7 +120,9 @@ def http_settings(application: ASGIApp, log_level: str = "warning") -> uvicorn.C
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m legan.serve.deploy.local", description="The HTTP API in one process, without Ray.")
+    parser = argparse.ArgumentParser(
+        prog="python -m legan.serve.deploy.local", description="The HTTP API in one process, without Ray."
+    )
     parser.add_argument("model", help="a model folder, a run, or an MLflow URI")
     parser.add_argument("--matcher", help="a run or network folder of legan train identity")
     parser.add_argument("--host", default="127.0.0.1")

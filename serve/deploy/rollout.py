@@ -1,6 +1,6 @@
 """Bringing the application onto Ray Serve and changing its model there; what `serve deploy` does with a config file, from Python.
 
-An update changes nothing but ``user_config`` of the running deployments, so their replicas stay: serve/deploy/deployments.py says how they
+An update changes nothing but ``user_config`` of the running deployments, so their replicas stay: deployments.py says how they
 change models.
 """
 
@@ -21,11 +21,11 @@ from ray.serve.schema import ServeDeploySchema
 from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, ConfigError, one_line
 from legan.platform.model import load_network, network_folder, read_model
-from legan.serve.matcher import check_matcher
 from legan.serve.api.model_info import Chosen, Serving
 from legan.serve.deploy.settings import ServeSettings
+from legan.serve.matcher import check_matcher
 
-APPLICATION, IMPORT_PATH = "legan", "legan.serve.deploy.deployments:build"
+APPLICATION, IMPORT_PATH = "legan", "legan.serve.app:build"
 WORKERS = ("Aligner", "Generator", "Quality")
 POLL_S = 0.2
 TROUBLE_S = 15.0

@@ -18,12 +18,12 @@ from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.platform.files import unwritable, write_whole
 from legan.platform.model import find_model, load_network, network_folder, read_model
 from legan.platform.tracking.places import default_home
+from legan.serve.api.model_info import Chosen, choose_model
+from legan.serve.api.session import Limits
 from legan.serve.deploy import rollout
 from legan.serve.deploy.deployments import read_tokens
-from legan.serve.api.session import Limits
-from legan.serve.matcher import check_matcher
-from legan.serve.api.model_info import Chosen, choose_model
 from legan.serve.deploy.settings import Replicas, ServeSettings
+from legan.serve.matcher import check_matcher
 from legan.serve.study.app import bind
 
 if TYPE_CHECKING:

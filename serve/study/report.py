@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import SPLITS, refuse_existing
-from legan.platform.data.ratings.table import LEAST_SCORES
 from legan.platform.data.ratings.ratings import histogram
+from legan.platform.data.ratings.table import LEAST_SCORES
 from legan.platform.errors import DataError
 from legan.platform.files import whole_folder
 from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval

@@ -8,9 +8,7 @@ import typer
 
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
-from legan.serve.commands.translate import call as call_commands
-from legan.serve.commands.translate import translate as serve_commands
-from legan.serve.commands.translate import serve as endpoint_commands
+from legan.serve.commands import app as serve_commands
 from legan.sweeps.commands import app as sweeps_commands
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -27,8 +25,6 @@ app = typer.Typer(
 platform_commands.mount(app)
 sweeps_commands.mount(app)
 serve_commands.mount(app)
-call_commands.mount(app)
-endpoint_commands.mount(app)
 
 
 def main() -> None:

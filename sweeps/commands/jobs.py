@@ -53,8 +53,8 @@ def mount(sweep: typer.Typer) -> None:
     ) -> None:  # fmt: skip
         """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
         given = settings_given(locals())
-        from legan.sweeps.run.request import elsewhere, settings_from
         from legan.sweeps.remote.submit import submit_sweep
+        from legan.sweeps.run.request import elsewhere, settings_from
 
         name = name or default_name(what)
         submit_sweep(address, name, settings_from(what, given, elsewhere), home, ship_code, print)

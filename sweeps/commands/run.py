@@ -102,8 +102,8 @@ def default_name(what: str) -> str:
 
 def run_folder(folder: Path, address: str | None) -> None:
     """Run the sweep in ``folder``, print how its trials ended, and report on it; exit code 1 when one failed."""
-    from legan.sweeps.sweep import open_sweep
     from legan.sweeps.run.driver import run_sweep
+    from legan.sweeps.sweep import open_sweep
 
     sweep = open_sweep(folder, str(folder))
     outcomes = run_sweep(sweep, address, _say)

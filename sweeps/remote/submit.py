@@ -22,8 +22,8 @@ from legan.platform import jobs
 from legan.platform.config import apply_overrides, check_settings, read_section
 from legan.platform.errors import ConfigError, Problems
 from legan.platform.settings import KINDS
-from legan.sweeps.run.request import asked_of, training_problems, variants
 from legan.sweeps.remote.status import STOP_WITHIN_S
+from legan.sweeps.run.request import asked_of, training_problems, variants
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")

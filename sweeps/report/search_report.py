@@ -7,7 +7,16 @@ from pathlib import Path
 
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
-from legan.sweeps.report.results import Result, about, by_seed, by_variant, read_results, require_finished, run_lines, trouble_notes
+from legan.sweeps.report.results import (
+    Result,
+    about,
+    by_seed,
+    by_variant,
+    read_results,
+    require_finished,
+    run_lines,
+    trouble_notes,
+)
 from legan.sweeps.sweep import Sweep
 
 BEST = 10

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, markdown_table, run_places, spread, write_sheet
+from legan.platform.evaluation.tables.sheets import (
+    Place,
+    Sheet,
+    csv_text,
+    markdown,
+    markdown_table,
+    run_places,
+    spread,
+    write_sheet,
+)
 from legan.platform.evaluation.tables.tables import COPY_INPUT, LOWER_IS_BETTER, REAL_IMAGES, arrow
 from legan.sweeps.report.comparison import Difference
 from legan.sweeps.report.results import about, run_lines

@@ -19,7 +19,16 @@ from legan.platform.evaluation.tables.tables import (
 )
 from legan.sweeps.report.comparison import LEVEL, Difference, paired_difference
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
-from legan.sweeps.report.results import PREFIX, Result, by_seed, by_variant, metric_names, read_results, require_finished, trouble_notes
+from legan.sweeps.report.results import (
+    PREFIX,
+    Result,
+    by_seed,
+    by_variant,
+    metric_names,
+    read_results,
+    require_finished,
+    trouble_notes,
+)
 from legan.sweeps.sweep import Sweep
 
 

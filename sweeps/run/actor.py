@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from ray import tune
 
 from legan.platform.training.loop import StoppedEarly
+from legan.sweeps.run.trial import NotNowError, run_trial
 from legan.sweeps.search.study import STEP, UNFINISHED, suggested
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
-from legan.sweeps.run.trial import NotNowError, run_trial
 
 
 class Plan(NamedTuple):

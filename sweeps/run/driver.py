@@ -23,14 +23,14 @@ from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.memory import ONE_ARENA
 from legan.platform.weights import weights_folder
+from legan.sweeps.run.actor import Plan, TrialActor, together, trials_of
 from legan.sweeps.run.parent_run import Outcomes, open_parent, record_results, settle
-from legan.sweeps.search.plots import search_plots
 from legan.sweeps.run.progress import Progress
+from legan.sweeps.run.trial import VALIDATION, files_of, settings_of
+from legan.sweeps.search.plots import search_plots
 from legan.sweeps.search.study import STEP, UNFINISHED, counted_trials, reachable, scheduler, searcher
 from legan.sweeps.search.study import settle as settle_study
 from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
-from legan.sweeps.run.actor import Plan, TrialActor, together, trials_of
-from legan.sweeps.run.trial import VALIDATION, files_of, settings_of
 
 if TYPE_CHECKING:
     from legan.platform.tracking.tracker import Status

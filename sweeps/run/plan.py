@@ -23,8 +23,9 @@ from legan.platform.training.build import Facts
 from legan.platform.training.samples import goal_of, held_out_pairs
 from legan.platform.training.start import plan as plan_of_run
 from legan.sweeps.run.request import NETWORKS, settings_from, training_problems, variants
-from legan.sweeps.search.study import check_storage
+from legan.sweeps.run.trial import settings_of
 from legan.sweeps.search.space import SearchSettings, edges
+from legan.sweeps.search.study import check_storage
 from legan.sweeps.sweep import (
     Sweep,
     SweepSettings,
@@ -32,7 +33,6 @@ from legan.sweeps.sweep import (
     suite_trials,
     sweeps_home,
 )
-from legan.sweeps.run.trial import settings_of
 
 
 def locate(values: dict[str, Any]) -> list[str]:

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from legan.platform.config import read_yaml, sentence
 from legan.platform.errors import ConfigError
-from legan.sweeps.search.parameter import Parameter, Place, Problem
 from legan.sweeps.search.checks import PAPER, condition_problems, kind_problems, objective_problems, point_problems
+from legan.sweeps.search.parameter import Parameter, Place, Problem
 from legan.sweeps.search.space import SearchSettings
 
 SPACES = Path(__file__).parent / "presets"

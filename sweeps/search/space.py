@@ -20,7 +20,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from legan.platform.settings import Settings, TrainingSettings
-from legan.sweeps.search.parameter import Parameter, Value, as_value
 from legan.sweeps.search.checks import (
     PAPER,
     active,
@@ -30,6 +29,7 @@ from legan.sweeps.search.checks import (
     paper_values,
     point_problems,
 )
+from legan.sweeps.search.parameter import Parameter, Value, as_value
 
 
 def as_point(point: Any) -> Any:

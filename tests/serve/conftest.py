@@ -22,10 +22,10 @@ from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
 from legan.platform.model import Model, save_network, write_model
+from legan.serve.api.metrics import Meter
 from legan.serve.api.routes import make_api
 from legan.serve.api.session import Limits
 from legan.serve.deploy.local import LocalSession, http_settings, local_backend
-from legan.serve.api.metrics import Meter
 from legan.serve.study.app import bind
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))

@@ -15,8 +15,8 @@ from legan.platform.data.plain_table import read_plain_table
 from legan.platform.data.ratings.batches import ASSIGNMENTS
 from legan.platform.data.ratings.batches import FILE as STUDY_FILE
 from legan.platform.data.ratings.batches import FORMAT as STUDY_FORMAT
-from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
+from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores
 from legan.platform.errors import DataError, first_line
 
 WEB_STUDY = "study.sqlite"

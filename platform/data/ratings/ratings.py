@@ -3,7 +3,7 @@
 A ratings folder holds ratings.json (``simulated`` says what it is), ratings.parquet (a row per image: image = row of
 images.npy, mean, std, source, split, and further columns) and images.npy (uint8 N×H×W×3, black outside the hull of the face
 unless ratings.json says that they are not masked). ``legan ratings collect`` writes one from people's scores,
-``legan data ratings`` a simulated one. A plain table is a CSV or Parquet file as rating_table.py describes it, with images named
+``legan data ratings`` a simulated one. A plain table is a CSV or Parquet file as table.py describes it, with images named
 relative to the table; they are used as they are, and nobody says whether they are black outside the face.
 
 Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image's scores (paper, section 3), the standard
@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import DAMAGE, SPLITS, Dataset, refuse_existing, split_by_subject
-from legan.platform.data.ratings.distortions import DISTORTIONS, distort
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.ratings.distortions import DISTORTIONS, distort
 from legan.platform.data.ratings.table import label_problems, normalise_table, split_problems
 from legan.platform.errors import DataError, first_line
 from legan.platform.files import whole_folder

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from legan.platform.evaluation.tables.tables import sheets
+from legan.platform.evaluation.tables import sheets
 from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
 from legan.platform.evaluation.tables.tables import Cell, Table, arrow
 

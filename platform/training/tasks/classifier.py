@@ -10,8 +10,8 @@ from legan.models.expression import AttributeClassifier
 from legan.platform.data.dataset import Dataset
 from legan.platform.settings import ClassifierSettings
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 from legan.platform.training.task import Goal
+from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 
 
 def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -> SupervisedTask:

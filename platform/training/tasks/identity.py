@@ -13,8 +13,8 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.batches import Rows
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 from legan.platform.training.task import Goal
+from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 
 VALIDATION_IMAGES = 400
 

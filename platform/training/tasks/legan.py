@@ -23,11 +23,11 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.model import weights_hash
 from legan.platform.settings import CriticSettings
 from legan.platform.training.batches import mirror, normalise, shift, to_tensor
-from legan.platform.training.tasks.objective import Judges, d_objective, g_objective
 from legan.platform.training.optimise import adam, apply_gradients, autocast, place, set_gradients, set_learning_rate
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.recording import Recorder
 from legan.platform.training.task import Batch
+from legan.platform.training.tasks.objective import Judges, d_objective, g_objective
 from legan.platform.training.tasks.translator import TranslatorTask
 
 

@@ -11,8 +11,8 @@ from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.settings import QualitySettings
 from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 from legan.platform.training.task import Goal
+from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
 
 
 def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> SupervisedTask:

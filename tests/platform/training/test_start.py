@@ -22,10 +22,10 @@ from legan.platform.model import find_model, read_model, save_network
 from legan.platform.training import start
 from legan.platform.training.build import build_task, check
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.tasks.legan import LeganTask
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, _tags, create_run, open_run, work
 from legan.platform.training.start import plan, resolve, resume_training, start_training
+from legan.platform.training.tasks.legan import LeganTask
 
 SMALL = [
     "steps=4", "batch_size=4", "critic_steps=2", "log_every=2", "checkpoint_every=2", "validate_every=2", "sample_every=4",

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from legan.serve.deploy.local import local_backend
 from legan.serve.api.metrics import MEASURES, PrometheusMeter
+from legan.serve.deploy.local import local_backend
 
 LABELS = {"expression": "smile", "lighting": "left", "aligned": "true"}
 

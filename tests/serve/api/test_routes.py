@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.data.image import read_image
-from legan.serve.api.routes import request_head as http_head
-from legan.serve.api.routes import Health, ModelReply
-from legan.serve.api.session import Busy, Limits
+from legan.serve.api import request_head as http_head
 from legan.serve.api.errors import Problem
+from legan.serve.api.routes import Health, ModelReply
 from legan.serve.api.schema import AugmentReply, FacesReply, QualityReply, TranslateReply
+from legan.serve.api.session import Busy, Limits
 from legan.serve.deploy.local import local_backend
 
 Picture = NDArray[np.uint8]

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tests.processes import free_port
 
 from legan.platform.errors import ConfigError, ImageError, LeganError
-from legan.serve.client.clients import errors as client_errors
 from legan.serve.api.routes import ModelReply
+from legan.serve.api.schema import Result
 from legan.serve.api.session import Limits, PublicLimits
-from legan.serve.client.clients import (
+from legan.serve.client import (
     AnswerError,
     AsyncClient,
     BusyError,
@@ -38,10 +38,10 @@ from legan.serve.client.clients import (
     Translation,
     UnreachableError,
 )
+from legan.serve.client import errors as client_errors
 from legan.serve.client.calls import FORM_BYTES, encoded, pieces
 from legan.serve.client.results import Picture
 from legan.serve.client.retry import Tries, retry_after_s
-from legan.serve.api.schema import Result
 
 NEVER = Retries(times=0)
 
@@ -519,7 +519,7 @@ def test_a_picture_that_is_none_is_told() -> None:
 
 
 def test_importing_the_client_loads_nothing_heavy() -> None:
-    code = "import json, sys; import legan.serve.client.clients; print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys; import legan.serve.client; print(json.dumps(sorted(sys.modules)))"
     begun = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert time.perf_counter() - begun < 4  # 0.6 s on a quiet machine

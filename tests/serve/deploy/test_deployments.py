@@ -26,11 +26,11 @@ from tests.processes import free_port
 
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
-from legan.serve.client.clients import Client, Retries, ServiceError
-from legan.serve.engine import load_engine
 from legan.serve.api.metrics import MEASURES
 from legan.serve.api.model_info import choose_model
+from legan.serve.client import Client, Retries, ServiceError
 from legan.serve.deploy.settings import Replicas, ServeSettings
+from legan.serve.engine import load_engine
 
 pytestmark = pytest.mark.timeout(600)  # nine processes that import torch: half a minute on a quiet machine, minutes on a busy one
 LABELS = {"expression": "smile", "lighting": "left", "aligned": "true"}
@@ -154,7 +154,7 @@ def test_the_client_is_answered_as_by_the_local_server(url, model_folder, face) 
 
 def panels() -> list[dict]:
     """Those of the Grafana dashboard that show something."""
-    document = json.loads((Path(__file__).parents[2] / "deploy/grafana/dashboards/serving.json").read_text())
+    document = json.loads((Path(__file__).parents[3] / "deploy/grafana/dashboards/serving.json").read_text())
     return [panel for panel in document["panels"] if panel["type"] != "row"]
 
 
@@ -180,7 +180,7 @@ def test_the_dashboard_shows_what_ray_tells_prometheus(url, face) -> None:
 def test_prometheus_answers_every_panel_of_the_dashboard(url, face, tmp_path) -> None:
     from legan.platform.cluster import metrics_addresses
 
-    config = yaml.safe_load((Path(__file__).parents[2] / "deploy/prometheus.yml").read_text())
+    config = yaml.safe_load((Path(__file__).parents[3] / "deploy/prometheus.yml").read_text())
     config["global"]["scrape_interval"] = "1s"
     config["scrape_configs"] = [{"job_name": "ray", "static_configs": [{"targets": [urlsplit(metrics_addresses()[0]).netloc]}]}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))

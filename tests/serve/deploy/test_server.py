@@ -14,14 +14,13 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
-from legan.serve.deploy import rollout
-from legan.serve.deploy import server
-from legan.serve.api.session import ModelInfo
 from legan.serve.api.model_info import Chosen, Serving
-from legan.serve.deploy.rollout import Running
-from legan.serve.deploy.settings import Replicas, ServeSettings
-from legan.serve.deploy.server import Request, check, settings_of
+from legan.serve.api.session import ModelInfo
+from legan.serve.deploy import rollout, server
 from legan.serve.deploy.model_cache import Shelf
+from legan.serve.deploy.rollout import Running
+from legan.serve.deploy.server import Request, check, settings_of
+from legan.serve.deploy.settings import Replicas, ServeSettings
 from legan.serve.study.app import bind
 
 HERE = {
@@ -104,7 +103,7 @@ def test_the_config_file_builds_the_same_application(home: Path, model_folder: P
     assert f"serve deploy {out}" in done.stdout
     document = yaml.safe_load(out.read_text())
     (application,) = document["applications"]
-    assert application["import_path"] == "legan.serve.deploy.deployments:build"
+    assert application["import_path"] == "legan.serve.app:build"
     assert document["http_options"]["host"] == "127.0.0.1"
     settings = ServeSettings.model_validate(application["args"])
     request = Request(str(model_folder), None, **HERE | {"port": 8000, "replicas": 3})

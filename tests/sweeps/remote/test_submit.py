@@ -9,9 +9,9 @@ import yaml
 
 from legan._version import __version__
 from legan.platform.errors import ClusterError, ConfigError
-from legan.sweeps.run.request import elsewhere, settings_from
 from legan.sweeps.remote.receive import receive
 from legan.sweeps.remote.submit import built_package, submit_sweep
+from legan.sweeps.run.request import elsewhere, settings_from
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep, open_sweep
 
 NOWHERE = "http://127.0.0.1:9"
@@ -118,7 +118,7 @@ def test_paths_that_only_mean_something_here_are_refused() -> None:
 
 
 def test_the_code_that_is_sent_is_the_wheels_and_the_source_stays_as_it_is(tmp_path: Path) -> None:
-    repository = Path(__file__).parents[2]
+    repository = Path(__file__).parents[3]
     before = subprocess.run(["git", "status", "--porcelain", "--ignored"], cwd=repository, capture_output=True, check=True).stdout
     package = built_package(tmp_path)
     assert (package / "_version.py").read_text() == f'__version__ = "{__version__}"\n'

@@ -32,7 +32,7 @@ from legan.platform.training.checkpoint import list_checkpoints
 from legan.sweeps.search.study import open_study
 from legan.sweeps.sweep import Outcome, open_sweep, write_outcome
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"), key=lambda path: int(path.parent.name))
 SECRETS = {
     "RAY_AUTH_TOKEN": "token-of-two-nodes", "POSTGRES_PASSWORD": "of-two-nodes", "GRAFANA_PASSWORD": "", "LEGAN_SERVE_TOKENS": "",

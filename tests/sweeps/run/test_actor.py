@@ -6,9 +6,9 @@ import pytest
 from mlflow import MlflowClient
 
 from legan.platform.tracking.places import default_tracking_uri
+from legan.sweeps.run.actor import Plan, TrialActor
 from legan.sweeps.search.study import STEP, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, write_outcome
-from legan.sweeps.run.actor import Plan, TrialActor
 
 CONFIG = {"loss.q": 8.0}
 

@@ -25,11 +25,11 @@ from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
+from legan.sweeps.run.actor import together
+from legan.sweeps.run.driver import run_sweep
+from legan.sweeps.run.trial import run_trial, settings_of
 from legan.sweeps.search.study import open_study, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, suite_trials, write_outcome
-from legan.sweeps.run.actor import together
-from legan.sweeps.run.trial import run_trial, settings_of
-from legan.sweeps.run.driver import run_sweep
 
 NewSweep = Callable[..., Sweep]
 BILINEAR, TRANSPOSED, SHUFFLE = "bilinear-interpolation-0", "transposed-convolution-0", "pixel-shuffling-0"

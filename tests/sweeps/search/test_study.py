@@ -16,6 +16,7 @@ from legan.platform.config import check_settings
 from legan.platform.errors import ConfigError
 from legan.platform.settings import LeganSettings
 from legan.platform.training.samples import goal_of
+from legan.sweeps.search.space import asha_problems, edges, last_rung
 from legan.sweeps.search.study import (
     UNFINISHED,
     counted,
@@ -27,7 +28,6 @@ from legan.sweeps.search.study import (
     suggested,
     suggestion_key,
 )
-from legan.sweeps.search.space import asha_problems, edges, last_rung
 from legan.sweeps.sweep import Outcome, SweepSettings, Trial, create_sweep, known_trials, open_sweep, write_outcome
 
 DRIVER = Path(__file__).with_name("cheap_search.py")

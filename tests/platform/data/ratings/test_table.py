@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from legan.platform.data.ratings.table import labels_of, long_scores, normalise_table
 from legan.platform.data.ratings.ratings import read_ratings
+from legan.platform.data.ratings.table import labels_of, long_scores, normalise_table
 from legan.platform.errors import DataError
 
 SCORES = {"a.png": (7, 8, 9), "b.png": (0, 10, 5), "c.png": (4, 4, 4)}

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from legan.platform.commands import evaluate
 from legan.platform.data.dataset import Dataset
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.tables.collect import parse_models
 from legan.platform.evaluation.report import FILE
+from legan.platform.evaluation.tables.collect import parse_models
 
 Run = Callable[..., Any]
 

@@ -17,11 +17,11 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks.legan import LeganTask
 from legan.platform.training.tasks.objective import Judges
-from legan.platform.training.parallel import Ranks
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 
 
 def frozen(network: nn.Module) -> nn.Module:

@@ -15,12 +15,12 @@ from legan.platform.config import check_settings, read_section
 from legan.platform.data.dataset import open_dataset, write_dataset
 from legan.platform.model import read_model, weights_hash
 from legan.platform.settings import StarGanV2LossSettings
-from legan.platform.training.tasks import stargan_v2
 from legan.platform.training.build import build_task, check
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, d_objective, moving_average
 from legan.platform.training.start import KINDS
+from legan.platform.training.tasks import stargan_v2
+from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, d_objective, moving_average
 
 SIZES = {"width": 8, "max_width": 12, "style": 4, "latent": 3, "hidden": 6}
 

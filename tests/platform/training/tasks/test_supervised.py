@@ -9,10 +9,10 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.ratings import make_simulated_ratings, read_ratings
 from legan.platform.model import load_network
 from legan.platform.settings import ClassifierSettings, IdentitySettings, QualitySettings
-from legan.platform.training.tasks.classifier import classifier_task
-from legan.platform.training.tasks.identity import identity_task, verification_auc
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
+from legan.platform.training.tasks.classifier import classifier_task
+from legan.platform.training.tasks.identity import identity_task, verification_auc
 from legan.platform.training.tasks.quality import quality_task
 
 ADAM = {"learning_rate": 3e-3, "beta1": 0.9}

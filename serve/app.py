@@ -1,0 +1,5 @@
+"""The application on Ray Serve under the name that users' config files have: ``import_path: legan.serve.app:build``."""
+
+from legan.serve.deploy.deployments import build
+
+__all__ = ["build"]
