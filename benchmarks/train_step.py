@@ -23,8 +23,8 @@ from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.rendered.render import render_dataset
+from legan.platform.device import keep_freed_memory
 from legan.platform.settings import LeganSettings
-from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.recording import WARM_UP_STEPS
 from legan.platform.training.tasks.legan import LeganTask

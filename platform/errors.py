@@ -8,6 +8,7 @@
     ├── WeightsError         pretrained weights that are not on this machine
     ├── NonFiniteLossError   a loss term, or a weight, became NaN or infinite
     ├── TrackingError        the MLflow store or registry cannot do what was asked
+    │   └── RecordTakenError a run's record that another process is writing
     └── ClusterError         the Ray cluster cannot be reached or cannot give what was asked
 
 The command line prints the message and exits with code 2; a traceback is a bug. A message names the thing,
@@ -15,8 +16,8 @@ the cause and the remedy, in one sentence.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Container, Sequence
+from typing import NamedTuple, TypeVar
 
 Loaded = TypeVar("Loaded")
 
@@ -25,27 +26,52 @@ class LeganError(Exception):
     """Base of all errors that are the input's or the machine's fault, not the program's."""
 
 
-class ConfigError(LeganError):
-    """Settings or arguments that cannot be used; ``problems`` holds one sentence each."""
+class Problem(NamedTuple):
+    """One thing that is wrong, as data: ``place`` is an option, a setting's dotted name or a file, "" where there is none.
 
-    def __init__(self, problems: Sequence[str]):
-        self.problems = list(problems)
+    ``also`` names further settings that it depends on: where one of them is wrong by itself, the problem says nothing.
+
+    >>> str(Problem("--out faces", "the folder exists already; name another"))
+    '--out faces: the folder exists already; name another'
+    """
+
+    place: str
+    message: str
+    also: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+    def concerns(self, names: Container[str]) -> bool:
+        """Whether one of ``names`` is where the problem lies, or what it depends on."""
+        return any(name in names for name in (self.place, *self.also))
+
+
+class ConfigError(LeganError):
+    """Settings or arguments that cannot be used; ``problems`` are all of them."""
+
+    def __init__(self, problems: Sequence[Problem | str]):
+        self.problems = [each if isinstance(each, Problem) else Problem("", each) for each in problems]
         count = len(self.problems)
         head = f"{count} problem{'s' if count != 1 else ''}:"
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
 
 
-class Problems(list[str]):
-    """Problems found so far, one sentence each."""
+class Problems(list["Problem | str"]):
+    """Problems found so far."""
 
-    def from_(self, load: Callable[[], Loaded]) -> Loaded | None:
-        """What ``load`` gives, or None and its problem among the others."""
+    def add(self, place: str, message: str, *also: str) -> None:
+        """One more."""
+        self.append(Problem(place, message, also))
+
+    def from_(self, load: Callable[[], Loaded], place: str = "") -> Loaded | None:
+        """What ``load`` gives, or None and its problem, at ``place`` unless it names one itself, among the others."""
         try:
             return load()
         except ConfigError as error:
             self.extend(error.problems)
         except LeganError as error:
-            self.append(str(error).rstrip("."))
+            self.add(place, str(error).rstrip("."))
         return None
 
     def raise_if_any(self) -> None:
@@ -83,6 +109,10 @@ class NonFiniteLossError(LeganError):
 
 class TrackingError(LeganError):
     """The MLflow store or registry cannot do what was asked."""
+
+
+class RecordTakenError(TrackingError):
+    """A run's record that another process is writing."""
 
 
 class ClusterError(LeganError):

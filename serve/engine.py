@@ -20,9 +20,10 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Translation
 from legan.platform.data.align import FINEST, AlignedFace, Face, FaceDetector, align_face
 from legan.platform.data.masks import hull_mask, place_mean_shape
+from legan.platform.device import autocast, choose_device, native_precision, place
 from legan.platform.errors import CheckpointError, ConfigError, ImageError
 from legan.platform.model import Model, find_model, read_model
-from legan.platform.training.optimise import autocast, native_precision
+from legan.platform.pixels import network_input, to_images
 from legan.serve.paste import face_weight, paste_face
 
 Picture = NDArray[np.uint8]
@@ -67,9 +68,11 @@ class Engine:
         """``batch_size`` images at most go through the networks at once; by default 64 on a GPU and 8 on a CPU."""
         self.model, self.device = model, device
         # A GPU's group norm copies channels-last maps to and fro (docs/serve.md has the figures).
-        self._layout = torch.contiguous_format if device.type == "cuda" else torch.channels_last
-        self.generator = model.generator.to(device).to(memory_format=self._layout).eval()
-        self.quality_model = None if model.quality is None else model.quality.to(device).to(memory_format=self._layout).eval()
+        self._channels_last = device.type != "cuda"
+        self.generator, self.quality_model = model.generator.eval(), model.quality.eval() if model.quality is not None else None
+        for network in (self.generator, self.quality_model):
+            if network is not None:
+                place(network, device, self._channels_last)
         self._batch = batch_size or (64 if device.type == "cuda" else 8)
         self._precision = native_precision(device.type == "cuda")
         self._detectors: dict[int, FaceDetector] = {}
@@ -93,7 +96,7 @@ class Engine:
 
         Raises ConfigError for names the model does not know and ImageError for images of another size.
         """
-        batches = [_pictures(translation.image) for translation in self._translate(images, expressions, lightings)]
+        batches = [to_images(translation.image) for translation in self._translate(images, expressions, lightings)]
         return np.concatenate(batches) if batches else images.copy()
 
     def translate_with_masks(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> MaskedTranslation:
@@ -102,9 +105,9 @@ class Engine:
         expression_masks = [batch.expression_mask for batch in batches if batch.expression_mask is not None]
         lighting_masks = [batch.lighting_mask for batch in batches if batch.lighting_mask is not None]
         return MaskedTranslation(
-            _pictures(torch.cat([batch.image for batch in batches])),
-            _pictures(torch.cat(expression_masks)) if expression_masks else None,
-            _pictures(torch.cat(lighting_masks)) if lighting_masks else None,
+            to_images(torch.cat([batch.image for batch in batches])),
+            to_images(torch.cat(expression_masks)) if expression_masks else None,
+            to_images(torch.cat(lighting_masks)) if lighting_masks else None,
         )
 
     def quality(self, images: Pictures, hulls: Masks) -> NDArray[np.float32]:
@@ -208,9 +211,7 @@ class Engine:
             )
 
     def _tensor(self, images: Pictures) -> Tensor:
-        # Decoded images and those of other processes are read-only, which torch does not take.
-        on_device = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
-        return (on_device.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1).contiguous(memory_format=self._layout)
+        return network_input(images, self.device, self._channels_last)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self._precision)
@@ -222,8 +223,7 @@ def load_engine(source: str | Path, device: str | None = None) -> Engine:
     On the GPU where there is one, unless ``device`` says otherwise. Raises CheckpointError for a folder that is no model,
     TrackingError for a URI that the store does not know.
     """
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Engine(read_model(find_model(source)), torch.device(chosen))
+    return Engine(read_model(find_model(source)), choose_device(device))
 
 
 def smallest_face(photo: Picture) -> int:
@@ -239,8 +239,3 @@ def unknown_classes(schema: AttributeSchema, expressions: Iterable[str], lightin
             if name not in known:
                 problems.append(f"unknown {kind} {name!r}; this model knows: {', '.join(known)}")
     return problems
-
-
-def _pictures(images: Tensor) -> Pictures:
-    scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from legan.models.identity import FacenetIdentity, LightCNN
+from legan.platform.device import choose_device
 from legan.platform.errors import ConfigError, ImageError
 from legan.platform.evaluation.metrics import feature_correlation
 from legan.platform.model import StoredNetwork, load_network, network_folder
+from legan.platform.pixels import network_input
 
 
 class Matcher:
@@ -37,8 +39,7 @@ class Matcher:
         return np.concatenate(found)
 
     def _features(self, images: NDArray[np.uint8]) -> torch.Tensor:
-        on_device = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
-        return self.network.features(on_device.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1)
+        return self.network.features(network_input(images, self.device))
 
 
 def check_matcher(stored: StoredNetwork, image_size: int) -> LightCNN | FacenetIdentity:
@@ -57,4 +58,4 @@ def load_matcher(source: str | Path, image_size: int, device: str | None = None)
     Raises CheckpointError for what is no network, ConfigError as ``check_matcher``.
     """
     network = check_matcher(load_network(network_folder(Path(source))), image_size)
-    return Matcher(network, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    return Matcher(network, choose_device(device))

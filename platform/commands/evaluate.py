@@ -107,12 +107,11 @@ def mount(app: typer.Typer) -> None:
         seed: Seed = 0, pairs_file: PairsFile = None, out: Out = None,
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
-        import torch
-
+        from legan.platform.device import choose_device
         from legan.platform.evaluation.evaluate import Request, default_folder, evaluate, prepare
 
         bench = prepare(model, Request(data, classifier, matcher, quality, pairs, seed, pairs_file), out)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device()
         _print_table(evaluate(bench, out or default_folder(model, bench.data), device, say))
 
     @group.command()
@@ -125,9 +124,8 @@ def mount(app: typer.Typer) -> None:
 
         The numbers are those of evaluations made before. With --classifier and --matcher, what is missing is evaluated now.
         """
-        import torch
-
         from legan.platform.data.dataset import open_dataset
+        from legan.platform.device import choose_device
         from legan.platform.errors import ConfigError, Problems
         from legan.platform.evaluation.evaluate import Request, default_table_folder
         from legan.platform.evaluation.tables.collect import collect, parse_models
@@ -153,7 +151,7 @@ def mount(app: typer.Typer) -> None:
         request = None
         if classifier is not None and matcher is not None:
             request = Request(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device()
         made = collect(number, by_method, data, request, device, say, preferences)
         paths = write_table(out or default_table_folder(number, dataset), made)
         print(markdown(made).replace("<br>", "; "))
@@ -165,12 +163,11 @@ def mount(app: typer.Typer) -> None:
         pairs_file: PairsFile = None,
     ) -> None:  # fmt: skip
         """Write what several models make of the same photographs, as `legan study create --lineup` takes it."""
-        import torch
-
+        from legan.platform.device import choose_device
         from legan.platform.evaluation.lineup import parse_lineup, write_lineup
 
         named = parse_lineup([*models, *(more or [])])
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device()
         asked = write_lineup(named, data, out, device, pairs=pairs, seed=seed, pairs_file=pairs_file)
         print(f"{len(asked)} line-ups of {', '.join(named)}: {out}")
         print(f"Have people choose: legan study create STUDY --lineup {out} --raters 17")

@@ -1,12 +1,9 @@
 """``legan ratings``: from synthetic faces to rating batches, from scores to ratings, and how Q compares with them (section 3)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    import torch
 
 ratings = typer.Typer(
     help="Have synthetic faces rated by people, and compare Q with what they say.",
@@ -29,6 +26,7 @@ def svm(
     """Stage I: fit a linear SVM on face features that tells natural (5-10) from unnatural (0-5) images."""
     from legan.platform.data.dataset import refuse_existing
     from legan.platform.data.ratings.ratings import read_ratings
+    from legan.platform.device import choose_device
     from legan.platform.evaluation.evaluate import load_matcher
     from legan.platform.evaluation.ratings.naturalness import FILE, fit_naturalness, write_svm
 
@@ -36,7 +34,7 @@ def svm(
     network = load_matcher(features)
     size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
     read = read_ratings(rated, size)
-    fitted = fit_naturalness(read, network, masked=masked or bool(read.masked), device=_device())
+    fitted = fit_naturalness(read, network, masked=masked or bool(read.masked), device=choose_device())
     write_svm(out, fitted, overwrite=overwrite)
     about = fitted.about
     typer.echo(
@@ -59,6 +57,7 @@ def sides(
     import pandas as pd
 
     from legan.platform.data.dataset import open_dataset
+    from legan.platform.device import choose_device
     from legan.platform.errors import DataError
     from legan.platform.evaluation.ratings.naturalness import read_svm, side_names
     from legan.platform.files import unwritable, write_whole
@@ -67,7 +66,7 @@ def sides(
     if problem is not None:
         raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
     data = open_dataset(dataset)
-    distance = read_svm(svm).rate(data, _device())
+    distance = read_svm(svm).rate(data, choose_device())
     table = pd.DataFrame({"image": data.faces["source_path"], "side": side_names(distance), "distance": distance})
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, table.to_csv(index_label="row"))
@@ -97,6 +96,7 @@ def batches(
     """Stage II: choose, balance and mask faces, and divide them into batches for raters."""
     from legan.platform.data.dataset import open_dataset
     from legan.platform.data.ratings.batches import choose_faces, read_groups, refuse_replacing, write_study
+    from legan.platform.device import choose_device
     from legan.platform.errors import ConfigError
     from legan.platform.evaluation.ratings.naturalness import read_svm, side_names
 
@@ -106,7 +106,7 @@ def batches(
     data = open_dataset(dataset)
     fitted = read_svm(svm) if svm is not None else None
     grouped = read_groups(groups, group, data) if group is not None else None
-    distance = fitted.rate(data, _device()) if fitted is not None else None
+    distance = fitted.rate(data, choose_device()) if fitted is not None else None
     side = side_names(distance) if distance is not None else None
     choice = choose_faces(data, side=side, group=grouped, max_yaw=max_yaw, count=count, seed=seed)
     about = {"max_yaw": max_yaw, "group": group, "svm": dict(fitted.about) if fitted is not None else None}
@@ -165,6 +165,7 @@ def report(
 ) -> None:
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
     from legan.platform.data.ratings.ratings import mask_problem, read_ratings
+    from legan.platform.device import choose_device
     from legan.platform.errors import DataError, TrackingError
     from legan.platform.evaluation.ratings.report import expect_quality, predict, split_table, tracked_metrics, write_report
     from legan.platform.files import unwritable
@@ -180,7 +181,7 @@ def report(
     whole = mask_problem(read)
     if whole is not None:
         raise DataError(f"Q cannot be compared with its raters: {whole}.")
-    predictions = predict(read, model, _device())
+    predictions = predict(read, model, choose_device())
     run_id = str(network.info["run_id"]) if "run_id" in network.info else ""
     about = {
         "simulated": read.simulated,
@@ -210,12 +211,6 @@ def report(
 def mount(app: typer.Typer) -> None:
     """Add ``legan ratings`` to the command line."""
     app.add_typer(ratings, name="ratings")
-
-
-def _device() -> "torch.device":
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _listed(dropped: dict[str, int]) -> str:

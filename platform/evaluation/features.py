@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from legan.models.identity import UNREADABLE, FacenetIdentity, LightCNN
 from legan.platform.errors import WeightsError, first_line
 from legan.platform.model import weights_hash
+from legan.platform.pixels import to_bytes
 from legan.platform.weights import PRETRAINED, check_weights
 
 INCEPTION_LAYER = "2048"
@@ -51,7 +52,7 @@ def inception_extractor() -> Extractor:
     network = FeatureExtractorInceptionV3("inception", [INCEPTION_LAYER], file)
 
     def features(images: Tensor) -> Tensor:
-        found: Tensor = network(images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8))[0]
+        found: Tensor = network(to_bytes(images))[0]
         return found
 
     weights = PRETRAINED["inception"].sha256

@@ -20,6 +20,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.errors import ConfigError, DataError, first_line
 from legan.platform.files import whole_file
+from legan.platform.pixels import network_input
 
 Rows = NDArray[np.int64]
 Reference = Literal["target", "source"]
@@ -126,8 +127,7 @@ def same_classes(a: AttributeSchema, b: AttributeSchema) -> bool:
 
 def load_batch(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
     """Images of these rows, float32 B×3×H×W in [-1, 1]."""
-    images = torch.from_numpy(np.ascontiguousarray(data.images[rows])).to(device)
-    return images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+    return network_input(data.images[rows], device)
 
 
 def label_batch(schema: AttributeSchema, pairs: pd.DataFrame, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from legan.platform.evaluation.paired import Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
 from legan.platform.files import whole_file, write_whole
 from legan.platform.model import Model
+from legan.platform.pixels import to_images
 
 PICTURES = 8
 FILE = "evaluation.json"
@@ -183,8 +184,7 @@ def to_pictures(images: Tensor | None, count: int) -> list[Picture | None]:
     """Images B×3×H×W in [-1, 1] as uint8 H×W×3 each; ``count`` times None where there are none."""
     if images is None:
         return [None] * count
-    scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return list(scaled.permute(0, 2, 3, 1).cpu().numpy())
+    return list(to_images(images))
 
 
 def _markdown_table(table: pd.DataFrame) -> list[str]:

@@ -37,11 +37,6 @@ def _order(count: int, seed: int, epoch: int) -> Rows:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
-    """Uint8 N×3×H×W (a view of N×H×W×3, so already channels-last) from uint8 N×H×W×3."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-
-
 def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
     """Those of N×C×H×W for which bool N ``mirrored`` says so, with left and right swapped."""
     return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
@@ -55,15 +50,3 @@ def shift(images: Tensor, by: Tensor) -> Tensor:
     n = torch.arange(N).view(N, 1, 1)
     # Indexed as N×H×W×C, so that images which lie channels-last come out so.
     return images.permute(0, 2, 3, 1)[n, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
-
-
-def normalise(images: Tensor, channels_last: bool = True) -> Tensor:
-    """Float32 in [-1, 1] from uint8 in 0..255, on the images' own device, in the wanted memory format."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return images.to(torch.float32, memory_format=layout).mul_(2.0 / 255.0).sub_(1.0)
-
-
-def to_images(images: Tensor) -> npt.NDArray[np.uint8]:
-    """Uint8 N×H×W×3 from float N×3×H×W in [-1, 1], rounded to the nearest."""
-    scaled = images.detach().to(torch.float32).add(1.0).mul(127.5).round().clamp(0, 255)
-    return np.ascontiguousarray(scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())

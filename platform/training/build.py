@@ -13,6 +13,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.ratings.ratings import mask_problem, read_ratings
+from legan.platform.device import place
 from legan.platform.errors import LeganError
 from legan.platform.model import StoredNetwork, load_network
 from legan.platform.settings import (
@@ -26,7 +27,6 @@ from legan.platform.settings import (
     TrainingSettings,
     TranslatorSettings,
 )
-from legan.platform.training.optimise import place
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Task
 from legan.platform.training.tasks.classifier import classifier_task

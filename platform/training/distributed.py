@@ -19,10 +19,10 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from legan.platform.cluster import threads_each
+from legan.platform.device import ONE_ARENA
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.training.cleaner import CleanerCallback
 from legan.platform.training.loop import StoppedEarly
-from legan.platform.training.memory import ONE_ARENA
 from legan.platform.training.parallel import Ranks, average
 from legan.platform.training.run_folder import Run, append_line, open_run, raise_status, work, write_status
 

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,24 +30,6 @@ def adam(network: nn.Module, settings: AdamSettings) -> Adam:
         weight_decay=settings.weight_decay,
         fused=True,
     )
-
-
-def place(network: nn.Module, device: torch.device, channels_last: bool) -> None:
-    """Move a network's weights to the device and into the memory format, in place."""
-    network.to(device)
-    network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def native_precision(gpu: bool) -> Literal["fp32", "bf16"]:
-    """bf16 on hardware that multiplies it natively, a GPU since Ampere or a CPU with AMX or AVX-512 BF16; else fp32."""
-    if gpu:
-        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bf16 where asked for; weights, optimiser state and losses stay in fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def set_learning_rate(optimiser: Adam, settings: AdamSettings, step: int, total: int) -> None:

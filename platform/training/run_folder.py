@@ -23,6 +23,7 @@ import yaml
 
 from legan import __version__
 from legan.platform.config import check_settings, flatten
+from legan.platform.device import keep_freed_memory
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, TrackingError
 from legan.platform.files import is_empty, misnamed, new_folder, write_whole
 from legan.platform.model import MODEL_FILE
@@ -32,7 +33,6 @@ from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.build import INPUTS, RATINGS_INFO, build_task
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
-from legan.platform.training.memory import keep_freed_memory
 from legan.platform.training.parallel import Ranks, all_or_none
 from legan.platform.training.task import Task
 

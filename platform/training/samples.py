@@ -10,7 +10,8 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.metrics import l1_distance
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
-from legan.platform.training.batches import Rows, to_images
+from legan.platform.pixels import to_images
+from legan.platform.training.batches import Rows
 from legan.platform.training.task import Goal, Image
 
 FACES, LIGHTINGS, PAIRS, BATCH = 4, 6, 64, 32

@@ -9,13 +9,13 @@ import torch
 
 from legan.platform.cluster import connect, require
 from legan.platform.config import apply_overrides, check_apart, is_about, read_section, to_yaml
+from legan.platform.device import native_precision
 from legan.platform.errors import ConfigError, LeganError
 from legan.platform.model import identity_folder, network_folder
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
 from legan.platform.training.build import Facts, build_task, check, idle_settings
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.optimise import native_precision
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, changed_inputs, check_run_name, create_run, open_run, work
 

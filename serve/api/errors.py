@@ -123,7 +123,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
         wait = str(max(1, round(error.retry_after_s)))
         return make_problem(503, f"All places are taken just now; try again in {wait} s."), {"retry-after": wait}
     if isinstance(error, ConfigError):
-        found = invalid(error.problems)
+        found = invalid([str(problem) for problem in error.problems])
         return found.problem, found.headers
     if isinstance(error, LeganError):
         return make_problem(422, _sentence(str(error))), {}

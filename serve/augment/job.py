@@ -17,17 +17,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import ray
-import torch
 from ray.exceptions import RayError
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.cluster import connect, require
 from legan.platform.data.stream import Header, npy_header
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
+from legan.platform.device import ONE_ARENA, choose_device, keep_freed_memory
 from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
-from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
 from legan.serve.augment.input import ROWS, Photographs, Rows, write_rows
 from legan.serve.augment.plan import Labels, count_jobs, plan_jobs
 from legan.serve.augment.progress import Progress
@@ -161,7 +160,7 @@ def _run(order: Order, work: Work, todo: Sequence[Task], size: int, progress: Pr
     if not todo:
         return
     if size == 0:
-        worker = Worker(work, order.model, order.matcher, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        worker = Worker(work, order.model, order.matcher, choose_device())
         for task in todo:
             progress.add(task.units, worker.do(task))
         return
@@ -193,7 +192,7 @@ class _Actor:
     def __init__(self, work: Work, model: Model, matcher: LightCNN | FacenetIdentity | None):
         be_single_threaded()
         keep_freed_memory()
-        self._worker = Worker(work, model, matcher, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self._worker = Worker(work, model, matcher, choose_device())
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         rows = []

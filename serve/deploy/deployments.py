@@ -28,9 +28,9 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from legan.platform.cluster import reason
+from legan.platform.device import ONE_ARENA, keep_freed_memory
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.model import read_model
-from legan.platform.training.memory import ONE_ARENA, keep_freed_memory
 from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY
 from legan.serve.api.middleware import Log, json_lines
 from legan.serve.api.model_info import Chosen, Serving, choose_model, load_chosen, model_info

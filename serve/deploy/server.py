@@ -116,7 +116,7 @@ def check(settings: ServeSettings, request: Request) -> Chosen:
         if settings.matcher is not None and size is not None:
             check_matcher(load_network(Path(settings.matcher)), size)
     except ConfigError as error:
-        problems += error.problems
+        problems += map(str, error.problems)
     except LeganError as error:
         problems.append(str(error))
     places = [(request.host, request.port)]

@@ -50,11 +50,10 @@ def mount(app: typer.Typer) -> None:
 
 def print_report(sweep: "Sweep", out: Path | None = None) -> None:
     """Write a sweep's report, print its table and say where the files are; LeganError where that cannot be done."""
-    import torch
-
+    from legan.platform.device import choose_device
     from legan.sweeps.report.report import write_report
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     text, files = write_report(sweep, out, device, print)
     print(text.replace("<br>", "; "))
     print("Written: " + ", ".join(str(path) for path in files), flush=True)

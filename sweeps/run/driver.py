@@ -17,11 +17,11 @@ import ray
 from ray import tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
+from legan.platform.device import ONE_ARENA
 from legan.platform.errors import ClusterError, ConfigError, LeganError, first_line, one_line
 from legan.platform.files import causes
 from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
-from legan.platform.training.memory import ONE_ARENA
 from legan.platform.weights import weights_folder
 from legan.sweeps.run.actor import Plan, TrialActor, together, trials_of
 from legan.sweeps.run.parent_run import Outcomes, open_parent, record_results, settle
@@ -187,7 +187,7 @@ def _interruption(error: BaseException) -> str:
     """Why Ray Tune ended; of what is wrapped in its tracebacks, our own sentence or the last line."""
     ours = next((cause for cause in causes(error) if isinstance(cause, LeganError)), None)
     if isinstance(ours, ConfigError):
-        return "; ".join(ours.problems)
+        return "; ".join(map(str, ours.problems))
     lines = str(error).strip().splitlines() if ours is None else []
     return lines[-1][:300] if isinstance(error, tune.TuneError) and lines else one_line(ours or error)
 

@@ -109,7 +109,7 @@ def _problems_at_edges(sweep: Sweep) -> list[str]:
         problems = Problems()
         problems.from_(partial(settings_of, sweep, changes, 0))
         for problem in problems:
-            found.setdefault(problem, ", ".join(f"{name}={value}" for name, value in changes.items()))
+            found.setdefault(str(problem), ", ".join(f"{name}={value}" for name, value in changes.items()))
     return [f"{problem} (with {suggested}, which the search may suggest)" for problem, suggested in found.items()]
 
 

@@ -35,7 +35,7 @@ def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str
             values["search"] = read_space(what, given["kind"] if given["kind"] in KINDS else "legan")
         except ConfigError as error:
             known = what in space_names() or Path(what).suffix in (".yaml", ".yml")
-            problems += error.problems if known else [f"there is no suite or search space {what!r}; {_known()}"]
+            problems += map(str, error.problems) if known else [f"there is no suite or search space {what!r}; {_known()}"]
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
     problems += place(values)
     settings, wrong = check_settings(SweepSettings, values)

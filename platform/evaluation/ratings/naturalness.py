@@ -27,6 +27,7 @@ from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import CheckpointError, ConfigError, DataError, first_line
 from legan.platform.files import whole_folder
 from legan.platform.model import StoredNetwork, load_network, save_network, weights_hash
+from legan.platform.pixels import network_input
 
 FORMAT = 1
 FILE = "svm.json"
@@ -117,8 +118,7 @@ def face_features(network: StoredNetwork, images: NDArray[np.uint8], device: tor
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             batch = np.stack([_resized(image, size) for image in images[start : start + BATCH]])
-            x = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
-            parts.append(module.features(x).double().cpu().numpy())
+            parts.append(module.features(network_input(batch, device)).double().cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -21,6 +21,7 @@ from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import ConfigError
 from legan.platform.files import whole_file, write_whole
 from legan.platform.model import StoredNetwork
+from legan.platform.pixels import network_input
 
 BATCH = 128
 SOURCES_SHOWN = 12
@@ -40,8 +41,8 @@ def predict(ratings: Ratings, quality: QualityModel, device: torch.device) -> pd
     parts = []
     with torch.inference_mode():
         for start in range(0, len(ratings), BATCH):
-            x = torch.from_numpy(np.ascontiguousarray(ratings.images[start : start + BATCH])).to(device)
-            parts.append(quality(x.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1).cpu().numpy())
+            x = network_input(ratings.images[start : start + BATCH], device)
+            parts.append(quality(x).cpu().numpy())
     table = pd.DataFrame(
         {
             "image": ratings.name,

@@ -20,10 +20,12 @@ from legan.models.attributes import sample_targets
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator, Translation
 from legan.platform.data.dataset import Dataset
+from legan.platform.device import autocast, place
 from legan.platform.model import weights_hash
+from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import CriticSettings
-from legan.platform.training.batches import mirror, normalise, shift, to_tensor
-from legan.platform.training.optimise import adam, apply_gradients, autocast, place, set_gradients, set_learning_rate
+from legan.platform.training.batches import mirror, shift
+from legan.platform.training.optimise import adam, apply_gradients, set_gradients, set_learning_rate
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.recording import Recorder
 from legan.platform.training.task import Batch

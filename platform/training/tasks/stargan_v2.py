@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from legan.models import losses
 from legan.models.stargan_v2 import Discriminator, Generator, MappingNetwork, StyledGenerator, StyleEncoder, domain_of
 from legan.platform.data.dataset import Dataset
+from legan.platform.device import autocast, place
+from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import StarGanV2LossSettings, StarGanV2Settings
-from legan.platform.training.batches import Rows, mirror, normalise, shift, to_tensor
-from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, update, update_together
+from legan.platform.training.batches import Rows, mirror, shift
+from legan.platform.training.optimise import adam, set_learning_rate, update, update_together
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Batch
 from legan.platform.training.tasks.translator import TranslatorTask

@@ -10,10 +10,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from legan.platform.device import autocast, place
 from legan.platform.model import save_network
+from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import TrainingSettings
-from legan.platform.training.batches import Rows, mirror, normalise, rows_of_step, to_tensor
-from legan.platform.training.optimise import adam, autocast, place, set_learning_rate, total_steps, update
+from legan.platform.training.batches import Rows, mirror, rows_of_step
+from legan.platform.training.optimise import adam, set_learning_rate, total_steps, update
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Batch, Goal, Image
 

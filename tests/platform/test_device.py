@@ -2,12 +2,12 @@ import os
 import subprocess
 import sys
 
-from legan.platform.training.memory import ONE_ARENA
+from legan.platform.device import ONE_ARENA
 
 SCRIPT = """
 import resource, sys, threading
 import numpy as np
-from legan.platform.training.memory import keep_freed_memory
+from legan.platform.device import keep_freed_memory
 
 def take_and_free():
     if sys.argv[1] == "keep":
