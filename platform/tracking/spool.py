@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from legan.platform.errors import TrackingError
+from legan.platform.errors import RecordTakenError, TrackingError
 from legan.platform.files import whole_file
 
 Record = dict[str, Any]
@@ -82,7 +82,7 @@ class History:
 class Spool:
     """The record in ``folder``, which is made if need be; one process at a time.
 
-    A half-written last line, left by a process that was killed, is dropped. Raises TrackingError when another
+    A half-written last line, left by a process that was killed, is dropped. Raises RecordTakenError when another
     process still holds the record after ``wait_s`` seconds.
     """
 
@@ -219,7 +219,7 @@ def _lock_file(path: Path, wait_s: float) -> int:
         except OSError as error:
             if time.monotonic() > deadline:
                 os.close(descriptor)
-                raise TrackingError(
+                raise RecordTakenError(
                     f"{path.parent} is being recorded by another process, which also sends it; wait until that has ended."
                 ) from error
             time.sleep(0.1)

@@ -39,7 +39,7 @@ class Tracker:
     ``params`` are the flattened settings; ``tags`` come on top of the user and the git commit. The store is ``uri``,
     else MLFLOW_TRACKING_URI, else the one this run went to before, else the default. Metrics ``system/…`` come every
     ``system_every_s`` seconds. ``say`` gets the few lines a person should see: MLflow is away, is back, still lacks
-    records. Raises TrackingError when another process is recording the same folder.
+    records. Raises RecordTakenError when another process is recording the same folder.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
     """Send what is pending of a run that nobody records any more; returns how many records were sent.
 
     A run whose process was killed is marked KILLED. With another store than before, everything is sent there. Raises
-    TrackingError when the folder is no run, when it is still being recorded, or when MLflow cannot be reached.
+    RecordTakenError when it is still being recorded, else TrackingError when the folder is no run or MLflow is away.
     """
     if not (folder / "tracking.jsonl").is_file():
         raise TrackingError(

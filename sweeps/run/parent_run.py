@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from legan.platform.config import flatten
-from legan.platform.errors import ConfigError, TrackingError
+from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
 from legan.platform.tracking.delivery import StoreAwayError
 from legan.platform.tracking.mlflow_access import open_store
 from legan.platform.tracking.places import shown
@@ -45,8 +45,9 @@ def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> 
         tracker = Tracker(
             sweep.parent, experiment=EXPERIMENT, run_name=sweep.name, params=params, tags=tags, uri=tracking_uri, say=say
         )
-    except TrackingError as error:
-        raise ConfigError([f"the sweep {sweep.name} is being run by another process; wait until that has ended"]) from error
+    except RecordTakenError as error:
+        taken = f"the sweep {sweep.name} is being run by another process; wait until that has ended"
+        raise ConfigError([Problem("", taken)]) from error
     deadline = time.monotonic() + ANSWER_WITHIN_S
     while tracker.run_id is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -125,8 +126,8 @@ def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
     while True:
         try:
             sync_run(folder, tracking_uri)
-        except TrackingError as error:
-            if "another process" not in str(error) or time.monotonic() > deadline:
+        except RecordTakenError:
+            if time.monotonic() > deadline:
                 raise
         else:
             return

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from legan.platform.errors import TrackingError
+from legan.platform.errors import RecordTakenError, TrackingError
 from legan.platform.tracking.spool import Sent, Spool, read_sent
 
 
@@ -177,7 +177,7 @@ def test_one_process_at_a_time_until_it_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-uc", code], cwd=tmp_path, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(TrackingError, match="is being recorded by another process"):
+        with pytest.raises(RecordTakenError, match="is being recorded by another process"):
             Spool(tmp_path, wait_s=0.0)
         holder.send_signal(signal.SIGKILL)
     Spool(tmp_path, wait_s=60.0).close()

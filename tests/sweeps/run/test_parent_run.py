@@ -1,11 +1,14 @@
 """The parent run's numbers, and records that did not reach MLflow."""
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, RecordTakenError
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
 from legan.sweeps.run import parent_run as parent
@@ -90,6 +93,23 @@ def test_records_stay_when_mlflow_is_still_away_and_that_is_said_once(sweep: Swe
     assert lines[1] == "they are kept; send them later with `legan sweep resume s`"
 
 
+@pytest.mark.kills
+def test_a_trial_that_is_just_ending_is_waited_for_but_not_for_ever(sweep: Sweep) -> None:
+    uri, folder = default_tracking_uri(), sweep.trials / "ending"
+    record(folder, "http://127.0.0.1:9", "FINISHED")
+    code = "import time, pathlib, legan.platform.tracking.spool as m; s = m.Spool(pathlib.Path()); print(1); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-uc", code], cwd=folder, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        lines: list[str] = []
+        settle(sweep, uri, lines.append, wait_s=0.0)
+        assert "is being recorded by another process" in lines[0]
+        threading.Timer(1.5, holder.kill).start()  # longer than one look at the record takes
+        settle(sweep, uri, lines.append)
+        assert len(lines) == 2
+    assert b'"kind": "close"' in (folder / "tracking.jsonl").read_bytes()
+
+
 def test_a_sweep_that_is_being_run_is_not_run_twice(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker, run_id = open_parent(sweep, default_tracking_uri(), print)
     tracker.close()
@@ -98,7 +118,7 @@ def test_a_sweep_that_is_being_run_is_not_run_twice(sweep: Sweep, monkeypatch: p
     assert same == run_id
 
     def held(*_: object, **__: object) -> None:
-        raise parent.TrackingError("held")
+        raise RecordTakenError("held")
 
     monkeypatch.setattr(parent, "Tracker", held)  # a POSIX lock does not hold against its own process
     with pytest.raises(ConfigError, match="the sweep s is being run by another process"):
