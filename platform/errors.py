@@ -3,7 +3,8 @@
     LeganError
     ├── ConfigError          settings or arguments that cannot be used; carries all problems at once
     ├── DataError            a data set folder, table or source that cannot be used
-    │   └── ImageError       one image that cannot be used: unreadable, too small, no face
+    │   ├── ImageError       one image that cannot be used: unreadable, too small, no face
+    │   └── FolderTakenError unfinished work that another process is at
     ├── CheckpointError      a run, checkpoint or model folder that is missing, incomplete or of another kind
     ├── WeightsError         pretrained weights that are not on this machine
     ├── NonFiniteLossError   a loss term, or a weight, became NaN or infinite
@@ -86,6 +87,10 @@ class DataError(LeganError):
 
 class ImageError(DataError):
     """One image that cannot be used."""
+
+
+class FolderTakenError(DataError):
+    """A folder of unfinished work that another process is at."""
 
 
 class CheckpointError(LeganError):

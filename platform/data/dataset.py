@@ -300,19 +300,19 @@ def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
     refuse_nameless(out)
     problem = unwritable(out.absolute().parent)
     if problem is not None:
-        raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
+        raise DataError(f"{out} cannot be written: {problem}; choose another folder.")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
-        raise DataError(f"{out} already exists; choose another --out, or replace it with --overwrite.")
+        raise DataError(f"{out} already exists; choose another folder, or replace it with --overwrite.")
     if not (out / file).is_file():
-        raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another --out.")
+        raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another folder.")
 
 
 def refuse_nameless(out: Path) -> None:
     """DataError for paths such as ``.`` and ``/``, in whose place no folder can be renamed."""
     if out.name in ("", ".."):
-        raise DataError(f"{out} has no name of its own, so that nothing can be put in its place; choose another --out.")
+        raise DataError(f"{out} has no name of its own, so that nothing can be put in its place; choose another folder.")
 
 
 def checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:

@@ -76,8 +76,8 @@ def prepare(
     ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Subjects are
     split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call repeated
     after it was finished changes nothing; unfinished work of other options or files is refused, and dropped by ``overwrite``.
-    Raises DataError for that, where another process is at work on the same, for an existing ``out`` without ``overwrite``, and
-    where no photograph could be used; ClusterError when the cluster cannot be reached, or fails.
+    Raises DataError for that, for an existing ``out`` without ``overwrite`` and where no photograph could be used,
+    FolderTakenError where another process is at work on the same, ClusterError when the cluster cannot be reached, or fails.
     """
     refuse_nameless(out)
     records = _with_splits(source, seed, val_share, test_share)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, FolderTakenError
 from legan.platform.files import write_whole
 
 
@@ -19,13 +19,13 @@ from legan.platform.files import write_whole
 def at_work(folder: Path) -> Iterator[None]:
     """Keep other processes out of an unfinished folder, by a lock beside it that goes with its process, however that ends.
 
-    Raises DataError where another one is at work.
+    Raises FolderTakenError where another one is at work.
     """
     path = folder.with_name(f".{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _locked(path)
     if descriptor is None:
-        raise DataError(f"another process is at work in {folder}; wait until it has ended, or give another OUT.")
+        raise FolderTakenError(f"another process is at work in {folder}; wait until it has ended, or choose another folder.")
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
 def drop_finished(folder: Path, digest: str) -> None:
     """Remove what a kill at the very end left of the work of this digest, whose result is there; nothing else.
 
-    Raises DataError where another process is at work in it.
+    Raises FolderTakenError where another process is at work in it.
     """
     if _digest(folder / "plan.json") == digest:
         with at_work(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE, refuse_existing
 from legan.platform.data.stream import Header
-from legan.platform.errors import ConfigError, LeganError, Problems, TrackingError
+from legan.platform.errors import ConfigError, Problems, TrackingError
 from legan.platform.evaluation.evaluate import load_matcher
 from legan.platform.model import Model, find_model, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
@@ -95,10 +95,7 @@ def check(request: Request) -> Order:
 
 def refuse_output(out: Path, *, overwrite: bool) -> None:
     """DataError when ``out`` must not or cannot be written."""
-    try:
-        refuse_existing(out, FILE, overwrite=overwrite)
-    except LeganError as error:
-        raise type(error)(str(error).replace("another --out", "another OUT")) from error
+    refuse_existing(out, FILE, overwrite=overwrite)
 
 
 def finished(order: Order) -> bool:

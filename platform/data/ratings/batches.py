@@ -147,11 +147,11 @@ def refuse_replacing(out: Path, *, overwrite: bool) -> None:
         return
     added = sorted(path.name for path in out.iterdir() if path.name not in _WRITTEN)
     if added:
-        raise DataError(f"{out} also holds {', '.join(added)}, so --overwrite leaves it alone; choose another --out.")
+        raise DataError(f"{out} also holds {', '.join(added)}, so --overwrite leaves it alone; choose another folder.")
     if (out / ASSIGNMENTS).is_file():
         table = read_plain_table(out / ASSIGNMENTS)
         if "score" not in table or (table["score"] != "").any():
-            raise DataError(f"{out / ASSIGNMENTS} holds scores, so --overwrite leaves it alone; choose another --out.")
+            raise DataError(f"{out / ASSIGNMENTS} holds scores, so --overwrite leaves it alone; choose another folder.")
 
 
 def write_study(

@@ -108,7 +108,7 @@ def test_bad_input_is_one_sentence(faces: Path, tmp_path: Path) -> None:
         (DataError, ["collect", faces, "--scores", "x.csv", "--out", tmp_path / "r"], "is no study"),
         # Where the result cannot go is said before anything is read, let alone computed.
         (DataError, ["svm", "nowhere", "--features", "nowhere", "--out", faces], "already exists"),
-        (DataError, ["batches", "nowhere", "--out", note / "s"], "note.txt is a file; choose another --out"),
+        (DataError, ["batches", "nowhere", "--out", note / "s"], "note.txt is a file; choose another folder"),
         (DataError, ["svm", "nowhere", "--features", "nowhere", "--out", "."], "has no name of its own"),
         (DataError, ["batches", "nowhere", "--out", "."], "has no name of its own"),
         (DataError, ["collect", "nowhere", "--scores", "x.csv", "--out", "."], "has no name of its own"),

@@ -148,7 +148,7 @@ def test_existing_folders_are_kept_unless_told(tmp_path: Path) -> None:
 def test_a_folder_without_a_name_of_its_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
     (tmp_path / "empty" / "below").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "empty")
-    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another --out"):
+    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another folder"):
         write(Path(out))
 
 

@@ -143,7 +143,7 @@ def test_a_folder_without_a_name_of_its_own_is_refused(
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another --out"):
+    with pytest.raises(DataError, match=r"has no name of its own, .*; choose another folder"):
         run(squares, Path(out))
 
 

@@ -19,7 +19,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
 from legan.platform.data.dataset import Dataset, open_dataset, write_dataset
 from legan.platform.data.unfinished import at_work
-from legan.platform.errors import ConfigError, DataError
+from legan.platform.errors import ConfigError, DataError, FolderTakenError
 from legan.platform.model import Model, load_network, save_network, weights_hash, write_model
 from legan.platform.settings import LeganSettings
 from legan.platform.training.build import build_task, check
@@ -315,7 +315,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes_without_repeating_a_part(
     augment(Request(tiny_data, made.path, str(model), random=1, workers=0), lines.append)
     assert "nothing was done" in lines[0]
     assert (made.path / "dataset.json").stat() == before
-    with pytest.raises(DataError, match=r"already exists; choose another OUT"):
+    with pytest.raises(DataError, match=r"already exists; choose another folder"):
         run(tiny_data, made.path, model, random=1, seed=1)
     assert run(tiny_data, made.path, model, random=1, seed=1, overwrite=True).content_hash != made.content_hash
 
@@ -343,7 +343,7 @@ def test_a_finished_result_is_made_anew_with_overwrite_only(tiny_data: Path, mod
 
 
 def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, tmp_path: Path) -> None:
-    with at_work(tmp_path / "out.partial"), pytest.raises(DataError, match=r"another process is at work in .*out\.partial"):
+    with at_work(tmp_path / "out.partial"), pytest.raises(FolderTakenError, match=r"process is at work in .*out\.partial"):
         run(tiny_data, tmp_path / "out", model, labels="smile:left")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

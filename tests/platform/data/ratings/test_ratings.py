@@ -148,7 +148,7 @@ def test_written_whole_or_not_at_all(dataset: Dataset, tmp_path: Path, monkeypat
 
 def test_existing_folders_are_kept(dataset: Dataset, tmp_path: Path) -> None:
     make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
-    with pytest.raises(DataError, match="already exists; choose another --out"):
+    with pytest.raises(DataError, match="already exists; choose another folder"):
         make_simulated_ratings(dataset, tmp_path / "ratings", count=5)
     assert len(make_simulated_ratings(dataset, tmp_path / "ratings", count=6, overwrite=True)) == 6
     (tmp_path / "mine").mkdir()
