@@ -31,17 +31,23 @@ class Problem(NamedTuple):
     """One thing that is wrong, as data: ``place`` is an option, a setting's dotted name or a file, "" where there is none.
 
     ``also`` names further settings that it depends on: where one of them is wrong by itself, the problem says nothing.
+    ``file`` is what the setting was read from, where that has to be told, and ``line`` where in it, from 1.
 
     >>> str(Problem("--out faces", "the folder exists already; name another"))
     '--out faces: the folder exists already; name another'
+    >>> str(Problem("loss.q", "it has to be 10 or less", file="mine.yaml", line=3))
+    'mine.yaml, line 3: loss.q: it has to be 10 or less'
     """
 
     place: str
     message: str
     also: tuple[str, ...] = ()
+    file: str = ""
+    line: int = 0
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}" if self.place else self.message
+        where = f"{self.file}, line {self.line}" if self.line else self.file
+        return ": ".join(part for part in (where, self.place, self.message) if part)
 
     def concerns(self, names: Container[str]) -> bool:
         """Whether one of ``names`` is where the problem lies, or what it depends on."""

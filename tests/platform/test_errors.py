@@ -1,11 +1,18 @@
 import pytest
 
-from legan.platform.errors import ConfigError, first_line, one_line
+from legan.platform.errors import ConfigError, Problem, first_line, one_line
 
 
 def test_all_problems_come_with_their_count() -> None:
     assert str(ConfigError(["--pairs is 0"])) == "1 problem:\n  - --pairs is 0"
     assert str(ConfigError(["a", "b"])) == "2 problems:\n  - a\n  - b"
+
+
+def test_a_problem_of_a_file_names_it_and_the_line() -> None:
+    problem = Problem("loss.q", "it is too high", file="mine.yaml")
+    assert str(problem) == "mine.yaml: loss.q: it is too high"
+    assert str(problem._replace(line=3)) == "mine.yaml, line 3: loss.q: it is too high"
+    assert str(Problem("", "it is no YAML", file="mine.yaml")) == "mine.yaml: it is no YAML"
 
 
 @pytest.mark.parametrize(
