@@ -12,7 +12,7 @@ from legan.models.generator import Translation, expect_labels, expect_quarters, 
 from legan.models.layers import ResidualBlock, full_precision, norm_relu
 
 
-class Generator(nn.Module):
+class StarGanGenerator(nn.Module):
     """G of StarGAN: the image and all label planes to the image under these labels, through one bottleneck.
 
     ``width`` is conv0's number of filters and ``blocks`` the number of residual blocks; 64 and 6 in StarGAN. No biases;

@@ -21,7 +21,7 @@ SLOPE = 0.2  # of every LeakyReLU
 _HALF = math.sqrt(0.5)  # keeps the variance of a sum of two
 
 
-class HalvingBlock(nn.Module):
+class PreActivationBlock(nn.Module):
     """Pre-activation residual block: (norm), LeakyReLU, 3×3, (2×2 mean), (norm), LeakyReLU, 3×3; plus the input; over √2.
 
     ``halve`` False keeps the size.
@@ -97,7 +97,7 @@ class DomainLinear(nn.Module):
         return torch.baddbmm(self.bias[y].unsqueeze(2), self.weight[y], h.unsqueeze(2)).squeeze(2)
 
 
-class Generator(nn.Module):
+class StarGanV2Generator(nn.Module):
     """G: an image and a style to an image; no tanh, so a value may leave [-1, 1].
 
     Halved to 16×16 by residual blocks of up to ``max_width`` channels with instance norm, two more blocks, and back through
@@ -113,8 +113,8 @@ class Generator(nn.Module):
         last = channels[-1]
         self.from_rgb = nn.Conv2d(3, width, kernel_size=3, padding=1)
         self.encode = nn.Sequential(
-            *(HalvingBlock(c_in, c_out, norm=True) for c_in, c_out in pairs),
-            *(HalvingBlock(last, last, norm=True, halve=False) for _ in range(2)),
+            *(PreActivationBlock(c_in, c_out, norm=True) for c_in, c_out in pairs),
+            *(PreActivationBlock(last, last, norm=True, halve=False) for _ in range(2)),
         )
         self.decode = nn.ModuleList(
             [
@@ -170,7 +170,7 @@ class StyleEncoder(nn.Module):
         return full_precision(self.head(self.trunk(x).flatten(1), y))
 
 
-class Discriminator(nn.Module):
+class StarGanV2Discriminator(nn.Module):
     """D: is the image a real one of this domain? One logit for each domain on a trunk like the style encoder's."""
 
     def __init__(self, domains: int, image_size: int = 128, width: int = 128, max_width: int = 512):
@@ -210,7 +210,7 @@ class StyledGenerator(nn.Module):
         super().__init__()
         self.expressions, self.lightings, self.image_size = expressions, lightings, image_size
         self.width, self.max_width, self.style, self.latent, self.hidden = width, max_width, style, latent, hidden
-        self.generator = Generator(image_size, width, max_width, style)
+        self.generator = StarGanV2Generator(image_size, width, max_width, style)
         self.mapping = MappingNetwork(expressions * lightings, latent, hidden, style)
         self.register_buffer("z", torch.randn(1, latent, generator=torch.Generator().manual_seed(0)))
 
@@ -244,7 +244,7 @@ def _trunk(image_size: int, width: int, max_width: int) -> nn.Sequential:
     channels = _channels(image_size, width, max_width, smallest=4)
     return nn.Sequential(
         nn.Conv2d(3, width, kernel_size=3, padding=1),
-        *(HalvingBlock(c_in, c_out, norm=False) for c_in, c_out in pairwise(channels)),
+        *(PreActivationBlock(c_in, c_out, norm=False) for c_in, c_out in pairwise(channels)),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(channels[-1], channels[-1], kernel_size=4),
         nn.LeakyReLU(SLOPE),

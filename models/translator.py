@@ -2,4 +2,4 @@
 
 from legan.models import generator, stargan, stargan_v2
 
-Translator = generator.Generator | stargan.Generator | stargan_v2.StyledGenerator
+Translator = generator.Generator | stargan.StarGanGenerator | stargan_v2.StyledGenerator

@@ -43,7 +43,7 @@ MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
 
 KINDS: dict[str, type[nn.Module]] = {
     "generator": Generator,
-    "stargan": stargan.Generator,
+    "stargan": stargan.StarGanGenerator,
     "stargan_v2": stargan_v2.StyledGenerator,
     "discriminator": Discriminator,
     "quality": QualityModel,

@@ -108,9 +108,9 @@ def mount(app: typer.Typer) -> None:
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
         from legan.platform.device import choose_device
-        from legan.platform.evaluation.evaluate import Request, default_folder, evaluate, prepare
+        from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, evaluate, prepare
 
-        bench = prepare(model, Request(data, classifier, matcher, quality, pairs, seed, pairs_file), out)
+        bench = prepare(model, EvaluationRequest(data, classifier, matcher, quality, pairs, seed, pairs_file), out)
         device = choose_device()
         _print_table(evaluate(bench, out or default_folder(model, bench.data), device, say))
 
@@ -127,7 +127,7 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.data.dataset import open_dataset
         from legan.platform.device import choose_device
         from legan.platform.errors import ConfigError, Problems
-        from legan.platform.evaluation.evaluate import Request, default_table_folder
+        from legan.platform.evaluation.evaluate import EvaluationRequest, default_table_folder
         from legan.platform.evaluation.tables.collect import collect, parse_models
         from legan.platform.evaluation.tables.files import markdown, write_table
         from legan.platform.files import unwritable
@@ -150,7 +150,7 @@ def mount(app: typer.Typer) -> None:
             raise ConfigError(problems)
         request = None
         if classifier is not None and matcher is not None:
-            request = Request(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
+            request = EvaluationRequest(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
         device = choose_device()
         made = collect(number, by_method, data, request, device, say, preferences)
         paths = write_table(out or default_table_folder(number, dataset), made)

@@ -76,7 +76,7 @@ class Skipped:
     reason: str
 
 
-class Worker:
+class FacePreparer:
     """What is loaded once per process: the detector and the landmark network."""
 
     def __init__(self, options: Options):
@@ -131,7 +131,7 @@ def part_path(folder: Path, part: int) -> Path:
     return folder / f"part_{part:06d}.npz"
 
 
-def prepare_part(worker: Worker, files: Sequence[Path], file: Path) -> tuple[int, int]:
+def prepare_part(worker: FacePreparer, files: Sequence[Path], file: Path) -> tuple[int, int]:
     """Prepare some files and store the results; returns how many could be used and how many could not."""
     results = [worker.prepare_one(path) for path in files]
     used = [(row, result) for row, result in enumerate(results) if isinstance(result, Prepared)]

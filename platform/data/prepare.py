@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
 from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, refuse_nameless, split_by_subject
-from legan.platform.data.pipeline import PART_SIZE, Options, Worker, part_path, part_rows, prepare_part
+from legan.platform.data.pipeline import PART_SIZE, FacePreparer, Options, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.errors import ClusterError, DataError, one_line
@@ -36,7 +36,7 @@ from legan.platform.files import replace_folder
 
 
 @dataclass(frozen=True)
-class Plan:
+class Preparation:
     """What is being prepared: the photographs in order, where the parts lie, and a digest of all that decides the result."""
 
     files: tuple[Path, ...]
@@ -83,7 +83,7 @@ def prepare(
     records = _with_splits(source, seed, val_share, test_share)
     out = out.resolve()
     files = tuple(source.root / path for path in records["path"])
-    plan = Plan(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
+    plan = Preparation(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
         drop_finished(plan.folder, plan.digest)
         return open_dataset(out)
@@ -132,7 +132,7 @@ def _finished(out: Path, digest: str) -> bool:
     return (out / FILE).is_file() and open_dataset(out).info.get("prepared") == digest
 
 
-def _work(plan: Plan, options: Options, workers: int | None, progress: bool) -> None:
+def _work(plan: Preparation, options: Options, workers: int | None, progress: bool) -> None:
     todo = plan.missing()
     columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[skipped]} skipped"), disable=not progress) as bar:
@@ -144,12 +144,12 @@ def _work(plan: Plan, options: Options, workers: int | None, progress: bool) -> 
             bar.update(task, advance=used_here + skipped_here, skipped=skipped)
 
 
-def _results(plan: Plan, options: Options, todo: list[int], workers: int | None) -> Iterator[tuple[int, int]]:
+def _results(plan: Preparation, options: Options, todo: list[int], workers: int | None) -> Iterator[tuple[int, int]]:
     """How many files of each finished part were used and skipped, as the parts get done."""
     if not todo:
         return
     if workers == 0:
-        worker = Worker(options)
+        worker = FacePreparer(options)
         for part in todo:
             yield prepare_part(worker, plan.files_of(part), part_path(plan.folder, part))
         return
@@ -189,11 +189,11 @@ def _prepare_batch(batch: dict[str, Any], options: Options) -> dict[str, NDArray
 
 
 @cache
-def _process_worker(options: Options) -> Worker:
+def _process_worker(options: Options) -> FacePreparer:
     """The detector of this process: Ray gives a process many tasks, and it is loaded for the first."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    return Worker(options)
+    return FacePreparer(options)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ FACENET = Path("facenet")
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What to evaluate on, as given on the command line."""
 
     data: Path
@@ -102,7 +102,7 @@ class Bench:
         }
 
 
-def prepare(source: str, request: Request, out: Path | None = None) -> Bench:
+def prepare(source: str, request: EvaluationRequest, out: Path | None = None) -> Bench:
     """Load and check all that an evaluation needs, and that ``out`` can be its folder; ConfigError with every problem."""
     problems = Problems()
     problem = unwritable(out) if out is not None else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from legan.platform.errors import TrackingError
-from legan.platform.tracking.spool import Entry, Record, Sent, Spool
+from legan.platform.tracking.spool import Delivered, Entry, Record, Spool
 
 METRICS_PER_BATCH = 500
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 60.0
@@ -51,14 +51,14 @@ class Delivery:
         self._spool, self._uri, self._connect, self._say = spool, uri, connect, say
         self._store: Store | None = None
         if not spool.sent.uri:
-            spool.mark_sent(Sent(0, uri))
+            spool.mark_sent(Delivered(0, uri))
         self.run_id = self._sent.run_id or None
 
     @property
-    def _sent(self) -> Sent:
+    def _sent(self) -> Delivered:
         """How far this store has the record. A run moves to another store, which gets everything, once that has been reached."""
         sent = self._spool.sent
-        return sent if sent.uri == self._uri else Sent(0, self._uri)
+        return sent if sent.uri == self._uri else Delivered(0, self._uri)
 
     def unsent(self) -> int:
         """Number of records that this store has not got yet."""
@@ -71,7 +71,7 @@ class Delivery:
         try:
             return self._drain(self._open())
         except RunGoneError:
-            self._spool.mark_sent(Sent(0, self._uri))
+            self._spool.mark_sent(Delivered(0, self._uri))
         try:
             return self._drain(self._open())
         except RunGoneError as error:
@@ -89,7 +89,7 @@ class Delivery:
                 raise TrackingError(
                     f"{self._spool.folder / 'tracking.jsonl'} does not say which run it records; it cannot be sent."
                 )
-            sent = Sent(0, self._uri, self._store.open_run(self._spool.uid, opening))
+            sent = Delivered(0, self._uri, self._store.open_run(self._spool.uid, opening))
             self._spool.mark_sent(sent)
         self.run_id = sent.run_id
         return self._store
@@ -102,7 +102,7 @@ class Delivery:
         return count
 
     def _send(self, store: Store, batch: Sequence[Entry]) -> None:
-        sent = Sent(batch[-1].end, self._uri, self._spool.sent.run_id)
+        sent = Delivered(batch[-1].end, self._uri, self._spool.sent.run_id)
         try:
             store.send(sent.run_id, [self._ready(entry) for entry in batch])
         except RecordRejectedError as error:

@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sent:
+class Delivered:
     """How far the record has been sent: bytes of tracking.jsonl that arrived in run ``run_id`` of the store ``uri``."""
 
     offset: int = 0
@@ -159,7 +159,7 @@ class Spool:
             raise TrackingError(f"{source} cannot be recorded: there is no such file or folder.")
         return {"outbox": str(box), "path": str(box / source.name), "source": str(source)}
 
-    def mark_sent(self, sent: Sent) -> None:
+    def mark_sent(self, sent: Delivered) -> None:
         """Remember how far the record has been sent."""
         _write_json(self.folder / "tracking.sent", asdict(sent))
         self.sent = sent
@@ -183,12 +183,12 @@ class Spool:
                 os.close(self._lock)
 
 
-def read_sent(folder: Path) -> Sent:
+def read_sent(folder: Path) -> Delivered:
     """How far the record in ``folder`` has been sent; nothing known means nothing sent."""
     try:
-        return Sent(**json.loads((folder / "tracking.sent").read_text(encoding="utf-8")))
+        return Delivered(**json.loads((folder / "tracking.sent").read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        return Sent()  # sending again from the start changes nothing in the store
+        return Delivered()  # sending again from the start changes nothing in the store
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

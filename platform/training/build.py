@@ -117,10 +117,10 @@ def idle_settings(settings: TrainingSettings) -> list[str]:
     return idle
 
 
-def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.Generator:
+def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.StarGanGenerator:
     classes = len(schema.expressions), len(schema.lightings)
     if isinstance(settings, StarGanSettings):
-        return stargan.Generator(*classes, width=settings.generator.width, blocks=settings.generator.blocks)
+        return stargan.StarGanGenerator(*classes, width=settings.generator.width, blocks=settings.generator.blocks)
     generator = settings.generator
     return Generator(
         *classes,

@@ -15,7 +15,7 @@ from legan.platform.config import flatten, read_section
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problems
-from legan.platform.evaluation.evaluate import FACENET, Bench, Request, prepare
+from legan.platform.evaluation.evaluate import FACENET, Bench, EvaluationRequest, prepare
 from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
 from legan.platform.settings import KINDS, TrainingSettings
@@ -127,7 +127,7 @@ def check_evaluation(settings: SweepSettings) -> None:
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         write_model(model, _stand_in(settings, data))
-        request = Request(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
+        request = EvaluationRequest(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
         bench = prepare(str(model), request)
     if settings.search is not None:
         unmeasured = [*objectives_out_of_reach(settings.search.objectives, bench), *_asha_metric_problems(settings.search, data)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from legan.platform.errors import ClusterError, LeganError, TrackingError
-from legan.platform.evaluation.evaluate import FACENET, Request, prepare, score
+from legan.platform.evaluation.evaluate import FACENET, EvaluationRequest, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.settings import TrainingSettings
@@ -142,7 +142,7 @@ def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
     tracker = Tracker(run.folder, experiment=EXPERIMENT, run_name=run.folder.name, params={}, tags={}, uri=tracking_uri, say=say)
     status: Status = "FAILED"
     try:
-        request = Request(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs)
+        request = EvaluationRequest(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs)
         evaluation, files = score(prepare(str(run.model), request), run.folder / "evaluation", _device(run), say)
         metrics = tracked_metrics(evaluation)
         tracker.log_metrics(metrics, step=0, again=True)

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from legan.models.discriminator import Discriminator
 from legan.models.norm import InstanceNorm
-from legan.models.stargan import Generator
+from legan.models.stargan import StarGanGenerator
 
 # StarGAN's generator for 128×128: name, kernel, stride, channels in, channels out, output height.
 ROWS = [
@@ -20,9 +20,9 @@ ROWS = [
 E, L = 2, 3
 
 
-def small() -> Generator:
+def small() -> StarGanGenerator:
     torch.manual_seed(0)
-    return Generator(E, L, width=8, blocks=1)
+    return StarGanGenerator(E, L, width=8, blocks=1)
 
 
 def label(expression: int, lighting: int) -> Tensor:
@@ -32,7 +32,7 @@ def label(expression: int, lighting: int) -> Tensor:
 
 
 def test_layers_are_the_published_ones() -> None:
-    G = Generator(E, L)
+    G = StarGanGenerator(E, L)
     convolutions = {n: m for n, m in G.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
     shapes: dict[str, torch.Size] = {}
     for name, module in convolutions.items():
@@ -56,7 +56,7 @@ def test_parameters_are_the_published_ones() -> None:
     """StarGAN's own program prints 8 430 528 for G with 5 attributes and 44 786 624 for D with 8."""
     weights = sum(kernel**2 * c_in * c_out for _, kernel, _, c_in, c_out, _ in ROWS)
     norms = sum(2 * c_out for name, *_, c_out, _ in ROWS if name != "conv3")
-    assert sum(p.numel() for p in Generator(E, L).parameters()) == weights + norms == 8_430_528
+    assert sum(p.numel() for p in StarGanGenerator(E, L).parameters()) == weights + norms == 8_430_528
     assert sum(p.numel() for p in Discriminator(8, classifier="valid").parameters()) == 44_786_624
 
 

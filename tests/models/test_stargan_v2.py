@@ -7,11 +7,11 @@ from torch.nn import functional as F
 
 from legan.models.stargan_v2 import (
     AdaptiveNorm,
-    Discriminator,
     DomainLinear,
-    Generator,
-    HalvingBlock,
     MappingNetwork,
+    PreActivationBlock,
+    StarGanV2Discriminator,
+    StarGanV2Generator,
     StyledBlock,
     StyledGenerator,
     StyleEncoder,
@@ -62,9 +62,9 @@ def images(batch: int = 2) -> Tensor:
 
 
 def test_generators_blocks_are_the_published_ones() -> None:
-    G = Generator()
+    G = StarGanV2Generator()
     shapes = shapes_of(G, torch.zeros(1, 3, 128, 128), torch.zeros(1, 64))
-    blocks = [n for n, m in G.named_modules() if isinstance(m, HalvingBlock | StyledBlock)]
+    blocks = [n for n, m in G.named_modules() if isinstance(m, PreActivationBlock | StyledBlock)]
     assert blocks == [name for name, *_ in G_ROWS]
     for name, c_in, c_out, size in G_ROWS:
         block = G.get_submodule(name)
@@ -80,7 +80,7 @@ def test_generators_blocks_are_the_published_ones() -> None:
     assert shapes[""] == (1, 3, 128, 128)
 
 
-@pytest.mark.parametrize("network", [StyleEncoder, Discriminator])
+@pytest.mark.parametrize("network", [StyleEncoder, StarGanV2Discriminator])
 def test_trunks_are_the_published_ones(network: type[nn.Module]) -> None:
     shapes = shapes_of(network(5), torch.zeros(1, 3, 128, 128), torch.zeros(1, dtype=torch.int64))
     for name, _, c_out, size in TRUNK_ROWS:
@@ -95,23 +95,26 @@ def test_parameters_counted_by_hand() -> None:
         kind = name.partition(".")[0]
         inner = c_in if kind == "encode" else c_out
         by_hand += norms[kind](c_in, c_out) + conv(c_in, inner) + conv(inner, c_out) + shortcut(c_in, c_out)
-    assert count(Generator()) == by_hand == 33_632_003
+    assert count(StarGanV2Generator()) == by_hand == 33_632_003
     domains = 7
     assert count(StyleEncoder(domains)) == trunk_parameters(TRUNK_ROWS) + domains * (512 * 64 + 64)
-    assert count(Discriminator(domains)) == trunk_parameters(TRUNK_ROWS) + domains * (512 + 1)
+    assert count(StarGanV2Discriminator(domains)) == trunk_parameters(TRUNK_ROWS) + domains * (512 + 1)
     shared, own = 17 * 512 + 3 * 513 * 512, 3 * 513 * 512 + 513 * 64
     assert count(MappingNetwork(domains)) == shared + domains * own
 
 
 def test_parameters_at_256_are_those_the_public_program_prints() -> None:
     """For 256×256 and 2 domains, without the high-pass skips."""
-    printed = [count(n) for n in (Generator(256, 64), MappingNetwork(2), StyleEncoder(2, 256, 64), Discriminator(2, 256, 64))]
+    printed = [
+        count(n)
+        for n in (StarGanV2Generator(256, 64), MappingNetwork(2), StyleEncoder(2, 256, 64), StarGanV2Discriminator(2, 256, 64))
+    ]
     assert printed == [33_892_995, 2_438_272, 20_916_928, 20_852_290]
 
 
 def test_a_halving_block_is_the_published_order() -> None:
     torch.manual_seed(0)
-    block = HalvingBlock(4, 6, norm=True).double()
+    block = PreActivationBlock(4, 6, norm=True).double()
     for norm in (block.norm0, block.norm1):
         nn.init.uniform_(norm.weight, 0.5, 1.5)  # type: ignore[arg-type]
         nn.init.uniform_(norm.bias)  # type: ignore[arg-type]
@@ -163,7 +166,7 @@ def test_each_row_goes_through_its_own_domains_layers() -> None:
 
 def test_heads_answer_for_the_domain_that_is_asked() -> None:
     torch.manual_seed(0)
-    D, encoder, x = Discriminator(4, **SIZES), StyleEncoder(4, **SIZES, style=5), images()
+    D, encoder, x = StarGanV2Discriminator(4, **SIZES), StyleEncoder(4, **SIZES, style=5), images()
     y = torch.tensor([3, 1])
     trunk = D.trunk(x).flatten(1)
     expected = torch.stack([trunk[i] @ D.head.weight[y[i], :, 0, 0] + D.head.bias[y[i]] for i in range(2)])
@@ -175,7 +178,7 @@ def test_heads_answer_for_the_domain_that_is_asked() -> None:
 
 def test_weights_start_as_he_says_and_biases_at_zero() -> None:
     torch.manual_seed(0)
-    G, domain = Generator(S, width=64), DomainLinear(4, 64, 64)
+    G, domain = StarGanV2Generator(S, width=64), DomainLinear(4, 64, 64)
     conv0 = G.encode[0].conv0
     assert isinstance(conv0, nn.Conv2d)
     assert float(conv0.weight.detach().std()) == pytest.approx(math.sqrt(2 / (9 * 64)), rel=0.02)
@@ -240,7 +243,7 @@ def test_channels_last_and_bf16_change_little() -> None:
 
 def test_wrong_shapes_and_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="image sizes 32, 64, 128 and so on, not 48"):
-        Generator(48)
+        StarGanV2Generator(48)
     with pytest.raises(ValueError, match="reads images of shape B×3×32×32, not 1×3×64×64"):
         translator()(torch.zeros(1, 3, 64, 64), labels(0, 0, 1))
     with pytest.raises(ValueError, match="labels have to be 1×5"):

@@ -79,7 +79,7 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path, upsampling: str, disentang
 @pytest.mark.parametrize(
     ("kind", "rival"),
     [
-        ("stargan", stargan.Generator(2, 3, width=4, blocks=1)),
+        ("stargan", stargan.StarGanGenerator(2, 3, width=4, blocks=1)),
         ("stargan_v2", stargan_v2.StyledGenerator(2, 3, SIZE, width=4, max_width=6, style=3, latent=2, hidden=4)),
     ],
 )

@@ -114,7 +114,7 @@ def test_masks_come_with_the_disentangled_generator_only() -> None:
 @pytest.mark.parametrize(
     "rival",
     [
-        stargan.Generator(2, 3, width=4, blocks=1),
+        stargan.StarGanGenerator(2, 3, width=4, blocks=1),
         stargan_v2.StyledGenerator(2, 3, SIZE, width=4, max_width=6, style=3, latent=2, hidden=4),
     ],
 )

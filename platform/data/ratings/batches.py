@@ -32,7 +32,7 @@ MAX_YAW, BATCHES, RATERS = 15.0, 72, 3
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenFaces:
     """Which faces are rated: ``rows`` of the data set, shuffled; ``dropped`` counts the others by reason.
 
     ``cells`` has a row per side and group: side, group, found (after the filters), chosen.
@@ -51,7 +51,7 @@ def choose_faces(
     max_yaw: float = MAX_YAW,
     count: int | None = None,
     seed: int = 0,
-) -> Choice:
+) -> ChosenFaces:
     """The faces with |yaw| ≤ ``max_yaw``, without exact copies, equally many of each side and group that are given.
 
     As many as the rarest cell allows, ``count`` at the most. ``side`` and ``group`` are str N, a blank group is left out. At 180
@@ -93,7 +93,7 @@ def choose_faces(
     rows = np.concatenate([rng.permutation(found[cell])[:share] for cell in wanted])
     dropped["for balance"] = sum(map(len, found.values())) - len(rows)
     table = pd.DataFrame([(*cell, len(found[cell]), share) for cell in wanted], columns=["side", "group", "found", "chosen"])
-    return Choice(rows.astype(np.int64), dropped, table)
+    return ChosenFaces(rows.astype(np.int64), dropped, table)
 
 
 def read_groups(file: Path | None, column: str, data: Dataset) -> NDArray[np.str_]:
@@ -157,7 +157,7 @@ def refuse_replacing(out: Path, *, overwrite: bool) -> None:
 def write_study(
     data: Dataset,
     out: Path,
-    choice: Choice,
+    choice: ChosenFaces,
     *,
     batches: int = BATCHES,
     raters: int = RATERS,

@@ -84,7 +84,7 @@ def sample_camera(expression: str, identity: int, seed: int = 0) -> Camera:
     return Camera(x=float(0.003 * x), y=float(0.003 * y), turn=float(np.radians(1.0) * turn), scale=float(1 + 0.01 * scale))
 
 
-class Order(NamedTuple):
+class PortraitOrder(NamedTuple):
     """What one worker draws: one person, and for each expression the lightings wanted."""
 
     identity: int
@@ -93,7 +93,7 @@ class Order(NamedTuple):
     wanted: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def draw(order: Order) -> NDArray[np.uint8]:
+def draw(order: PortraitOrder) -> NDArray[np.uint8]:
     """The pictures of an order, uint8 n×H×W×3, expression by expression."""
     return np.concatenate(
         [

@@ -17,7 +17,14 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import FILE, Dataset, refuse_existing, split_by_subject, write_dataset
 from legan.platform.data.masks import hull_mask, pack_mask
 from legan.platform.data.rendered.canvas import EYE_DISTANCE, EYE_LEVEL
-from legan.platform.data.rendered.faces import Order, RenderedFaces, be_single_threaded, draw, face_landmarks, render_faces
+from legan.platform.data.rendered.faces import (
+    PortraitOrder,
+    RenderedFaces,
+    be_single_threaded,
+    draw,
+    face_landmarks,
+    render_faces,
+)
 from legan.platform.data.rendered.head import EXPRESSIONS
 from legan.platform.data.rendered.light import FLIP, LIGHTINGS
 from legan.platform.errors import DataError
@@ -55,7 +62,7 @@ def render_dataset(
     refuse_existing(Path(out), FILE, overwrite=overwrite)
     names = [f"rendered-{identity:05d}" for identity in range(subjects)]
     splits = split_by_subject(names, val_share=val_share, test_share=test_share, seed=seed)
-    orders = [Order(identity, size, seed, _wanted(identity, seed, images_per_subject)) for identity in range(subjects)]
+    orders = [PortraitOrder(identity, size, seed, _wanted(identity, seed, images_per_subject)) for identity in range(subjects)]
     rows, hulls = [], []
     for order, name in zip(orders, names, strict=True):
         points = face_landmarks(order.identity, size=size, seed=seed)
@@ -107,14 +114,14 @@ def _wanted(identity: int, seed: int, count: int | None) -> tuple[tuple[str, tup
     return tuple((expression, tuple(lightings)) for expression, lightings in lit.items())
 
 
-def _drawn(orders: list[Order], workers: int, progress: Callable[[int], None] | None) -> Iterator[NDArray[np.uint8]]:
+def _drawn(orders: list[PortraitOrder], workers: int, progress: Callable[[int], None] | None) -> Iterator[NDArray[np.uint8]]:
     for images in _in_processes(orders, workers):
         yield from images
         if progress is not None:
             progress(len(images))
 
 
-def _in_processes(orders: list[Order], workers: int) -> Iterator[NDArray[np.uint8]]:
+def _in_processes(orders: list[PortraitOrder], workers: int) -> Iterator[NDArray[np.uint8]]:
     if workers == 1:
         yield from map(draw, orders)
         return

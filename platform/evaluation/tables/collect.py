@@ -8,7 +8,7 @@ import torch
 
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, Problems
-from legan.platform.evaluation.evaluate import Bench, Request, default_folder, evaluate, prepare
+from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, default_folder, evaluate, prepare
 from legan.platform.evaluation.report import FILE
 from legan.platform.evaluation.tables.tables import (
     PAPER,
@@ -50,7 +50,7 @@ def collect(
     number: int,
     models: Mapping[str, Sequence[str]],
     data: Path,
-    request: Request | None,
+    request: EvaluationRequest | None,
     device: torch.device,
     say: Callable[[str], None],
     preferences: Path | None = None,
@@ -111,7 +111,7 @@ def _found(source: str, data: Dataset) -> Evaluated:
     return evaluated
 
 
-def _planned(source: str, request: Request) -> Evaluated:
+def _planned(source: str, request: EvaluationRequest) -> Evaluated:
     """What the evaluation of a model would say of itself; the networks are let go, since a table's would not fit together."""
     return Evaluated(source, prepare(source, request).about())
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from legan.platform.evaluation.tables import sheets
 from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
-from legan.platform.evaluation.tables.tables import Cell, Table, arrow
+from legan.platform.evaluation.tables.tables import ComparedNumber, Table, arrow
 
 CSV_COLUMNS = ("table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper")
 
@@ -51,7 +51,7 @@ def title(table: Table) -> str:
     return f"Table {table.paper.number}: ours on {table.data} beside the paper's on {table.paper.data}"
 
 
-def _place(cell: Cell, numbers: dict[str, int]) -> Place:
+def _place(cell: ComparedNumber, numbers: dict[str, int]) -> Place:
     if cell.metric == "Human preference":
         ours = "–" if cell.mean is None else f"{cell.mean:.1f} %"
     else:
@@ -59,7 +59,7 @@ def _place(cell: Cell, numbers: dict[str, int]) -> Place:
     return Place(ours, () if cell.paper is None else (f"paper {_paper(cell)}",))
 
 
-def _paper(cell: Cell) -> str:
+def _paper(cell: ComparedNumber) -> str:
     if cell.metric == "Human preference":
         return f"{cell.paper:g} %"
     return f"{cell.paper:.3f}"

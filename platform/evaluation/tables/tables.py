@@ -110,7 +110,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ComparedNumber:
     """Ours and the paper's number of a method and metric; ``mean`` None where we have none, ``sd`` None with one seed."""
 
     method: str
@@ -131,7 +131,7 @@ class Table:
     data: str
     methods: tuple[str, ...]
     metrics: tuple[str, ...]
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[tuple[str, str], ComparedNumber]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -247,32 +247,32 @@ def make_table(number: int, models: Mapping[str, Sequence[Evaluated]], votes: Ma
     return Table(paper, data, methods, metrics, cells, tuple(_notes(paper, everything, votes or {})))
 
 
-def _preference_cell(method: str, paper: float | None, votes: Mapping[str, int]) -> Cell:
+def _preference_cell(method: str, paper: float | None, votes: Mapping[str, int]) -> ComparedNumber:
     """A method's share of all votes in per cent; no run and no seeds stand behind it."""
     if method not in votes:
-        return Cell(method, "Human preference", paper)
-    return Cell(method, "Human preference", paper, 100 * votes[method] / sum(votes.values()), images=votes[method])
+        return ComparedNumber(method, "Human preference", paper)
+    return ComparedNumber(method, "Human preference", paper, 100 * votes[method] / sum(votes.values()), images=votes[method])
 
 
-def _fixed_cell(method: str, metric: str, paper: float | None, evaluations: Sequence[Evaluated]) -> Cell:
+def _fixed_cell(method: str, metric: str, paper: float | None, evaluations: Sequence[Evaluated]) -> ComparedNumber:
     """A row that no model decides. Real images held against themselves say nothing; their match is that of two real images."""
     if method == REAL_IMAGES and metric in ("LPIPS", "SSIM", "L1"):
-        return Cell(method, metric, paper)
+        return ComparedNumber(method, metric, paper)
     if method == REAL_IMAGES and metric == "Match":
         paired = [each for each in evaluations if each.values["reference"] == "target"]
         return _cell(method, metric, paper, "copy input", paired)
     return _cell(method, metric, paper, "copy input" if method == COPY_INPUT else "real images", evaluations)
 
 
-def _cell(method: str, metric: str, paper: float | None, row: str, evaluations: Sequence[Evaluated]) -> Cell:
+def _cell(method: str, metric: str, paper: float | None, row: str, evaluations: Sequence[Evaluated]) -> ComparedNumber:
     found = [(each, each.number(row, metric)) for each in evaluations]
     values = [value for _, value in found if value is not None and math.isfinite(value)]
     if not values or len(values) < len(found):
-        return Cell(method, metric, paper)
+        return ComparedNumber(method, metric, paper)
     images = int(evaluations[0].values["methods"][row]["pairs"])
     sd = statistics.stdev(values) if len(values) > 1 else None
     runs = tuple(each.run for each in evaluations)
-    return Cell(method, metric, paper, statistics.fmean(values), sd, len(values), images, runs)
+    return ComparedNumber(method, metric, paper, statistics.fmean(values), sd, len(values), images, runs)
 
 
 def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[str, int]) -> list[str]:

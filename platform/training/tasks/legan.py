@@ -42,7 +42,7 @@ class LeganTask(TranslatorTask):
         data: Dataset,
         judges: Judges,
         ranks: Ranks,
-        G: Generator | stargan.Generator,
+        G: Generator | stargan.StarGanGenerator,
         D: Discriminator,
         info: Mapping[str, Any] | None = None,
     ):

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from legan.models import losses
-from legan.models.stargan_v2 import Discriminator, Generator, MappingNetwork, StyledGenerator, StyleEncoder, domain_of
+from legan.models.stargan_v2 import (
+    MappingNetwork,
+    StarGanV2Discriminator,
+    StarGanV2Generator,
+    StyledGenerator,
+    StyleEncoder,
+    domain_of,
+)
 from legan.platform.data.dataset import Dataset
 from legan.platform.device import autocast, place
 from legan.platform.pixels import normalise, to_tensor
@@ -29,7 +36,7 @@ Terms = dict[str, Tensor]
 
 
 def d_objective(
-    D: Discriminator, x_real: Tensor, y_org: Tensor, x_fake: Tensor, y_trg: Tensor, loss: StarGanV2LossSettings
+    D: StarGanV2Discriminator, x_real: Tensor, y_org: Tensor, x_fake: Tensor, y_trg: Tensor, loss: StarGanV2LossSettings
 ) -> tuple[Tensor, Terms]:
     """What D minimises: both halves of the logistic loss, and R1 on real images in float32. ``x_fake`` carries no gradient."""
     with torch.autocast(x_real.device.type, enabled=False):
@@ -46,9 +53,9 @@ def d_objective(
 
 
 def g_objective(
-    G: Generator,
+    G: StarGanV2Generator,
     E: StyleEncoder,
-    D: Discriminator,
+    D: StarGanV2Discriminator,
     x_real: Tensor,
     y_org: Tensor,
     y_trg: Tensor,
@@ -81,10 +88,10 @@ def g_objective(
 class Networks(NamedTuple):
     """All that StarGAN-v2 trains, and the moving average that translates."""
 
-    G: Generator
+    G: StarGanV2Generator
     F: MappingNetwork
     E: StyleEncoder
-    D: Discriminator
+    D: StarGanV2Discriminator
     average: StyledGenerator
 
 
@@ -98,7 +105,7 @@ def build_networks(settings: StarGanV2Settings, expressions: int, lightings: int
         G=copy.deepcopy(average.generator),
         F=copy.deepcopy(average.mapping),
         E=StyleEncoder(domains, image_size, sizes.width, sizes.max_width, sizes.style),
-        D=Discriminator(domains, image_size, sizes.width, sizes.max_width),
+        D=StarGanV2Discriminator(domains, image_size, sizes.width, sizes.max_width),
         average=average.requires_grad_(False),
     )
 

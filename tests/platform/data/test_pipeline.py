@@ -8,14 +8,14 @@ from PIL import Image
 
 from legan.platform.data.align import Alignment, transform_points
 from legan.platform.data.masks import five_points, hull_mask, unpack_mask
-from legan.platform.data.pipeline import Options, Prepared, Skipped, Worker, canonical_landmarks, prepare_part
+from legan.platform.data.pipeline import FacePreparer, Options, Prepared, Skipped, canonical_landmarks, prepare_part
 
 Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
-def worker() -> Worker:
-    return Worker(Options(Alignment(64)))
+def worker() -> FacePreparer:
+    return FacePreparer(Options(Alignment(64)))
 
 
 def save(path: Path, image: np.ndarray) -> Path:
@@ -23,7 +23,7 @@ def save(path: Path, image: np.ndarray) -> Path:
     return path
 
 
-def test_a_photograph_becomes_an_aligned_face(worker: Worker, draw_face: Draw, tmp_path: Path) -> None:
+def test_a_photograph_becomes_an_aligned_face(worker: FacePreparer, draw_face: Draw, tmp_path: Path) -> None:
     photo, five = draw_face()
     turn = np.asarray(cv2.getRotationMatrix2D((128, 128), 12, 0.9))
     turned = np.asarray(cv2.warpAffine(photo, turn, (256, 256), borderValue=(120, 130, 140)), np.uint8)
@@ -42,7 +42,7 @@ def test_a_photograph_becomes_an_aligned_face(worker: Worker, draw_face: Draw, t
     assert transform_points(five.astype(np.float32), turn).shape == (5, 2)
 
 
-def test_the_largest_of_several_faces(worker: Worker, draw_face: Draw, tmp_path: Path) -> None:
+def test_the_largest_of_several_faces(worker: FacePreparer, draw_face: Draw, tmp_path: Path) -> None:
     small, large = draw_face(150, 34, (75, 60))[0], draw_face()[0]
     scene = np.full((256, 406, 3), 125, np.uint8)
     scene[40:190, :150] = small
@@ -55,7 +55,7 @@ def test_the_largest_of_several_faces(worker: Worker, draw_face: Draw, tmp_path:
     assert np.abs(result.image.astype(int) - alone.image).mean() < 6
 
 
-def test_unusable_files_give_a_reason(worker: Worker, draw_face: Draw, tmp_path: Path) -> None:
+def test_unusable_files_give_a_reason(worker: FacePreparer, draw_face: Draw, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").touch()
     tiny = np.asarray(cv2.resize(draw_face()[0], (60, 60), interpolation=cv2.INTER_AREA))
@@ -75,7 +75,7 @@ def test_unusable_files_give_a_reason(worker: Worker, draw_face: Draw, tmp_path:
 
 
 def test_aligned_images_are_taken_as_they_are(tmp_path: Path) -> None:
-    worker = Worker(Options(Alignment(32), aligned=True))
+    worker = FacePreparer(Options(Alignment(32), aligned=True))
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     result = worker.prepare_one(save(tmp_path / "a.png", image))
     assert isinstance(result, Prepared)
@@ -92,7 +92,7 @@ def test_aligned_images_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_part_is_written_whole_and_again(tmp_path: Path) -> None:
-    worker = Worker(Options(Alignment(32), aligned=True))
+    worker = FacePreparer(Options(Alignment(32), aligned=True))
     good = save(tmp_path / "a.png", np.full((32, 32, 3), 7, np.uint8))
     for _ in range(2):
         assert prepare_part(worker, [good, tmp_path / "gone.png", good], tmp_path / "part.npz") == (2, 1)

@@ -15,7 +15,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.commands import evaluate
 from legan.platform.data.dataset import Dataset, write_dataset
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.evaluate import Request, default_folder, default_table_folder, plain_name, prepare
+from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, default_table_folder, plain_name, prepare
 from legan.platform.model import numbers_of, save_network
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
@@ -186,10 +186,10 @@ def test_simulated_raters_of_the_q_that_rates_are_named(data: Dataset, tiny: Any
     Q = tiny.quality()
     save_network(tiny.folder / "asked", "quality", numbers_of(Q), Q, simulated_ratings=False)
     model = str(tiny.save("model", tiny.model(simulated_ratings=True)))
-    bench = prepare(model, Request(data.path, classifier, matcher))
+    bench = prepare(model, EvaluationRequest(data.path, classifier, matcher))
     assert bench.about()["raters_of_quality"] == "simulated, no person was asked"
     assert any("simulated raters" in line for line in bench.advice)
-    bench = prepare(model, Request(data.path, classifier, matcher, tiny.folder / "asked"))
+    bench = prepare(model, EvaluationRequest(data.path, classifier, matcher, tiny.folder / "asked"))
     assert bench.about()["raters_of_quality"] is None
 
 
@@ -197,7 +197,7 @@ def test_facenet_as_matcher_needs_its_file(data: Dataset, tiny: Any) -> None:
     tiny.save("model", tiny.model())
     classifier, _ = tiny.save_judges()
     with pytest.raises(ConfigError, match=r"20180402-114759-vggface2\.pt .* are not in"):
-        prepare(str(tiny.folder / "model"), Request(data.path, classifier, Path("facenet")))
+        prepare(str(tiny.folder / "model"), EvaluationRequest(data.path, classifier, Path("facenet")))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legan.platform.errors import RecordTakenError, TrackingError
-from legan.platform.tracking.spool import Sent, Spool, read_sent
+from legan.platform.tracking.spool import Delivered, Spool, read_sent
 
 
 def reopen(spool: Spool) -> Spool:
@@ -96,11 +96,11 @@ def test_what_was_sent_is_remembered_and_never_beyond_the_end(tmp_path: Path) ->
     spool = Spool(tmp_path)
     spool.append("tags", {"tags": {}})
     spool.append("tags", {"tags": {}})
-    spool.mark_sent(Sent(spool.size // 2, "uri", "id"))
+    spool.mark_sent(Delivered(spool.size // 2, "uri", "id"))
     assert len(records(spool, spool.sent.offset)) == 1
-    spool.mark_sent(Sent(spool.size + 7, "uri", "id"))
+    spool.mark_sent(Delivered(spool.size + 7, "uri", "id"))
     again = reopen(spool)
-    assert again.sent == Sent(again.size, "uri", "id")
+    assert again.sent == Delivered(again.size, "uri", "id")
     again.append("tags", {"tags": {}})
     assert len(records(again, again.sent.offset)) == 1
     again.close()
@@ -109,7 +109,7 @@ def test_what_was_sent_is_remembered_and_never_beyond_the_end(tmp_path: Path) ->
 @pytest.mark.parametrize("junk", ["", "{", "[]", '{"offset": 1, "more": 2}', "7"])
 def test_a_broken_memory_of_what_was_sent_means_nothing_was(tmp_path: Path, junk: str) -> None:
     (tmp_path / "tracking.sent").write_text(junk)
-    assert read_sent(tmp_path) == Sent()
+    assert read_sent(tmp_path) == Delivered()
 
 
 def test_kept_files_survive_deleting_and_replacing_the_original(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_files_nobody_waits_for_are_dropped_on_opening(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "run")
     sent, waiting, unrecorded = (spool.keep(tmp_path / "file") for _ in range(3))
     spool.append("artifact", {**sent, "artifact_path": None})
-    spool.mark_sent(Sent(spool.size, "uri", "id"))
+    spool.mark_sent(Delivered(spool.size, "uri", "id"))
     spool.append("artifact", {**waiting, "artifact_path": None})
     again = reopen(spool)
     assert [(again.folder / box["outbox"]).exists() for box in (sent, waiting, unrecorded)] == [False, True, False]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.tables.sheets import markdown, picture
-from legan.platform.tracking.spool import Sent, Spool
+from legan.platform.tracking.spool import Delivered, Spool
 from legan.sweeps.report.report import write_trials
 from legan.sweeps.report.results import read_results
 from legan.sweeps.report.suite_report import as_csv, as_sheet
@@ -169,7 +169,7 @@ def test_trials_that_were_judged_otherwise_are_named(sweep: Sweep) -> None:
 def test_runs_are_links_where_they_go_to_a_server(sweep: Sweep) -> None:
     finish_all(sweep)
     spool = Spool(sweep.trials / "pixel-shuffling-0")
-    spool.mark_sent(Sent(0, "https://user:secret@tracking.example/mlflow/", "id-of-pixel-shuffling-0"))
+    spool.mark_sent(Delivered(0, "https://user:secret@tracking.example/mlflow/", "id-of-pixel-shuffling-0"))
     spool.close()
     text = markdown(as_sheet(suite_table(sweep)))
     assert "[`id-of-pixel-shuffling-0`](https://tracking.example/mlflow/#/runs/id-of-pixel-shuffling-0)" in text

@@ -35,7 +35,11 @@ def make_task(data_path: Path, ranks: Ranks | None = None, *, rival: bool = Fals
     torch.manual_seed(0)
     T, Q = frozen(LightCNN(9, 4, image_size=32, width=0.125, features=16)), frozen(QualityModel(32, width=8, layers=3, hidden=8))
     disentangled = settings.generator.disentangled
-    G = stargan.Generator(3, 4, width=8, blocks=1) if rival else Generator(3, 4, width=8, blocks=1, disentangled=disentangled)
+    G = (
+        stargan.StarGanGenerator(3, 4, width=8, blocks=1)
+        if rival
+        else Generator(3, 4, width=8, blocks=1, disentangled=disentangled)
+    )
     D = Discriminator(7, 32, width=8, layers=3)
     ranks = ranks or Ranks()
     return LeganTask(settings, data, Judges(T.to(ranks.device), Q.to(ranks.device)), ranks, G, D)

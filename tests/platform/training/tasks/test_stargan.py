@@ -40,7 +40,7 @@ def quality(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_networks_are_stargans(tiny_data):
     task = make_task(tiny_data)
-    assert isinstance(task.G, stargan.Generator)
+    assert isinstance(task.G, stargan.StarGanGenerator)
     assert task.D.cls.kernel_size == (4, 4)  # as large as the map
     assert task.settings.adam.decay_from == 0.5
 

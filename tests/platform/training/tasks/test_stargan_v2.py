@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from legan.models.stargan_v2 import Discriminator
+from legan.models.stargan_v2 import StarGanV2Discriminator
 from legan.platform.config import check_settings, read_section
 from legan.platform.data.dataset import open_dataset, write_dataset
 from legan.platform.model import read_model, weights_hash
@@ -135,7 +135,7 @@ def test_a_weight_of_zero_leaves_the_term_out(tiny_data, weight, term):
 
 def test_r1_of_the_objective_is_its_finite_difference():
     torch.manual_seed(0)
-    D, x, y = Discriminator(3, 32, 8, 12).double(), torch.rand(2, 3, 32, 32).double() * 2 - 1, torch.tensor([2, 0])
+    D, x, y = StarGanV2Discriminator(3, 32, 8, 12).double(), torch.rand(2, 3, 32, 32).double() * 2 - 1, torch.tensor([2, 0])
     _, terms = d_objective(D, x, y, x, y, StarGanV2LossSettings())
     squared = [
         torch.autograd.functional.jacobian(lambda one, i=i: D(one, y[i : i + 1]), x[i : i + 1]).square().sum() for i in (0, 1)
