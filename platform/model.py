@@ -40,6 +40,7 @@ from legan.platform.weights import check_weights
 
 FORMAT = 1
 MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
+FACENET = Path("facenet")
 
 KINDS: dict[str, type[nn.Module]] = {
     "generator": Generator,
@@ -85,6 +86,8 @@ class Model:
 def find_model(source: str | Path) -> Path:
     """The model folder that ``source`` names: a folder, a run (its name or folder), or an MLflow URI (models:/…, runs:/…).
 
+    ``~`` is the user's home, as in all paths here.
+
     Raises TrackingError for a URI that the store does not know, CheckpointError for a run that has no model yet.
     """
     if isinstance(source, str) and source.startswith(("models:/", "runs:/")):
@@ -97,6 +100,7 @@ def network_folder(path: Path) -> Path:
 
     Raises CheckpointError for a run that has no model yet.
     """
+    path = path.expanduser()
     for folder in (path, default_home() / path):
         if (folder / "config.yaml").is_file():
             if not (folder / "model").is_dir():
@@ -111,7 +115,7 @@ def identity_folder(path: Path) -> Path:
     It is written once, as a network folder in ``downloads`` under the runs' home. Raises WeightsError where its weights are not.
     """
     folder = network_folder(path)
-    if path != Path("facenet") or folder != path or path.is_dir():
+    if path != FACENET or folder != path or path.is_dir():
         return folder
     kept = default_home() / "downloads" / "facenet"
     if not (kept / NETWORK_FILE).is_file():
@@ -194,6 +198,14 @@ def load_network(folder: Path) -> StoredNetwork:
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / NETWORK_FILE, error) from error
     return StoredNetwork(kind, _load(folder / "weights.safetensors", kind, numbers), numbers, info)
+
+
+def load_identity(path: Path) -> StoredNetwork:
+    """A network that tells people apart, T or a matcher: a run's (name or folder), a network folder's, or ``facenet``.
+
+    Raises CheckpointError or WeightsError where there is none.
+    """
+    return load_network(identity_folder(path))
 
 
 def numbers_of(module: nn.Module) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.device import choose_device
 from legan.platform.errors import ConfigError, ImageError
 from legan.platform.evaluation.metrics import feature_correlation
-from legan.platform.model import StoredNetwork, load_network, network_folder
+from legan.platform.model import StoredNetwork, load_identity
 from legan.platform.pixels import network_input
 
 
@@ -53,9 +53,9 @@ def check_matcher(stored: StoredNetwork, image_size: int) -> LightCNN | FacenetI
 
 
 def load_matcher(source: str | Path, image_size: int, device: str | None = None) -> Matcher:
-    """The matcher of a run or in a network folder, on the GPU where there is one, unless ``device`` says otherwise.
+    """The matcher of a run, in a network folder, or facenet, on the GPU where there is one, unless ``device`` says otherwise.
 
-    Raises CheckpointError for what is no network, ConfigError as ``check_matcher``.
+    Raises CheckpointError for what is no network, WeightsError for a facenet that is not here, ConfigError as ``check_matcher``.
     """
-    network = check_matcher(load_network(network_folder(Path(source))), image_size)
+    network = check_matcher(load_identity(Path(source)), image_size)
     return Matcher(network, choose_device(device))

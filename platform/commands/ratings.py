@@ -27,11 +27,11 @@ def svm(
     from legan.platform.data.dataset import refuse_existing
     from legan.platform.data.ratings.ratings import read_ratings
     from legan.platform.device import choose_device
-    from legan.platform.evaluation.evaluate import load_matcher
     from legan.platform.evaluation.ratings.naturalness import FILE, fit_naturalness, write_svm
+    from legan.platform.model import load_identity
 
     refuse_existing(out, FILE, overwrite=overwrite)
-    network = load_matcher(features)
+    network = load_identity(features)
     size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
     read = read_ratings(rated, size)
     fitted = fit_naturalness(read, network, masked=masked or bool(read.masked), device=choose_device())

@@ -131,7 +131,7 @@ class Dataset:
 
 def open_dataset(path: Path | str) -> Dataset:
     """Open a data set folder; DataError says what is missing or does not fit together."""
-    path = Path(path)
+    path = Path(path).expanduser()
     described = path / FILE
     if not described.is_file():
         raise DataError(

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from legan.models.identity import FacenetIdentity
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
@@ -19,12 +18,10 @@ from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
-from legan.platform.model import Model, StoredNetwork, find_model, load_network, network_folder, read_model, weights_hash
+from legan.platform.model import Model, find_model, load_identity, load_network, network_folder, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import default_home
-from legan.platform.weights import PRETRAINED, check_weights
-
-FACENET = Path("facenet")
+from legan.platform.weights import PRETRAINED
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     model = problems.from_(lambda: read_model(find_model(source)))
     data = problems.from_(lambda: open_dataset(request.data))
     classifier = problems.from_(lambda: load_network(network_folder(request.classifier)))
-    matcher = problems.from_(lambda: load_matcher(request.matcher))
+    matcher = problems.from_(lambda: load_identity(request.matcher))
     given = request.quality
     quality = problems.from_(lambda: load_network(network_folder(given))) if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():
@@ -200,17 +197,6 @@ def _plain_data_name(data: Dataset) -> str:
 def _folder_name(folder: Path) -> str:
     """The model's name: a run keeps its model in a folder called ``model``, so the run's own name says more."""
     return folder.parent.name if folder.name == "model" else folder.name
-
-
-def load_matcher(path: Path) -> StoredNetwork:
-    """A network folder, or FaceNet from the weights folder; CheckpointError or WeightsError where there is none."""
-    if path != FACENET or network_folder(path) != path or path.is_dir():
-        return load_network(network_folder(path))
-    weights = check_weights("facenet")
-    try:
-        return StoredNetwork("facenet", FacenetIdentity(weights), {}, {})
-    except ValueError as error:
-        raise WeightsError(f"--matcher facenet: {error}") from error
 
 
 def _lacks(path: Path | None) -> bool:

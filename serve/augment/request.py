@@ -9,8 +9,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE, refuse_existing
 from legan.platform.data.stream import Header
 from legan.platform.errors import ConfigError, Problems, TrackingError
-from legan.platform.evaluation.evaluate import load_matcher
-from legan.platform.model import Model, find_model, read_model, weights_hash
+from legan.platform.model import Model, find_model, load_identity, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
 from legan.serve.augment.input import Photographs, problems_with, read_input
 from legan.serve.augment.plan import MAX_ATTEMPTS, Balance, Wanted
@@ -73,7 +72,7 @@ def check(request: Request) -> Order:
     given = problems.from_(lambda: read_input(request.input))
     model = problems.from_(lambda: read_model(_folder(request.model)))
     path = request.matcher
-    stored = None if path is None else problems.from_(lambda: load_matcher(path))
+    stored = None if path is None else problems.from_(lambda: load_identity(path))
     matcher = None
     if model is not None and stored is not None:
         matcher = problems.from_(lambda: check_matcher(stored, model.image_size))

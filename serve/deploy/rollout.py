@@ -20,7 +20,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, ConfigError, one_line
-from legan.platform.model import load_network, network_folder, read_model
+from legan.platform.model import load_identity, read_model
 from legan.serve.api.model_info import Chosen, Serving
 from legan.serve.deploy.settings import ServeSettings
 from legan.serve.matcher import check_matcher
@@ -130,7 +130,7 @@ def _check(now: Running, wanted: Chosen) -> None:
     model = read_model(Path(wanted.folder))
     if now.settings.matcher is not None:
         try:
-            check_matcher(load_network(network_folder(Path(now.settings.matcher))), model.image_size)
+            check_matcher(load_identity(Path(now.settings.matcher)), model.image_size)
         except ConfigError as error:
             raise ConfigError(
                 [f"{problem}; start `legan serve` anew with a matcher of that size" for problem in error.problems]

@@ -16,7 +16,7 @@ from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.platform.files import unwritable, write_whole
-from legan.platform.model import find_model, load_network, network_folder, read_model
+from legan.platform.model import find_model, identity_folder, load_network, read_model
 from legan.platform.tracking.places import default_home
 from legan.serve.api.model_info import Chosen, choose_model
 from legan.serve.api.session import Limits
@@ -89,7 +89,7 @@ def settings_of(request: Request) -> ServeSettings:
     limits, more = check_settings(Limits, {"seconds": request.seconds})
     values = {
         "model": _absolute(request.model),
-        "matcher": None if request.matcher is None else str(network_folder(Path(request.matcher)).absolute()),
+        "matcher": None if request.matcher is None else str(identity_folder(Path(request.matcher)).absolute()),
         "tokens_env": request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None),
         "access_log": str(default_home() / "serve" / "access.jsonl"),
         "threads": request.threads,

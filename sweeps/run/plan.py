@@ -15,9 +15,9 @@ from legan.platform.config import flatten, read_section
 from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problems
-from legan.platform.evaluation.evaluate import FACENET, Bench, EvaluationRequest, prepare
+from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, prepare
 from legan.platform.evaluation.pairs import reference_of
-from legan.platform.model import Model, load_network, network_folder, weights_hash, write_model
+from legan.platform.model import FACENET, Model, identity_folder, load_network, network_folder, weights_hash, write_model
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.training.build import Facts
 from legan.platform.training.samples import goal_of, held_out_pairs
@@ -42,10 +42,10 @@ def locate(values: dict[str, Any]) -> list[str]:
         path = values.get(key)
         if path is not None and not (key == "matcher" and path == FACENET and not FACENET.is_dir()):
             try:
-                values[key] = network_folder(path).absolute()
+                values[key] = (identity_folder if key == "identity" else network_folder)(path).absolute()
             except LeganError as error:
                 problems.append(f"--{key}: {error}")
-    values["data"] = Path(values["data"]).absolute()
+    values["data"] = Path(values["data"]).expanduser().absolute()
     return problems
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from legan.platform.errors import ClusterError, LeganError, TrackingError
-from legan.platform.evaluation.evaluate import FACENET, EvaluationRequest, prepare, score
+from legan.platform.evaluation.evaluate import EvaluationRequest, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
+from legan.platform.model import FACENET
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
