@@ -6,7 +6,6 @@ values out of range are collected and reported together, before anything is comp
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -15,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origi
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from legan.platform.errors import ConfigError, without_passwords
+from legan.platform.errors import ConfigError, Problem, without_passwords
 from legan.platform.settings import KINDS, Settings, TrainingSettings
 
 PRESETS = Path(__file__).parent / "presets"
@@ -34,24 +33,28 @@ def read_section(source: str | Path, kind: str) -> dict[str, Any]:
     """
     path = PRESETS / f"{source}.yaml" if str(source) in preset_names() else Path(source)
     if not path.is_file():
-        raise ConfigError([f"there is no preset or file {str(source)!r}; presets: {', '.join(preset_names())}"])
+        raise ConfigError(
+            [Problem("--preset", f"there is no preset or file {str(source)!r}; presets: {', '.join(preset_names())}")]
+        )
     try:
         document = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
-    if not isinstance(document, dict) or not isinstance(document.get(kind), dict):
-        own = [str(name) for name in document if isinstance(document[name], dict)] if isinstance(document, dict) else []
-        raise ConfigError(
-            [f"{path} has no section {kind!r}; its sections: {', '.join(own) or 'none'}; take another preset or file"]
-        )
-    unknown = sorted(str(name) for name in set(document) - set(KINDS))
+        raise ConfigError([Problem(str(path), f"it is not valid YAML: {' '.join(str(error).split())}")]) from error
+
+    sections = document if isinstance(document, dict) else {}
+    if not isinstance(sections.get(kind), dict):
+        own = [str(name) for name, section in sections.items() if isinstance(section, dict)]
+        message = f"it has no section {kind!r}; its sections: {', '.join(own) or 'none'}; take another preset or file"
+        raise ConfigError([Problem(str(path), message)])
+    unknown = sorted(str(name) for name in set(sections) - set(KINDS))
     if unknown:
-        raise ConfigError([f"{path} has unknown sections: {', '.join(unknown)}; sections: {', '.join(KINDS)}"])
-    return dict(document[kind])
+        message = f"it has unknown sections: {', '.join(unknown)}; sections: {', '.join(KINDS)}"
+        raise ConfigError([Problem(str(path), message)])
+    return dict(sections[kind])
 
 
-def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    """Settings with ``a.b=value`` applied, and one sentence for each override that cannot be read.
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[Problem]]:
+    """Settings with ``a.b=value`` applied, and a problem for each override that cannot be read.
 
     Values are read as YAML, so ``8``, ``true``, ``null`` and ``1e-4`` become what they look like. Setting one of
     ``steps`` and ``epochs`` unsets the other.
@@ -60,44 +63,45 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
     problems = []
     for override in overrides:
         key, sign, text = override.partition("=")
+        *sections, name = key.strip().split(".")
+        place = f"--set {override}"
         if not sign or not key.strip():
-            problems.append(f"--set {override}: write it as key=value, for example --set loss.q=8")
+            problems.append(Problem(place, "write it as key=value, for example --set loss.q=8"))
             continue
         try:
-            value = read_yaml(text)
+            value = _number(read_yaml(text))
         except yaml.YAMLError:
-            problems.append(f"--set {override}: the value is not valid YAML; quote it")
+            problems.append(Problem(place, "the value is not valid YAML; quote it"))
             continue
-        value = _number(value)
-        parts = key.strip().split(".")
-        if parts == ["steps"] or parts == ["epochs"]:
-            merged.pop("epochs" if parts == ["steps"] else "steps", None)
+
+        if not sections and name in ("steps", "epochs"):
+            merged.pop("epochs" if name == "steps" else "steps", None)
         target = merged
-        for part in parts[:-1]:
-            inner = target.setdefault(part, {})
+        for section in sections:
+            inner = target.setdefault(section, {})
             if not isinstance(inner, dict):
-                problems.append(f"--set {override}: {part} is a single value and has no field {parts[-1]}")
+                problems.append(Problem(place, f"{section} is a single value and has no field {name}"))
                 break
             target = inner
         else:
-            target[parts[-1]] = value
+            target[name] = value
     return merged, problems
 
 
 class Checked(NamedTuple, Generic[AnySettings]):
-    """Settings, one sentence per problem, and the names of the fields that are ``wrong`` by themselves.
+    """Settings, their problems, and the names of the fields that are ``wrong`` by themselves.
 
     Where there are problems, the settings are those without the wrong fields, so that it can be seen what else is wrong; None
     where there are none.
     """
 
     settings: AnySettings | None
-    problems: list[str]
+    problems: list[Problem]
     wrong: list[str]
 
 
-def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[AnySettings | None, list[str]]:
-    """The checked settings, or None and one sentence per problem."""
+def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[AnySettings | None, list[Problem]]:
+    """The checked settings, or None and their problems."""
     checked = check_apart(kind, values)
     return None if checked.problems else checked.settings, checked.problems
 
@@ -105,26 +109,22 @@ def check_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> tuple[
 def check_apart(kind: type[AnySettings], values: Mapping[str, Any]) -> Checked[AnySettings]:
     """As ``check_settings``, with what is left of the settings where there are problems."""
     if not isinstance(values, Mapping):  # a file that somebody changed
-        return Checked(None, ["there are no settings in it; they are written as key: value"], [])
-    conflicts: list[str] = []
+        return Checked(None, [Problem("", "there are no settings in it; they are written as key: value")], [])
+    conflicts: list[Problem] = []
     try:
         return Checked(kind.model_validate(values, context=conflicts), conflicts, [])
     except ValidationError as error:
         details: list[dict[str, Any]] = [dict(detail) for detail in error.errors()]
-    problems = [sentence(kind, detail) for detail in details]
+    problems = [problem_of(kind, detail) for detail in details]
+
     # Checks over several fields run only once each field by itself is right: leave the wrong ones out and look again.
     rest = _copy(values)
     wrong = [".".join(map(str, detail["loc"])) for detail in details if _remove(rest, detail["loc"])]
     if not wrong:
         return Checked(None, problems, [])
     again = check_apart(kind, rest)
-    problems += [problem for problem in again.problems if problem not in problems and not is_about(problem, wrong)]
+    problems += [problem for problem in again.problems if problem not in problems and not problem.concerns(wrong)]
     return Checked(again.settings, problems, wrong + again.wrong)
-
-
-def is_about(problem: str, fields: Iterable[str]) -> bool:
-    """Whether a sentence names one of the fields, so that it may be wrong where the field's value is."""
-    return any(re.search(rf"(?<![\w./-]){re.escape(field)}(?![\w/-])", problem) for field in fields)
 
 
 def read_yaml(text: str) -> Any:
@@ -136,6 +136,7 @@ def read_yaml(text: str) -> Any:
         raise yaml.YAMLError(endless) from error
     except ValueError as error:
         raise yaml.YAMLError(str(error)) from error
+
     try:
         json.dumps(value, default=str, skipkeys=True)
     except (RecursionError, ValueError) as error:
@@ -185,17 +186,15 @@ def _number(value: Any) -> Any:
     return value
 
 
-def sentence(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
-    """What pydantic found in settings of a ``kind``, as one of our sentences that begins with the place."""
+def problem_of(kind: type[BaseModel], detail: Mapping[str, Any]) -> Problem:
+    """What pydantic found in settings of a ``kind``, with its place and in our words."""
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         known = _fields_at(kind, detail["loc"][:-1])
-        return f"{place}: there is no such setting; known here: {', '.join(known)}"
+        return Problem(place, f"there is no such setting; known here: {', '.join(known)}")
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    if not place:
-        return message
-    return f"{place}: {message} (given: {without_passwords(repr(detail['input']))})"
+    return Problem(place, f"{message} (given: {without_passwords(repr(detail['input']))})" if place else message)
 
 
 def _fields_at(kind: type[BaseModel], place: Iterable[Any]) -> list[str]:

@@ -17,7 +17,7 @@ the cause and the remedy, in one sentence.
 """
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 Loaded = TypeVar("Loaded")
@@ -49,9 +49,9 @@ class Problem(NamedTuple):
         where = f"{self.file}, line {self.line}" if self.line else self.file
         return ": ".join(part for part in (where, self.place, self.message) if part)
 
-    def concerns(self, names: Container[str]) -> bool:
-        """Whether one of ``names`` is where the problem lies, or what it depends on."""
-        return any(name in names for name in (self.place, *self.also))
+    def concerns(self, names: Collection[str]) -> bool:
+        """Whether one of ``names`` is where the problem lies, what it depends on, or a section that one of these is in."""
+        return any(own == name or own.startswith(f"{name}.") for own in (self.place, *self.also) for name in names)
 
 
 class ConfigError(LeganError):

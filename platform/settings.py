@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from legan.platform.errors import Problem
+
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -64,17 +66,17 @@ class TrainingSettings(Settings):
     keep_last: int = Field(3, ge=1)
     """Checkpoints kept beside the best one."""
 
-    def conflicts(self) -> list[str]:
-        """What does not go together, one sentence each."""
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
         found = []
         if (self.epochs is None) == (self.steps is None):
-            given = "both" if self.epochs is not None else "neither"
-            found.append(f"exactly one of steps and epochs has to be set, {given} is")
+            given = "both are" if self.epochs is not None else "neither is"
+            found.append(Problem("steps", f"exactly one of steps and epochs has to be set, and {given}", ("epochs",)))
         if self.workers > 1 and self.batch_size % self.workers:
-            found.append(
-                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} workers; "
-                f"make it a multiple of {self.workers}"
+            message = (
+                f"{self.batch_size} cannot be shared equally by {self.workers} workers; make it a multiple of {self.workers}"
             )
+            found.append(Problem("batch_size", message, ("workers",)))
         return found
 
     @model_validator(mode="after")
@@ -83,7 +85,7 @@ class TrainingSettings(Settings):
         if isinstance(info.context, list):  # config.py wants each of them, and the settings all the same
             info.context.extend(found)
         elif found:
-            raise ValueError("; ".join(found))
+            raise ValueError("; ".join(map(str, found)))
         return self
 
 
@@ -118,11 +120,11 @@ class ClassifierSettings(TrainingSettings):
 
     width: int = Field(32, ge=4, le=256)
 
-    def conflicts(self) -> list[str]:
-        """What does not go together, one sentence each."""
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
         found = super().conflicts()
         if self.workers > 1:
-            found.append("the judge has batch norm, which needs the whole batch in one place; set workers to 1 or 0")
+            found.append(Problem("workers", "the judge has batch norm, which needs the whole batch in one place; set 1 or 0"))
         return found
 
 
@@ -203,15 +205,18 @@ class CriticSettings(TranslatorSettings):
     compile: bool = False
     """On a GPU, compile G (torch.compile) when the training starts, which takes a minute or two; elsewhere nothing happens."""
 
-    def conflicts(self) -> list[str]:
-        """What does not go together, one sentence each."""
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
         found = super().conflicts()
         if self.loss.lambda_adv == 0 and self.loss.lambda_1 == 0:
-            found.append("loss.lambda_adv and loss.lambda_1 are 0, so that D has nothing to learn; set one of them")
+            message = "it and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"
+            found.append(Problem("loss.lambda_adv", message, ("loss.lambda_1",)))
         if self.loss.lambda_3 > 0 and self.identity is None:
-            found.append("identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0")
+            message = "Lid needs a trained T; give its folder, or set loss.lambda_3=0"
+            found.append(Problem("identity", message, ("loss.lambda_3",)))
         if self.loss.lambda_4 > 0 and self.quality is None:
-            found.append("quality: Lqual needs a trained Q; give its folder, or set loss.lambda_4=0")
+            message = "Lqual needs a trained Q; give its folder, or set loss.lambda_4=0"
+            found.append(Problem("quality", message, ("loss.lambda_4",)))
         return found
 
 
@@ -301,11 +306,12 @@ class StarGanV2Settings(TranslatorSettings):
     average_decay: float = Field(0.999, ge=0.0, lt=1.0)
     """Share of the moving average of G and the mapping network that a step keeps; what translates is the average."""
 
-    def conflicts(self) -> list[str]:
-        """What does not go together, one sentence each."""
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
         found = super().conflicts()
         if self.network.width > self.network.max_width:
-            found.append(f"network.width {self.network.width} is above network.max_width {self.network.max_width}; lower it")
+            message = f"{self.network.width} is above network.max_width {self.network.max_width}; lower it"
+            found.append(Problem("network.width", message, ("network.max_width",)))
         return found
 
 

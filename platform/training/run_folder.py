@@ -24,14 +24,15 @@ import yaml
 from legan import __version__
 from legan.platform.config import check_settings, flatten
 from legan.platform.device import keep_freed_memory
-from legan.platform.errors import CheckpointError, ConfigError, LeganError, TrackingError
+from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, TrackingError
 from legan.platform.files import is_empty, misnamed, new_folder, write_whole
 from legan.platform.model import MODEL_FILE
 from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.build import INPUTS, RATINGS_INFO, build_task
+from legan.platform.training.build import RATINGS_INFO, build_task
 from legan.platform.training.checkpoint import list_checkpoints
+from legan.platform.training.checks import Inputs, hashes
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.parallel import Ranks, all_or_none
 from legan.platform.training.task import Task
@@ -66,7 +67,7 @@ def check_run_name(home: Path, name: str) -> None:
     """ConfigError when a new run under ``home`` cannot have this name."""
     problem = misnamed(name)
     if problem is not None:
-        raise ConfigError([f"--name {name!r}: {problem}"])
+        raise ConfigError([Problem(f"--name {name!r}", problem)])
     if (home / name).exists() and not is_empty(home / name):
         raise _taken(name)
 
@@ -93,7 +94,7 @@ def create_run(
 
 
 def _taken(name: str) -> ConfigError:
-    return ConfigError([f"--name: there is a run {name} already; continue it with --resume, or choose another name"])
+    return ConfigError([Problem("--name", f"there is a run {name} already; continue it with --resume, or choose another name")])
 
 
 def open_run(home: Path, name: str) -> Run:
@@ -107,7 +108,7 @@ def open_run(home: Path, name: str) -> Run:
         known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
         raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
     if settings is None:
-        raise ConfigError([f"{folder / 'config.yaml'}: {problem}" for problem in problems])
+        raise ConfigError([Problem(str(folder / "config.yaml"), str(problem)) for problem in problems])
     return Run(folder.absolute(), document["kind"], settings, document.get("tags") or {}, document.get("register", True))
 
 
@@ -117,19 +118,23 @@ def work(
     tracking_uri: str,
     say: Callable[[str], None],
     report: Callable[[int, Mapping[str, float]], None] | None = None,
+    inputs: Inputs | None = None,
 ) -> None:
     """What each worker does: train from the last checkpoint to the end; the first one also records and exports.
 
-    Raises the LeganError that ended the training, or StoppedEarly; the checkpoints and all that was recorded stay. A training
-    that was stopped early leaves no model, and its MLflow run is finished with the tag ``stopped_early``.
+    ``inputs`` are those that this process has opened already. Raises the LeganError that ended the training, or StoppedEarly; the
+    checkpoints and all that was recorded stay. A training that was stopped early leaves no model, and its MLflow run is finished
+    with the tag ``stopped_early``.
     """
     if ranks.device.type == "cpu":
         keep_freed_memory()
     else:
         torch.backends.cudnn.allow_tf32 = run.settings.precision != "fp32"
     with all_or_none(ranks):
-        task = build_task(run.settings, ranks)
-        changed = changed_inputs(run, task)
+        inputs = inputs or Inputs()
+        task = build_task(run.settings, ranks, inputs)
+        made_of = hashes(run.settings, inputs)
+        changed = changed_inputs(run, made_of)
         if changed:
             raise ConfigError(changed)
         tags = _tags(run, task)
@@ -141,7 +146,7 @@ def work(
     status: Status = "FAILED"
     try:
         (run.folder / "status.json").unlink(missing_ok=True)
-        write_whole(run.folder / "inputs.json", json.dumps(_inputs(run, task), indent=1) + "\n")
+        write_whole(run.folder / "inputs.json", json.dumps(made_of, indent=1) + "\n")
         train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
         step = load_for_export(task, run.checkpoints)
         provenance = {
@@ -172,8 +177,8 @@ def work(
     say(f"finished: the model is {run.model}")
 
 
-def changed_inputs(run: Run, task: Task) -> list[str]:
-    """What a run that has checkpoints was trained on or with and ``task`` is not, one sentence each."""
+def changed_inputs(run: Run, made_of: Mapping[str, str]) -> list[Problem]:
+    """What a run that has checkpoints was trained on or with and is not there any more; ``made_of`` are today's hashes."""
     if not list_checkpoints(run.checkpoints):
         return []
     try:
@@ -184,17 +189,14 @@ def changed_inputs(run: Run, task: Task) -> list[str]:
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{run.folder / 'inputs.json'} cannot be read ({error}); remove it if nothing changed.") from error
     return [
-        f"{name}: {getattr(run.settings, name)} has changed since {run.folder.name} began (hash {before[name][:12]}, now "
-        f"{now[:12]}); bring back what was there, or start a new run"
-        for name, now in _inputs(run, task).items()
+        Problem(
+            name,
+            f"{getattr(run.settings, name)} has changed since {run.folder.name} began (hash {before[name][:12]}, now "
+            f"{now[:12]}); bring back what was there, or start a new run",
+        )
+        for name, now in made_of.items()
         if before.get(name, now) != now
     ]
-
-
-def _inputs(run: Run, task: Task) -> dict[str, str]:
-    """Hashes of what the settings name."""
-    named = {name: key for name, key in INPUTS.items() if getattr(run.settings, name, None) is not None}
-    return {name: task.info[key] for name, key in named.items() if key in task.info}
 
 
 def _tags(run: Run, task: Task) -> dict[str, str]:

@@ -19,7 +19,7 @@ from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, prepare
 from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import FACENET, Model, identity_folder, load_network, network_folder, weights_hash, write_model
 from legan.platform.settings import KINDS, TrainingSettings
-from legan.platform.training.build import Facts
+from legan.platform.training.checks import Facts, Inputs
 from legan.platform.training.samples import goal_of, held_out_pairs
 from legan.platform.training.start import plan as plan_of_run
 from legan.sweeps.run.request import NETWORKS, settings_from, training_problems, variants
@@ -75,15 +75,15 @@ def planned(home: Path, name: str, what: str, given: Mapping[str, Any]) -> Sweep
 
 def parts_problems(sweep: Sweep) -> Problems:
     """What is wrong with a sweep's settings, data and networks."""
-    problems = Problems()
+    problems, inputs = Problems(), Inputs()
     trained: dict[str, TrainingSettings] = {}
     for variant, changes in variants(sweep.settings).items():
-        resolved = problems.from_(partial(settings_of, sweep, changes, 0))
+        resolved = problems.from_(partial(settings_of, sweep, changes, 0, inputs=inputs))
         if resolved is not None:
             trained[variant] = resolved
             problems += training_problems(sweep.settings, variant, resolved)
     if not problems:
-        problems += [*_equal_variants(trained), *_problems_at_edges(sweep)]
+        problems += [*_equal_variants(trained), *_problems_at_edges(sweep, inputs)]
     problems.from_(lambda: check_evaluation(sweep.settings))
     return problems
 
@@ -102,12 +102,12 @@ def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[str]:
     return problems
 
 
-def _problems_at_edges(sweep: Sweep) -> list[str]:
+def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[str]:
     """What is wrong with settings that a search may suggest, where what all suggestions have in common is right."""
     found: dict[str, str] = {}
     for changes in edges(sweep.settings.search) if sweep.settings.search is not None else ():
         problems = Problems()
-        problems.from_(partial(settings_of, sweep, changes, 0))
+        problems.from_(partial(settings_of, sweep, changes, 0, inputs=inputs))
         for problem in problems:
             found.setdefault(str(problem), ", ".join(f"{name}={value}" for name, value in changes.items()))
     return [f"{problem} (with {suggested}, which the search may suggest)" for problem, suggested in found.items()]
@@ -172,7 +172,8 @@ def describe(sweep: Sweep, address: str | None) -> str:
     Raises ClusterError when a cluster was named and does not answer or is too small.
     """
     asked = sweep.settings
-    first = settings_of(sweep, next(iter(variants(asked).values())), 0).model_copy(update={"gpu": asked.gpus > 0})
+    inputs = Inputs()
+    first = settings_of(sweep, next(iter(variants(asked).values())), 0, inputs=inputs).model_copy(update={"gpu": asked.gpus > 0})
     lines = [f"sweep {sweep.name}, to be kept in {sweep.folder}", ""]
     trials = suite_trials(asked)
     count = len(trials) if asked.search is None else asked.search.trials * asked.seeds
@@ -187,7 +188,7 @@ def describe(sweep: Sweep, address: str | None) -> str:
         f"{count} trials of {workers} worker{'s' if workers > 1 else ''} with {each} each, {_at_once(sweep, address)}",
     ]
     of = "the first of them:" if trials else "what they have in common:"
-    lines += ["", of, plan_of_run(asked.kind, first, Facts([], open_dataset(asked.data)))]
+    lines += ["", of, plan_of_run(asked.kind, Facts(first, [], inputs.dataset(asked.data)), inputs)]
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from legan.platform.model import FACENET
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
+from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run, work
@@ -82,12 +83,15 @@ def trial_settings(sweep: Sweep, trial: Trial) -> TrainingSettings:
     return settings_of(sweep, trial.changes, trial.seed, gpu=sweep.settings.gpus > 0)
 
 
-def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
-    """The preset, then what all trials have in common, then ``changes``, by dotted names.
+def settings_of(
+    sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False, inputs: Inputs | None = None
+) -> TrainingSettings:
+    """The preset, then what all trials have in common, then ``changes``, by dotted names, held against data and networks.
 
     ``gpu`` is for the node that trains: whether there is one cannot be told from another.
     """
-    return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))[0]
+    asked = resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))
+    return trainable(asked, inputs or Inputs()).settings
 
 
 def files_of(sweep: Sweep) -> list[Path]:

@@ -147,9 +147,8 @@ def _refused(kind: str, values: Mapping[str, Any], name: str, examples: list[Val
     found: dict[str, str] = {}
     for example in (examples[0], examples[-1], *examples):
         for problem in check_settings(KINDS[kind], with_values(values, {name: example}))[1]:
-            place, _, message = problem.partition(": ")
-            if place == name:
-                found.setdefault(message.partition(" (given: ")[0], message)
+            if problem.place == name:
+                found.setdefault(problem.message.partition(" (given: ")[0], problem.message)
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from legan.platform.config import read_yaml, sentence
+from legan.platform.config import problem_of, read_yaml
 from legan.platform.errors import ConfigError
 from legan.sweeps.search.checks import PAPER, condition_problems, kind_problems, objective_problems, point_problems
 from legan.sweeps.search.parameter import Parameter, Place, Problem
@@ -67,8 +67,7 @@ def _checked(document: Mapping[str, Any], kind: str) -> tuple[SearchSettings | N
 
 
 def _problem(detail: Mapping[str, Any]) -> Problem:
-    place = tuple(str(part) for part in detail["loc"])
-    return Problem(place, sentence(SearchSettings, detail).removeprefix(".".join(place)).removeprefix(": "))
+    return Problem(tuple(str(part) for part in detail["loc"]), problem_of(SearchSettings, detail).message)
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

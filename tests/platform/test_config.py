@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legan.platform.config import PRESETS, apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem
 from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings, QualitySettings, StarGanV2Settings
 
 # Section 5 and Tables 6-10, as printed.
@@ -56,7 +56,7 @@ def test_all_problems_are_reported_at_once():
         ["loss.q=11", "los.q=3", "loss.lambda_9=1", "workers=3", "batch_size=10", "nonsense", "adam.beta1=1.5", "precision=fp8"],
     )
     settings, wrong = check_settings(LeganSettings, values)
-    text = "\n".join(problems + wrong)
+    text = "\n".join(map(str, problems + wrong))
     assert settings is None
     for expected in (
         "--set nonsense: write it as key=value",
@@ -65,15 +65,16 @@ def test_all_problems_are_reported_at_once():
         "loss.lambda_9: there is no such setting; known here: classification, lambda_1",
         "adam.beta1",
         "precision",
-        "batch_size 10 cannot be shared equally by 3 workers; make it a multiple of 3",
+        "batch_size: 10 cannot be shared equally by 3 workers; make it a multiple of 3",
     ):
         assert expected in text
 
 
 def test_judges_are_asked_for_unless_their_weight_is_zero():
     values = read_section("paper", "legan")
-    assert "Lid needs a trained T" in check_settings(LeganSettings, values)[1][0]
-    assert "Lqual needs a trained Q" in "".join(check_settings(LeganSettings, values)[1])
+    lid, lqual = check_settings(LeganSettings, values)[1]
+    assert str(lid) == "identity: Lid needs a trained T; give its folder, or set loss.lambda_3=0"
+    assert str(lqual) == "quality: Lqual needs a trained Q; give its folder, or set loss.lambda_4=0"
     values, _ = apply_overrides(values, ["loss.lambda_3=0", "loss.lambda_4=0"])
     assert check_settings(LeganSettings, values)[1] == []
 
@@ -90,33 +91,39 @@ def test_judges_are_asked_for_unless_their_weight_is_zero():
 def test_a_value_that_is_wrong_brings_no_second_problem(overrides, problem):
     values, _ = apply_overrides(read_section("paper", "legan") | {"identity": "t"}, overrides)
     quality = {} if "lambda_4" in overrides[0] else {"quality": "q"}
-    assert check_settings(LeganSettings, values | quality) == (None, [problem])
+    settings, problems = check_settings(LeganSettings, values | quality)
+    assert (settings, [str(each) for each in problems]) == (None, [problem])
+
+
+def test_a_section_that_is_wrong_brings_no_problem_of_what_is_in_it():
+    values = read_section("paper", "legan") | {"loss": 5}
+    assert [problem.place for problem in check_settings(LeganSettings, values)[1]] == ["loss"]
 
 
 def test_what_does_not_go_together_is_a_problem_each():
     values, _ = apply_overrides(read_section("paper", "legan"), ["workers=3"])
     problems = check_settings(LeganSettings, values)[1]
-    assert [problem.split()[0] for problem in problems] == ["batch_size", "identity:", "quality:"]
-    with pytest.raises(ValueError, match="batch_size 10 cannot be shared equally by 3 workers"):
+    assert [problem.place for problem in problems] == ["batch_size", "identity", "quality"]
+    with pytest.raises(ValueError, match="batch_size: 10 cannot be shared equally by 3 workers"):
         LeganSettings.model_validate(values | {"identity": "t", "quality": "q"})
 
 
 def test_networks_that_could_not_be_trained_are_a_problem():
     values, _ = apply_overrides(read_section("quick", "legan"), ["loss.lambda_adv=0", "loss.lambda_1=0"])
     _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
-    assert problems == ["loss.lambda_adv and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"]
+    message = "it and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"
+    assert problems == [Problem("loss.lambda_adv", message, ("loss.lambda_1",))]
     values, _ = apply_overrides(read_section("quick", "stargan_v2"), ["network.width=65"])
-    assert check_settings(StarGanV2Settings, values)[1] == ["network.width 65 is above network.max_width 64; lower it"]
+    (problem,) = check_settings(StarGanV2Settings, values)[1]
+    assert str(problem) == "network.width: 65 is above network.max_width 64; lower it"
 
 
 def test_setting_steps_unsets_epochs():
     values, problems = apply_overrides({"epochs": 3}, ["steps=100"])
     assert values == {"steps": 100}
     assert problems == []
-    assert (
-        "exactly one of steps and epochs has to be set, both is"
-        in check_settings(ClassifierSettings, {"epochs": 1, "steps": 1})[1][0]
-    )
+    (problem,) = check_settings(ClassifierSettings, {"epochs": 1, "steps": 1})[1]
+    assert str(problem) == "steps: exactly one of steps and epochs has to be set, and both are"
 
 
 @pytest.mark.parametrize("override", ["epochs=.inf", "epochs=inf", "clip_gradient=.inf", "adam.learning_rate=.nan"])
@@ -124,26 +131,28 @@ def test_infinity_and_nan_are_no_settings(override):
     values, _ = apply_overrides({"steps": 1}, [override])
     settings, problems = check_settings(QualitySettings, values)
     assert settings is None
-    assert f"{override.partition('=')[0]}: input should be a finite number" in problems[0]
+    assert f"{override.partition('=')[0]}: input should be a finite number" in str(problems[0])
 
 
 def test_override_below_a_single_value_is_refused():
-    assert apply_overrides({"seed": 1}, ["seed.x=2"])[1] == ["--set seed.x=2: seed is a single value and has no field x"]
+    problem = Problem("--set seed.x=2", "seed is a single value and has no field x")
+    assert apply_overrides({"seed": 1}, ["seed.x=2"]) == ({"seed": 1}, [problem])
 
 
 def test_user_file_and_its_faults(tmp_path: Path):
     good = tmp_path / "mine.yaml"
     good.write_text("classifier: {steps: 5, width: 8}\n")
     assert read_section(good, "classifier") == {"steps": 5, "width": 8}
-    with pytest.raises(ConfigError, match="has no section 'legan'; its sections: classifier; take another preset or file"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml: it has no section 'legan'; its sections: classifier; take another"):
         read_section(good, "legan")
     bad = tmp_path / "bad.yaml"
     for text in ("classifier: {steps: 5\n", "classifier: &a {adam: *a}\n", "classifier: {seed: 2020-13-01}\n"):
         bad.write_text(text)
         with pytest.raises(ConfigError, match="not valid YAML"):
             read_section(bad, "classifier")
-    assert apply_overrides({}, ["adam=&a {b: *a}"])[1] == ["--set adam=&a {b: *a}: the value is not valid YAML; quote it"]
-    with pytest.raises(ConfigError, match=r"there is no preset or file 'papr'; presets: .*paper"):
+    problem = Problem("--set adam=&a {b: *a}", "the value is not valid YAML; quote it")
+    assert apply_overrides({}, ["adam=&a {b: *a}"])[1] == [problem]
+    with pytest.raises(ConfigError, match=r"--preset: there is no preset or file 'papr'; presets: .*paper"):
         read_section("papr", "legan")
 
 

@@ -16,6 +16,14 @@ def test_a_problem_of_a_file_names_it_and_the_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "concerned"),
+    [(["loss.q"], True), (["workers"], True), (["loss"], True), (["los"], False), (["loss.q.x"], False), ([], False)],
+)
+def test_a_problem_concerns_its_place_what_it_depends_on_and_their_sections(names: list[str], concerned: bool) -> None:
+    assert Problem("loss.q", "it is wrong", ("workers",)).concerns(names) is concerned
+
+
+@pytest.mark.parametrize(
     ("error", "first", "one"),
     [
         (ValueError("wrong.\nvery wrong."), "wrong", "wrong. very wrong"),

@@ -21,7 +21,6 @@ from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator, Translation
 from legan.platform.data.dataset import Dataset
 from legan.platform.device import autocast, place
-from legan.platform.model import weights_hash
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import CriticSettings
 from legan.platform.training.batches import mirror, shift
@@ -46,11 +45,6 @@ class LeganTask(TranslatorTask):
         D: Discriminator,
         info: Mapping[str, Any] | None = None,
     ):
-        # The model remembers T's hash, so that no score is taken with T, and the run both, so that it goes on with the same.
-        info = dict(info or {})
-        for name, judge in zip(("identity_weights", "quality_weights"), judges, strict=True):
-            if judge is not None:
-                info[name] = weights_hash(judge)
         super().__init__(settings, data, ranks, G, settings.batch_size * settings.critic_steps, judges.quality, info)
         self.settings, self.judges, self.G, self.D = settings, judges, G, D
         for network in (G, D):

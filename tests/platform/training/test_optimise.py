@@ -26,16 +26,16 @@ def test_learning_rate_is_constant_by_default():
     assert {rate(step, 100) for step in range(100)} == {0.1}
 
 
-def test_epochs_become_steps_rounded_up(home, tiny_data):
-    settings, _ = resolve("classifier", "quick", ["epochs=3", "precision=fp32"], {"data": tiny_data})
+def test_epochs_become_steps_rounded_up():
+    settings = resolve("classifier", "quick", ["epochs=3", "precision=fp32"], {}).settings
     assert total_steps(settings, 48, 32) == 5  # 144 images in batches of 32
-    settings, _ = resolve("classifier", "quick", ["steps=7"], {"data": tiny_data})
+    settings = resolve("classifier", "quick", ["steps=7"], {}).settings
     assert total_steps(settings, 48, 32) == 7
 
 
-def test_auto_precision_is_what_the_machine_multiplies_natively(home, tiny_data):
+def test_auto_precision_is_what_the_machine_multiplies_natively():
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    assert resolve("classifier", "quick", ["precision=auto"], {"data": tiny_data})[0].precision == ("bf16" if native else "fp32")
+    assert resolve("classifier", "quick", ["precision=auto"], {}).settings.precision == ("bf16" if native else "fp32")
 
 
 def test_its_adam_is_pytorchs_also_where_it_goes_on():

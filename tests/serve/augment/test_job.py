@@ -22,7 +22,8 @@ from legan.platform.data.unfinished import at_work
 from legan.platform.errors import ConfigError, DataError, FolderTakenError
 from legan.platform.model import Model, load_network, save_network, weights_hash, write_model
 from legan.platform.settings import LeganSettings
-from legan.platform.training.build import build_task, check
+from legan.platform.training.build import build_task
+from legan.platform.training.checks import Inputs, check
 from legan.platform.training.parallel import Ranks
 from legan.serve import engine as engine_module
 from legan.serve.augment.job import augment
@@ -154,8 +155,9 @@ def test_training_takes_what_comes_out(tiny_data: Path, model: Path, tmp_path: P
             "loss": {"lambda_3": 0, "lambda_4": 0},
         }
     )  # fmt: skip
-    assert check(settings).problems == []
-    task = build_task(settings, Ranks())
+    inputs = Inputs()
+    assert check(settings, inputs).problems == []
+    task = build_task(settings, Ranks(), inputs)
     terms = task.step(task.batch(0), 0)
     assert all(bool(torch.isfinite(torch.as_tensor(value)).all()) for value in terms.values())
 

@@ -61,7 +61,8 @@ def sweep(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for trial in suite_trials(settings):
             if trial.name in SSIM:
                 overrides = [*SMALL, *(f"{key}={value}" for key, value in trial.changes.items())]
-                asked, _ = resolve("legan", "quick", overrides, {"data": tiny_data, "seed": trial.seed})
+                asked = resolve("legan", "quick", overrides, {"data": tiny_data, "seed": trial.seed}).settings
+                assert asked is not None
                 run = create_run(made.trials, "legan", asked, trial.name, {"variant": trial.variant}, register=False)
                 work(run, Ranks(), uri, lambda line: None)
                 run_id = str(read_model(run.model).info["run_id"]) or None

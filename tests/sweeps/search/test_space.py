@@ -222,15 +222,15 @@ def test_parameters_have_to_be_settings_of_the_kind_within_their_ranges(paramete
     }
     found, problems = check_settings(SweepSettings, values)
     assert found is None
-    assert f"search.{cause}" in problems[0] or cause in problems[0]
+    assert f"search.{cause}" in str(problems[0]) or cause in str(problems[0])
 
 
 def test_asha_needs_trials_of_one_length_and_one_seed():
     values = {"data": "d", "classifier": "c", "matcher": "m", "seeds": 2}
     values["search"] = {"objectives": GOAL, "pruning": "asha", "points": [], "parameters": {"steps": {"int": [10, 20]}}}
     problems = check_settings(SweepSettings, values)[1]
-    assert "search.parameters.steps: asha compares trials of one length" in problems[0]
-    assert "seeds: asha stops a trial by one training, and there are 2 of each; set seeds to 1" in problems[0]
+    assert "search.parameters.steps: asha compares trials of one length" in str(problems[0])
+    assert "seeds: asha stops a trial by one training, and there are 2 of each; set seeds to 1" in str(problems[0])
 
 
 @pytest.mark.parametrize("kind", ["legan", "stargan", "stargan_v2"])
@@ -283,7 +283,8 @@ def test_unknown_keys_inside_a_sweep_are_named_with_those_that_are_known_there()
     values["search"] = {"objectives": GOAL, "points": [], "goal": 2, "parameters": {"loss.q": {"float": [5, 10], "lo": 3}}}
     problems = check_settings(SweepSettings, values)[1]
     assert any(
-        each.startswith("search.parameters.loss.q.lo: there is no such setting; known here: choices, float") for each in problems
+        str(each).startswith("search.parameters.loss.q.lo: there is no such setting; known here: choices, float")
+        for each in problems
     )
-    assert any(each.startswith("search.goal: there is no such setting; known here: asha, objectives") for each in problems)
-    assert any(each.startswith("other: there is no such setting; known here: classifier, cpus") for each in problems)
+    assert any(str(each).startswith("search.goal: there is no such setting; known here: asha, objectives") for each in problems)
+    assert any(str(each).startswith("other: there is no such setting; known here: classifier, cpus") for each in problems)

@@ -10,6 +10,7 @@ from legan.models.quality import QualityModel
 from legan.platform.config import check_settings, read_section
 from legan.platform.model import load_network, read_model, save_network, weights_hash
 from legan.platform.training.build import build_task
+from legan.platform.training.checks import Inputs
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.start import KINDS
@@ -25,7 +26,7 @@ def make_task(data: Path, ranks: Ranks | None = None, **values) -> LeganTask:
     } | values  # fmt: skip
     settings, problems = check_settings(KINDS["stargan"], given)
     assert settings is not None, problems
-    task = build_task(settings, ranks or Ranks())
+    task = build_task(settings, ranks or Ranks(), Inputs())
     assert isinstance(task, LeganTask)
     return task
 

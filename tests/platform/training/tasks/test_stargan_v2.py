@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from legan.models.stargan_v2 import StarGanV2Discriminator
 from legan.platform.config import check_settings, read_section
 from legan.platform.data.dataset import open_dataset, write_dataset
+from legan.platform.errors import Problem
 from legan.platform.model import read_model, weights_hash
 from legan.platform.settings import StarGanV2LossSettings
-from legan.platform.training.build import build_task, check
+from legan.platform.training.build import build_task
+from legan.platform.training.checks import Inputs, check
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.start import KINDS
@@ -29,7 +31,7 @@ def make_task(data: Path, ranks: Ranks | None = None, **values) -> StarGanV2Task
     given = {"data": data, "steps": 4, "batch_size": 4, "flip": True, "network": SIZES} | values
     settings, problems = check_settings(KINDS["stargan_v2"], given)
     assert settings is not None, problems
-    task = build_task(settings, ranks or Ranks())
+    task = build_task(settings, ranks or Ranks(), Inputs())
     assert isinstance(task, StarGanV2Task)
     return task
 
@@ -269,7 +271,8 @@ def test_image_sizes_that_cannot_be_halved_are_refused(tiny_data, tmp_path):
         tmp_path / "48", name="48", schema=data.schema, faces=data.faces, images=images, hulls=hulls, source="padded"
     )  # fmt: skip
     settings, _ = check_settings(KINDS["stargan_v2"], {"data": tmp_path / "48", "steps": 1})
-    assert check(settings).problems == ["data: the image size 48 has to be 32, 64, 128 and so on (StarGAN-v2's halvings)"]
+    message = "the image size 48 has to be 32, 64, 128 and so on (StarGAN-v2's halvings)"
+    assert check(settings, Inputs()).problems == [Problem("data", message)]
 
 
 def test_preset_paper_holds_the_published_numbers():

@@ -1,0 +1,249 @@
+"""What a training's settings name, opened once, and every reason why it cannot be trained with that."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+import torch
+
+from legan.platform.config import Checked
+from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_ratings
+from legan.platform.errors import ConfigError, LeganError, Problem, Problems
+from legan.platform.model import StoredNetwork, identity_folder, load_network, network_folder, weights_hash
+from legan.platform.settings import (
+    ClassifierSettings,
+    CriticSettings,
+    IdentitySettings,
+    QualitySettings,
+    StarGanV2Settings,
+    TrainingSettings,
+    TranslatorSettings,
+)
+
+Opened = TypeVar("Opened")
+
+FOLDERS: dict[str, Callable[[Path], Path]] = {
+    "data": Path,
+    "ratings": Path,
+    "identity": identity_folder,
+    "quality": network_folder,
+}
+"""The settings that name what a training is made of, and where that lies: a run's network is in its folder."""
+IDENTITY_KINDS = ("lightcnn", "facenet")
+
+
+class Inputs:
+    """Data sets, ratings and networks, each opened when it is first asked for and kept; one goes along with a command.
+
+    What cannot be opened raises the same LeganError each time.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[Any, Any] = {}
+
+    def dataset(self, folder: Path) -> Dataset:
+        """The data set in ``folder``."""
+        return self._once(open_dataset, folder)
+
+    def ratings(self, path: Path, image_size: int) -> Ratings:
+        """The ratings in a folder or table, with images of ``image_size``."""
+        return self._once(read_ratings, path, image_size)
+
+    def network(self, folder: Path) -> StoredNetwork:
+        """The network in ``folder``."""
+        return self._once(load_network, folder)
+
+    def network_hash(self, folder: Path) -> str:
+        """The hash of its weights."""
+        return self._once(weights_hash, self.network(folder).module)
+
+    def _once(self, load: Callable[..., Opened], *of: Any) -> Opened:
+        key = (load, *of)
+        if key not in self._opened:
+            try:
+                self._opened[key] = load(*of)
+            except LeganError as error:
+                self._opened[key] = error
+        opened: Opened | LeganError = self._opened[key]
+        if isinstance(opened, LeganError):
+            raise opened
+        return opened
+
+
+class Facts(NamedTuple):
+    """What is known of a training before it starts.
+
+    ``settings`` name what is there by whole paths: a run as the folder of its network, ``facenet`` as the folder with it.
+    """
+
+    settings: TrainingSettings
+    problems: list[Problem]
+    data: Dataset | None
+
+
+def trainable(asked: Checked[TrainingSettings], inputs: Inputs) -> Facts:
+    """What is known of the training that was asked for; ConfigError with all that is wrong with its settings and inputs."""
+    if asked.settings is None:
+        raise ConfigError(asked.problems)
+    facts = check(asked.settings, inputs)
+    problems = [*asked.problems, *(each for each in facts.problems if not each.concerns(asked.wrong))]
+    if problems:
+        raise ConfigError(problems)
+    return facts
+
+
+def check(settings: TrainingSettings, inputs: Inputs) -> Facts:
+    """Open everything the settings name and compare it."""
+    settings, problems = _located(settings)
+    data = None
+    if settings.gpu and settings.workers == 0 and not torch.cuda.is_available():
+        problems.add("gpu", "PyTorch finds no GPU on this machine; leave --gpu out, or give --workers on a cluster with some")
+    if isinstance(settings, QualitySettings):
+        problems += _ratings_problems(settings, inputs)
+        _expect_multiple(problems, "image_size", settings.image_size, 2**settings.layers, "layers", "layers")
+    elif settings.data is None:
+        message = "training needs a data set folder (--data); make one with `legan data render` or `legan data prepare`"
+        problems.add("data", message)
+    else:
+        data = problems.from_(partial(inputs.dataset, settings.data), "data")
+
+    if data is not None:
+        problems += _data_problems(settings, data)
+    if isinstance(settings, CriticSettings):
+        problems += _critics_problems(settings, data, inputs)
+    return Facts(settings, cast("list[Problem]", problems), data)
+
+
+def hashes(settings: TrainingSettings, inputs: Inputs) -> dict[str, str]:
+    """Hashes of what the training is made of, by the setting that names it; critics without a weight have no part in it."""
+    if isinstance(settings, QualitySettings):
+        return {"ratings": inputs.ratings(given(settings.ratings), settings.image_size).content_hash}
+    found = {"data": inputs.dataset(given(settings.data)).content_hash}
+    if isinstance(settings, CriticSettings):
+        found |= {each.name: inputs.network_hash(given(each.folder)) for each in _critics(settings) if each.has_a_part}
+    return found
+
+
+def idle_settings(settings: TrainingSettings) -> list[str]:
+    """A sentence for each critic that has no part in the training, since its loss has no weight; for compile likewise."""
+    if not isinstance(settings, CriticSettings):
+        return []
+    idle = [
+        f"note: --{each.name} has no part in this training, since {each.key} is 0; "
+        f"set it (--set {each.key}={each.usual:g}), or leave --{each.name} out."
+        for each in _critics(settings)
+        if each.folder is not None and not each.has_a_part
+    ]
+    if settings.compile and not settings.gpu:
+        idle.append("note: compile has no part in this training, since G is compiled on a GPU only; add --gpu, or leave it out.")
+    return idle
+
+
+def given(path: Path | None) -> Path:
+    """A path that ``check`` asks for."""
+    if path is None:
+        raise ValueError("a path that the check asks for is missing")
+    return path
+
+
+def _located(settings: TrainingSettings) -> tuple[TrainingSettings, Problems]:
+    """The settings with whole paths, without what cannot be found."""
+    problems, found = Problems(), {}
+    for name, folder_of in FOLDERS.items():
+        path = getattr(settings, name) if name in type(settings).model_fields else None
+        if path is not None:
+            folder = problems.from_(partial(folder_of, path.expanduser()), name)
+            found[name] = None if folder is None else folder.absolute()
+    return settings.model_copy(update=found), problems
+
+
+class _Critic(NamedTuple):
+    """T or Q: its setting, the weight of its loss and that one's ``key`` and ``usual`` value, and which networks it may be."""
+
+    name: str
+    folder: Path | None
+    weight: float
+    key: str
+    usual: float
+    kinds: tuple[str, ...]
+
+    @property
+    def has_a_part(self) -> bool:
+        return self.folder is not None and self.weight > 0
+
+
+def _critics(settings: CriticSettings) -> tuple[_Critic, _Critic]:
+    loss = settings.loss
+    return (
+        _Critic("identity", settings.identity, loss.lambda_3, "loss.lambda_3", 10, IDENTITY_KINDS),
+        _Critic("quality", settings.quality, loss.lambda_4, "loss.lambda_4", 0.5, ("quality",)),
+    )
+
+
+def _ratings_problems(settings: QualitySettings, inputs: Inputs) -> Problems:
+    problems, path = Problems(), settings.ratings
+    if path is None:
+        problems.add("ratings", "training Q needs a ratings folder or table; make one with `legan data ratings`")
+    elif not path.exists():
+        problems.add("ratings", f"there is nothing at {path}")
+    else:
+        ratings = problems.from_(partial(inputs.ratings, path, settings.image_size), "ratings")
+        if ratings is not None and not (ratings.split == "train").any():
+            problems.add("ratings", f"no image of {path} is in the split train; name some, or leave the column split out")
+        whole = None if ratings is None else mask_problem(ratings)
+        if whole is not None:
+            problems.add("ratings", whole)
+    return problems
+
+
+def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
+    problems, size = Problems(), data.image_size
+    if len(data.rows("train")) == 0:
+        problems.add("data", f"{data.path} has no training split")
+    if settings.flip and data.schema.flip_indices() is None and not isinstance(settings, IdentitySettings):
+        problems.add("flip", f"the schema of {data.path} does not say what mirroring does to its lightings; set flip=false")
+
+    if isinstance(settings, IdentitySettings):
+        _expect_multiple(problems, "data", size, 16, "LightCNN's four poolings")
+        if len(set(data.subject[data.rows("train")])) == 1:
+            problems.add("data", f"the training split of {data.path} shows one subject; T learns to tell two or more apart")
+    if isinstance(settings, ClassifierSettings) and (size < 32 or size % 16):
+        problems.add("data", f"the image size {size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
+    if isinstance(settings, StarGanV2Settings) and (size < 32 or size.bit_count() > 1):
+        problems.add("data", f"the image size {size} has to be 32, 64, 128 and so on (StarGAN-v2's halvings)")
+    if isinstance(settings, TranslatorSettings) and 2 * settings.shift >= size:
+        problems.add("shift", f"{settings.shift} pixels move half of an image of {size}×{size} out of sight; take fewer")
+    if isinstance(settings, CriticSettings):
+        _expect_multiple(problems, "data", size, 4, "G's two downsamplings")
+        halvings = "discriminator.layers"
+        _expect_multiple(problems, "data", size, 2**settings.discriminator.layers, halvings, halvings)
+    return problems
+
+
+def _critics_problems(settings: CriticSettings, data: Dataset | None, inputs: Inputs) -> Problems:
+    problems = Problems()
+    for name, folder, _, _, _, kinds in (each for each in _critics(settings) if each.has_a_part):
+        if folder is None:
+            continue
+        if not folder.exists():
+            problems.add(name, f"there is nothing at {folder}; give a run of `legan train {name}` or a network folder")
+            continue
+        found = problems.from_(partial(inputs.network, folder), name)
+        if found is None:
+            continue
+
+        if found.kind not in kinds:
+            problems.add(name, f"{folder} holds a {found.kind}, not a {' or '.join(kinds)}")
+        size = found.numbers.get("image_size")
+        if data is not None and size is not None and size != data.image_size:
+            problems.add(name, f"{folder} is for {size}×{size} images, the data set has {data.image_size}×{data.image_size}")
+    return problems
+
+
+def _expect_multiple(problems: Problems, place: str, size: int, of: int, why: str, *also: str) -> None:
+    """Add a problem where images of ``size`` cannot be halved as often as they have to be."""
+    if size % of or size < of:
+        what = "the image size " if place == "data" else ""
+        problems.add(place, f"{what}{size} has to be a multiple of {of} ({why})", *also)
