@@ -36,7 +36,7 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import Model, read_model, write_model
 from legan.serve.augment.job import augment
-from legan.serve.augment.request import Request
+from legan.serve.augment.request import AugmentRequest
 from legan.serve.augment.worker import JOBS, part_path
 
 
@@ -76,7 +76,7 @@ def pipeline(home: Path, arguments: argparse.Namespace, number: int) -> Rate:
     out = home / f"out{number}"
     watch = Watch(part_path(out.with_name(f"{out.name}.partial"), "part", 0))
     watch.start()
-    request = Request(home / "faces", out, str(home / "model"), random=64, workers=1, batch_size=arguments.batch)
+    request = AugmentRequest(home / "faces", out, str(home / "model"), random=64, workers=1, batch_size=arguments.batch)
     augment(request, lambda line: None)
     seconds, processor = watch.stop()
     count = len(open_dataset(out)) - JOBS

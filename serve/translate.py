@@ -19,7 +19,7 @@ SOFT = 1.5
 
 
 @dataclass(frozen=True)
-class Request:
+class TranslateRequest:
     """The command's arguments as they were typed; ``face`` is a number from 1, or ``all``."""
 
     photo: Path
@@ -32,7 +32,7 @@ class Request:
     face: str
 
 
-def run(request: Request) -> None:
+def run(request: TranslateRequest) -> None:
     """Do what was asked and say what was written.
 
     Raises LeganError, before any face is looked for, with everything that is wrong with the arguments, the photograph and the
@@ -58,7 +58,7 @@ def run(request: Request) -> None:
         _write(request, face.image, [expression, lighting], index, several=len(chosen) > 1)
 
 
-def check(request: Request) -> tuple[Picture, Path]:
+def check(request: TranslateRequest) -> tuple[Picture, Path]:
     """The photograph and the model's folder; LeganError with every problem that can be seen before computing."""
     problems = []
     if request.face != "all" and not (request.face.isdecimal() and int(request.face) >= 1):
@@ -85,7 +85,7 @@ def check(request: Request) -> tuple[Picture, Path]:
     return photo, folder
 
 
-def choose_faces(request: Request, photo: Picture, found: Sequence[FoundFace]) -> list[int]:
+def choose_faces(request: TranslateRequest, photo: Picture, found: Sequence[FoundFace]) -> list[int]:
     """Indices of the wanted faces, having said which others there are; ImageError where there is no such face."""
     height, width = photo.shape[:2]
     where = f"{request.photo.name} ({width}×{height})"
@@ -108,7 +108,7 @@ def choose_faces(request: Request, photo: Picture, found: Sequence[FoundFace]) -
     return [index]
 
 
-def _class_problems(request: Request, schema: AttributeSchema | None) -> list[str]:
+def _class_problems(request: TranslateRequest, schema: AttributeSchema | None) -> list[str]:
     problems = []
     for option, name in (("expression", request.expression), ("lighting", request.lighting)):
         if name is None and not request.grid:
@@ -131,7 +131,7 @@ def _out_problems(out: Path, photo: Path) -> list[str]:
     return problems
 
 
-def _write_grids(request: Request, engine: Engine, faces: Sequence[FoundFace], chosen: Sequence[int]) -> None:
+def _write_grids(request: TranslateRequest, engine: Engine, faces: Sequence[FoundFace], chosen: Sequence[int]) -> None:
     expressions = engine.schema.expressions if request.expression is None else (request.expression,)
     lightings = engine.schema.lightings if request.lighting is None else (request.lighting,)
     combinations = [(expression, lighting) for expression in expressions for lighting in lightings]
@@ -148,7 +148,7 @@ def _write_grids(request: Request, engine: Engine, faces: Sequence[FoundFace], c
         )
 
 
-def _write(request: Request, image: Picture, parts: Sequence[str], face: int | None, *, several: bool = False) -> None:
+def _write(request: TranslateRequest, image: Picture, parts: Sequence[str], face: int | None, *, several: bool = False) -> None:
     """Write one picture; a name of our own choice never replaces a file, a given one does and says so."""
     marked = face is not None and (several or face > 0)
     if request.out is None:

@@ -17,7 +17,7 @@ IMAGE = "image"
 
 
 @dataclass(frozen=True)
-class Sent:
+class Upload:
     """What came: images as they were encoded, and each parameter's values in their order."""
 
     images: list[bytes] = field(default_factory=list)
@@ -39,7 +39,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def take_apart(content_type: str, query: list[tuple[str, str]], body: bytes, images: int) -> Sent:
+def take_apart(content_type: str, query: list[tuple[str, str]], body: bytes, images: int) -> Upload:
     """Images and parameters of a body, multipart/form-data or one raw image, and of the query.
 
     Raises ProblemError: 415 for another kind of body, 422 for one that is no multipart or has no image, 413 for more than
@@ -61,7 +61,7 @@ def take_apart(content_type: str, query: list[tuple[str, str]], body: bytes, ima
         )  # fmt: skip
     if not found:
         raise ProblemError(422, "There is no image in the request; send it as a part named image, with a file name.")
-    return Sent(found, dict(values))
+    return Upload(found, dict(values))
 
 
 def _multipart(body: bytes, boundary: str, images: int, values: dict[str, list[str]]) -> list[bytes]:

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from legan.platform.errors import ConfigError, LeganError
-from legan.serve.api.session import Busy
 
 MEDIA_TYPE = "application/problem+json"
 PLAINER = {"extra_forbidden": "this call has no such parameter", "missing": "it is missing"}
@@ -28,7 +27,15 @@ LINGER_S = 3.0
 """How long a body that nobody wants is still read, so that a client in the middle of sending it gets to see the answer."""
 
 
-class Problem(BaseModel):
+class Busy(Exception):  # noqa: N818  (no mistake of anybody's)
+    """More was asked than is being done at a time; ``retry_after_s`` says when to ask again."""
+
+    def __init__(self, retry_after_s: float = 1.0):
+        self.retry_after_s = retry_after_s
+        super().__init__(retry_after_s)
+
+
+class ProblemDocument(BaseModel):
     """An error as RFC 9457 has it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
@@ -58,7 +65,7 @@ class ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None, *, linger: bool = False):
+    def __init__(self, problem: ProblemDocument, headers: Mapping[str, str] | None = None, *, linger: bool = False):
         text = problem.model_dump(exclude_none=True)
         extra = {"cache-control": "no-store", **({"connection": "close"} if linger else {}), **(headers or {})}
         super().__init__(json.dumps(text, ensure_ascii=False).encode(), problem.status, extra)
@@ -80,9 +87,9 @@ class ProblemResponse(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-def make_problem(status: int, detail: str, errors: Sequence[str] = ()) -> Problem:
+def make_problem(status: int, detail: str, errors: Sequence[str] = ()) -> ProblemDocument:
     """A problem document."""
-    return Problem(
+    return ProblemDocument(
         title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors) if len(errors) > 1 else None
     )
 
@@ -103,19 +110,19 @@ def about_image(index: int) -> Iterator[None]:
         raise
 
 
-def too_long(seconds: float) -> Problem:
+def too_long(seconds: float) -> ProblemDocument:
     """408."""
     return make_problem(
         408, f"The request was not done within {seconds:g} seconds; send it faster, ask for less at once, or try again."
     )
 
 
-def failure() -> Problem:
+def failure() -> ProblemDocument:
     """500, for errors of the program, which its log tells by the request's id."""
     return make_problem(500, "The server failed at this request; its log tells why, under the number in the header X-Request-Id.")
 
 
-def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
+def problem_of(error: Exception) -> tuple[ProblemDocument, dict[str, str]]:
     """The problem document and headers for what a caller can cause; other exceptions are raised again."""
     if isinstance(error, ProblemError):
         return error.problem, error.headers

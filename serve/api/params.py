@@ -9,7 +9,7 @@ from legan.serve.api.errors import invalid, sentences
 from legan.serve.api.images import Format
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Asked = TypeVar("Asked", bound="Parameters")
+AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 
 
 class Parameters(BaseModel):
@@ -18,11 +18,11 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class FacesQuestion(Parameters):
+class FacesParameters(Parameters):
     """POST /v1/faces takes the image alone."""
 
 
-class Question(Parameters):
+class OneFaceParameters(Parameters):
     """What all calls take that work on one face."""
 
     face: int = Field(0, ge=0, le=10_000)
@@ -31,11 +31,11 @@ class Question(Parameters):
     """The image is an aligned face of the model's size; no face is looked for."""
 
 
-class QualityQuestion(Question):
+class QualityParameters(OneFaceParameters):
     """Parameters of POST /v1/quality."""
 
 
-class TranslateQuestion(Question):
+class TranslateParameters(OneFaceParameters):
     """Parameters of POST /v1/translate."""
 
     expression: Name = Field(examples=["smile"])
@@ -50,13 +50,13 @@ class TranslateQuestion(Question):
     """The model's expression and lighting masks too."""
 
     @model_validator(mode="after")
-    def _fits(self) -> "TranslateQuestion":
+    def _fits(self) -> "TranslateParameters":
         if self.paste and self.aligned:
             raise ValueError("paste: an aligned face has no photograph to be put back into; leave out paste or aligned")
         return self
 
 
-class AugmentQuestion(Question):
+class AugmentParameters(OneFaceParameters):
     """Parameters of POST /v1/augment."""
 
     variants: Literal["random", "all", "listed"] = "random"
@@ -81,7 +81,7 @@ class AugmentQuestion(Question):
     """Of the pictures in the answer."""
 
     @model_validator(mode="after")
-    def _fits(self) -> "AugmentQuestion":
+    def _fits(self) -> "AugmentParameters":
         if self.variants == "listed" and not self.label:
             raise ValueError("label: variants=listed needs at least one, written EXPRESSION:LIGHTING")
         if self.variants != "listed" and self.label:
@@ -91,22 +91,22 @@ class AugmentQuestion(Question):
         return self
 
 
-def read_question(kind: type[Asked], values: Mapping[str, Sequence[str]]) -> Asked:
+def read_parameters(kind: type[AnyParameters], values: Mapping[str, Sequence[str]]) -> AnyParameters:
     """The parameters as they were sent, checked; ProblemError 422 names everything that is wrong."""
     repeatable = {name for name, about in kind.model_fields.items() if get_origin(about.annotation) is list}
     twice = [f"{name}: given {len(found)} times, give it once" for name, found in values.items()
              if len(found) > 1 and name not in repeatable]  # fmt: skip
     plain: dict[str, Any] = {name: list(found) if name in repeatable else found[-1] for name, found in values.items()}
     try:
-        question = kind.model_validate(plain)
+        params = kind.model_validate(plain)
     except ValidationError as error:
         raise invalid([*twice, *sentences(error.errors())]) from error
     if twice:
         raise invalid(twice)
-    return question
+    return params
 
 
-def parameters(kind: type[Parameters]) -> list[dict[str, Any]]:
+def query_parameters(kind: type[Parameters]) -> list[dict[str, Any]]:
     """The query parameters for OpenAPI."""
     schema = kind.model_json_schema()
     needed = schema.get("required", [])

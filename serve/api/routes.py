@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import FastAPI, Query
-from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route
@@ -25,58 +24,38 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from legan._version import __version__
-from legan.serve.api.body import Sent, read_body, take_apart
-from legan.serve.api.docs_page import docs_page
-from legan.serve.api.errors import MEDIA_TYPE, Problem, ProblemError, handle_problems, invalid, problem_of
+from legan.serve.api.admission import Guard
+from legan.serve.api.body import Upload, read_body, take_apart
+from legan.serve.api.errors import MEDIA_TYPE, Busy, ProblemDocument, ProblemError, handle_problems, invalid, problem_of
 from legan.serve.api.examples import example
 from legan.serve.api.images import PixelBudget, encode
 from legan.serve.api.metrics import Meter, PrometheusMeter, Unmetered
-from legan.serve.api.middleware import Guard, Log, Outermost
-from legan.serve.api.openapi import PICTURE, PICTURES, ZIP, about_call, openapi, problems
-from legan.serve.api.params import AugmentQuestion, FacesQuestion, QualityQuestion, TranslateQuestion, read_question
+from legan.serve.api.middleware import Log, Outermost
+from legan.serve.api.openapi import PICTURE, PICTURES, ZIP, about_call, docs_page, openapi, problems
+from legan.serve.api.params import AugmentParameters, FacesParameters, QualityParameters, TranslateParameters, read_parameters
 from legan.serve.api.schema import (
     AugmentReply,
     AugmentResult,
     Drawn,
     FacesReply,
+    Health,
+    ModelReply,
+    PublicLimits,
     QualityReply,
     QualityResult,
-    Result,
     TranslateReply,
+    TranslateResult,
     finished,
     json_reply,
     picture_reply,
     wanted_form,
     zip_reply,
 )
-from legan.serve.api.session import Backend, Busy, Limits, ModelInfo, PublicLimits
-from legan.serve.api.use_cases import Work, each_image
+from legan.serve.api.session import Backend, Limits
+from legan.serve.api.use_cases import UseCases, each_image
 
 PAGE = Path(__file__).parents[1] / "web" / "page"
 STATIC = "/static"
-MODEL_EXAMPLE: dict[str, Any] = {
-    "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",
-    "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
-    "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
-    "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
-    "has_matcher": False, "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
-}  # fmt: skip
-
-
-class ModelReply(ModelInfo):
-    """Answer of GET /v1/model."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
-
-    limits: PublicLimits
-
-
-class Health(BaseModel):
-    """Answer of GET /healthz."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
-
-    status: Literal["ok"] = "ok"
 
 
 def make_api(
@@ -108,12 +87,12 @@ def make_api(
 def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
     pixels = PixelBudget(limits.photographs * limits.pixels)
 
-    async def received(request: Request, images: int) -> Sent:
+    async def received(request: Request, images: int) -> Upload:
         body = await read_body(request, limits.body_bytes)
         kind = request.headers.get("content-type", "")
         return await asyncio.to_thread(take_apart, kind, request.query_params.multi_items(), body, images)
 
-    @api.post("/v1/translate", **about_call(TranslateQuestion, TranslateReply, several=True, pictures=(*PICTURES, ZIP)))
+    @api.post("/v1/translate", **about_call(TranslateParameters, TranslateReply, several=True, pictures=(*PICTURES, ZIP)))
     async def translate(request: Request) -> Response:
         """Translate the face of each image to an expression and a lighting.
 
@@ -121,67 +100,67 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         Accept: application/json with JSON; Accept: application/zip with a zip. In a batch one bad image does not fail the
         others: its result has an error.
         """
-        sent = await received(request, limits.images)
-        question = read_question(TranslateQuestion, sent.values)
-        work = Work(backend.session(), limits, pixels)
-        problems = work.unknown([question.expression], [question.lighting])
+        upload = await received(request, limits.images)
+        params = read_parameters(TranslateParameters, upload.values)
+        cases = UseCases(backend.session(), limits, pixels)
+        problems = cases.unknown([params.expression], [params.lighting])
         if problems:
             raise invalid(problems)
-        outcomes = await each_image(sent.images, lambda data, index: work.translate(data, question, index))
-        model = work.session.info.label
-        default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not question.masks else "json"
+        outcomes = await each_image(upload.images, lambda data, index: cases.translate(data, params, index))
+        model = cases.session.info.label
+        default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not params.masks else "json"
         form = wanted_form(request.headers.get("accept"), default)
         if form == "image":
             drawn = cast("Drawn", outcomes[0])
-            return picture_reply(drawn, await encode(cast("Any", drawn.image), question.format), question.format, model)
+            return picture_reply(drawn, await encode(cast("Any", drawn.image), params.format), params.format, model)
         made = [
-            _failed(outcome, index, question) if isinstance(outcome, Problem) else outcome
+            _failed(outcome, index, params) if isinstance(outcome, ProblemDocument) else outcome
             for index, outcome in enumerate(outcomes)
         ]
-        results, files = await asyncio.to_thread(finished, made, question.format, zipped=form == "zip")
+        results, files = await asyncio.to_thread(finished, made, params.format, zipped=form == "zip")
         reply = TranslateReply(results=results, model=model)
         return zip_reply(reply, "results.json", files) if form == "zip" else json_reply(reply)
 
-    @api.post("/v1/augment", **about_call(AugmentQuestion, AugmentReply, several=False, pictures=(ZIP,)))
+    @api.post("/v1/augment", **about_call(AugmentParameters, AugmentReply, several=False, pictures=(ZIP,)))
     async def augment(request: Request) -> Response:
         """Make many variants of one face, each with its labels and scores.
 
         A zip with augmented.json, or with Accept: application/json the same as JSON. A random variant below a minimum is replaced
         by a combination not yet tried, a bounded number of times.
         """
-        sent = await received(request, 1)
-        question = read_question(AugmentQuestion, sent.values)
-        work = Work(backend.session(), limits, pixels)
-        drawn, rejected = await work.augment(sent.images[0], question)
+        upload = await received(request, 1)
+        params = read_parameters(AugmentParameters, upload.values)
+        cases = UseCases(backend.session(), limits, pixels)
+        drawn, rejected = await cases.augment(upload.images[0], params)
         form = wanted_form(request.headers.get("accept"), "zip")
-        results, files = await asyncio.to_thread(finished, drawn, question.format, zipped=form == "zip")
-        reply = AugmentReply(results=cast("list[AugmentResult]", results), model=work.session.info.label, rejected=rejected)
+        results, files = await asyncio.to_thread(finished, drawn, params.format, zipped=form == "zip")
+        reply = AugmentReply(results=cast("list[AugmentResult]", results), model=cases.session.info.label, rejected=rejected)
         return zip_reply(reply, "augmented.json", files) if form == "zip" else json_reply(reply)
 
-    @api.post("/v1/quality", **about_call(QualityQuestion, QualityReply, several=True, pictures=()))
+    @api.post("/v1/quality", **about_call(QualityParameters, QualityReply, several=True, pictures=()))
     async def quality(request: Request) -> Response:
         """Rate how natural the face of each image looks, about 0 to 10."""
-        sent = await received(request, limits.images)
-        question = read_question(QualityQuestion, sent.values)
-        work = Work(backend.session(), limits, pixels)
-        if not work.session.info.has_quality:
+        upload = await received(request, limits.images)
+        params = read_parameters(QualityParameters, upload.values)
+        cases = UseCases(backend.session(), limits, pixels)
+        if not cases.session.info.has_quality:
             raise ProblemError(422, "This model has no quality model; serve one that was trained with a Q.")
-        outcomes = await each_image(sent.images, lambda data, index: work.rate(data, question, index))
+        outcomes = await each_image(upload.images, lambda data, index: cases.rate(data, params, index))
         results = [
-            QualityResult(index=index, face=question.face, error=outcome) if isinstance(outcome, Problem) else outcome
+            QualityResult(index=index, face=params.face, error=outcome) if isinstance(outcome, ProblemDocument) else outcome
             for index, outcome in enumerate(outcomes)
         ]
-        return json_reply(QualityReply(results=results, model=work.session.info.label))
+        return json_reply(QualityReply(results=results, model=cases.session.info.label))
 
-    @api.post("/v1/faces", **about_call(FacesQuestion, FacesReply, several=False, pictures=()))
+    @api.post("/v1/faces", **about_call(FacesParameters, FacesReply, several=False, pictures=()))
     async def faces(request: Request) -> Response:
         """Find the faces of a photograph, the largest first, and align them as the model sees them.
 
         An aligned face can be sent to the other calls with aligned=true: the photograph travels once, and is searched once.
         """
-        sent = await received(request, 1)
-        read_question(FacesQuestion, sent.values)
-        return json_reply(await Work(backend.session(), limits, pixels).faces(sent.images[0]))
+        upload = await received(request, 1)
+        read_parameters(FacesParameters, upload.values)
+        return json_reply(await UseCases(backend.session(), limits, pixels).faces(upload.images[0]))
 
 
 def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
@@ -241,6 +220,6 @@ class _Fresh(StaticFiles):
         return response
 
 
-def _failed(problem: Problem, index: int, question: TranslateQuestion) -> Drawn:
-    labels = {"expression": question.expression, "lighting": question.lighting, "face": question.face}
-    return Drawn(Result.model_validate({"index": index, **labels, "error": problem}))
+def _failed(problem: ProblemDocument, index: int, params: TranslateParameters) -> Drawn:
+    labels = {"expression": params.expression, "lighting": params.lighting, "face": params.face}
+    return Drawn(TranslateResult.model_validate({"index": index, **labels, "error": problem}))

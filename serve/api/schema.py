@@ -1,4 +1,4 @@
-"""Answers with pictures: one picture, JSON with base64, or a zip, as the Accept header wants it."""
+"""What the calls answer: their JSON, and with pictures one picture, JSON with base64, or a zip, as the Accept header wants it."""
 
 import base64
 import io
@@ -8,20 +8,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from legan.serve.api.errors import Problem
-from legan.serve.api.images import Format, encoded, media_type
+from legan.serve.api.errors import ProblemDocument
+from legan.serve.api.images import Format, Picture, encoded, media_type
 
 MADE = {
     "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
     "quality": 6.2, "similarity": None, "masks": None, "error": None,
 }  # fmt: skip
 FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "aligned": "iVBORw0KGgo="}
-Picture = NDArray[np.uint8]
+MODEL: dict[str, Any] = {
+    "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",
+    "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
+    "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
+    "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
+    "has_matcher": False, "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
+}  # fmt: skip
 Form = Literal["image", "json", "zip"]
 
 
@@ -37,7 +41,7 @@ class MaskFiles(BaseModel):
     lighting: str
 
 
-class Result(BaseModel):
+class TranslateResult(BaseModel):
     """One picture that was asked for: what it shows and its scores, or why there is none."""
 
     index: int
@@ -52,7 +56,7 @@ class Result(BaseModel):
     similarity: float | None = None
     """Whether the person is the same as in the input, -1 to 1; null without a matcher."""
     masks: MaskFiles | None = None
-    error: Problem | None = None
+    error: ProblemDocument | None = None
 
 
 class TranslateReply(BaseModel):
@@ -60,11 +64,11 @@ class TranslateReply(BaseModel):
 
     model_config = _shown({"results": [MADE], "model": "legan/3"})
 
-    results: list[Result]
+    results: list[TranslateResult]
     model: str
 
 
-class AugmentResult(Result):
+class AugmentResult(TranslateResult):
     """One variant."""
 
     accepted: bool
@@ -88,7 +92,7 @@ class QualityResult(BaseModel):
     index: int
     face: int
     quality: float | None = None
-    error: Problem | None = None
+    error: ProblemDocument | None = None
 
 
 class QualityReply(BaseModel):
@@ -125,11 +129,68 @@ class FacesReply(BaseModel):
     model: str
 
 
+class PublicLimits(BaseModel):
+    """The limits that a caller can keep to."""
+
+    body_bytes: int
+    pixels: int
+    images: int
+    variants: int
+
+
+class ModelInfo(BaseModel):
+    """Which model answers, where it comes from, and what it knows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    source: str
+    """What was asked for: a folder or an MLflow URI."""
+    run_id: str | None
+    """MLflow run of the training."""
+    run: str | None
+    """Name of that run."""
+    data_hash: str | None
+    git_commit: str | None
+    created_by: str | None
+    image_size: int
+    alignment: dict[str, float | int | list[float]]
+    """Where the eyes of an aligned face lie, as fractions of the image."""
+    expressions: list[str]
+    lightings: list[str]
+    disentangled: bool
+    """Whether there are masks."""
+    has_quality: bool
+    has_matcher: bool
+
+    @property
+    def label(self) -> str:
+        """Name and version as answers bear them."""
+        return f"{self.name}/{self.version}"
+
+
+class ModelReply(ModelInfo):
+    """Answer of GET /v1/model."""
+
+    model_config = _shown(MODEL)
+
+    limits: PublicLimits
+
+
+class Health(BaseModel):
+    """Answer of GET /healthz."""
+
+    model_config = _shown({"status": "ok"})
+
+    status: Literal["ok"] = "ok"
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A result with its pictures, uint8 H×W×3, before they are files."""
 
-    result: Result
+    result: TranslateResult
     image: Picture | None = None
     masks: tuple[Picture, Picture] | None = None
 
@@ -158,7 +219,7 @@ def picture_reply(drawn: Drawn, image: bytes, form: Format, model: str) -> Respo
     return Response(image, headers={**headers, "x-legan-model": quote(model, safe="/@.-_ ")}, media_type=media_type(form))
 
 
-def finished(drawn: Sequence[Drawn], form: Format, *, zipped: bool) -> tuple[list[Result], dict[str, bytes]]:
+def finished(drawn: Sequence[Drawn], form: Format, *, zipped: bool) -> tuple[list[TranslateResult], dict[str, bytes]]:
     """Results with their pictures as base64, or with file names and the files."""
     results, files = [], {}
     for each in drawn:

@@ -1,24 +1,17 @@
 """What the HTTP application asks of the machinery behind it: a model's steps, all of one request with the same model.
 
-deploy/local.py answers in this process, deploy/deployments.py with Ray Serve deployments. Images are uint8 RGB: photographs
+deploy/local.py answers in this process, deploy/ingress.py with Ray Serve deployments. Images are uint8 RGB: photographs
 H×W×3, aligned faces B×S×S×3.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from legan.platform.settings import Settings
+from legan.serve.api.schema import ModelInfo
 from legan.serve.engine import FoundFace, MaskedTranslation, Masks, Picture, Pictures
-
-
-class Busy(Exception):  # noqa: N818  (no mistake of anybody's)
-    """More was asked than is being done at a time; ``retry_after_s`` says when to ask again."""
-
-    def __init__(self, retry_after_s: float = 1.0):
-        self.retry_after_s = retry_after_s
-        super().__init__(retry_after_s)
 
 
 class Limits(Settings):
@@ -38,47 +31,6 @@ class Limits(Settings):
     """Requests that one process works on at a time, and fewer where it is too slow for them; the next one is answered 503."""
     photographs: int = Field(4, ge=1, le=100)
     """Decoded photographs of the largest size that one process holds at a time; further ones wait."""
-
-
-class PublicLimits(BaseModel):
-    """The limits that a caller can keep to."""
-
-    body_bytes: int
-    pixels: int
-    images: int
-    variants: int
-
-
-class ModelInfo(BaseModel):
-    """Which model answers, where it comes from, and what it knows."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    version: str
-    source: str
-    """What was asked for: a folder or an MLflow URI."""
-    run_id: str | None
-    """MLflow run of the training."""
-    run: str | None
-    """Name of that run."""
-    data_hash: str | None
-    git_commit: str | None
-    created_by: str | None
-    image_size: int
-    alignment: dict[str, float | int | list[float]]
-    """Where the eyes of an aligned face lie, as fractions of the image."""
-    expressions: list[str]
-    lightings: list[str]
-    disentangled: bool
-    """Whether there are masks."""
-    has_quality: bool
-    has_matcher: bool
-
-    @property
-    def label(self) -> str:
-        """Name and version as answers bear them."""
-        return f"{self.name}/{self.version}"
 
 
 class Session(Protocol):

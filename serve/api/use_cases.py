@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, transform_points
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
-from legan.serve.api.errors import Problem, ProblemError, about_image, invalid, problem_of
+from legan.serve.api.errors import ProblemDocument, ProblemError, about_image, invalid, problem_of
 from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
-from legan.serve.api.params import AugmentQuestion, Question, TranslateQuestion
-from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, Result, ShownFace
+from legan.serve.api.params import AugmentParameters, OneFaceParameters, TranslateParameters
+from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, ShownFace, TranslateResult
 from legan.serve.api.session import Limits, Session
 from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face
 from legan.serve.paste import face_weight, paste_face
@@ -28,29 +28,29 @@ CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Work:
+class UseCases:
     """What a request works with."""
 
     session: Session
     limits: Limits
     pixels: PixelBudget
 
-    async def translate(self, data: bytes, question: TranslateQuestion, index: int) -> Drawn:
+    async def translate(self, data: bytes, params: TranslateParameters, index: int) -> Drawn:
         """One image of a request; raises ProblemError and Busy."""
         async with AsyncExitStack() as held:
-            photo, face = await self._face(data, question, held)
-            if not question.paste:
+            photo, face = await self._face(data, params, held)
+            if not params.paste:
                 await held.aclose()
             source = face.aligned.image[None]
-            made = await self.session.translate(source, [question.expression], [question.lighting], masks=question.masks)
+            made = await self.session.translate(source, [params.expression], [params.lighting], masks=params.masks)
             quality, similarity = await asyncio.gather(
                 self.session.quality(made.images, _hulls(face, 1)), self.session.similarity(source, made.images)
             )
             image = made.images[0]
-            if question.paste:
+            if params.paste:
                 image = await asyncio.to_thread(_pasted, photo, face, image)
-        result = Result(
-            index=index, expression=question.expression, lighting=question.lighting, face=question.face,
+        result = TranslateResult(
+            index=index, expression=params.expression, lighting=params.lighting, face=params.face,
             quality=_first(quality), similarity=_first(similarity),
         )  # fmt: skip
         return Drawn(result, image, _masks(made))
@@ -65,47 +65,47 @@ class Work:
         height, width = photo.shape[:2]
         return FacesReply(faces=shown, width=width, height=height, model=self.session.info.label)
 
-    async def rate(self, data: bytes, question: Question, index: int) -> QualityResult:
+    async def rate(self, data: bytes, params: OneFaceParameters, index: int) -> QualityResult:
         """Q's rating of one image; raises ProblemError and Busy."""
         async with AsyncExitStack() as held:
-            _, face = await self._face(data, question, held)
+            _, face = await self._face(data, params, held)
         ratings = await self.session.quality(face.aligned.image[None], _hulls(face, 1))
-        return QualityResult(index=index, face=question.face, quality=_first(ratings))
+        return QualityResult(index=index, face=params.face, quality=_first(ratings))
 
-    async def augment(self, data: bytes, question: AugmentQuestion) -> tuple[list[Drawn], int]:
+    async def augment(self, data: bytes, params: AugmentParameters) -> tuple[list[Drawn], int]:
         """The variants of one face, and how many pictures were found below a minimum."""
-        combinations = self._combinations(question)
+        combinations = self._combinations(params)
         with about_image(0):
             async with AsyncExitStack() as held:
-                _, face = await self._face(data, question, held)
-        if question.variants != "random":
-            return await self._listed(face, question, combinations)
-        return await self._random(face, question, combinations)
+                _, face = await self._face(data, params, held)
+        if params.variants != "random":
+            return await self._listed(face, params, combinations)
+        return await self._random(face, params, combinations)
 
-    async def _listed(self, face: FoundFace, question: AugmentQuestion, wanted: Sequence[Combination]) -> tuple[list[Drawn], int]:
-        made = await self._variants(face, question, list(dict.fromkeys(wanted)))
+    async def _listed(self, face: FoundFace, params: AugmentParameters, wanted: Sequence[Combination]) -> tuple[list[Drawn], int]:
+        made = await self._variants(face, params, list(dict.fromkeys(wanted)))
         return [_numbered(made[each], index) for index, each in enumerate(wanted)], sum(not _accepted(d) for d in made.values())
 
-    async def _random(self, face: FoundFace, question: AugmentQuestion, known: Sequence[Combination]) -> tuple[list[Drawn], int]:
+    async def _random(self, face: FoundFace, params: AugmentParameters, known: Sequence[Combination]) -> tuple[list[Drawn], int]:
         # The same face under the same labels always comes out the same: a replacement is another combination, and none is
         # repeated before all have had their turn.
-        rng = np.random.default_rng(question.seed)
+        rng = np.random.default_rng(params.seed)
         order = [known[i] for i in rng.permutation(len(known))]
-        chosen = list(itertools.islice(itertools.cycle(order), question.n))
-        untried = order[question.n :]
-        made = await self._variants(face, question, list(dict.fromkeys(chosen)))
-        for _ in range(question.attempts - 1):
+        chosen = list(itertools.islice(itertools.cycle(order), params.n))
+        untried = order[params.n :]
+        made = await self._variants(face, params, list(dict.fromkeys(chosen)))
+        for _ in range(params.attempts - 1):
             missed = [index for index, each in enumerate(chosen) if not _accepted(made[each])]
             fresh = dict(zip(missed, untried, strict=False))
             if not fresh:
                 break
             untried = untried[len(fresh) :]
-            made |= await self._variants(face, question, list(fresh.values()))
+            made |= await self._variants(face, params, list(fresh.values()))
             for index, each in fresh.items():
                 chosen[index] = each
         return [_numbered(made[each], index) for index, each in enumerate(chosen)], sum(not _accepted(d) for d in made.values())
 
-    async def _variants(self, face: FoundFace, question: AugmentQuestion, wanted: list[Combination]) -> dict[Combination, Drawn]:
+    async def _variants(self, face: FoundFace, params: AugmentParameters, wanted: list[Combination]) -> dict[Combination, Drawn]:
         chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
         made: dict[Combination, Drawn] = {}
         for chunk in chunks:
@@ -117,34 +117,34 @@ class Work:
             for index, (expression, lighting) in enumerate(chunk):
                 rating = None if quality is None else finite(quality[index])
                 likeness = None if similarity is None else finite(similarity[index])
-                enough = _reaches(rating, question.min_quality) and _reaches(likeness, question.min_similarity)
+                enough = _reaches(rating, params.min_quality) and _reaches(likeness, params.min_similarity)
                 result = AugmentResult(
-                    index=0, expression=expression, lighting=lighting, face=question.face,
+                    index=0, expression=expression, lighting=lighting, face=params.face,
                     quality=rating, similarity=likeness, accepted=enough,
                 )  # fmt: skip
                 made[expression, lighting] = Drawn(result, images[index] if enough else None)
         return made
 
-    def _combinations(self, question: AugmentQuestion) -> list[Combination]:
+    def _combinations(self, params: AugmentParameters) -> list[Combination]:
         """What may be drawn, or is listed; ProblemError 422 for what the model does not know or cannot rate."""
         info = self.session.info
-        if question.variants == "listed":
-            pairs = [label.rpartition(":") for label in question.label]
-            problems = [f"label: {label!r} is not written EXPRESSION:LIGHTING" for label in question.label if ":" not in label]
+        if params.variants == "listed":
+            pairs = [label.rpartition(":") for label in params.label]
+            problems = [f"label: {label!r} is not written EXPRESSION:LIGHTING" for label in params.label if ":" not in label]
             wanted = [(expression, lighting) for expression, sign, lighting in pairs if sign]
             expressions, lightings = [e for e, _ in wanted], [name for _, name in wanted]
         else:
             problems = []
-            expressions = question.expression or info.expressions
-            lightings = question.lighting or info.lightings
+            expressions = params.expression or info.expressions
+            lightings = params.lighting or info.lightings
             wanted = list(itertools.product(dict.fromkeys(expressions), dict.fromkeys(lightings)))
         problems += self.unknown(expressions, lightings)
-        count = question.n if question.variants == "random" else len(wanted)
+        count = params.n if params.variants == "random" else len(wanted)
         if count > self.limits.variants:
             problems.append(f"variants: {count} were asked for, more than {self.limits.variants}; ask for fewer at once")
-        if question.min_quality is not None and not info.has_quality:
+        if params.min_quality is not None and not info.has_quality:
             problems.append("min_quality: this model has no quality model; leave it out")
-        if question.min_similarity is not None and not info.has_matcher:
+        if params.min_similarity is not None and not info.has_matcher:
             problems.append("min_similarity: this server has no matcher; leave it out, or start it with --matcher")
         if problems:
             raise invalid(problems)
@@ -160,13 +160,13 @@ class Work:
             if name not in known
         ]
 
-    async def _face(self, data: bytes, question: Question, held: AsyncExitStack) -> tuple[Picture, FoundFace]:
+    async def _face(self, data: bytes, params: OneFaceParameters, held: AsyncExitStack) -> tuple[Picture, FoundFace]:
         """The photograph and its wanted face; the pixels of the photograph are held until ``held`` is closed."""
         pixels = await measure(data, self.limits.pixels)
         await held.enter_async_context(self.pixels.hold(pixels))
         photo = await decode(data, self.limits.pixels)
-        if question.aligned:
-            if question.face:
+        if params.aligned:
+            if params.face:
                 raise invalid(["face: an aligned image shows one face, 0; leave it out"])
             return photo, aligned_face(photo, self.session)
         found = await self.session.align(photo)
@@ -175,12 +175,12 @@ class Work:
             raise ProblemError(
                 422, f"No face was found in the image; send one with a face of {least} pixels or more, towards the camera."
             )
-        if question.face >= len(found):
-            raise ProblemError(422, f"face: {question.face} was asked for, but the image shows {len(found)}, counted from 0.")
-        return photo, found[question.face]
+        if params.face >= len(found):
+            raise ProblemError(422, f"face: {params.face} was asked for, but the image shows {len(found)}, counted from 0.")
+        return photo, found[params.face]
 
 
-async def each_image(images: Sequence[bytes], one: Callable[[bytes, int], Awaitable[Done]]) -> list[Done | Problem]:
+async def each_image(images: Sequence[bytes], one: Callable[[bytes, int], Awaitable[Done]]) -> list[Done | ProblemDocument]:
     """``one(image, index)`` for all images at a time; what is wrong with one becomes its problem, if there are several.
 
     A single image's error is raised, and so is what no image can help: Busy.
@@ -214,7 +214,7 @@ def aligned_face(image: Picture, session: Session) -> FoundFace:
     return FoundFace(Face(box, points, 1.0), AlignedFace(image, points, np.eye(2, 3)))
 
 
-async def _outcome(task: Awaitable[Done]) -> Done | Problem:
+async def _outcome(task: Awaitable[Done]) -> Done | ProblemDocument:
     try:
         return await task
     except ProblemError as error:

@@ -29,18 +29,18 @@ from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
 from legan.serve.augment.input import ROWS, Photographs, Rows, write_rows
 from legan.serve.augment.plan import Labels, count_jobs, plan_jobs
-from legan.serve.augment.progress import Progress
+from legan.serve.augment.progress import ProgressLines
 from legan.serve.augment.report import dry_run_lines, report_lines, report_values
-from legan.serve.augment.request import Order, Request, check, finished, refuse_output
+from legan.serve.augment.request import AugmentOrder, AugmentRequest, check, finished, refuse_output
 from legan.serve.augment.result import assemble, assemble_faces
 from legan.serve.augment.worker import (
     JOBS,
     JOBS_FILE,
     PHOTOS,
+    AugmentTask,
+    AugmentWorker,
     Done,
-    Task,
-    Work,
-    Worker,
+    WorkerSettings,
     be_single_threaded,
     part_path,
     translated_counts,
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 MOST_BLOCKS = 2048
 
 
-def augment(request: Request, say: Say = print) -> Path:
+def augment(request: AugmentRequest, say: Say = print) -> Path:
     """Do what was asked, say how it goes, and give the folder of the new data set.
 
     The same request repeated after it was finished changes nothing, unless it says ``overwrite``. Raises LeganError: with all
@@ -73,7 +73,7 @@ def augment(request: Request, say: Say = print) -> Path:
     return out
 
 
-def _make(order: Order, out: Path, folder: Path, say: Say) -> None:
+def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
     """Do the work in ``folder``, as far as it is not done, and put the result at ``out``."""
     request = order.request
     with _workers(request) as size:
@@ -82,11 +82,11 @@ def _make(order: Order, out: Path, folder: Path, say: Say) -> None:
         labels, jobs = _planned(order, folder, faces)
         parts = -(-jobs // JOBS)
         todo = [
-            Task("part", part, min(JOBS, jobs - part * JOBS))
+            AugmentTask("part", part, min(JOBS, jobs - part * JOBS))
             for part in range(parts)
             if not part_path(folder, "part", part).is_file()
         ]
-        _run(order, _work(order, folder, faces), todo, size, Progress(say, "translating", "images", jobs, _units(todo)))
+        _run(order, _work(order, folder, faces), todo, size, ProgressLines(say, "translating", "images", jobs, _units(todo)))
     total = reduce(Done.__add__, (translated_counts(part_path(folder, "part", part)) for part in range(parts)), Done())
     values = report_values(order, folder, labels, parts, jobs, total)
     skipped = pq.read_table(faces / "skipped.parquet").to_pandas() if isinstance(order.given, Photographs) else None
@@ -107,7 +107,7 @@ def _make(order: Order, out: Path, folder: Path, say: Say) -> None:
         say(line)
 
 
-def _faces(order: Order, folder: Path, size: int, say: Say) -> Path:
+def _faces(order: AugmentOrder, folder: Path, size: int, say: Say) -> Path:
     """The data set folder of aligned faces: the input itself, or made of its photographs."""
     if isinstance(order.given, Header):
         return order.given.path
@@ -119,14 +119,14 @@ def _faces(order: Order, folder: Path, size: int, say: Say) -> Path:
         for part in range(parts):
             if not part_path(folder, "photos", part).is_file():
                 photos = tuple(str(root / path) for path in paths.iloc[part * PHOTOS : (part + 1) * PHOTOS])
-                todo.append(Task("photos", part, len(photos), photos))
-        progress = Progress(say, "finding faces", "photographs", len(paths), _units(todo))
+                todo.append(AugmentTask("photos", part, len(photos), photos))
+        progress = ProgressLines(say, "finding faces", "photographs", len(paths), _units(todo))
         _run(order, _work(order, folder, faces), todo, size, progress)
         assemble_faces(folder, order.given, order.model, parts)
     return faces
 
 
-def _planned(order: Order, folder: Path, faces: Path) -> tuple[Labels, int]:
+def _planned(order: AugmentOrder, folder: Path, faces: Path) -> tuple[Labels, int]:
     """The source faces' labels and the number of jobs, having written rows and jobs."""
     if not (folder / ROWS).is_file():
         write_rows(faces, folder / ROWS)
@@ -145,22 +145,22 @@ def _planned(order: Order, folder: Path, faces: Path) -> tuple[Labels, int]:
     return labels, count
 
 
-def _work(order: Order, folder: Path, faces: Path) -> Work:
+def _work(order: AugmentOrder, folder: Path, faces: Path) -> WorkerSettings:
     request = order.request
     every_face = isinstance(order.given, Photographs) and order.given.every_face
-    return Work(folder, faces, request.batch_size, request.min_quality, request.min_similarity, every_face)
+    return WorkerSettings(folder, faces, request.batch_size, request.min_quality, request.min_similarity, every_face)
 
 
-def _units(tasks: Sequence[Task]) -> int:
+def _units(tasks: Sequence[AugmentTask]) -> int:
     return sum(task.units for task in tasks)
 
 
-def _run(order: Order, work: Work, todo: Sequence[Task], size: int, progress: Progress) -> None:
+def _run(order: AugmentOrder, work: WorkerSettings, todo: Sequence[AugmentTask], size: int, progress: ProgressLines) -> None:
     """Do these parts, in this process (``size`` 0) or by so many workers."""
     if not todo:
         return
     if size == 0:
-        worker = Worker(work, order.model, order.matcher, choose_device())
+        worker = AugmentWorker(work, order.model, order.matcher, choose_device())
         for task in todo:
             progress.add(task.units, worker.do(task))
         return
@@ -189,21 +189,21 @@ def _run(order: Order, work: Work, todo: Sequence[Task], size: int, progress: Pr
 class _Actor:
     """A worker of the pool; one that dies is replaced by Ray, and its part is done by another."""
 
-    def __init__(self, work: Work, model: Model, matcher: LightCNN | FacenetIdentity | None):
+    def __init__(self, work: WorkerSettings, model: Model, matcher: LightCNN | FacenetIdentity | None):
         be_single_threaded()
         keep_freed_memory()
-        self._worker = Worker(work, model, matcher, choose_device())
+        self._worker = AugmentWorker(work, model, matcher, choose_device())
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         rows = []
         for values in batch.to_dict("records"):
-            task = Task(str(values["kind"]), int(values["part"]), int(values["units"]), tuple(values["photos"]))
+            task = AugmentTask(str(values["kind"]), int(values["part"]), int(values["units"]), tuple(values["photos"]))
             rows.append({"units": task.units, **self._worker.do(task)._asdict()})
         return pd.DataFrame(rows)
 
 
 @contextmanager
-def _workers(request: Request) -> Iterator[int]:
+def _workers(request: AugmentRequest) -> Iterator[int]:
     """How many workers there are to be, on the cluster that this process is connected to for as long as this takes.
 
     By default as many as the cluster has GPUs, or else processors. A process that was connected before stays so.

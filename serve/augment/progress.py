@@ -8,7 +8,7 @@ from legan.serve.augment.worker import Done
 EVERY_S = 5.0
 
 
-class Progress:
+class ProgressLines:
     """Says a line every few seconds: units done of ``total``, of which ``left`` are still to do here."""
 
     def __init__(self, say: Callable[[str], None], what: str, units: str, total: int, left: int):

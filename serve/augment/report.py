@@ -12,14 +12,14 @@ from legan.platform.data.stream import Header
 from legan.platform.model import weights_hash
 from legan.serve.augment.input import labels_beforehand
 from legan.serve.augment.plan import UNKNOWN, Labels, count_jobs
-from legan.serve.augment.request import Order
+from legan.serve.augment.request import AugmentOrder
 from legan.serve.augment.result import kept_rows
 from legan.serve.augment.worker import Done, part_path
 
 Counts = dict[str, dict[str, int]]
 
 
-def report_values(order: Order, folder: Path, labels: Labels, parts: int, jobs: int, total: Done) -> dict[str, Any]:
+def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int, jobs: int, total: Done) -> dict[str, Any]:
     """What was asked, with what, and what came of it, as plain JSON values."""
     request, schema = order.request, order.model.schema
     options = ("labels", "all", "random", "balance", "min_quality", "min_similarity", "attempts", "seed", "batch_size")
@@ -67,7 +67,7 @@ def report_lines(values: Mapping[str, Any], skipped: int) -> list[str]:
     return [*lines, *_class_lines(values["counted"], values["before"], values["after"])]
 
 
-def dry_run_lines(order: Order) -> list[str]:
+def dry_run_lines(order: AugmentOrder) -> list[str]:
     """What would be done."""
     schema, given = order.model.schema, order.given
     labels = labels_beforehand(given, schema)
@@ -94,12 +94,12 @@ def counts_of(labels: Labels, schema: AttributeSchema) -> Counts:
     }
 
 
-def _counted_rows(order: Order, labels: Labels) -> Labels:
+def _counted_rows(order: AugmentOrder, labels: Labels) -> Labels:
     """Whose classes are counted: the split train where it is balanced, else all."""
     return labels.at(labels.training) if order.wanted.balance else labels
 
 
-def _counts_after(order: Order, folder: Path, parts: int, labels: Labels) -> Counts:
+def _counts_after(order: AugmentOrder, folder: Path, parts: int, labels: Labels) -> Counts:
     schema = order.model.schema
     kept = labels.at(kept_rows(labels) if order.originals else np.zeros(0, np.int64))
     after = counts_of(_counted_rows(order, kept), schema)

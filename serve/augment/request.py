@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Request:
+class AugmentRequest:
     """The command's arguments as they were typed; ``originals`` None: only with ``balance``."""
 
     input: Path
@@ -46,10 +46,10 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Order:
+class AugmentOrder:
     """A request that can be carried out; ``digest`` is of all that decides the result."""
 
-    request: Request
+    request: AugmentRequest
     given: Header | Photographs
     model: Model
     matcher: LightCNN | FacenetIdentity | None
@@ -66,7 +66,7 @@ class Order:
         return request.attempts if limited and self.wanted.attempts_matter else 1
 
 
-def check(request: Request) -> Order:
+def check(request: AugmentRequest) -> AugmentOrder:
     """The order, or LeganError with every problem of arguments, input, model, matcher and output; nothing is computed."""
     problems = Problems(_argument_problems(request))
     given = problems.from_(lambda: read_input(request.input))
@@ -89,7 +89,8 @@ def check(request: Request) -> Order:
         raise ConfigError(problems)
     origin = Origin(*_named(request.model), weights_hash(model.generator), request.seed)
     originals = request.originals if request.originals is not None else request.balance is not None
-    return Order(request, given, model, matcher, wanted, origin, originals, _digest(request, given, model, matcher, origin))
+    digest = _digest(request, given, model, matcher, origin)
+    return AugmentOrder(request, given, model, matcher, wanted, origin, originals, digest)
 
 
 def refuse_output(out: Path, *, overwrite: bool) -> None:
@@ -97,7 +98,7 @@ def refuse_output(out: Path, *, overwrite: bool) -> None:
     refuse_existing(out, FILE, overwrite=overwrite)
 
 
-def finished(order: Order) -> bool:
+def finished(order: AugmentOrder) -> bool:
     """Whether the very same order has been carried out before."""
     described = order.request.out / FILE
     if not described.is_file():
@@ -109,7 +110,7 @@ def finished(order: Order) -> bool:
         return False  # something else, which is refused
 
 
-def _argument_problems(request: Request) -> list[str]:
+def _argument_problems(request: AugmentRequest) -> list[str]:
     problems = []
     modes = {
         "--labels": request.labels is not None,
@@ -145,7 +146,7 @@ def _argument_problems(request: Request) -> list[str]:
     return problems
 
 
-def _wanted(request: Request, model: Model) -> tuple[Wanted, list[str]]:
+def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, list[str]]:
     problems: list[str] = []
     schema, pairs = model.schema, []
     for text in [] if request.labels is None else request.labels.split(","):
@@ -179,7 +180,7 @@ def _named(source: str) -> tuple[str, str]:
 
 
 def _digest(
-    request: Request, given: Header | Photographs, model: Model, matcher: LightCNN | FacenetIdentity | None, origin: Origin
+    request: AugmentRequest, given: Header | Photographs, model: Model, matcher: LightCNN | FacenetIdentity | None, origin: Origin
 ) -> str:
     deciding = {
         "format": FORMAT,

@@ -33,7 +33,7 @@ ACCEPTED, LOW_QUALITY, LOW_SIMILARITY = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkerSettings:
     """What a worker has to know, in plain values: where things lie, and what a translation has to reach."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Done(NamedTuple):
         return Done(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-class Task(NamedTuple):
+class AugmentTask(NamedTuple):
     """A part to do: ``photos`` or ``part``, its number, how many photographs or jobs it has, and the photographs."""
 
     kind: str
@@ -67,15 +67,15 @@ class Task(NamedTuple):
     photos: tuple[str, ...] = ()
 
 
-class Worker:
+class AugmentWorker:
     """A process's networks: the engine that the endpoint uses too, and a matcher where similarity is asked for."""
 
-    def __init__(self, work: Work, model: Model, matcher: LightCNN | FacenetIdentity | None, device: torch.device):
+    def __init__(self, work: WorkerSettings, model: Model, matcher: LightCNN | FacenetIdentity | None, device: torch.device):
         self.work = work
         self.engine = Engine(model, device, work.batch_size)
         self.matcher = None if matcher is None else Matcher(matcher, device, work.batch_size)
 
-    def do(self, task: Task) -> Done:
+    def do(self, task: AugmentTask) -> Done:
         """Do a part, unless it is done."""
         return self.align(task.part, task.photos) if task.kind == "photos" else self.translate(task.part)
 

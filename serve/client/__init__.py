@@ -18,14 +18,23 @@ from legan.serve.client.errors import (
     InvalidError,
     NotAnImageError,
     NotFoundError,
-    Problem,
+    ServerProblem,
     ServiceError,
     TimeLimitError,
     TokenError,
     TooLargeError,
     UnreachableError,
 )
-from legan.serve.client.results import Augmentation, FoundFace, Picture, Rating, ServedModel, ServerLimits, Translation, Variant
+from legan.serve.client.results import (
+    Augmentation,
+    DetectedFace,
+    Picture,
+    Rating,
+    ServedModel,
+    ServerLimits,
+    TranslationResult,
+    Variant,
+)
 from legan.serve.client.retry import Retries
 
 __all__ = [
@@ -35,24 +44,29 @@ __all__ = [
     "Augmentation",
     "BusyError",
     "Client",
+    "DetectedFace",
     "FaceOptions",
-    "FoundFace",
     "InvalidError",
     "NotAnImageError",
     "NotFoundError",
     "Photo",
     "Picture",
-    "Problem",
     "Rating",
     "Retries",
     "ServedModel",
     "ServerLimits",
+    "ServerProblem",
     "ServiceError",
     "TimeLimitError",
     "TokenError",
     "TooLargeError",
     "TranslateOptions",
-    "Translation",
+    "TranslationResult",
     "UnreachableError",
     "Variant",
 ]
+
+# The names of before, for programs that have them.
+FoundFace = DetectedFace
+Problem = ServerProblem
+Translation = TranslationResult

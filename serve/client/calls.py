@@ -29,11 +29,11 @@ from legan.serve.client.errors import (
 from legan.serve.client.results import (
     Answer,
     Augmentation,
-    FoundFace,
+    DetectedFace,
     Pixels,
     Rating,
     ServerLimits,
-    Translation,
+    TranslationResult,
     read_augmentation,
     read_faces,
     read_health,
@@ -46,7 +46,7 @@ from legan.serve.client.retry import retry_after_s
 Photo = Path | str | bytes | Pixels
 """A file, an encoded image, or uint8 H×W×3."""
 Format = Literal["png", "jpeg", "webp"]
-Numbered = TypeVar("Numbered", Translation, Rating)
+Numbered = TypeVar("Numbered", TranslationResult, Rating)
 FORM_BYTES = 2_000
 """Room for a request's fields and the heads of its parts, beside its images: so much per image."""
 
@@ -118,7 +118,9 @@ class Call(Generic[Answer]):
         return self.read(received.body)
 
 
-def translate_call(images: Sequence[bytes], expression: str, lighting: str, options: TranslateOptions) -> Call[list[Translation]]:
+def translate_call(
+    images: Sequence[bytes], expression: str, lighting: str, options: TranslateOptions
+) -> Call[list[TranslationResult]]:
     """POST /v1/translate; a zip, as it holds pictures as they are."""
     fields = form_fields({"expression": expression, "lighting": lighting, **options})
     return Call("POST", "/v1/translate", read_translations, images, fields, "application/zip")
@@ -141,7 +143,7 @@ def quality_call(images: Sequence[bytes], options: FaceOptions) -> Call[list[Rat
     return Call("POST", "/v1/quality", read_ratings, images, form_fields(dict(options)))
 
 
-def faces_call(image: bytes) -> Call[list[FoundFace]]:
+def faces_call(image: bytes) -> Call[list[DetectedFace]]:
     """POST /v1/faces."""
     return Call("POST", "/v1/faces", read_faces, [image])
 
@@ -255,9 +257,9 @@ def named_errors(url: str, timeout_s: float) -> Iterator[None]:
         raise AnswerError(f"{url} cannot be called: {str(error).rstrip('.')}; check the address and the token.") from error
 
 
-def failed_translation(error: ServiceError, expression: str, lighting: str, options: TranslateOptions) -> Translation:
+def failed_translation(error: ServiceError, expression: str, lighting: str, options: TranslateOptions) -> TranslationResult:
     """What stands in a batch for an image that was refused alone."""
-    return Translation(0, expression, lighting, options.get("face", 0), None, None, None, None, None, error, "")
+    return TranslationResult(0, expression, lighting, options.get("face", 0), None, None, None, None, None, error, "")
 
 
 def failed_rating(error: ServiceError, options: FaceOptions) -> Rating:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from legan.platform.errors import ConfigError, DataError, LeganError, first_line
 from legan.platform.files import unwritable
-from legan.serve.client import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, Translation
+from legan.serve.client import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, TranslationResult
 from legan.serve.client.calls import of_the_image
 
 Done = TypeVar("Done")
@@ -34,7 +34,7 @@ def translate(
     form = check(photos, out.parent if single else out, form, out.suffix if single else "", problems)
     options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": form}  # type: ignore[typeddict-item]
 
-    def written(photo: Path, made: Translation) -> None:
+    def written(photo: Path, made: TranslationResult) -> None:
         image, scores = made.picture, _scores(made)
         if image is None:
             raise made.error or DataError(f"{photo}: the server sent no picture of it.")
@@ -164,7 +164,7 @@ def _named(photo: Path, error: LeganError) -> str:
     return f"{photo}: {text}"
 
 
-def _scores(made: Translation) -> str:
+def _scores(made: TranslationResult) -> str:
     scores = (("quality", made.quality, ".2f"), ("similarity", made.similarity, ".3f"))
     return "".join(f", {name} {value:{form}}" for name, value, form in scores if value is not None)
 

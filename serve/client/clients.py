@@ -44,10 +44,10 @@ from legan.serve.client.errors import (
 from legan.serve.client.results import (
     Answer,
     Augmentation,
-    FoundFace,
+    DetectedFace,
     Rating,
     ServedModel,
-    Translation,
+    TranslationResult,
 )
 from legan.serve.client.retry import Retries, Tries
 
@@ -72,13 +72,13 @@ class Client:
         given = headers(os.environ.get(TOKEN) if token is None else token)
         self._http = httpx.Client(timeout=timeout, limits=unlimited, headers=given)  # type: ignore[arg-type]
 
-    def translate(self, image: Photo, expression: str, lighting: str, **options: Unpack[TranslateOptions]) -> Translation:
+    def translate(self, image: Photo, expression: str, lighting: str, **options: Unpack[TranslateOptions]) -> TranslationResult:
         """A face of a photograph under another expression and lighting."""
         return self._call(translate_call([encoded(image)], expression, lighting, options))[0]
 
     def translate_batch(
         self, images: Iterable[Photo], expression: str, lighting: str, **options: Unpack[TranslateOptions]
-    ) -> list[Translation]:
+    ) -> list[TranslationResult]:
         """Any number of photographs, in as many requests as the server's limits want; one result for each, in their order.
 
         What is wrong with one photograph is the ``error`` of its result; what no photograph can help, such as an unknown
@@ -102,7 +102,7 @@ class Client:
         """As ``translate_batch``."""
         return self._batch(images, lambda piece: quality_call(piece, options), lambda error: failed_rating(error, options))
 
-    def faces(self, image: Photo) -> list[FoundFace]:
+    def faces(self, image: Photo) -> list[DetectedFace]:
         """The faces of a photograph, the largest first; of an image without any, an empty list.
 
         Each comes aligned: sent on with ``aligned=True``, the photograph travels once and is searched once.
@@ -189,14 +189,16 @@ class AsyncClient:
         self._http = httpx.AsyncClient(timeout=timeout, limits=unlimited, headers=given)  # type: ignore[arg-type]
         self._places = asyncio.Semaphore(connections)
 
-    async def translate(self, image: Photo, expression: str, lighting: str, **options: Unpack[TranslateOptions]) -> Translation:
+    async def translate(
+        self, image: Photo, expression: str, lighting: str, **options: Unpack[TranslateOptions]
+    ) -> TranslationResult:
         """As Client.translate."""
         sent = await asyncio.to_thread(encoded, image)
         return (await self._call(translate_call([sent], expression, lighting, options)))[0]
 
     async def translate_batch(
         self, images: Iterable[Photo], expression: str, lighting: str, **options: Unpack[TranslateOptions]
-    ) -> list[Translation]:
+    ) -> list[TranslationResult]:
         """As Client.translate_batch, its requests at the same time."""
         return await self._batch(
             images,
@@ -216,7 +218,7 @@ class AsyncClient:
         """As Client.quality_batch, its requests at the same time."""
         return await self._batch(images, lambda piece: quality_call(piece, options), lambda error: failed_rating(error, options))
 
-    async def faces(self, image: Photo) -> list[FoundFace]:
+    async def faces(self, image: Photo) -> list[DetectedFace]:
         """As Client.faces."""
         return await self._call(faces_call(await asyncio.to_thread(encoded, image)))
 

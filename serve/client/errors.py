@@ -23,7 +23,7 @@ from legan.platform.errors import LeganError
 
 
 @dataclass(frozen=True)
-class Problem:
+class ServerProblem:
     """A problem document (RFC 9457)."""
 
     title: str
@@ -38,7 +38,7 @@ class Problem:
 class ServiceError(LeganError):
     """A call that failed; ``problem`` is the server's document, None where no answer came."""
 
-    def __init__(self, message: str, problem: Problem | None = None):
+    def __init__(self, message: str, problem: ServerProblem | None = None):
         super().__init__(message)
         self.problem = problem
 
@@ -78,7 +78,7 @@ class InvalidError(ServiceError):
 class BusyError(ServiceError):
     """All places are taken; ``retry_after_s`` says when to ask again."""
 
-    def __init__(self, message: str, problem: Problem | None = None, retry_after_s: float = 0.0):
+    def __init__(self, message: str, problem: ServerProblem | None = None, retry_after_s: float = 0.0):
         super().__init__(message, problem)
         self.retry_after_s = retry_after_s
 
@@ -101,7 +101,7 @@ BROKEN_OFF = (500, 502, 504)
 """With these a proxy says that the server behind it did not answer."""
 
 
-def error_of(problem: Problem, retry_after_s: float = 0.0) -> ServiceError:
+def error_of(problem: ServerProblem, retry_after_s: float = 0.0) -> ServiceError:
     """The exception for a problem document; its message holds every sentence."""
     message = "\n".join([problem.detail, *(f"  - {each}" for each in problem.errors)])
     kind = KINDS.get(problem.status, AnswerError)
@@ -110,16 +110,17 @@ def error_of(problem: Problem, retry_after_s: float = 0.0) -> ServiceError:
     return BusyError(message, problem, retry_after_s) if kind is BusyError else kind(message, problem)
 
 
-def problem_from(told: Mapping[str, Any]) -> Problem:
+def problem_from(told: Mapping[str, Any]) -> ServerProblem:
     """A problem document from its JSON; KeyError or TypeError where it is none."""
     errors = tuple(str(each) for each in told.get("errors") or ())
-    return Problem(str(told["title"]), told["status"], str(told["detail"]), errors, told.get("image"))
+    return ServerProblem(str(told["title"]), told["status"], str(told["detail"]), errors, told.get("image"))
 
 
-def read_problem(status: int, body: bytes, url: str) -> Problem:
+def read_problem(status: int, body: bytes, url: str) -> ServerProblem:
     """The problem document of an answer; one of our own for what a proxy or another server may have said."""
     try:
         told = json.loads(body)
         return problem_from(told | {"status": status})
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Problem("", status, f"{url} answered with status {status} and no reason; is this the address of legan serve?")
+        detail = f"{url} answered with status {status} and no reason; is this the address of legan serve?"
+        return ServerProblem("", status, detail)

@@ -46,7 +46,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Translation:
+class TranslationResult:
     """A translated face; in a batch ``error`` says what was wrong with its image, and there is no picture."""
 
     index: int
@@ -74,7 +74,7 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class Variant(Translation):
+class Variant(TranslationResult):
     """One variant of a face; one below a minimum has no picture."""
 
     accepted: bool
@@ -101,7 +101,7 @@ class Rating:
 
 
 @dataclass(frozen=True)
-class FoundFace:
+class DetectedFace:
     """A face of a photograph, 0 the largest."""
 
     face: int
@@ -145,7 +145,7 @@ class ServedModel:
     limits: ServerLimits
 
 
-def read_translations(body: bytes) -> list[Translation]:
+def read_translations(body: bytes) -> list[TranslationResult]:
     """From a zip with results.json."""
     return _understood(lambda: _translations(body))
 
@@ -165,13 +165,13 @@ def read_ratings(body: bytes) -> list[Rating]:
     return _understood(read)
 
 
-def read_faces(body: bytes) -> list[FoundFace]:
+def read_faces(body: bytes) -> list[DetectedFace]:
     """From JSON with PNGs in base64."""
 
-    def read() -> list[FoundFace]:
+    def read() -> list[DetectedFace]:
         faces = json.loads(body)["faces"]
         return [
-            FoundFace(
+            DetectedFace(
                 each["face"],
                 _box(each["box"]),
                 each["confidence"],
@@ -206,10 +206,10 @@ def read_health(body: bytes) -> bool:
     return _understood(lambda: bool(json.loads(body)["status"] == "ok"))
 
 
-def _translations(body: bytes) -> list[Translation]:
+def _translations(body: bytes) -> list[TranslationResult]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         told = json.loads(archive.read("results.json"))
-        return [Translation(**_fields(each, archive, told["model"])) for each in told["results"]]
+        return [TranslationResult(**_fields(each, archive, told["model"])) for each in told["results"]]
 
 
 def _augmentation(body: bytes) -> Augmentation:

@@ -57,9 +57,9 @@ def mount(app: typer.Typer) -> None:
     ) -> None:  # fmt: skip
         """Translate a whole data set into a new one. Stopped at any moment, the same command goes on."""
         from legan.serve.augment.job import augment as run
-        from legan.serve.augment.request import Request
+        from legan.serve.augment.request import AugmentRequest
 
-        request = Request(
+        request = AugmentRequest(
             source, out, model, labels, all_, balance, random, min_quality, min_similarity, matcher, attempts, originals, seed,
             workers, batch_size, address, overwrite, dry_run,
         )  # fmt: skip

@@ -45,9 +45,12 @@ def start(
     """Serve a model over HTTP until Ctrl-C; on a cluster with --address it stays when this command ends."""
     if context.invoked_subcommand is not None:
         return
-    from legan.serve.deploy.server import Request, run
+    from legan.serve.deploy.server import ServeRequest, run
 
-    run(Request(model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out, metrics_port, seconds))
+    request = ServeRequest(
+        model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out, metrics_port, seconds
+    )
+    run(request)
 
 
 @serve.command()

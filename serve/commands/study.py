@@ -37,10 +37,10 @@ def create(
     seed: Annotated[int, typer.Option(min=0, help="Who sees what, in which order.")] = 0,
 ) -> None:
     """Make a study and print a link for each rater."""
-    from legan.serve.study.create import Request
+    from legan.serve.study.create import StudyRequest
     from legan.serve.study.create import create as run
 
-    made = run(Request(out, ratings, lineup, raters, raters_per_item, seconds, seed))
+    made = run(StudyRequest(out, ratings, lineup, raters, raters_per_item, seconds, seed))
     items = made.rows("SELECT COUNT(*) FROM items")[0][0]
     what = "images to rate" if made.about.kind == "ratings" else f"line-ups of {', '.join(made.about.models)}"
     typer.echo(f"{items} {what}, {made.about.raters_per_item} raters each: {out}")

@@ -34,6 +34,6 @@ def mount(app: typer.Typer) -> None:
         face: Face = "1",
     ) -> None:
         """Translate a face of a photograph and write it as PNG."""
-        from legan.serve.translate import Request, run
+        from legan.serve.translate import TranslateRequest, run
 
-        run(Request(photo, expression, lighting, model, out, grid, paste, face))
+        run(TranslateRequest(photo, expression, lighting, model, out, grid, paste, face))

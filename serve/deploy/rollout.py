@@ -1,7 +1,7 @@
 """Bringing the application onto Ray Serve and changing its model there; what `serve deploy` does with a config file, from Python.
 
-An update changes nothing but ``user_config`` of the running deployments, so their replicas stay: deployments.py says how they
-change models.
+An update changes nothing but ``user_config`` of the running deployments, so their replicas stay: ingress.py says how they change
+models.
 """
 
 import time
@@ -21,7 +21,7 @@ from ray.serve.schema import ServeDeploySchema
 from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, ConfigError, one_line
 from legan.platform.model import load_identity, read_model
-from legan.serve.api.model_info import Chosen, Serving
+from legan.serve.deploy.served_model import Chosen, Serving
 from legan.serve.deploy.settings import ServeSettings
 from legan.serve.matcher import check_matcher
 

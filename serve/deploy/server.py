@@ -18,11 +18,11 @@ from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.platform.files import unwritable, write_whole
 from legan.platform.model import find_model, identity_folder, load_network, read_model
 from legan.platform.tracking.places import default_home
-from legan.serve.api.model_info import Chosen, choose_model
 from legan.serve.api.session import Limits
 from legan.serve.deploy import rollout
-from legan.serve.deploy.deployments import read_tokens
-from legan.serve.deploy.settings import Replicas, ServeSettings
+from legan.serve.deploy.ingress import read_tokens
+from legan.serve.deploy.served_model import Chosen, choose_model
+from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.matcher import check_matcher
 from legan.serve.study.app import bind
 
@@ -35,7 +35,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
-class Request:
+class ServeRequest:
     """The command's arguments as they were typed."""
 
     model: str
@@ -52,7 +52,7 @@ class Request:
     seconds: float = 30.0
 
 
-def run(request: Request) -> None:
+def run(request: ServeRequest) -> None:
     """Serve until Ctrl-C, or write a config file; LeganError, before anything starts, for what cannot be used."""
     settings = settings_of(request)
     elsewhere = request.address or os.environ.get("RAY_ADDRESS")
@@ -66,11 +66,11 @@ def run(request: Request) -> None:
     if not elsewhere:
         _expect_no_other()
     chosen = check(settings, request)
-    needed = sum(each.replicas * each.cpus for each in settings.deployments().values())
+    needed = sum(each.min_replicas * each.num_cpus for each in settings.deployments().values())
     # Ray's CPUs on a machine of one's own are a count of processes: more of them than processors only makes each slower.
     cpus = None if elsewhere else max(os.cpu_count() or 1, round(needed + 1))
     connect(request.address, cpus=cpus, metrics_port=request.metrics_port)
-    require(needed, sum(each.replicas * each.gpus for each in settings.deployments().values()))
+    require(needed, sum(each.min_replicas * each.num_gpus for each in settings.deployments().values()))
     url = f"http://{f'[{request.host}]' if ':' in request.host else request.host}:{request.port}/"
     print(f"{chosen.name} {chosen.version or ''}({chosen.folder}) is starting …", flush=True)
     if elsewhere:
@@ -80,12 +80,12 @@ def run(request: Request) -> None:
     _until_stopped(settings, request, url)
 
 
-def settings_of(request: Request) -> ServeSettings:
+def settings_of(request: ServeRequest) -> ServeSettings:
     """The application's settings from the command's arguments; paths become absolute, because Ray's processes work elsewhere.
 
     ConfigError with every option that is out of range.
     """
-    many, problems = check_settings(Replicas, {"replicas": request.replicas, "gpus": request.gpus})
+    many, problems = check_settings(DeploymentSettings, {"min_replicas": request.replicas, "num_gpus": request.gpus})
     limits, more = check_settings(Limits, {"seconds": request.seconds})
     values = {
         "model": _absolute(request.model),
@@ -94,8 +94,8 @@ def settings_of(request: Request) -> ServeSettings:
         "access_log": str(default_home() / "serve" / "access.jsonl"),
         "threads": request.threads,
         "limits": limits or Limits(),
-        "generator": many or Replicas(),
-        "quality": many or Replicas(),
+        "generator": many or DeploymentSettings(),
+        "quality": many or DeploymentSettings(),
     }
     settings, others = check_settings(ServeSettings, values)
     problems = [*problems, *more, *others]
@@ -104,7 +104,7 @@ def settings_of(request: Request) -> ServeSettings:
     return settings
 
 
-def check(settings: ServeSettings, request: Request) -> Chosen:
+def check(settings: ServeSettings, request: ServeRequest) -> Chosen:
     """The model, where it, the matcher, the tokens and the port can be used; LeganError with every problem."""
     problems, chosen, size = [], None, None
     try:
@@ -186,7 +186,7 @@ def _wanted(now: rollout.Running, model: str | None, version: int | None, *, rol
     return choose_model(_absolute(model or f"models:/{now.model.name if now.model.version else 'legan'}@{CHAMPION}"))
 
 
-def _until_stopped(settings: ServeSettings, request: Request, url: str) -> None:
+def _until_stopped(settings: ServeSettings, request: ServeRequest, url: str) -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -205,7 +205,7 @@ def _until_stopped(settings: ServeSettings, request: Request, url: str) -> None:
         rollout.stop()
 
 
-def _say_ready(settings: ServeSettings, request: Request, url: str) -> None:
+def _say_ready(settings: ServeSettings, request: ServeRequest, url: str) -> None:
     print(f"serving at {url} (API: {url}docs), measures for Prometheus at {metrics_addresses()[0]}. Ctrl-C ends it.", flush=True)
     if request.host not in LOCAL:
         guarded = "a token is asked for" if settings.tokens_env else "no token is asked for (--tokens-from-env)"

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from legan.platform.errors import LeganError
-from legan.serve.study.store import IMAGES, Study, Task
+from legan.serve.study.store import IMAGES, RaterTask, Study
 
 WEB = Path(__file__).parent / "web"
 MOST_BYTES = 2048
@@ -176,7 +176,7 @@ def _state(study: Study, rater: int) -> Response:
     )
 
 
-def _task(task: Task) -> dict[str, Any]:
+def _task(task: RaterTask) -> dict[str, Any]:
     return {
         "task": task.task,
         "round": task.round,

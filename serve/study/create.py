@@ -14,7 +14,7 @@ from legan.platform.data.image import read_image
 from legan.platform.errors import ConfigError, DataError, ImageError
 from legan.platform.files import whole_folder
 from legan.serve.study.assign import assign, item_order, model_order
-from legan.serve.study.inputs import Inputs, Question, read_lineup_inputs, read_rating_inputs
+from legan.serve.study.inputs import InputItem, Inputs, read_lineup_inputs, read_rating_inputs
 from legan.serve.study.store import IMAGES, About, Example, Item, Study, open_study, write_store
 
 RATINGS_SECONDS = 60.0
@@ -25,7 +25,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Request:
+class StudyRequest:
     """The command's arguments as they were typed."""
 
     out: Path
@@ -37,7 +37,7 @@ class Request:
     seed: int
 
 
-def create(request: Request) -> Study:
+def create(request: StudyRequest) -> Study:
     """Write the study folder, whole or not at all, and open it.
 
     Raises DataError where ``out`` exists (a study with answers is never replaced) and ConfigError with all other problems.
@@ -48,15 +48,15 @@ def create(request: Request) -> Study:
     if request.seconds is not None and not math.isfinite(request.seconds):
         problems.append(f"--seconds {request.seconds}: give a number of seconds, or 0 for no limit")
     inputs = _inputs(request, problems)
-    units = _units(inputs.questions)
+    units = _units(inputs.items)
     names, per_item = _raters(request, inputs, len(units), problems)
     if problems:
         raise _config_error(problems)
     with whole_folder(request.out) as draft:
         (draft / IMAGES).mkdir()
         stored = _copy_images(inputs, draft / IMAGES)
-        given = any(question.raters for question in inputs.questions)
-        asked = _given(inputs.questions, names) if given else _assigned(units, len(names), per_item, request.seed)
+        given = any(item.raters for item in inputs.items)
+        asked = _given(inputs.items, names) if given else _assigned(units, len(names), per_item, request.seed)
         write_store(
             draft,
             About(
@@ -67,7 +67,7 @@ def create(request: Request) -> Study:
                 models=inputs.models,
                 examples=tuple(Example(kind, name, stored[path]) for kind, name, path in inputs.examples),
             ),
-            [_item(question, stored) for question in inputs.questions],
+            [_item(item, stored) for item in inputs.items],
             [(name, secrets.token_urlsafe(24)) for name in names],
             [
                 [(item, model_order(inputs.models, rater, item, request.seed)) for item in item_order(items, rater, request.seed)]
@@ -77,7 +77,7 @@ def create(request: Request) -> Study:
     return open_study(request.out)
 
 
-def _inputs(request: Request, problems: list[str]) -> Inputs:
+def _inputs(request: StudyRequest, problems: list[str]) -> Inputs:
     if request.ratings is not None and request.lineup is None:
         return read_rating_inputs(request.ratings, problems)
     if request.lineup is not None and request.ratings is None:
@@ -86,13 +86,13 @@ def _inputs(request: Request, problems: list[str]) -> Inputs:
     return Inputs(())
 
 
-def _raters(request: Request, inputs: Inputs, units: int, problems: list[str]) -> tuple[list[str], int]:
+def _raters(request: StudyRequest, inputs: Inputs, units: int, problems: list[str]) -> tuple[list[str], int]:
     """Names of the raters, and how many of them judge each item."""
-    given = list(dict.fromkeys(rater for question in inputs.questions for rater in question.raters))
+    given = list(dict.fromkeys(rater for item in inputs.items for rater in item.raters))
     if given:
         if request.raters is not None or request.raters_per_item is not None:
             problems.append("the table names the raters (column rater), so leave out --raters and --raters-per-item")
-        return given, max(len(question.raters) for question in inputs.questions)
+        return given, max(len(item.raters) for item in inputs.items)
     if request.raters is None:
         problems.append("--raters is missing: say for how many people links are to be made")
         return [], 1
@@ -106,17 +106,17 @@ def _raters(request: Request, inputs: Inputs, units: int, problems: list[str]) -
     return [f"R{number:0{width}}" for number in range(1, request.raters + 1)], per_item
 
 
-def _seconds(request: Request) -> float | None:
+def _seconds(request: StudyRequest) -> float | None:
     if request.seconds is None:
         return RATINGS_SECONDS if request.ratings is not None else None
     return request.seconds or None
 
 
-def _units(questions: Sequence[Question]) -> list[list[int]]:
-    """Indices of the questions that go to the same raters: batches, or single ones."""
+def _units(items: Sequence[InputItem]) -> list[list[int]]:
+    """Indices of the items that go to the same raters: batches, or single ones."""
     units: dict[str | int, list[int]] = {}
-    for index, question in enumerate(questions):
-        units.setdefault(question.batch or index, []).append(index)
+    for index, item in enumerate(items):
+        units.setdefault(item.batch or index, []).append(index)
     return list(units.values())
 
 
@@ -128,14 +128,14 @@ def _assigned(units: list[list[int]], raters: int, per_item: int, seed: int) -> 
     return asked
 
 
-def _given(questions: Sequence[Question], names: Sequence[str]) -> list[list[int]]:
-    return [[index for index, question in enumerate(questions) if name in question.raters] for name in names]
+def _given(items: Sequence[InputItem], names: Sequence[str]) -> list[list[int]]:
+    return [[index for index, item in enumerate(items) if name in item.raters] for name in names]
 
 
 def _copy_images(inputs: Inputs, folder: Path) -> dict[Path, str]:
     """Random names of the images by path, written as PNG without metadata; ConfigError with every image that cannot be read."""
-    paths = [question.image for question in inputs.questions]
-    paths += [path for question in inputs.questions for _, path in question.candidates]
+    paths = [item.image for item in inputs.items]
+    paths += [path for item in inputs.items for _, path in item.candidates]
     paths += [path for _, _, path in inputs.examples]
     stored, problems = {}, []
     wanted = list(dict.fromkeys(paths))
@@ -153,10 +153,10 @@ def _copy_images(inputs: Inputs, folder: Path) -> dict[Path, str]:
     return stored
 
 
-def _item(question: Question, stored: dict[Path, str]) -> Item:
+def _item(item: InputItem, stored: dict[Path, str]) -> Item:
     return Item(
-        question.name, stored[question.image], question.source, question.split, question.batch, question.expression,
-        question.lighting, tuple((model, stored[path]) for model, path in question.candidates),
+        item.name, stored[item.image], item.source, item.split, item.batch, item.expression,
+        item.lighting, tuple((model, stored[path]) for model, path in item.candidates),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ MOST_MODELS = 9
 
 
 @dataclass(frozen=True)
-class Question:
+class InputItem:
     """An item as it was given, with paths; ``raters`` are the names a table asks for, empty where raters are to be assigned."""
 
     name: str
@@ -40,9 +40,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Questions, models (empty for ratings), and examples as (expression or lighting, name, path)."""
+    """Items, models (empty for ratings), and examples as (expression or lighting, name, path)."""
 
-    questions: tuple[Question, ...]
+    items: tuple[InputItem, ...]
     models: tuple[str, ...] = ()
     examples: tuple[tuple[str, str, Path], ...] = ()
 
@@ -56,45 +56,45 @@ def read_rating_inputs(path: Path, problems: list[str]) -> Inputs:
         names = [image.relative_to(path) for image in images]
         return Inputs(
             tuple(
-                Question(str(name), image, source=name.parts[0] if len(name.parts) > 1 else path.name)
+                InputItem(str(name), image, source=name.parts[0] if len(name.parts) > 1 else path.name)
                 for name, image in zip(names, images, strict=True)
             )
         )
     table = _read_table(path, ("image",), problems)
     if table is None:
         return Inputs(())
-    questions: dict[str, Question] = {}
+    items: dict[str, InputItem] = {}
     for number, row in enumerate(table.to_dict(orient="records"), start=1):
         cells = {str(key): str(value).strip() for key, value in row.items()}
         name, rater = cells["image"], cells.get("rater")
         image = path.parent / name
-        question = Question(
+        item = InputItem(
             name, image, cells.get("source") or image.parent.name, cells.get("split") or "", cells.get("batch") or "",
             () if rater is None else (rater,),
         )  # fmt: skip
-        problems += _row_problems(number, question, questions.get(name))
-        known = questions.get(name)
-        questions[name] = question if known is None else replace(known, raters=(*known.raters, *question.raters))
-    if len({question.split == "" for question in questions.values()}) > 1:
+        problems += _row_problems(number, item, items.get(name))
+        known = items.get(name)
+        items[name] = item if known is None else replace(known, raters=(*known.raters, *item.raters))
+    if len({item.split == "" for item in items.values()}) > 1:
         problems.append(f"{path}: some images have a split and others none; give all one, or leave the column out")
-    return Inputs(tuple(questions.values()))
+    return Inputs(tuple(items.values()))
 
 
-def _row_problems(number: int, question: Question, known: Question | None) -> Iterator[str]:
-    if not question.name:
+def _row_problems(number: int, item: InputItem, known: InputItem | None) -> Iterator[str]:
+    if not item.name:
         yield f"row {number}: the column image is empty"
-    if question.split and question.split not in SPLITS:
-        yield f"row {number}: split {question.split!r} is not one of {', '.join(SPLITS)}"
-    if question.raters == ("",):
+    if item.split and item.split not in SPLITS:
+        yield f"row {number}: split {item.split!r} is not one of {', '.join(SPLITS)}"
+    if item.raters == ("",):
         yield f"row {number}: the column rater is empty"
     if known is None:
         return
-    if not question.raters:
-        yield f"row {number}: {question.name} is there twice"
-    elif question.raters[0] in known.raters:
-        yield f"row {number}: {question.name} is there twice for rater {question.raters[0]}"
-    elif replace(question, raters=()) != replace(known, raters=()):
-        yield f"row {number}: {question.name} has another batch, source or split than in the row before"
+    if not item.raters:
+        yield f"row {number}: {item.name} is there twice"
+    elif item.raters[0] in known.raters:
+        yield f"row {number}: {item.name} is there twice for rater {item.raters[0]}"
+    elif replace(item, raters=()) != replace(known, raters=()):
+        yield f"row {number}: {item.name} has another batch, source or split than in the row before"
 
 
 def read_lineup_inputs(folder: Path, problems: list[str]) -> Inputs:
@@ -113,8 +113,8 @@ def read_lineup_inputs(folder: Path, problems: list[str]) -> Inputs:
         problems += [f"{folder / model} lacks an image for {name}" for name in sorted(base.keys() - images.keys())]
         problems += [f"{folder / 'base'} lacks an image for {images[name]}" for name in sorted(images.keys() - base.keys())]
     targets = _targets(folder / "targets.csv", base, problems)
-    questions = [
-        Question(
+    items = [
+        InputItem(
             name, image, expression=targets[name][0], lighting=targets[name][1],
             candidates=tuple((model, outputs[model][name]) for model in models),
         )
@@ -126,7 +126,7 @@ def read_lineup_inputs(folder: Path, problems: list[str]) -> Inputs:
         for kind in ("expression", "lighting")
         for image in _images(folder / "examples" / kind, "*")
     ]  # fmt: skip
-    return Inputs(tuple(questions), tuple(models), tuple(examples))
+    return Inputs(tuple(items), tuple(models), tuple(examples))
 
 
 def _targets(path: Path, base: dict[str, Path], problems: list[str]) -> dict[str, tuple[str, str]]:

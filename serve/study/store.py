@@ -94,7 +94,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Task:
+class RaterTask:
     """One question to one rater; ``models`` are a line-up's, from the first place to the last."""
 
     task: int
@@ -109,7 +109,7 @@ class Task:
         return (self.item.image, *(candidates[model] for model in self.models))
 
 
-class Progress(NamedTuple):
+class RaterProgress(NamedTuple):
     """Tasks of a rater that need no more answers, and all of them."""
 
     done: int
@@ -144,18 +144,18 @@ class Study:
         found = self.rows("SELECT rater FROM raters WHERE token_hash = ?", (token_hash(token),))
         return int(found[0][0]) if found else None
 
-    def pending(self, rater: int, count: int) -> list[Task]:
+    def pending(self, rater: int, count: int) -> list[RaterTask]:
         """The next ``count`` tasks of a rater, or fewer."""
         return [
-            Task(task, round_, self._item(item), tuple(json.loads(models)))
+            RaterTask(task, round_, self._item(item), tuple(json.loads(models)))
             for task, round_, item, models in self.rows(f"{_PENDING} LIMIT ?", (rater, count))
         ]
 
-    def progress(self, rater: int) -> Progress:
+    def progress(self, rater: int) -> RaterProgress:
         """How far a rater is."""
         total = self.rows("SELECT COUNT(*) FROM tasks WHERE rater = ?", (rater,))[0][0]
         left = self.rows(f"SELECT COUNT(*) FROM ({_PENDING})", (rater,))[0][0]  # noqa: S608
-        return Progress(total - left, total)
+        return RaterProgress(total - left, total)
 
     def record(self, rater: int, task: int, round_: int, value: int | None, seconds: float) -> None:
         """Store an answer: a score from 0 to 10, a place of a line-up from 1, or None where time ran out.

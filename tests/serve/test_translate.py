@@ -18,7 +18,7 @@ from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
 from legan.platform.errors import ConfigError, ImageError, LeganError
 from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module
-from legan.serve.commands.translate import translate as commands
+from legan.serve.commands import translate as commands
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
 SIZE = 32

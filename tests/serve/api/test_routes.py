@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.data.image import read_image
-from legan.serve.api import request_head as http_head
-from legan.serve.api.errors import Problem
-from legan.serve.api.routes import Health, ModelReply
-from legan.serve.api.schema import AugmentReply, FacesReply, QualityReply, TranslateReply
-from legan.serve.api.session import Busy, Limits
+from legan.serve.api.errors import Busy, ProblemDocument
+from legan.serve.api.schema import AugmentReply, FacesReply, Health, ModelReply, QualityReply, TranslateReply
+from legan.serve.api.session import Limits
+from legan.serve.deploy import local
 from legan.serve.deploy.local import local_backend
 
 Picture = NDArray[np.uint8]
@@ -326,7 +325,7 @@ def test_heads_without_end_and_slow_ones_are_cut_off(server, monkeypatch) -> Non
     with socket.create_connection(address(server.url), 10) as sender:
         sender.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000)
         assert sender.recv(100).startswith(b"HTTP/1.1 400 ")
-    monkeypatch.setattr(http_head, "HEAD_S", 0.2)
+    monkeypatch.setattr(local, "HEAD_S", 0.2)
     for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"):
         with socket.create_connection(address(server.url), 10) as sender:
             sender.sendall(beginning)
@@ -501,7 +500,7 @@ def test_openapi_describes_every_call_with_examples_and_no_docs_page_needs_the_n
         "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Model", "X-Request-Id",
     }  # fmt: skip
     assert "Retry-After" in call["responses"]["503"]["headers"]
-    for reply in (TranslateReply, AugmentReply, QualityReply, FacesReply, ModelReply, Health, Problem):
+    for reply in (TranslateReply, AugmentReply, QualityReply, FacesReply, ModelReply, Health, ProblemDocument):
         (shown,) = document["components"]["schemas"][reply.__name__]["examples"]
         assert reply.model_validate(shown).model_dump(exclude_unset=True) == shown
     text = server.get("/docs").text

@@ -27,8 +27,8 @@ from legan.platform.training.checks import Inputs, check
 from legan.platform.training.parallel import Ranks
 from legan.serve import engine as engine_module
 from legan.serve.augment.job import augment
-from legan.serve.augment.request import Request
-from legan.serve.augment.worker import PHOTOS, Worker
+from legan.serve.augment.request import AugmentRequest
+from legan.serve.augment.worker import PHOTOS, AugmentWorker
 from legan.serve.engine import Engine, load_engine
 from legan.serve.matcher import Matcher
 
@@ -70,7 +70,7 @@ def some(source: Path, out: Path, keep: NDArray[np.integer]) -> Path:
 
 
 def run(source: Path, out: Path, model: Path, **options: Any) -> Dataset:
-    augment(Request(source, out, str(model), **{"workers": 0, **options}), lambda _: None)
+    augment(AugmentRequest(source, out, str(model), **{"workers": 0, **options}), lambda _: None)
     return open_dataset(out)
 
 
@@ -113,7 +113,7 @@ def test_balancing_equals_the_classes_of_the_training_split_and_keeps_the_source
 ) -> None:
     source = skewed(tiny_data, tmp_path / "skewed")
     lines: list[str] = []
-    augment(Request(source, tmp_path / "out", str(model), balance="expression", workers=0), lines.append)
+    augment(AugmentRequest(source, tmp_path / "out", str(model), balance="expression", workers=0), lines.append)
     made = open_dataset(tmp_path / "out")
     assert made.faces.groupby(["split", "expression"]).size()["train"].to_dict() == {"neutral": 16, "smile": 16, "scream": 16}
     synthetic = made.faces[made.faces["synthetic"]]
@@ -287,16 +287,16 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes_without_repeating_a_part(
     monkeypatch.setattr("legan.serve.augment.request.JOBS", 8)
     whole = run(tiny_data, tmp_path / "a" / "out", model, random=1)
     counts: list[int] = []
-    original = Worker._translated
+    original = AugmentWorker._translated
 
-    def stopping(self: Worker, jobs: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
+    def stopping(self: AugmentWorker, jobs: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
         if len(counts) in (3, 5):
             counts.append(-1)
             raise StopError
         counts.append(len(jobs))
         return original(self, jobs)
 
-    monkeypatch.setattr(Worker, "_translated", stopping)
+    monkeypatch.setattr(AugmentWorker, "_translated", stopping)
     for _ in range(2):
         with pytest.raises(StopError):
             run(tiny_data, tmp_path / "b" / "out", model, random=1)
@@ -314,7 +314,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes_without_repeating_a_part(
     assert not partial.exists()
     before = (made.path / "dataset.json").stat()
     lines: list[str] = []
-    augment(Request(tiny_data, made.path, str(model), random=1, workers=0), lines.append)
+    augment(AugmentRequest(tiny_data, made.path, str(model), random=1, workers=0), lines.append)
     assert "nothing was done" in lines[0]
     assert (made.path / "dataset.json").stat() == before
     with pytest.raises(DataError, match=r"already exists; choose another folder"):
@@ -338,7 +338,7 @@ def test_a_finished_result_is_made_anew_with_overwrite_only(tiny_data: Path, mod
     made = run(few, tmp_path / "out", model, labels="smile:left")
     (made.path / "hulls.npy").write_bytes(b"damaged since")
     lines: list[str] = []
-    augment(Request(few, made.path, str(model), labels="smile:left", workers=0), lines.append)
+    augment(AugmentRequest(few, made.path, str(model), labels="smile:left", workers=0), lines.append)
     assert "nothing was done" in lines[0]
     again = run(few, made.path, model, labels="smile:left", overwrite=True)
     assert again.content_hash == made.content_hash
@@ -352,7 +352,7 @@ def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, t
 
 def test_a_dry_run_says_the_plan_and_writes_nothing(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    request = Request(tiny_data, tmp_path / "out", str(model), random=2, min_quality=1.0, dry_run=True)
+    request = AugmentRequest(tiny_data, tmp_path / "out", str(model), random=2, min_quality=1.0, dry_run=True)
     augment(request, lines.append)
     assert lines[0] == "tiny: 72 faces"
     assert "144 translations, 3 attempts each at most" in lines

@@ -21,7 +21,7 @@ from legan.platform.data.dataset import open_dataset, write_dataset
 from legan.platform.device import ONE_ARENA
 from legan.platform.model import Model, write_model
 from legan.serve.augment.job import augment
-from legan.serve.augment.request import Request
+from legan.serve.augment.request import AugmentRequest
 
 # Ray Data warns of settings that its own defaults make, and uses what it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore:.*is deprecated:DeprecationWarning")
@@ -42,7 +42,7 @@ def model(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(tiny_data: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an undisturbed run without Ray makes."""
     out = tmp_path_factory.mktemp("plain") / "out"
-    augment(Request(tiny_data, out, str(model), random=8, workers=0), lambda _: None)
+    augment(AugmentRequest(tiny_data, out, str(model), random=8, workers=0), lambda _: None)
     return out
 
 
@@ -95,10 +95,10 @@ CHILD = (
     PATCH
     + """
 from legan.platform.cluster import connect
-from legan.serve.augment.request import Request
+from legan.serve.augment.request import AugmentRequest
 connect(sys.argv[5])
 lines = []
-module.augment(Request(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], random=8, workers=1), lines.append)
+module.augment(AugmentRequest(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], random=8, workers=1), lines.append)
 print(lines)
 """
 )
@@ -122,7 +122,7 @@ def test_on_ray_the_result_is_that_of_one_process(
     import ray
 
     lines: list[str] = []
-    augment(Request(tiny_data, tmp_path / "out", str(model), random=8, workers=2), lines.append)
+    augment(AugmentRequest(tiny_data, tmp_path / "out", str(model), random=8, workers=2), lines.append)
     assert same(plain, tmp_path / "out")
     assert ray.is_initialized()
     assert any("576 of 576 images (100%)" in line and "images/s" in line for line in lines)
@@ -191,7 +191,7 @@ from pathlib import Path
 from legan.platform.data import stream
 from legan.serve.augment.job import input as augment_input
 from legan.serve.augment.job import augment
-from legan.serve.augment.request import Request
+from legan.serve.augment.request import AugmentRequest
 torch.set_num_threads(1)
 stream.ROW_GROUP = augment_input._ROWS_AT_ONCE = 256
 
@@ -206,7 +206,7 @@ def augmented(source, out):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    augment(Request(Path(source), Path(out), sys.argv[1], random=1, workers=0, originals=True), lambda line: None)
+    augment(AugmentRequest(Path(source), Path(out), sys.argv[1], random=1, workers=0, originals=True), lambda line: None)
     over.set()
     watcher.join()
     return peak

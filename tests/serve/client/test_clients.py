@@ -16,15 +16,14 @@ from hypothesis import strategies as st
 from tests.processes import free_port
 
 from legan.platform.errors import ConfigError, ImageError, LeganError
-from legan.serve.api.routes import ModelReply
-from legan.serve.api.schema import Result
-from legan.serve.api.session import Limits, PublicLimits
+from legan.serve.api.schema import ModelReply, PublicLimits, TranslateResult
+from legan.serve.api.session import Limits
 from legan.serve.client import (
     AnswerError,
     AsyncClient,
     BusyError,
     Client,
-    FoundFace,
+    DetectedFace,
     InvalidError,
     NotAnImageError,
     NotFoundError,
@@ -35,7 +34,7 @@ from legan.serve.client import (
     TimeLimitError,
     TokenError,
     TooLargeError,
-    Translation,
+    TranslationResult,
     UnreachableError,
 )
 from legan.serve.client import errors as client_errors
@@ -174,7 +173,7 @@ def test_the_faces_of_a_photograph_can_be_sent_on(server, client, photo, face) -
     np.testing.assert_array_equal(whole.image, sent_on.image)
     assert client.faces(face) == []
 
-    async def ask() -> list[FoundFace]:
+    async def ask() -> list[DetectedFace]:
         async with AsyncClient(server.url) as asking:
             return await asking.faces(photo)
 
@@ -184,8 +183,8 @@ def test_the_faces_of_a_photograph_can_be_sent_on(server, client, photo, face) -
 def test_the_types_hold_all_that_the_server_tells() -> None:
     assert set(ServedModel.__dataclass_fields__) == set(ModelReply.model_fields)
     assert set(ServerLimits.__dataclass_fields__) == set(PublicLimits.model_fields)
-    told = set(Result.model_fields) - {"image", "media_type", "masks"}
-    assert told <= {each.name for each in fields(Translation)}
+    told = set(TranslateResult.model_fields) - {"image", "media_type", "masks"}
+    assert told <= {each.name for each in fields(TranslationResult)}
 
 
 def batch(face, photo) -> list:
@@ -239,7 +238,7 @@ def test_pieces_keep_to_the_limits(sizes: list[int], images: int, body: int) -> 
 
 def test_a_server_of_one_place_serves_four_at_once_with_retries(server, serving, face) -> None:
     with serving(server.backend, Limits(requests=1)) as small, Client(small.url, retries=Retries(20, 60)) as client:
-        results: list[Translation] = []
+        results: list[TranslationResult] = []
         real = server.backend.engine.translate
 
         def slowly(*given):
@@ -294,7 +293,7 @@ def test_a_restarted_server_is_waited_for(server, serving, face) -> None:
             first = client.translate(face, "smile", "left", aligned=True)
         with pytest.raises(UnreachableError, match=f"http://127.0.0.1:{port} cannot be reached: "):
             Client(client.url, retries=NEVER).model()
-        later: list[Translation] = []
+        later: list[TranslationResult] = []
         waiting = threading.Thread(target=lambda: later.append(client.translate(face, "smile", "left", aligned=True)))
         waiting.start()
         time.sleep(0.4)
@@ -467,7 +466,7 @@ def test_many_async_calls_keep_to_their_connections(server, face) -> None:
         finally:
             now -= 1
 
-    async def ask() -> list[Translation]:
+    async def ask() -> list[TranslationResult]:
         async with AsyncClient(server.url, connections=4) as client:
             names = ["smile", "neutral"] * 12
             return await asyncio.gather(*(client.translate(face, name, "left", aligned=True) for name in names))
@@ -524,3 +523,9 @@ def test_importing_the_client_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert time.perf_counter() - begun < 4  # 0.6 s on a quiet machine
     assert not {"torch", "ray", "mlflow", "pandas", "cv2", "pydantic", "fastapi", "scipy"} & set(json.loads(done.stdout))
+
+
+def test_the_names_of_before_are_still_there() -> None:
+    from legan.serve.client import FoundFace, Problem, Translation
+
+    assert (FoundFace, Problem, Translation) == (DetectedFace, client_errors.ServerProblem, TranslationResult)

@@ -27,9 +27,9 @@ from tests.processes import free_port
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
 from legan.serve.api.metrics import MEASURES
-from legan.serve.api.model_info import choose_model
 from legan.serve.client import Client, Retries, ServiceError
-from legan.serve.deploy.settings import Replicas, ServeSettings
+from legan.serve.deploy.served_model import choose_model
+from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.engine import load_engine
 
 pytestmark = pytest.mark.timeout(600)  # nine processes that import torch: half a minute on a quiet machine, minutes on a busy one
@@ -57,9 +57,9 @@ def url(ray_cluster: None, model_folder: Path) -> Iterator[str]:
 
     from legan.serve.deploy.rollout import config_document, deploy
 
-    small = Replicas(cpus=0.1)
+    small = DeploymentSettings(num_cpus=0.1)
     settings = ServeSettings(
-        model=str(model_folder), batch_wait_ms=20.0, limits={"requests": 8}, generator=Replicas(replicas=2, cpus=0.1),
+        model=str(model_folder), batch_wait_timeout_s=0.02, limits={"requests": 8}, generator={"replicas": 2, "cpus": 0.1},
         ingress=small, aligner=small, quality=small,
     )  # fmt: skip
     port = free_port()
@@ -364,7 +364,7 @@ def test_an_address_that_this_clusters_serve_does_not_listen_at_is_refused(url) 
 
 
 def test_tokens_that_are_named_have_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from legan.serve.deploy.deployments import read_tokens
+    from legan.serve.deploy.ingress import read_tokens
 
     assert read_tokens(None) == []
     monkeypatch.setenv("SECRETS", " one, two,")

@@ -8,19 +8,17 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from pydantic import ValidationError
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from tests.processes import free_port
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
-from legan.serve.api.model_info import Chosen, Serving
-from legan.serve.api.session import ModelInfo
+from legan.serve.api.schema import ModelInfo
 from legan.serve.deploy import rollout, server
-from legan.serve.deploy.model_cache import Shelf
 from legan.serve.deploy.rollout import Running
-from legan.serve.deploy.server import Request, check, settings_of
-from legan.serve.deploy.settings import Replicas, ServeSettings
+from legan.serve.deploy.served_model import Chosen, ModelCache, Serving
+from legan.serve.deploy.server import ServeRequest, check, settings_of
+from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.study.app import bind
 
 HERE = {
@@ -41,7 +39,7 @@ def _no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, plain_folder: Path) -> None:
     listener = bind("127.0.0.1", 0)
-    request = Request(
+    request = ServeRequest(
         str(model_folder), str(plain_folder), **HERE | {"port": listener.getsockname()[1], "tokens_from_env": "NIX"}
     )
     with pytest.raises(ConfigError) as caught:
@@ -50,40 +48,40 @@ def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, 
     said = "\n".join(caught.value.problems)
     for part in ("is no network folder", "NIX holds no tokens", "cannot be listened at"):
         assert part in said
-    wrong = Request(str(home), None, **HERE | {"port": free_port()})
+    wrong = ServeRequest(str(home), None, **HERE | {"port": free_port()})
     with pytest.raises(LeganError, match="is no model folder"):
         check(settings_of(wrong), wrong)
 
 
 def test_the_port_of_the_measures_is_checked_too(home: Path, model_folder: Path, tmp_path: Path) -> None:
     port = free_port()
-    same = Request(str(model_folder), None, **HERE | {"port": port, "metrics_port": port})
+    same = ServeRequest(str(model_folder), None, **HERE | {"port": port, "metrics_port": port})
     with pytest.raises(LeganError, match=f"--metrics-port {port} is the port of the API"):
         check(settings_of(same), same)
     taken = bind("127.0.0.1", 0)
-    busy = Request(str(model_folder), None, **HERE | {"port": port, "metrics_port": taken.getsockname()[1]})
+    busy = ServeRequest(str(model_folder), None, **HERE | {"port": port, "metrics_port": taken.getsockname()[1]})
     with pytest.raises(LeganError, match="cannot be listened at"):
         check(settings_of(busy), busy)
     taken.close()
     for elsewhere in ({"address": "127.0.0.1:1"}, {"config_out": tmp_path / "serve.yaml"}):
         with pytest.raises(ConfigError, match="a cluster has its own"):
-            server.run(Request(str(model_folder), None, **HERE | {"port": port, "metrics_port": 8080} | elsewhere))
+            server.run(ServeRequest(str(model_folder), None, **HERE | {"port": port, "metrics_port": 8080} | elsewhere))
     assert not (tmp_path / "serve.yaml").exists()
 
 
 def test_what_can_be_served_passes(home: Path, model_folder: Path, matcher_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGAN_SERVE_TOKENS", "one")
-    request = Request(str(model_folder), str(matcher_folder), **HERE | {"port": free_port(), "replicas": 2, "gpus": 0.5})
+    request = ServeRequest(str(model_folder), str(matcher_folder), **HERE | {"port": free_port(), "replicas": 2, "gpus": 0.5})
     settings = settings_of(request)
     assert check(settings, request).folder == str(model_folder)
     assert settings.tokens_env == "LEGAN_SERVE_TOKENS"
-    assert settings.generator == settings.quality == Replicas(replicas=2, gpus=0.5)
-    assert settings.ingress == Replicas()
+    assert settings.generator == settings.quality == DeploymentSettings(min_replicas=2, num_gpus=0.5)
+    assert settings.ingress == DeploymentSettings()
     assert Path(settings.matcher or "").is_absolute()
 
 
 def test_the_config_file_builds_the_same_application(home: Path, model_folder: Path, tmp_path: Path) -> None:
-    from legan.serve.deploy.deployments import build
+    from legan.serve.app import build
 
     out = tmp_path / "new" / "serve.yaml"
     command = [
@@ -106,7 +104,7 @@ def test_the_config_file_builds_the_same_application(home: Path, model_folder: P
     assert application["import_path"] == "legan.serve.app:build"
     assert document["http_options"]["host"] == "127.0.0.1"
     settings = ServeSettings.model_validate(application["args"])
-    request = Request(str(model_folder), None, **HERE | {"port": 8000, "replicas": 3})
+    request = ServeRequest(str(model_folder), None, **HERE | {"port": 8000, "replicas": 3})
     assert settings == settings_of(request)
     bound = build(settings)._bound_deployment
     assert bound.name == "Ingress"
@@ -118,7 +116,7 @@ def test_the_config_file_builds_the_same_application(home: Path, model_folder: P
 
 def test_a_time_limit_and_folders_of_elsewhere_go_into_the_file(home: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "serve.yaml"
-    server.run(Request("nope", None, **HERE | {"port": 8000, "config_out": out, "seconds": 90.0}))
+    server.run(ServeRequest("nope", None, **HERE | {"port": 8000, "config_out": out, "seconds": 90.0}))
     document = yaml.safe_load(out.read_text())
     assert document["applications"][0]["args"]["limits"] == {"seconds": 90.0}
     assert document["http_options"]["request_timeout_s"] == 100
@@ -134,14 +132,10 @@ def test_a_folder_is_no_place_for_the_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_settings_are_checked(home: Path) -> None:
-    wrong = Request("m", None, **HERE | {"port": 1, "gpus": 20.0, "threads": 999, "replicas": 1001, "seconds": 0.0})
+    wrong = ServeRequest("m", None, **HERE | {"port": 1, "gpus": 20.0, "threads": 999, "replicas": 1001, "seconds": 0.0})
     with pytest.raises(ConfigError) as caught:
         settings_of(wrong)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["--replicas", "--gpus", "--seconds", "--threads"]
-    with pytest.raises(ValidationError, match="most must not be smaller"):
-        Replicas(replicas=3, most=2)
-    with pytest.raises(ValidationError, match="batch_size"):
-        ServeSettings(batch_size=1)
 
 
 def test_the_next_model_is_the_one_that_is_named(model_folder: Path, plain_folder: Path) -> None:
@@ -198,7 +192,7 @@ def test_what_goes_wrong_in_serve_is_told_in_one_sentence(
 
 
 def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() -> None:
-    from legan.serve.deploy.deployments import Ingress
+    from legan.serve.deploy.ingress import Ingress
 
     first, second = (Chosen("models:/m@champion", f"/{version}", "m", version) for version in ("1", "2"))
     about = dict.fromkeys(ModelInfo.model_fields) | {"alignment": {}, "expressions": [], "lightings": [], "image_size": 32}
@@ -238,7 +232,7 @@ def test_the_last_model_that_was_wanted_is_served_whichever_is_loaded_first() ->
 def test_a_model_that_cannot_be_loaded_is_tried_again_while_the_other_answers(
     monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
-    from legan.serve.deploy import deployments as app
+    from legan.serve.deploy import ingress as app
 
     monkeypatch.setattr(app, "RETRY_S", 0.01)
     first, second = (Chosen(f"models:/m/{version}", f"/{version}", "m", version) for version in ("1", "2"))
@@ -274,10 +268,10 @@ def test_a_worker_that_starts_amid_a_change_holds_what_can_be_loaded() -> None:
         return key.upper()
 
     async def keep(*keys: str) -> dict[str, str]:
-        shelf = Shelf(load)
-        await shelf.get("old")
-        await shelf.keep(keys)
-        return shelf._held
+        models = ModelCache(load)
+        await models.get("old")
+        await models.keep(keys)
+        return models._held
 
     assert asyncio.run(keep("gone", "now")) == {"now": "NOW"}
     with pytest.raises(LeganError, match="no such model"):
@@ -304,12 +298,12 @@ def test_one_server_for_each_home(home: Path, model_folder: Path, monkeypatch: p
     record.write_text(json.dumps({"address": f"127.0.0.1:{cluster.getsockname()[1]}", "url": url}))
     cluster.listen()
     api.listen()
-    request = Request(str(model_folder), None, **HERE | {"port": free_port()})
+    request = ServeRequest(str(model_folder), None, **HERE | {"port": free_port()})
     with pytest.raises(ClusterError, match=f"runs at {url} already, with this LEGAN_HOME"):
         server.run(request)
     api.close()  # the one that is recorded was killed, and its cluster's port is another program's
     with pytest.raises(LeganError, match="nothing is no model folder"):
-        server.run(Request(str(home / "nothing"), None, **HERE | {"port": free_port()}))
+        server.run(ServeRequest(str(home / "nothing"), None, **HERE | {"port": free_port()}))
     cluster.close()
 
 
@@ -329,7 +323,7 @@ def test_a_server_that_fails_removes_no_record_but_its_own(
 
     monkeypatch.setattr(server.rollout, "deploy", fail)
     with pytest.raises(ClusterError, match="no room"):
-        server._until_stopped(ServeSettings(), Request("m", None, **HERE | {"port": 1}), "http://127.0.0.1:1/")
+        server._until_stopped(ServeSettings(), ServeRequest("m", None, **HERE | {"port": 1}), "http://127.0.0.1:1/")
     assert record.exists() == stays
 
 

@@ -19,7 +19,7 @@ import requests
 from PIL import Image
 from selenium import webdriver
 
-from legan.serve.study.create import Request, create
+from legan.serve.study.create import StudyRequest, create
 from legan.serve.study.store import Study
 
 COLOURS = {"LEGAN": (200, 30, 30), "StarGAN": (30, 200, 30), "other": (30, 30, 200)}
@@ -36,7 +36,7 @@ def draw(path: Path, colour: tuple[int, int, int]) -> None:
 
 def make(out: Path, **changes: Any) -> Study:
     defaults = {"ratings": None, "lineup": None, "raters": 2, "raters_per_item": None, "seconds": None, "seed": 0}
-    return create(Request(out, **{**defaults, **changes}))
+    return create(StudyRequest(out, **{**defaults, **changes}))
 
 
 def tokens(folder: Path) -> list[str]:

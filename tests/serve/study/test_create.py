@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from legan.platform.data.image import read_image
 from legan.platform.errors import ConfigError, DataError
-from legan.serve.commands.translate import mount
+from legan.serve.commands.study import mount
 from legan.serve.study.store import open_study, token_hash
 
 ASKED = "SELECT raters.name, items.name FROM tasks JOIN raters USING (rater) JOIN items USING (item)"
