@@ -184,6 +184,8 @@ def _print_table(evaluation: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from legan.platform.evaluation.metric_names import METRICS, heading
+
     metrics = evaluation.table.drop(columns="pairs")
     people = evaluation.pairs["subject"].nunique()
     table = Table(title=f"{len(evaluation.pairs)} translations of people of the test split")
@@ -195,9 +197,10 @@ def _print_table(evaluation: "Evaluation") -> None:
     for name, values in metrics.items():
         span = intervals.get(str(name))
         cells = ["–" if value != value else f"{value:.3f}" for value in values]
-        table.add_row(str(name).replace("_", " "), *cells, f"{span[0]:.3f} – {span[1]:.3f}" if span else "–")
+        table.add_row(heading(str(name)), *cells, f"{span[0]:.3f} – {span[1]:.3f}" if span else "–")
     Console().print(table)
     n, m = len(evaluation.pairs), evaluation.real_images
-    print(f"FID, KID and their namesakes: N = {n} against all {m} real images of the test split.")
+    of_sets = [metric.title for metric in METRICS if metric.of_sets and metric.name in metrics]
+    print(f"{' and '.join(of_sets)}: N = {n} against all {m} real images of the test split.")
     if evaluation.strangers is not None:
         print(f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that.")

@@ -13,6 +13,7 @@ from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.metric_names import Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
 from legan.platform.evaluation.reference import split_statistics
@@ -125,8 +126,8 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     advice: list[str] = []
     judges = _with_downloads(judges, left_out, advice)
     if judges.quality is None:
-        left_out["quality"] = "the model has no Q, and no other was given"
-        advice.append("quality is left out: the model has no Q; give one with --quality.")
+        left_out[_named("quality", ", ")] = "the model has no Q, and no other was given"
+        advice.append(f"{_left_out('quality')}: the model has no Q; give one with --quality.")
     simulated = bool((quality.info if quality is not None else model.info).get("simulated_ratings"))
     if simulated:
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
@@ -208,14 +209,23 @@ def _with_downloads(judges: Judges, left_out: dict[str, str], advice: list[str])
     try:
         judges = replace(judges, inception=inception_extractor())
     except WeightsError as error:
-        left_out["fid, kid"] = _published("inception")
-        advice.append(f"fid and kid are left out: {error}")
+        left_out[_named("inception", ", ")] = _published("inception")
+        advice.append(f"{_left_out('inception')}: {error}")
     try:
         judges = replace(judges, perceptual=perceptual_network())
     except WeightsError as error:
-        left_out["lpips"] = _published("alexnet")
-        advice.append(f"lpips is left out: {error}")
+        left_out[_named("alexnet", ", ")] = _published("alexnet")
+        advice.append(f"{_left_out('alexnet')}: {error}")
     return judges
+
+
+def _named(need: Need, between: str) -> str:
+    """The metrics that something is missing for."""
+    return between.join(metric.stem for metric in needing(need))
+
+
+def _left_out(need: Need) -> str:
+    return f"{_named(need, ' and ')} {'is' if len(needing(need)) == 1 else 'are'} left out"
 
 
 def _published(name: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from legan.models.identity import UNREADABLE, FacenetIdentity, LightCNN
 from legan.platform.errors import WeightsError, first_line
+from legan.platform.evaluation.metric_names import FD_IDENTITY, FID, KD_IDENTITY, KID
 from legan.platform.model import weights_hash
 from legan.platform.pixels import to_bytes
 from legan.platform.weights import PRETRAINED, check_weights
@@ -56,13 +57,13 @@ def inception_extractor() -> Extractor:
         return found
 
     weights = PRETRAINED["inception"].sha256
-    return Extractor("inception", "fid", "kid", "bilinear 299 of TensorFlow 1, bytes", weights, network, features)
+    return Extractor("inception", FID.name, KID.name, "bilinear 299 of TensorFlow 1, bytes", weights, network, features)
 
 
 def identity_extractor(matcher: LightCNN | FacenetIdentity) -> Extractor:
     """The face matcher's features, for distances that need no download and must not be called FID."""
     resizer = "bilinear 160, antialiased" if isinstance(matcher, FacenetIdentity) else "none"
-    return Extractor("identity", "fd_identity", "kd_identity", resizer, weights_hash(matcher), matcher, matcher.features)
+    return Extractor("identity", FD_IDENTITY.name, KD_IDENTITY.name, resizer, weights_hash(matcher), matcher, matcher.features)
 
 
 def perceptual_network() -> nn.Module:

@@ -1,12 +1,178 @@
-"""Names of metrics: how those that older runs and sweep files use are read."""
+"""What every metric is: one table, from which tables, reports, progress lines, objectives and docs take names and directions.
 
-_OLD_PREFIX, _PREFIX = "validation/", "val/"
+Metrics named ``eval/…`` are measured on the test split, those named ``val/…`` on the validation split. Nothing here is measured,
+and nothing heavy is imported.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["lower", "higher"]
+Need = Literal["inception", "alexnet", "matcher", "classifier", "quality"]
+Prefix = Literal["eval/", "val/"]
+Reference = Literal["target", "source"]
+"""What outputs are compared with: the true image of what was asked for, or the input where the data has none."""
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table: ``title`` for people, ``scale`` the range of its values, ``better`` None where neither way is.
+
+    ``name`` stands behind ``prefix`` in MLflow and alone in tables; ``{reference}`` and ``{split}`` in it are filled in.
+    ``needs`` are networks without which it is left out. A metric ``of_sets`` is a distance between two sets of images: it depends
+    on their number N and has no interval.
+
+    >>> SSIM.key("target"), SSIM.better, SSIM.names
+    ('ssim_to_target', 'higher', ('eval/ssim_to_target', 'eval/ssim_to_source'))
+    """
+
+    name: str
+    title: str
+    scale: str
+    better: Better | None
+    needs: tuple[Need, ...] = ()
+    of_sets: bool = False
+    prefix: Prefix = "eval/"
+
+    @property
+    def compared(self) -> bool:
+        """Whether it compares each output with a reference, which is then part of its name."""
+        return "{reference}" in self.name
+
+    @property
+    def arrow(self) -> str:
+        """Which way it is better, as a sign."""
+        return {"lower": "↓", "higher": "↑", None: ""}[self.better]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its names in MLflow."""
+        return tuple(f"{self.prefix}{filled}" for filled in _filled(self.name))
+
+    @property
+    def stem(self) -> str:
+        """Its name without what it is compared with."""
+        return self.name.removesuffix("_to_{reference}")
+
+    def key(self, reference: Reference) -> str:
+        """Its name in a table of an evaluation whose outputs are compared with ``reference``."""
+        return self.name.format(reference=reference)
+
+
+FID = Metric("fid", "FID", "0 and up", "lower", ("inception",), of_sets=True)
+KID = Metric("kid", "KID", "about 0 and up", "lower", ("inception",), of_sets=True)
+LPIPS = Metric("lpips_to_{reference}", "LPIPS", "0 and up", "lower", ("alexnet",))
+SSIM = Metric("ssim_to_{reference}", "SSIM", "-1 to 1", "higher")
+MATCH = Metric("match_to_{reference}", "Match", "-1 to 1", "higher", ("matcher",))
+QUALITY = Metric("quality", "Quality", "about 0 to 10", "higher", ("quality",))
+FD_IDENTITY = Metric("fd_identity", "FD identity", "0 and up", "lower", ("matcher",), of_sets=True)
+KD_IDENTITY = Metric("kd_identity", "KD identity", "about 0 and up", "lower", ("matcher",), of_sets=True)
+L1 = Metric("l1_to_{reference}", "L1", "0 to 2", "lower")
+EXPRESSION_ACCURACY = Metric("expression_accuracy", "Expression accuracy", "0 to 1", "higher", ("classifier",))
+LIGHTING_ACCURACY = Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", ("classifier",))
+
+EVALUATION = (
+    FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
+)  # fmt: skip
+"""What ``legan evaluate`` measures, the most telling first."""
+
+VALIDATION = (
+    Metric("l1_to_target", "L1 to target", "0 to 2", "lower", prefix="val/"),
+    Metric("l1_cycle", "L1 after there and back", "0 to 2", "lower", prefix="val/"),
+    Metric("verification_auc", "Verification AUC", "0 to 1", "higher", prefix="val/"),
+    Metric("rating_error", "Error of the rating", "0 to 10", "lower", prefix="val/"),
+    Metric("rating_correlation", "Correlation with the rating", "-1 to 1", "higher", prefix="val/"),
+    Metric("share_inside_margin", "Share inside the raters' margin", "0 to 1", "higher", prefix="val/"),
+    Metric("expression_accuracy", "Expression accuracy", "0 to 1", "higher", prefix="val/"),
+    Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", prefix="val/"),
+    Metric("both_accuracy", "Accuracy of both", "0 to 1", "higher", prefix="val/"),
+)
+"""What trainings measure on the way: translators the first two, T the next, then Q, then the classifier."""
+
+RATINGS = (
+    Metric("ratings/{split}/error", "Error", "0 to 10", "lower", ("quality",)),
+    Metric("ratings/{split}/pearson", "Pearson", "-1 to 1", "higher", ("quality",)),
+    Metric("ratings/{split}/spearman", "Spearman", "-1 to 1", "higher", ("quality",)),
+    Metric("ratings/{split}/inside_margin", "Inside margin", "0 to 1", "higher", ("quality",)),
+    Metric("ratings/{split}/mean_rating", "Mean rating", "0 to 10", None),
+    Metric("ratings/{split}/mean_prediction", "Mean prediction", "about 0 to 10", None, ("quality",)),
+    Metric("ratings/{split}/constant_error", "Constant error", "0 to 10", None),
+    Metric("ratings/{split}/constant_inside", "Constant inside", "0 to 1", None),
+)
+"""What ``legan ratings report`` measures of Q."""
+
+LACKING: dict[Need, str] = {
+    "inception": "its weights are not here; get them with `legan weights inception`",
+    "alexnet": "its weights are not here; get them with `legan weights alexnet`",
+    "quality": "there is no Q to measure it; give one with --quality",
+    "matcher": "there is no face matcher to measure it; give one with --matcher",
+    "classifier": "there is no classifier to measure it; give one with --classifier",
+}
+"""What to say of a metric that needs what is missing."""
+
+METRICS = (*EVALUATION, *VALIDATION, *RATINGS)
+
+_OLD_PREFIX = "validation/"
+_VALIDATED = {f"eval/{metric.name}" for metric in VALIDATION}
 
 
 def canonical(name: str) -> str:
-    """Today's name of a metric: ``validation/x`` is ``val/x``, all others are what they were.
+    """Today's name of a metric: ``validation/x`` is ``val/x``, and so is ``eval/x`` where x is measured on validation only.
 
-    >>> canonical("validation/l1_to_target"), canonical("loss/g_total")
-    ('val/l1_to_target', 'loss/g_total')
+    >>> canonical("validation/l1_to_target"), canonical("eval/both_accuracy"), canonical("loss/g_total")
+    ('val/l1_to_target', 'val/both_accuracy', 'loss/g_total')
     """
-    return _PREFIX + name.removeprefix(_OLD_PREFIX) if name.startswith(_OLD_PREFIX) else name
+    if name in _VALIDATED and name not in _TESTED:
+        return f"val/{name.removeprefix('eval/')}"
+    return f"val/{name.removeprefix(_OLD_PREFIX)}" if name.startswith(_OLD_PREFIX) else name
+
+
+def find(name: str) -> Metric | None:
+    """The row of a metric by its name in MLflow or in an evaluation's table, or by its stem; None for what is in no row.
+
+    >>> find("eval/lpips_to_source").title, find("ssim_to_target").better, find("validation/l1_cycle").prefix
+    ('LPIPS', 'higher', 'val/')
+    >>> find("loss/g_total")
+    """
+    return _BY_NAME.get(canonical(name)) or _BY_NAME.get(f"eval/{name}") or _BY_STEM.get(name)
+
+
+def titled(title: str) -> Metric | None:
+    """The metric of an evaluation by its title; None for a column that no evaluation measures."""
+    return next((metric for metric in EVALUATION if metric.title == title), None)
+
+
+def needing(need: Need) -> list[Metric]:
+    """The metrics of an evaluation that are left out where something is missing."""
+    return [metric for metric in EVALUATION if need in metric.needs]
+
+
+def heading(name: str) -> str:
+    """A metric's name in a table, for people: its title, what it is compared with and which way it is better.
+
+    >>> heading("ssim_to_target"), heading("fid"), heading("pairs")
+    ('SSIM to target ↑', 'FID ↓', 'pairs')
+    """
+    metric = find(name)
+    if metric is None:
+        return name.replace("_", " ")
+    return " ".join([metric.title, *(["to", name.rpartition("_")[2]] if metric.compared else []), metric.arrow]).rstrip()
+
+
+def _filled(name: str) -> Iterator[str]:
+    """A name with each reference or split in its place."""
+    references: tuple[Reference, ...] = ("target", "source")
+    if "{reference}" in name:
+        yield from (name.format(reference=reference) for reference in references)
+    elif "{split}" in name:
+        yield from (name.format(split=split) for split in SPLITS)
+    else:
+        yield name
+
+
+_BY_STEM = {metric.stem: metric for metric in EVALUATION}
+_BY_NAME = {name: metric for metric in METRICS for name in metric.names}
+_TESTED = {name for metric in (*EVALUATION, *RATINGS) for name in metric.names}

@@ -26,8 +26,9 @@ from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.bootstrap import intervals_table
 from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
-from legan.platform.evaluation.pairs import Reference, Rows, label_batch, load_batch, reference_of, same_classes
-from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Metric, Seen, image_metrics
+from legan.platform.evaluation.metric_names import Need, Reference
+from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
+from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Scorer, Seen, image_metrics
 from legan.platform.model import Model
 
 METHODS = ("output", "copy input", "real images")
@@ -46,6 +47,11 @@ class Judges:
     quality: QualityModel | None = None
     perceptual: nn.Module | None = None
     inception: Extractor | None = None
+
+    def lacking(self) -> frozenset[Need]:
+        """What metrics need and these judges have not; those metrics are left out."""
+        optional: dict[Need, object] = {"inception": self.inception, "alexnet": self.perceptual, "quality": self.quality}
+        return frozenset(need for need, network in optional.items() if network is None)
 
     def extractors(self) -> list[Extractor]:
         """Whose features sets of images are compared by."""
@@ -100,9 +106,9 @@ def evaluate_pairs(
         piece = pairs.iloc[start : start + BATCH]
         with torch.inference_mode():
             for method, seen in zip(METHODS, _views(model, data, piece, judges, extractors, device), strict=True):
-                metrics: Sequence[Metric] = (scores[method], *distances[method])
-                for metric in metrics:
-                    metric.update(seen)
+                scorers: Sequence[Scorer] = (scores[method], *distances[method])
+                for scorer in scorers:
+                    scorer.update(seen)
     frame = pd.concat(
         [pd.DataFrame({"pair": pairs.index, "method": method, **scores[method].values()}) for method in METHODS],
         ignore_index=True,
@@ -175,10 +181,10 @@ def _hulls(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
     return torch.from_numpy(data.hulls(rows)).unsqueeze(1).to(device)
 
 
-def _computed(metrics: Sequence[Metric]) -> dict[str, float]:
+def _computed(scorers: Sequence[Scorer]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for metric in metrics:
-        found.update(metric.compute())
+    for scorer in scorers:
+        found.update(scorer.compute())
     return found
 
 

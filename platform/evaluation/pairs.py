@@ -8,7 +8,6 @@ Shapes: n pairs, B batch, H×W pixels.
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,11 +18,11 @@ from torch import Tensor
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.errors import ConfigError, DataError, first_line
+from legan.platform.evaluation.metric_names import Reference
 from legan.platform.files import whole_file
 from legan.platform.pixels import network_input
 
 Rows = NDArray[np.int64]
-Reference = Literal["target", "source"]
 
 COLUMNS = (
     "source_row",

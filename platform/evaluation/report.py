@@ -15,6 +15,7 @@ from torch import Tensor
 from legan.platform.data.dataset import Dataset
 from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid
+from legan.platform.evaluation.metric_names import MATCH, QUALITY, heading
 from legan.platform.evaluation.paired import Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
 from legan.platform.files import whole_file, write_whole
@@ -26,11 +27,10 @@ FILE = "evaluation.json"
 CHECKED = "checked"
 HIDDEN = ("compared_by", "left_out")
 READING = (
-    "SSIM, accuracies, match and quality: higher is better; LPIPS, L1 (mean absolute difference of pixels in [-1, 1]), FID, KID "
-    "and their namesakes: lower. Match is the Pearson correlation of face features; quality is Q's rating (about 0–10) of the "
-    "face. *copy input* is what doing nothing scores; *real images* is what photographs score that are what was asked for, held "
-    "against themselves. `fd_identity` and `kd_identity` are the distances of FID and KID between the face matcher's "
-    "features: not comparable with any FID."
+    "↑: higher is better; ↓: lower. L1 is the mean absolute difference of pixels in [-1, 1]; match is the Pearson correlation of "
+    "face features; quality is Q's rating (about 0–10) of the face. *copy input* is what doing nothing scores; *real images* is "
+    "what photographs score that are what was asked for, held against themselves. FD identity and KD identity are the distances "
+    "of FID and KID between the face matcher's features: not comparable with any FID."
 )
 
 
@@ -87,15 +87,15 @@ def tracked_metrics(evaluation: Evaluation, start: str = "eval/") -> dict[str, f
         prefix = start if method == "output" else f"{start}{str(method).replace(' ', '_')}/"
         metrics.update({f"{prefix}{name}": float(value) for name, value in row.items() if not math.isnan(value)})
     if evaluation.strangers is not None:
-        metrics[f"{start}strangers/match_to_{evaluation.reference}"] = evaluation.strangers
+        metrics[f"{start}strangers/{MATCH.key(evaluation.reference)}"] = evaluation.strangers
     return metrics
 
 
 def worst_pairs(evaluation: Evaluation) -> "pd.Series[float] | None":
     """Q's ratings of the lowest rated outputs, the lowest first, by pair; None without Q."""
-    if "quality" not in evaluation.scores:
+    if QUALITY.name not in evaluation.scores:
         return None
-    outputs = evaluation.scores[evaluation.scores["method"] == "output"].set_index("pair")["quality"]
+    outputs = evaluation.scores[evaluation.scores["method"] == "output"].set_index("pair")[QUALITY.name]
     return outputs.nsmallest(PICTURES)
 
 
@@ -189,7 +189,7 @@ def to_pictures(images: Tensor | None, count: int) -> list[Picture | None]:
 
 def _markdown_table(table: pd.DataFrame) -> list[str]:
     rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    head = [str(column).replace("_", " ") for column in table.columns]
+    head = [heading(str(column)) for column in table.columns]
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
 
 

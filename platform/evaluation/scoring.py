@@ -15,6 +15,16 @@ from torch import Tensor, nn
 from legan.models.quality import QualityModel
 from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
 from legan.platform.evaluation.features import Extractor
+from legan.platform.evaluation.metric_names import (
+    EXPRESSION_ACCURACY,
+    L1,
+    LIGHTING_ACCURACY,
+    LPIPS,
+    MATCH,
+    QUALITY,
+    SSIM,
+    Reference,
+)
 from legan.platform.evaluation.metrics import feature_correlation, is_class, l1_distance, structural_similarity
 
 OUTSIDE_HULL = -1.0  # black
@@ -40,7 +50,7 @@ class Seen:
     reference_features: Mapping[str, Tensor]
 
 
-class Metric(Protocol):
+class Scorer(Protocol):
     """Something measured on a stream of batches, on whatever device they are."""
 
     def update(self, seen: Seen) -> None:
@@ -95,23 +105,23 @@ class FeatureDistances:
 
 
 def image_metrics(
-    reference: str, matcher: str, quality: QualityModel | None, perceptual: nn.Module | None
+    reference: Reference, matcher: str, quality: QualityModel | None, perceptual: nn.Module | None
 ) -> dict[str, ImageMetric]:
-    """The metrics with one value per image, by name; ``reference`` (target or source) becomes part of the names.
+    """The metrics with one value per image, by name; ``reference`` becomes part of the names.
 
     ``matcher`` names the extractor whose features are correlated. Without Q or LPIPS's network their numbers are left out.
     """
     metrics: dict[str, ImageMetric] = {
-        f"ssim_to_{reference}": lambda seen: structural_similarity(seen.image, seen.reference),
-        f"l1_to_{reference}": lambda seen: l1_distance(seen.image, seen.reference),
-        "expression_accuracy": lambda seen: _accuracy(seen.expression_logits, seen.expression),
-        "lighting_accuracy": lambda seen: _accuracy(seen.lighting_logits, seen.lighting),
-        f"match_to_{reference}": lambda seen: feature_correlation(seen.features[matcher], seen.reference_features[matcher]),
+        SSIM.key(reference): lambda seen: structural_similarity(seen.image, seen.reference),
+        L1.key(reference): lambda seen: l1_distance(seen.image, seen.reference),
+        EXPRESSION_ACCURACY.name: lambda seen: _accuracy(seen.expression_logits, seen.expression),
+        LIGHTING_ACCURACY.name: lambda seen: _accuracy(seen.lighting_logits, seen.lighting),
+        MATCH.key(reference): lambda seen: feature_correlation(seen.features[matcher], seen.reference_features[matcher]),
     }
     if perceptual is not None:
-        metrics[f"lpips_to_{reference}"] = lambda seen: perceptual(seen.image, seen.reference).flatten(0)
+        metrics[LPIPS.key(reference)] = lambda seen: perceptual(seen.image, seen.reference).flatten(0)
     if quality is not None:
-        metrics["quality"] = lambda seen: quality(torch.where(seen.inside, seen.image, OUTSIDE_HULL))
+        metrics[QUALITY.name] = lambda seen: quality(torch.where(seen.inside, seen.image, OUTSIDE_HULL))
     return metrics
 
 

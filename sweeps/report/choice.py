@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.metric_names import Better, find
 from legan.sweeps.report.results import Result, about, by_seed, by_variant, metric_names, require_finished
 from legan.sweeps.sweep import Sweep
 
 Direction = Literal["minimize", "maximize"]
-LOWER = ("eval/fid", "eval/kid", "eval/lpips_", "eval/l1_", "eval/fd_", "eval/kd_")
-HIGHER = ("eval/ssim_", "eval/match_", "eval/quality", "eval/expression_accuracy", "eval/lighting_accuracy")
+DIRECTIONS: dict[Better, Direction] = {"lower": "minimize", "higher": "maximize"}
 
 
 class Choice(NamedTuple):
@@ -26,8 +26,9 @@ class Choice(NamedTuple):
 
 
 def direction_of(metric: str) -> Direction | None:
-    """Which way a metric of the evaluation is better; None for one that is not known."""
-    return "minimize" if metric.startswith(LOWER) else "maximize" if metric.startswith(HIGHER) else None
+    """Which way a metric is better; None for one that is not known."""
+    known = find(metric)
+    return None if known is None or known.better is None else DIRECTIONS[known.better]
 
 
 def choose(sweep: Sweep, results: Sequence[Result], metric: str, direction: Direction | None = None) -> Choice:

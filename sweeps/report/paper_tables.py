@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from legan.platform.evaluation.tables.tables import PaperTable, paper_row
+from legan.platform.evaluation.tables.paper import PaperTable, paper_row
 
 DATA = "CMU Multi-PIE, held-out subjects"
 LEGAN_ROW = paper_row(29.964, 0.120, 0.649, 0.649, 5.853)

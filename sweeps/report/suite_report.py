@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from legan.platform.evaluation.tables.paper import COPY_INPUT, REAL_IMAGES, arrow, lower_is_better
 from legan.platform.evaluation.tables.sheets import (
     Place,
     Sheet,
@@ -13,7 +14,6 @@ from legan.platform.evaluation.tables.sheets import (
     spread,
     write_sheet,
 )
-from legan.platform.evaluation.tables.tables import COPY_INPUT, LOWER_IS_BETTER, REAL_IMAGES, arrow
 from legan.sweeps.report.comparison import Difference
 from legan.sweeps.report.results import about, run_lines
 from legan.sweeps.report.suite_table import SuiteTable
@@ -54,7 +54,7 @@ def as_csv(table: SuiteTable) -> str:
     for (name, metric), cell in table.cells.items():
         difference = cell.difference
         low, high = (difference.interval if difference is not None else None) or (None, None)
-        verdict = difference.verdict(metric in LOWER_IS_BETTER) if difference is not None else None
+        verdict = difference.verdict(lower_is_better(metric)) if difference is not None else None
         runs = " ".join(each.run_id or each.trial.name for each in table.variants[name] if each.trial.seed in cell.ours)
         row = [table.paper.number, table.sweep.name, name, metric, cell.mean, cell.sd, len(cell.ours), int(cell.best)]
         rows.append([*row, difference.mean if difference is not None else None, low, high, verdict, runs, cell.paper])
@@ -69,7 +69,7 @@ def _place(table: SuiteTable, name: str, metric: str) -> Place:
     of_all = f" (N = {len(cell.ours)})" if len(cell.ours) < table.sweep.settings.seeds else ""
     text = spread(cell.mean, cell.sd) + of_all
     if cell.difference is not None:
-        verdict = cell.difference.verdict(metric in LOWER_IS_BETTER)
+        verdict = cell.difference.verdict(lower_is_better(metric))
         return Place(text, (*below, verdict), cell.best, telling=verdict in ("better", "worse"))
     return Place(text, tuple(below), cell.best)
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.pairs import Reference
-from legan.platform.evaluation.tables.tables import (
+from legan.platform.evaluation.metric_names import FD_IDENTITY, L1, QUALITY, Reference
+from legan.platform.evaluation.tables.paper import (
     COPY_INPUT,
-    LOWER_IS_BETTER,
     OUR_METRICS,
     PAPER_METRICS,
     REAL_IMAGES,
     PaperTable,
+    fixed_row,
+    lower_is_better,
     metric_key,
 )
 from legan.sweeps.report.comparison import LEVEL, Difference, paired_difference
@@ -96,7 +97,8 @@ def suite_table(sweep: Sweep) -> SuiteTable:
 def _reference(results: Sequence[Result]) -> Reference:
     """What the trials' translations were compared with."""
     names = metric_names(results)
-    return "source" if f"{PREFIX}l1_to_source" in names and f"{PREFIX}l1_to_target" not in names else "target"
+    to_target, to_source = (f"{PREFIX}{L1.key(reference)}" in names for reference in ("target", "source"))
+    return "source" if to_source and not to_target else "target"
 
 
 def _best(ours: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
@@ -108,19 +110,16 @@ def _best(ours: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
     means = {name: statistics.fmean(values.values()) for name, values in ours.items() if values and len(values) == seeds}
     if sum(1 for values in ours.values() if values) < 2:
         return set()
-    best = min(means.values()) if metric in LOWER_IS_BETTER else max(means.values())
+    best = min(means.values()) if lower_is_better(metric) else max(means.values())
     return {name for name, mean in means.items() if math.isclose(mean, best, rel_tol=1e-9)}
 
 
 def _fixed(row: str, metric: str, reference: Reference, results: Sequence[Result]) -> float | None:
-    """A row that no model decides, from the first finished trial; of real images see tables.py."""
-    if row == REAL_IMAGES and metric in ("LPIPS", "SSIM", "L1"):
+    """A row that no model decides, from the first finished trial."""
+    source = fixed_row(row, metric, reference)
+    if source is None:
         return None
-    if row == REAL_IMAGES and metric == "Match":
-        if reference == "source":
-            return None
-        row = COPY_INPUT
-    name = f"{PREFIX}{row.lower().replace(' ', '_')}/{metric_key(metric, reference)}"
+    name = f"{PREFIX}{source.replace(' ', '_')}/{metric_key(metric, reference)}"
     return next((each.number(name) for each in results if each.finished), None)
 
 
@@ -152,8 +151,8 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
         notes.append(
             f"Absent: {', '.join(lacking)}: the networks they need were not where the trials were judged (`legan doctor`)."
         )
-    if "Quality" in table.metrics and "Quality" not in lacking:
+    if QUALITY.title in table.metrics and QUALITY.title not in lacking:
         notes.append("Quality is Q's, which most variants were trained with: a high value is no proof.")
-    if "FD identity" in table.metrics:
+    if FD_IDENTITY.title in table.metrics:
         notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     return notes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
+from legan.platform.evaluation.metric_names import find
 from legan.platform.tracking.delivery import StoreAwayError
 from legan.platform.tracking.mlflow_access import open_store
 from legan.platform.tracking.places import shown
@@ -22,7 +23,6 @@ from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 ANSWER_WITHIN_S = 30.0
 TAIL_BYTES = 4096
 STATUSES = ("finished", "stopped", "failed")
-LOWER_IS_BETTER = ("fid", "kid", "fd_", "kd_", "lpips", "l1")
 Outcomes = Sequence[tuple[Trial, Outcome | None]]
 
 
@@ -154,4 +154,5 @@ def _numbers(outcomes: Outcomes) -> dict[str, list[float]]:
 
 
 def _best(name: str, numbers: Sequence[float]) -> float:
-    return min(numbers) if name.startswith(LOWER_IS_BETTER) else max(numbers)
+    metric = find(name)
+    return min(numbers) if metric is not None and metric.better == "lower" else max(numbers)

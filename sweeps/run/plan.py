@@ -16,6 +16,7 @@ from legan.platform.data.align import DEFAULT_ALIGNMENT
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problems
 from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, prepare
+from legan.platform.evaluation.metric_names import LACKING, find
 from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import FACENET, Model, identity_folder, load_network, network_folder, weights_hash, write_model
 from legan.platform.settings import KINDS, TrainingSettings
@@ -150,19 +151,16 @@ def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[str]:
 
 def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> list[str]:
     """One sentence for each metric that evaluations on this data, by these judges, with the weights here, will not have."""
-    reference, judges = reference_of(bench.pairs), bench.judges
+    reference, lacking = reference_of(bench.pairs), bench.judges.lacking()
     problems = []
     for name in objectives:
-        metric = name.removeprefix("eval/")
-        if metric.endswith(("_to_target", "_to_source")) and not metric.endswith(reference):
-            other = f"eval/{metric.rpartition('_')[0]}_{reference}"
-            problems.append(f"objective {name}: on {bench.data.name} outputs are compared with the {reference}; take {other}")
-        if metric == "quality" and judges.quality is None:
-            problems.append(f"objective {name}: there is no Q to measure it; give one with --quality")
-        if metric in ("fid", "kid") and judges.inception is None:
-            problems.append(f"objective {name}: its weights are not here; get them with `legan weights inception`")
-        if metric.startswith("lpips") and judges.perceptual is None:
-            problems.append(f"objective {name}: its weights are not here; get them with `legan weights alexnet`")
+        metric = find(name)
+        if metric is None:
+            continue
+        measured = f"{metric.prefix}{metric.key(reference)}"
+        if name != measured:
+            problems.append(f"objective {name}: on {bench.data.name} outputs are compared with the {reference}; take {measured}")
+        problems += [f"objective {name}: {LACKING[need]}" for need in metric.needs if need in lacking]
     return problems
 
 

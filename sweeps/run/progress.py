@@ -4,10 +4,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from legan.platform.evaluation.metric_names import EVALUATION
 from legan.sweeps.run.parent_run import main_metrics
 from legan.sweeps.sweep import Outcome, Sweep
 
-SHOWN = ("fid", "lpips_to_", "ssim_to_", "match_to_", "quality", "fd_identity", "expression_accuracy", "lighting_accuracy")
 MOST = 5
 
 
@@ -70,8 +70,9 @@ def ending(outcome: Outcome | None, first: tuple[str, ...] = ()) -> str:
 
 def shown_metrics(metrics: Mapping[str, float], first: tuple[str, ...] = ()) -> dict[str, float]:
     """The few that a line has room for."""
-    order = [name for start in (*first, *SHOWN) for name in metrics if name.startswith(start)]
-    return {name: metrics[name] for name in list(dict.fromkeys(order))[:MOST]}
+    known = [name.removeprefix(metric.prefix) for metric in EVALUATION for name in metric.names]
+    order = dict.fromkeys(name for name in (*first, *known) if name in metrics)
+    return {name: metrics[name] for name in list(order)[:MOST]}
 
 
 def duration(seconds: float) -> str:

@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from legan.platform.config import check_settings, flatten, read_section
+from legan.platform.evaluation.metric_names import EVALUATION
 from legan.platform.settings import KINDS
 from legan.sweeps.search.parameter import Parameter, Problem, Value, same
 
-METRICS = (
-    *("eval/quality", "eval/expression_accuracy", "eval/lighting_accuracy"),
-    *(f"eval/{name}_to_{to}" for name in ("ssim", "l1", "lpips", "match") for to in ("target", "source")),
-    *("eval/fid", "eval/kid", "eval/fd_identity", "eval/kd_identity"),
-)
-"""What an evaluation logs of a model's output (platform/evaluation/report.py); which of them depends on data and weights."""
+METRICS = tuple(name for metric in EVALUATION for name in metric.names)
+"""What an evaluation logs of a model's output; which of them depends on data and weights."""
 OF_THE_SWEEP = ("seed", "data", "identity", "quality", "workers", "gpu")
 """Settings that are the same for all trials or the sweep's own."""
 PAPER, JUDGES = "paper", ("identity", "quality")

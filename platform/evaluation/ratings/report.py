@@ -19,6 +19,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.metric_names import find, heading
 from legan.platform.files import whole_file, write_whole
 from legan.platform.model import StoredNetwork
 from legan.platform.pixels import network_input
@@ -214,9 +215,14 @@ def _short(name: str) -> str:
     return name if len(name) <= 34 else f"{name[:33]}…"
 
 
+def _heading(column: str) -> str:
+    name = f"eval/ratings/test/{column}"
+    return column.replace("_", " ") if find(name) is None else heading(name)
+
+
 def _markdown_table(table: pd.DataFrame) -> list[str]:
     rows = [
         [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in table.itertuples(index=False)
     ]
-    head = [str(column).replace("_", " ") for column in table.columns]
+    head = [_heading(str(column)) for column in table.columns]
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]

@@ -10,17 +10,15 @@ from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, Problems
 from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, default_folder, evaluate, prepare
 from legan.platform.evaluation.report import FILE
-from legan.platform.evaluation.tables.tables import (
-    PAPER,
+from legan.platform.evaluation.tables.evaluated import (
     Evaluated,
-    Table,
     incomparable,
-    make_table,
-    method_name,
     read_evaluation,
     read_preferences,
     repeated,
 )
+from legan.platform.evaluation.tables.paper import PAPER, method_name
+from legan.platform.evaluation.tables.tables import Table, make_table
 from legan.platform.model import find_model, read_model, weights_hash
 
 

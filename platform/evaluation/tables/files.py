@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from legan.platform.evaluation.tables import sheets
+from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE, arrow
 from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
-from legan.platform.evaluation.tables.tables import ComparedNumber, Table, arrow
+from legan.platform.evaluation.tables.tables import ComparedNumber, Table
 
 CSV_COLUMNS = ("table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper")
 
@@ -52,7 +53,7 @@ def title(table: Table) -> str:
 
 
 def _place(cell: ComparedNumber, numbers: dict[str, int]) -> Place:
-    if cell.metric == "Human preference":
+    if cell.metric == HUMAN_PREFERENCE:
         ours = "–" if cell.mean is None else f"{cell.mean:.1f} %"
     else:
         ours = "–" if cell.mean is None else f"{spread(cell.mean, cell.sd)} [{run_places(cell.runs, numbers)}]"
@@ -60,6 +61,6 @@ def _place(cell: ComparedNumber, numbers: dict[str, int]) -> Place:
 
 
 def _paper(cell: ComparedNumber) -> str:
-    if cell.metric == "Human preference":
+    if cell.metric == HUMAN_PREFERENCE:
         return f"{cell.paper:g} %"
     return f"{cell.paper:.3f}"

@@ -47,7 +47,7 @@ def test_the_command_prints_the_table_and_where_the_files_are(run: Run, data: Da
         "10 images of 1 subject of tiny's test split",
         "copy input",
         "real images",
-        "ssim to target",
+        "SSIM to target ↑",
         str(tmp_path / "out"),
     ):
         assert word in result.output

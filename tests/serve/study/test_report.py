@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from legan.platform.data.ratings.ratings import read_ratings
 from legan.platform.errors import DataError
-from legan.platform.evaluation.tables.tables import read_preferences
+from legan.platform.evaluation.tables.evaluated import read_preferences
 from legan.serve.commands.study import mount
 from legan.serve.study.report import write_report
 from legan.serve.study.store import Study

@@ -1,6 +1,6 @@
 import pytest
 
-from legan.platform.evaluation.tables.tables import PAPER as MAIN_TABLES
+from legan.platform.evaluation.tables.paper import PAPER as MAIN_TABLES
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
 

@@ -34,7 +34,8 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(monkeypat
         "b: started",
         "a: its process died; it goes on from its last checkpoint",
         "a: started",
-        "a: finished, match_to_target 0.5, quality 5, 1:30; 5 left, about 4:30",  # three rounds of two, 90 s each
+        # three rounds of two, 90 s each
+        "a: finished, match_to_target 0.5, quality 5, l1_to_target 0.25, 1:30; 5 left, about 4:30",
         "b: failed: it was no good, 1:40; 4 left, about 3:00",
         "c: unfinished: the disk is full; 3 left, about 3:00",
     ]

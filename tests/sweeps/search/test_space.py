@@ -178,7 +178,7 @@ def test_conditions_that_can_never_hold_are_refused(parameters, cause):
 @pytest.mark.parametrize(
     ("others", "cause"),
     [
-        ({"objectives": {"eval/fidd": "minimize"}}, "evaluations have no such metric; known: eval/quality"),
+        ({"objectives": {"eval/fidd": "minimize"}}, "evaluations have no such metric; known: eval/fid"),
         ({"objectives": {}}, "nothing is measured; name at least one metric"),
         ({"parameters": {}}, "nothing is searched; name at least one setting"),
         ({"objectives": {"eval/quality": "up"}}, "'minimize' or 'maximize'"),

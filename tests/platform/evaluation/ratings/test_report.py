@@ -12,6 +12,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.ratings import Ratings, make_simulated_ratings
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.metric_names import RATINGS
 from legan.platform.evaluation.ratings.report import (
     draw,
     expect_quality,
@@ -78,6 +79,11 @@ def test_undefined_correlations_are_not_tracked(predictions: pd.DataFrame) -> No
     assert metrics["eval/ratings/test/error"] == 2.0
     assert "eval/ratings/test/pearson" not in metrics
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_the_table_of_metrics_has_a_row_for_every_number(predictions: pd.DataFrame) -> None:
+    names = {name for metric in RATINGS for name in metric.names if "/val/" not in name}
+    assert set(tracked_metrics(split_table(predictions))) == names
 
 
 def test_q_is_asked_in_its_own_units(ratings: Ratings) -> None:

@@ -8,17 +8,16 @@ import pytest
 from PIL import Image
 
 from legan.platform.errors import CheckpointError, DataError
-from legan.platform.evaluation.tables.files import csv_text, markdown, picture, write_table
-from legan.platform.evaluation.tables.tables import (
-    PAPER,
+from legan.platform.evaluation.tables.evaluated import (
     Evaluated,
     incomparable,
-    make_table,
-    method_name,
     read_evaluation,
     read_preferences,
     repeated,
 )
+from legan.platform.evaluation.tables.files import csv_text, markdown, picture, write_table
+from legan.platform.evaluation.tables.paper import PAPER, method_name
+from legan.platform.evaluation.tables.tables import make_table
 
 
 def evaluation(source: str, output: dict[str, float], *, reference: str = "target", **values: Any) -> Evaluated:
