@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from legan.models.generator import Translation
 from legan.platform.data.align import FINEST, AlignedFace, Face, FaceDetector, align_face
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.device import autocast, choose_device, native_precision, place
-from legan.platform.errors import CheckpointError, ConfigError, ImageError
+from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, TrackingError
 from legan.platform.model import Model, find_model, read_model
 from legan.platform.pixels import network_input, to_images
 from legan.serve.paste import face_weight, paste_face
@@ -35,6 +35,18 @@ DETECTION_SIZE = 1600
 MIN_FACE = 40
 """Smaller faces of a photograph, in its own pixels, are not looked for."""
 OUTSIDE_HULL = -1.0  # black
+
+
+class Classes(Protocol):
+    """What knows a model's classes: its schema, or what a server tells of it."""
+
+    @property
+    def expressions(self) -> Sequence[str]:
+        """Their names."""
+
+    @property
+    def lightings(self) -> Sequence[str]:
+        """Their names."""
 
 
 class FoundFace(NamedTuple):
@@ -87,8 +99,8 @@ class Engine:
         """S."""
         return self.model.image_size
 
-    def unknown_classes(self, expressions: Iterable[str], lightings: Iterable[str]) -> list[str]:
-        """One sentence for each name that the model does not know."""
+    def unknown_classes(self, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:
+        """A problem for each name that the model does not know."""
         return unknown_classes(self.schema, expressions, lightings)
 
     def translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Pictures:
@@ -188,9 +200,8 @@ class Engine:
     def _translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Iterator[Translation]:
         problems = self.unknown_classes(expressions, lightings)
         if not len(images) == len(expressions) == len(lightings):
-            problems.append(
-                f"{len(images)} images need as many expressions and lightings, not {len(expressions)} and {len(lightings)}"
-            )
+            counts = f"not {len(expressions)} and {len(lightings)}"
+            problems.append(Problem("", f"{len(images)} images need as many expressions and lightings, {counts}"))
         if problems:
             raise ConfigError(problems)
         self._check_images(images)
@@ -226,16 +237,25 @@ def load_engine(source: str | Path, device: str | None = None) -> Engine:
     return Engine(read_model(find_model(source)), choose_device(device))
 
 
+def named_model(source: str) -> Path:
+    """The folder of the model that a command's --model names; where the registry has none, the message says what else to name."""
+    try:
+        return find_model(source)
+    except TrackingError as error:
+        raise TrackingError(f"{str(error).rstrip('.')}; or name a model folder with --model.") from error
+
+
 def smallest_face(photo: Picture) -> int:
     """How many pixels a face of this photograph needs to be looked for: 40, or an 80th of the longer side if that is more."""
     return max(MIN_FACE, math.ceil(float(max(photo.shape[:2])) * FINEST / DETECTION_SIZE))
 
 
-def unknown_classes(schema: AttributeSchema, expressions: Iterable[str], lightings: Iterable[str]) -> list[str]:
-    """One sentence for each name that is not in the schema."""
-    problems = []
-    for kind, names, known in (("expression", expressions, schema.expressions), ("lighting", lightings, schema.lightings)):
-        for name in dict.fromkeys(names):
-            if name not in known:
-                problems.append(f"unknown {kind} {name!r}; this model knows: {', '.join(known)}")
-    return problems
+def unknown_classes(known: Classes, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:
+    """A problem for each name that is not known, at ``expression`` or ``lighting``."""
+    kinds = (("expression", expressions, known.expressions), ("lighting", lightings, known.lightings))
+    return [
+        Problem(kind, f"{name!r} is unknown; this model knows {', '.join(own)}")
+        for kind, names, own in kinds
+        for name in dict.fromkeys(names)
+        if name not in own
+    ]

@@ -9,11 +9,20 @@ from PIL import Image
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.image import read_image
-from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, TrackingError
+from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, Problems
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.files import whole_file
-from legan.platform.model import find_model, read_schema
-from legan.serve.engine import Engine, FoundFace, Picture, TranslatedFace, load_engine, smallest_face, unknown_classes
+from legan.platform.model import read_schema
+from legan.serve.engine import (
+    Engine,
+    FoundFace,
+    Picture,
+    TranslatedFace,
+    load_engine,
+    named_model,
+    smallest_face,
+    unknown_classes,
+)  # fmt: skip
 
 SOFT = 1.5
 
@@ -60,28 +69,21 @@ def run(request: TranslateRequest) -> None:
 
 def check(request: TranslateRequest) -> tuple[Picture, Path]:
     """The photograph and the model's folder; LeganError with every problem that can be seen before computing."""
-    problems = []
+    problems = Problems()
     if request.face != "all" and not (request.face.isdecimal() and int(request.face) >= 1):
-        problems.append(f"--face {request.face}: give a number from 1 (the largest face), or all")
+        problems.add(f"--face {request.face}", "give a number from 1 (the largest face), or all")
     if request.grid and request.paste:
-        problems.append("--grid and --paste exclude each other; leave one out")
+        problems.add("--grid", "it excludes --paste; leave one out")
     if request.out is not None:
         problems += _out_problems(request.out, request.photo)
-    photo = schema = folder = None
-    try:
-        photo = read_image(request.photo)
-    except ImageError as error:
-        problems.append(str(error))
-    try:
-        folder = find_model(request.model)
-        schema = read_schema(folder)
-    except TrackingError as error:
-        problems.append(f"{str(error).rstrip('.')}; or name a model folder with --model.")
-    except LeganError as error:
-        problems.append(str(error))
+
+    photo = problems.from_(lambda: read_image(request.photo))
+    folder = problems.from_(lambda: named_model(request.model))
+    schema = None if folder is None else problems.from_(lambda: read_schema(folder))
     problems += _class_problems(request, schema)
+
     if photo is None or folder is None or problems:
-        raise LeganError(problems[0]) if len(problems) == 1 else ConfigError(problems)
+        raise LeganError(str(problems[0])) if len(problems) == 1 else ConfigError(problems)
     return photo, folder
 
 
@@ -108,26 +110,26 @@ def choose_faces(request: TranslateRequest, photo: Picture, found: Sequence[Foun
     return [index]
 
 
-def _class_problems(request: TranslateRequest, schema: AttributeSchema | None) -> list[str]:
-    problems = []
-    for option, name in (("expression", request.expression), ("lighting", request.lighting)):
+def _class_problems(request: TranslateRequest, schema: AttributeSchema | None) -> Problems:
+    problems = Problems()
+    for kind, name in (("expression", request.expression), ("lighting", request.lighting)):
         if name is None and not request.grid:
-            known = "" if schema is None else f"; this model knows: {', '.join(getattr(schema, option + 's'))}"
-            problems.append(f"--{option} is missing{known}")
+            known = "" if schema is None else f"; this model knows {', '.join(getattr(schema, kind + 's'))}"
+            problems.add(f"--{kind}", f"it is missing{known}")
     if schema is not None:
         names = ([] if name is None else [name] for name in (request.expression, request.lighting))
-        problems += unknown_classes(schema, *names)
+        problems += [unknown._replace(place=f"--{unknown.place}") for unknown in unknown_classes(schema, *names)]
     return problems
 
 
-def _out_problems(out: Path, photo: Path) -> list[str]:
-    problems = []
+def _out_problems(out: Path, photo: Path) -> Problems:
+    problems, place = Problems(), f"--out {out}"
     if out.suffix.lower() != ".png":
-        problems.append(f"--out {out}: only PNG is written; give a name that ends in .png")
+        problems.add(place, "only PNG is written; give a name that ends in .png")
     if not out.parent.is_dir():
-        problems.append(f"--out {out}: there is no folder {out.parent}; make it first")
+        problems.add(place, f"there is no folder {out.parent}; make it first")
     if out.exists() and photo.exists() and out.samefile(photo):
-        problems.append(f"--out {out} is the photograph itself; give another name")
+        problems.add(place, "it is the photograph itself; give another name")
     return problems
 
 

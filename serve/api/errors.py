@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from legan.platform.errors import ConfigError, LeganError
+from legan.platform.errors import ConfigError, LeganError, Problem
 
 MEDIA_TYPE = "application/problem+json"
 PLAINER = {"extra_forbidden": "this call has no such parameter", "missing": "it is missing"}
@@ -94,10 +94,11 @@ def make_problem(status: int, detail: str, errors: Sequence[str] = ()) -> Proble
     )
 
 
-def invalid(problems: Sequence[str]) -> ProblemError:
-    """422 for parameters that cannot be used, one sentence each."""
-    head = problems[0] if len(problems) == 1 else f"{len(problems)} parameters cannot be used; errors names each."
-    return ProblemError(422, _sentence(head), [_sentence(each) for each in problems])
+def invalid(problems: Sequence[Problem]) -> ProblemError:
+    """422 for parameters that cannot be used; here problems become sentences."""
+    said = [_sentence(str(problem)) for problem in problems]
+    head = said[0] if len(said) == 1 else f"{len(said)} parameters cannot be used; errors names each."
+    return ProblemError(422, head, said)
 
 
 @contextmanager
@@ -130,7 +131,7 @@ def problem_of(error: Exception) -> tuple[ProblemDocument, dict[str, str]]:
         wait = str(max(1, round(error.retry_after_s)))
         return make_problem(503, f"All places are taken just now; try again in {wait} s."), {"retry-after": wait}
     if isinstance(error, ConfigError):
-        found = invalid([str(problem) for problem in error.problems])
+        found = invalid(error.problems)
         return found.problem, found.headers
     if isinstance(error, LeganError):
         return make_problem(422, _sentence(str(error))), {}
@@ -151,7 +152,7 @@ def handle_problems(app: FastAPI) -> None:
 
     async def of_fastapi(_: Request, error: Exception) -> Response:
         found = error.errors() if isinstance(error, RequestValidationError) else []
-        return ProblemResponse(invalid(sentences(found) or ["the request cannot be read"]).problem)
+        return ProblemResponse(invalid(read_problems(found) or [Problem("", "the request cannot be read")]).problem)
 
     async def of_the_program(_: Request, __: Exception) -> Response:
         return ProblemResponse(failure())
@@ -163,14 +164,10 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, of_fastapi)
 
 
-def sentences(errors: Sequence[Any]) -> list[str]:
-    """What pydantic found, one sentence for each parameter."""
-    said = []
-    for error in errors:
-        place = ".".join(str(part) for part in error["loc"] if part not in ("query", "body"))
-        text = PLAINER.get(error["type"], error["msg"].removeprefix("Value error, "))
-        said.append(f"{place}: {text}" if place else text)
-    return said
+def read_problems(errors: Sequence[Any]) -> list[Problem]:
+    """What pydantic found, a problem for each parameter."""
+    places = (".".join(str(part) for part in error["loc"] if part not in ("query", "body")) for error in errors)
+    return [Problem(place, PLAINER.get(error["type"], error["msg"])) for place, error in zip(places, errors, strict=True)]
 
 
 def _router_detail(request: Request, status: int) -> str:

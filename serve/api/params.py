@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from legan.serve.api.errors import invalid, sentences
+from legan.platform.errors import Problem
+from legan.serve.api.errors import invalid, read_problems
 from legan.serve.api.images import Format
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -16,6 +17,10 @@ class Parameters(BaseModel):
     """Of a call with images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
+        return []
 
 
 class FacesParameters(Parameters):
@@ -49,11 +54,11 @@ class TranslateParameters(OneFaceParameters):
     masks: bool = False
     """The model's expression and lighting masks too."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> "TranslateParameters":
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
         if self.paste and self.aligned:
-            raise ValueError("paste: an aligned face has no photograph to be put back into; leave out paste or aligned")
-        return self
+            return [Problem("paste", "an aligned face has no photograph to be put back into; leave out paste or aligned")]
+        return []
 
 
 class AugmentParameters(OneFaceParameters):
@@ -80,29 +85,31 @@ class AugmentParameters(OneFaceParameters):
     format: Format = "png"
     """Of the pictures in the answer."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> "AugmentParameters":
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
         if self.variants == "listed" and not self.label:
-            raise ValueError("label: variants=listed needs at least one, written EXPRESSION:LIGHTING")
+            return [Problem("label", "variants=listed needs at least one, written EXPRESSION:LIGHTING")]
         if self.variants != "listed" and self.label:
-            raise ValueError("label: only variants=listed takes labels")
+            return [Problem("label", "only variants=listed takes labels")]
         if self.variants == "listed" and (self.expression or self.lighting):
-            raise ValueError("expression, lighting: variants=listed takes label instead")
-        return self
+            return [Problem("expression, lighting", "variants=listed takes label instead")]
+        return []
 
 
 def read_parameters(kind: type[AnyParameters], values: Mapping[str, Sequence[str]]) -> AnyParameters:
     """The parameters as they were sent, checked; ProblemError 422 names everything that is wrong."""
     repeatable = {name for name, about in kind.model_fields.items() if get_origin(about.annotation) is list}
-    twice = [f"{name}: given {len(found)} times, give it once" for name, found in values.items()
-             if len(found) > 1 and name not in repeatable]  # fmt: skip
+    once = {name: found for name, found in values.items() if name not in repeatable}
+    twice = [Problem(name, f"given {len(found)} times, give it once") for name, found in once.items() if len(found) > 1]
     plain: dict[str, Any] = {name: list(found) if name in repeatable else found[-1] for name, found in values.items()}
+
     try:
         params = kind.model_validate(plain)
     except ValidationError as error:
-        raise invalid([*twice, *sentences(error.errors())]) from error
-    if twice:
-        raise invalid(twice)
+        raise invalid([*twice, *read_problems(error.errors())]) from error
+    problems = [*twice, *params.conflicts()]
+    if problems:
+        raise invalid(problems)
     return params
 
 

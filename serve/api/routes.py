@@ -53,6 +53,7 @@ from legan.serve.api.schema import (
 )
 from legan.serve.api.session import Backend, Limits
 from legan.serve.api.use_cases import UseCases, each_image
+from legan.serve.engine import unknown_classes
 
 PAGE = Path(__file__).parents[1] / "web" / "page"
 STATIC = "/static"
@@ -103,9 +104,9 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         upload = await received(request, limits.images)
         params = read_parameters(TranslateParameters, upload.values)
         cases = UseCases(backend.session(), limits, pixels)
-        problems = cases.unknown([params.expression], [params.lighting])
-        if problems:
-            raise invalid(problems)
+        unknown = unknown_classes(cases.session.info, [params.expression], [params.lighting])
+        if unknown:
+            raise invalid(unknown)
         outcomes = await each_image(upload.images, lambda data, index: cases.translate(data, params, index))
         model = cases.session.info.label
         default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not params.masks else "json"

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, transform_points
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
+from legan.platform.errors import Problem
 from legan.serve.api.errors import ProblemDocument, ProblemError, about_image, invalid, problem_of
 from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
 from legan.serve.api.params import AugmentParameters, OneFaceParameters, TranslateParameters
 from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, ShownFace, TranslateResult
 from legan.serve.api.session import Limits, Session
-from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face
+from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face, unknown_classes
 from legan.serve.paste import face_weight, paste_face
 
 Combination = tuple[str, str]
@@ -130,7 +131,8 @@ class UseCases:
         info = self.session.info
         if params.variants == "listed":
             pairs = [label.rpartition(":") for label in params.label]
-            problems = [f"label: {label!r} is not written EXPRESSION:LIGHTING" for label in params.label if ":" not in label]
+            unreadable = [label for label in params.label if ":" not in label]
+            problems = [Problem("label", f"{label!r} is not written EXPRESSION:LIGHTING") for label in unreadable]
             wanted = [(expression, lighting) for expression, sign, lighting in pairs if sign]
             expressions, lightings = [e for e, _ in wanted], [name for _, name in wanted]
         else:
@@ -138,27 +140,18 @@ class UseCases:
             expressions = params.expression or info.expressions
             lightings = params.lighting or info.lightings
             wanted = list(itertools.product(dict.fromkeys(expressions), dict.fromkeys(lightings)))
-        problems += self.unknown(expressions, lightings)
+        problems += unknown_classes(info, expressions, lightings)
         count = params.n if params.variants == "random" else len(wanted)
         if count > self.limits.variants:
-            problems.append(f"variants: {count} were asked for, more than {self.limits.variants}; ask for fewer at once")
+            message = f"{count} were asked for, more than {self.limits.variants}; ask for fewer at once"
+            problems.append(Problem("variants", message))
         if params.min_quality is not None and not info.has_quality:
-            problems.append("min_quality: this model has no quality model; leave it out")
+            problems.append(Problem("min_quality", "this model has no quality model; leave it out"))
         if params.min_similarity is not None and not info.has_matcher:
-            problems.append("min_similarity: this server has no matcher; leave it out, or start it with --matcher")
+            problems.append(Problem("min_similarity", "this server has no matcher; leave it out, or start it with --matcher"))
         if problems:
             raise invalid(problems)
         return wanted
-
-    def unknown(self, expressions: Sequence[str], lightings: Sequence[str]) -> list[str]:
-        """One sentence for each name that the model does not know."""
-        info = self.session.info
-        return [
-            f"{kind}: {name!r} is unknown; this model knows {', '.join(known)}"
-            for kind, names, known in (("expression", expressions, info.expressions), ("lighting", lightings, info.lightings))
-            for name in dict.fromkeys(names)
-            if name not in known
-        ]
 
     async def _face(self, data: bytes, params: OneFaceParameters, held: AsyncExitStack) -> tuple[Picture, FoundFace]:
         """The photograph and its wanted face; the pixels of the photograph are held until ``held`` is closed."""
@@ -167,7 +160,7 @@ class UseCases:
         photo = await decode(data, self.limits.pixels)
         if params.aligned:
             if params.face:
-                raise invalid(["face: an aligned image shows one face, 0; leave it out"])
+                raise invalid([Problem("face", "an aligned image shows one face, 0; leave it out")])
             return photo, aligned_face(photo, self.session)
         found = await self.session.align(photo)
         if not found:

@@ -6,9 +6,10 @@ set folder, and its rows as an Arrow file that is mapped into memory, so that ro
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from legan.platform.data.plain_table import cell_text, read_plain_table
 from legan.platform.data.sources.folder import SUFFIXES, folder
 from legan.platform.data.sources.table import ANY
 from legan.platform.data.stream import Header, read_header
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, Problems
 from legan.platform.files import whole_file
 from legan.platform.model import Model
 from legan.serve.augment.plan import UNKNOWN, Labels
@@ -81,32 +82,29 @@ def read_input(path: Path) -> Header | Photographs:
     raise DataError(f"{path} does not exist; give a data set folder, a folder of photographs, or a table with a column path.")
 
 
-def problems_with(given: Header | Photographs, model: Model, balanced: Sequence[str]) -> list[str]:
-    """What keeps this model from augmenting this input, a sentence each; ``balanced`` kinds need labels the model knows."""
-    problems = []
+def problems_with(given: Header | Photographs, model: Model, balanced: Sequence[str]) -> Problems:
+    """What keeps this model from augmenting this input; ``balanced`` kinds need labels the model knows."""
+    problems = Problems()
     if isinstance(given, Header):
-        if given.image_size != model.image_size:
-            problems.append(
-                f"the data set has images of {given.image_size}×{given.image_size}, the model takes "
-                f"{model.image_size}×{model.image_size}; prepare the data set with --size {model.image_size}"
-            )
-        wanted = model.alignment.to_dict()
-        apart = max(
-            (abs(a - b) for eye in ("left_eye", "right_eye") if eye in given.alignment
-             for a, b in zip(given.alignment[eye], wanted[eye], strict=True)), default=0.0,
-        )  # fmt: skip
-        if apart > _EYES_APART:
-            problems.append(
-                "the data set's faces are aligned otherwise than the model's (by their eyes); give its photographs instead"
-            )
+        own, size = given.image_size, model.image_size
+        if own != size:
+            message = f"its images are {own}×{own}, the model takes {size}×{size}; prepare the data set with --size {size}"
+            problems.add("INPUT", message)
+        if _eyes_apart(given.alignment, model.alignment.to_dict()) > _EYES_APART:
+            problems.add("INPUT", "its faces are aligned by other eyes than the model's; give its photographs instead")
+
     for kind in balanced:
-        known, own = (getattr(schema, f"{kind}s") for schema in (model.schema, given.schema))
-        if not set(known) & set(own):
-            problems.append(
-                f"--balance {kind} needs faces whose {kind} the model knows ({', '.join(known)}), and the input has: "
-                f"{', '.join(own)}"
-            )
+        known, there = (getattr(schema, f"{kind}s") for schema in (model.schema, given.schema))
+        if not set(known) & set(there):
+            wanted = f"faces whose {kind} the model knows ({', '.join(known)})"
+            problems.add("--balance", f"{kind} needs {wanted}, and the input has: {', '.join(there)}")
     return problems
+
+
+def _eyes_apart(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> float:
+    """How far the eyes of two alignments are apart, as a share of the image; 0 where one does not say where they are."""
+    eyes = [eye for eye in ("left_eye", "right_eye") if eye in given]
+    return max((abs(a - b) for eye in eyes for a, b in zip(given[eye], wanted[eye], strict=True)), default=0.0)
 
 
 def write_rows(dataset: Path, target: Path) -> None:

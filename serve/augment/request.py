@@ -8,14 +8,14 @@ from pathlib import Path
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE, refuse_existing
 from legan.platform.data.stream import Header
-from legan.platform.errors import ConfigError, Problems, TrackingError
-from legan.platform.model import Model, find_model, load_identity, read_model, weights_hash
+from legan.platform.errors import ConfigError, Problem, Problems
+from legan.platform.model import Model, load_identity, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
 from legan.serve.augment.input import Photographs, problems_with, read_input
 from legan.serve.augment.plan import MAX_ATTEMPTS, Balance, Wanted
 from legan.serve.augment.result import Origin
 from legan.serve.augment.worker import JOBS, PHOTOS
-from legan.serve.engine import unknown_classes
+from legan.serve.engine import named_model, unknown_classes
 from legan.serve.matcher import check_matcher
 
 FORMAT = 1
@@ -68,25 +68,26 @@ class AugmentOrder:
 
 def check(request: AugmentRequest) -> AugmentOrder:
     """The order, or LeganError with every problem of arguments, input, model, matcher and output; nothing is computed."""
-    problems = Problems(_argument_problems(request))
+    problems = _argument_problems(request)
     given = problems.from_(lambda: read_input(request.input))
-    model = problems.from_(lambda: read_model(_folder(request.model)))
+    model = problems.from_(lambda: read_model(named_model(request.model)))
     path = request.matcher
     stored = None if path is None else problems.from_(lambda: load_identity(path))
-    matcher = None
-    if model is not None and stored is not None:
-        matcher = problems.from_(lambda: check_matcher(stored, model.image_size))
-    wanted = Wanted()
+
+    wanted, matcher = Wanted(), None
     if model is not None:
         wanted, more = _wanted(request, model)
         problems += more
         if request.min_quality is not None and model.quality is None:
-            problems.append("--min-quality needs a model with a quality model Q, and this one has none; leave it out")
+            problems.add("--min-quality", "it needs a model with a quality model Q, and this one has none; leave it out")
+    if model is not None and stored is not None:
+        matcher = problems.from_(lambda: check_matcher(stored, model.image_size))
     if model is not None and given is not None:
         balanced = {None: [], "both": ["expression", "lighting"]}.get(request.balance, [str(request.balance)])
         problems += problems_with(given, model, balanced)
     if given is None or model is None or problems:
         raise ConfigError(problems)
+
     origin = Origin(*_named(request.model), weights_hash(model.generator), request.seed)
     originals = request.originals if request.originals is not None else request.balance is not None
     digest = _digest(request, given, model, matcher, origin)
@@ -110,8 +111,8 @@ def finished(order: AugmentOrder) -> bool:
         return False  # something else, which is refused
 
 
-def _argument_problems(request: AugmentRequest) -> list[str]:
-    problems = []
+def _argument_problems(request: AugmentRequest) -> Problems:
+    problems = Problems()
     modes = {
         "--labels": request.labels is not None,
         "--all": request.all,
@@ -121,9 +122,10 @@ def _argument_problems(request: AugmentRequest) -> list[str]:
     given = [mode for mode, there in modes.items() if there]
     if len(given) != 1:
         which = " and ".join(given) if given else "none of them"
-        problems.append(f"give one of {', '.join(modes)}, not {which}")
+        problems.add("", f"give one of {', '.join(modes)}, not {which}")
     if request.min_similarity is not None and request.matcher is None:
-        problems.append("--min-similarity needs a --matcher: a run of `legan train identity`, or facenet")
+        problems.add("--min-similarity", "it needs a --matcher: a run of `legan train identity`, or facenet", "--matcher")
+
     for option, value, low, high in (
         ("--min-quality", request.min_quality, 0, 10),
         ("--min-similarity", request.min_similarity, -1, 1),
@@ -131,45 +133,41 @@ def _argument_problems(request: AugmentRequest) -> list[str]:
         ("--seed", request.seed, 0, 2**31 - 1),
     ):
         if value is not None and not low <= value <= high:
-            problems.append(f"{option} {value:g}: it has to be from {low} to {high}")
+            problems.add(f"{option} {value:g}", f"it has to be from {low} to {high}")
     for option, number, least in (
         ("--random", request.random, 1),
         ("--workers", request.workers, 0),
         ("--batch-size", request.batch_size, 1),
     ):
         if number is not None and number < least:
-            problems.append(f"{option} {number}: it has to be {least} or more")
+            problems.add(f"{option} {number}", f"it has to be {least} or more")
+
     if request.out.name in ("", ".."):
-        problems.append(f"OUT {request.out} has no name of its own; give a folder below it")
+        problems.add(f"OUT {request.out}", "it has no name of its own; give a folder below it")
     if request.out.absolute() == request.input.absolute():
-        problems.append("OUT is INPUT itself; give another OUT")
+        problems.add("OUT", "it is INPUT itself; give another OUT")
     return problems
 
 
-def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, list[str]]:
-    problems: list[str] = []
+def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, Problems]:
+    problems = Problems()
     schema, pairs = model.schema, []
     for text in [] if request.labels is None else request.labels.split(","):
         expression, sign, lighting = (part.strip() for part in text.partition(":"))
-        unknown = [f"--labels {text.strip()}: write EXPRESSION:LIGHTING,…, for example smile:left"]
-        if sign and expression and lighting:
-            unknown = [f"--labels: {problem}" for problem in unknown_classes(schema, [expression], [lighting])]
-        problems += [problem for problem in unknown if problem not in problems]
+        if not (sign and expression and lighting):
+            problems.add(f"--labels {text.strip()}", "write EXPRESSION:LIGHTING,…, for example smile:left")
+            continue
+        unknown = unknown_classes(schema, [expression], [lighting])
+        problems += [Problem("--labels", f"{each.place} {each.message}") for each in unknown]
         if not unknown:
             pairs.append((schema.expression_index(expression), schema.lighting_index(lighting)))
     if len(set(pairs)) < len(pairs):
-        problems.append("--labels names a combination twice; the same face would be made twice")
+        problems.add("--labels", "a combination is named twice; the same face would be made twice")
+
     most = len(schema.expressions) * len(schema.lightings) - 1
     if request.random is not None and request.random > most:
-        problems.append(f"--random {request.random}: the model has {most} combinations beside a face's own; take --all for all")
-    return Wanted(tuple(pairs), request.all, request.random, request.balance), problems
-
-
-def _folder(source: str) -> Path:
-    try:
-        return find_model(source)
-    except TrackingError as error:
-        raise TrackingError(f"{str(error).rstrip('.')}; or name a model folder with --model.") from error
+        problems.add(f"--random {request.random}", f"the model has {most} combinations beside a face's own; take --all for all")
+    return Wanted(tuple(pairs), request.all, request.random, request.balance), Problems(dict.fromkeys(problems))
 
 
 def _named(source: str) -> tuple[str, str]:

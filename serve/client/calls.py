@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from legan.platform.errors import ConfigError, ImageError, without_passwords
+from legan.platform.errors import ConfigError, ImageError, Problem, without_passwords
 from legan.serve.client.errors import (
     AnswerError,
     InvalidError,
@@ -228,7 +228,8 @@ def base_url(url: str) -> str:
     except (ValueError, httpx.InvalidURL):
         usable = False
     if not usable:
-        raise ConfigError([f"{without_passwords(url)} is no address of a server; write it as http://127.0.0.1:8000"])
+        message = "this is no address of a server; write it as http://127.0.0.1:8000"
+        raise ConfigError([Problem(without_passwords(url), message)])
     return url.rstrip("/")
 
 
@@ -237,7 +238,7 @@ def headers(token: str | None) -> dict[str, bytes]:
     if token is None or not token.strip():
         return {}
     if not token.strip().isprintable():
-        raise ConfigError(["the token holds line breaks or control characters; give the token alone"])
+        raise ConfigError([Problem("token", "it holds line breaks or control characters; give the token alone")])
     return {"authorization": b"Bearer " + token.strip().encode(errors="surrogateescape")}
 
 

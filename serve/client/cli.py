@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from legan.platform.errors import ConfigError, DataError, LeganError, first_line
+from legan.platform.errors import DataError, LeganError, Problem, Problems, first_line
 from legan.platform.files import unwritable
 from legan.serve.client import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, TranslationResult
 from legan.serve.client.calls import of_the_image
@@ -28,9 +28,9 @@ def translate(
 ) -> None:  # fmt: skip
     """Translate each photograph; raises LeganError with everything that is wrong."""
     single = len(photos) == 1 and out.suffix.lower() in SUFFIXES and not out.is_dir()
-    problems = []
+    problems = Problems()
     if single and out.exists() and photos[0].exists() and out.samefile(photos[0]):
-        problems.append(f"--out {out} is the photograph itself; give another name")
+        problems.add(f"--out {out}", "it is the photograph itself; give another name")
     form = check(photos, out.parent if single else out, form, out.suffix if single else "", problems)
     options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": form}  # type: ignore[typeddict-item]
 
@@ -54,9 +54,9 @@ def augment(
     **options: Any,
 ) -> None:  # fmt: skip
     """Variants of each photograph; raises LeganError with everything that is wrong."""
-    problems = [f"--label {label}: write it EXPRESSION:LIGHTING" for label in labels if ":" not in label]
+    problems = Problems(Problem(f"--label {label}", "write it EXPRESSION:LIGHTING") for label in labels if ":" not in label)
     if sum([n is not None, every, bool(labels)]) > 1:
-        problems.append("-n, --all and --label exclude each other; give one")
+        problems.add("", "-n, --all and --label exclude each other; give one")
     form = check(photos, out, form, "", problems)
     kind = "all" if every else "listed" if labels else "random"
     pairs = [(expression, lighting) for expression, _, lighting in (label.rpartition(":") for label in labels)]
@@ -85,7 +85,7 @@ def augment(
 
 def quality(url: str, photos: Sequence[Path], *, face: int, aligned: bool) -> None:
     """Print the rating of each photograph."""
-    check_photos(photos, [])
+    check_photos(photos, Problems())
 
     def told(photo: Path, rating: Rating) -> None:
         if rating.error is not None:
@@ -108,33 +108,38 @@ def model(url: str) -> None:
         print(f"{about.name.replace('_', ' '):<14}{'-' if text is None else text}")
 
 
-def check(photos: Sequence[Path], folder: Path, form: str | None, suffix: str, problems: Sequence[str] = ()) -> str:
+def check(photos: Sequence[Path], folder: Path, form: str | None, suffix: str, problems: Problems) -> str:
     """The format of the pictures, after making the folder; ConfigError with all that is wrong before anything is sent."""
-    found = list(problems)
     wanted = form or SUFFIXES.get(suffix.lower(), "png")
     if wanted not in FORMATS:
-        found.append(f"--format {wanted}: give one of {', '.join(FORMATS)}")
+        problems.add(f"--format {wanted}", f"give one of {', '.join(FORMATS)}")
     elif suffix and SUFFIXES[suffix.lower()] != wanted:
-        found.append(f"--out ends with {suffix}, --format is {wanted}; leave out --format")
+        problems.add("--out", f"it ends with {suffix}, --format is {wanted}; leave out --format")
+
     stems = [photo.stem for photo in photos]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
-        found.append(f"several photographs are called {', '.join(twice)} and would be written to the same files; rename them")
+        message = f"several photographs are called {', '.join(twice)} and would be written to the same files; rename them"
+        problems.add("", message)
+
     if folder.suffix.lower() in (*SUFFIXES, *NOT_WRITTEN) and not folder.is_dir():
-        found.append(f"--out {folder} looks like one picture; give a folder, or for a single translation .png, .jpg or .webp")
+        message = "it looks like one picture; give a folder, or for a single translation .png, .jpg or .webp"
+        problems.add(f"--out {folder}", message)
     kept = unwritable(folder)
     if kept is not None:
-        found.append(f"--out: {kept}")
-    check_photos(photos, found)
+        problems.add("--out", kept)
+    check_photos(photos, problems)
+
     folder.mkdir(parents=True, exist_ok=True)
     return wanted
 
 
-def check_photos(photos: Sequence[Path], problems: Sequence[str]) -> None:
+def check_photos(photos: Sequence[Path], problems: Problems) -> None:
     """ConfigError with ``problems`` and every photograph that is no file."""
-    found = [*problems, *(f"{photo} is no file; correct the path" for photo in photos if not photo.is_file())]
-    if found:
-        raise ConfigError(found)
+    for photo in photos:
+        if not photo.is_file():
+            problems.add(str(photo), "this is no file; correct the path")
+    problems.raise_if_any()
 
 
 def _each(photos: Sequence[Path], ask: Callable[[Sequence[Path]], Iterable[Done]], use: Callable[[Path, Done], None]) -> None:

@@ -132,9 +132,8 @@ def _check(now: Running, wanted: Chosen) -> None:
         try:
             check_matcher(load_identity(Path(now.settings.matcher)), model.image_size)
         except ConfigError as error:
-            raise ConfigError(
-                [f"{problem}; start `legan serve` anew with a matcher of that size" for problem in error.problems]
-            ) from error
+            remedy = "start `legan serve` anew with a matcher of that size"
+            raise ConfigError([each._replace(message=f"{each.message}; {remedy}") for each in error.problems]) from error
 
 
 @contextmanager

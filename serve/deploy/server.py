@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
-from legan.platform.errors import ClusterError, ConfigError, LeganError
+from legan.platform.errors import ClusterError, ConfigError, LeganError, Problem, Problems
 from legan.platform.files import unwritable, write_whole
 from legan.platform.model import find_model, identity_folder, load_network, read_model
 from legan.platform.tracking.places import default_home
@@ -26,12 +25,11 @@ from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.matcher import check_matcher
 from legan.serve.study.app import bind
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 TOKENS = "LEGAN_SERVE_TOKENS"
 CHAMPION = "champion"
 LOCAL = ("127.0.0.1", "localhost", "::1")
+OPTIONS = {"min_replicas": "replicas", "num_gpus": "gpus", "tokens_env": "tokens-from-env"}
+"""Options that are called otherwise than what they set."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def run(request: ServeRequest) -> None:
     settings = settings_of(request)
     elsewhere = request.address or os.environ.get("RAY_ADDRESS")
     if request.metrics_port is not None and (elsewhere or request.config_out):
-        raise ConfigError(["--metrics-port: a cluster has its own (ray start --metrics-export-port); leave it out"])
+        raise ConfigError([Problem("--metrics-port", "a cluster has its own (ray start --metrics-export-port); leave it out")])
     if request.config_out is not None:
         write_config(request.config_out, rollout.config_document(settings, request.host, request.port))
         for path in _not_here(settings):
@@ -100,41 +98,29 @@ def settings_of(request: ServeRequest) -> ServeSettings:
     settings, others = check_settings(ServeSettings, values)
     problems = [*problems, *more, *others]
     if settings is None or problems:
-        raise ConfigError([f"--{problem}" for problem in problems])
+        raise ConfigError([problem._replace(place=f"--{OPTIONS.get(problem.place, problem.place)}") for problem in problems])
     return settings
 
 
 def check(settings: ServeSettings, request: ServeRequest) -> Chosen:
     """The model, where it, the matcher, the tokens and the port can be used; LeganError with every problem."""
-    problems, chosen, size = [], None, None
-    try:
-        chosen = choose_model(settings.model)
-        size = read_model(Path(chosen.folder)).image_size
-    except LeganError as error:
-        problems.append(str(error))
-    try:
-        if settings.matcher is not None and size is not None:
-            check_matcher(load_network(Path(settings.matcher)), size)
-    except ConfigError as error:
-        problems += map(str, error.problems)
-    except LeganError as error:
-        problems.append(str(error))
-    places = [(request.host, request.port)]
+    problems = Problems()
+    chosen = problems.from_(lambda: choose_model(settings.model))
+    model = None if chosen is None else problems.from_(partial(read_model, Path(chosen.folder)))
+    path = settings.matcher
+    if path is not None and model is not None:
+        problems.from_(lambda: check_matcher(load_network(Path(path)), model.image_size))
+
+    problems.from_(lambda: read_tokens(settings.tokens_env))
+    problems.from_(lambda: _expect_free(request.host, request.port))
     if request.metrics_port == request.port:
-        problems.append(f"--metrics-port {request.port} is the port of the API; take another")
+        problems.add(f"--metrics-port {request.port}", "it is the port of the API; take another")
     elif request.metrics_port is not None:
-        places.append(("0.0.0.0", request.metrics_port))  # noqa: S104  (where Ray will listen; closed at once)
-    tests: list[Callable[[], object]] = [
-        partial(read_tokens, settings.tokens_env),
-        *(partial(_expect_free, *at) for at in places),
-    ]
-    for test in tests:
-        try:
-            test()
-        except LeganError as error:
-            problems.append(str(error))
+        every_address = "0.0.0.0"  # noqa: S104  (where Ray will listen; closed at once)
+        problems.from_(partial(_expect_free, every_address, request.metrics_port))
+
     if chosen is None or problems:
-        raise LeganError(problems[0]) if len(problems) == 1 else ConfigError(problems)
+        raise LeganError(str(problems[0])) if len(problems) == 1 else ConfigError(problems)
     return chosen
 
 
@@ -152,7 +138,7 @@ def write_config(path: Path, document: dict[str, object]) -> None:
     """Write the application as YAML for `serve deploy`."""
     problem = f"{path} is a folder; name a file in it" if path.is_dir() else unwritable(path.parent)
     if problem:
-        raise ConfigError([f"--config-out {path}: {problem}"])
+        raise ConfigError([Problem(f"--config-out {path}", problem)])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, yaml.safe_dump(document, sort_keys=False))
     print(f"written: {path}; start it on a cluster: serve deploy {path}")
@@ -161,7 +147,7 @@ def write_config(path: Path, document: dict[str, object]) -> None:
 def change(model: str | None, version: int | None, address: str | None, *, rollback: bool) -> None:
     """Roll out another model; LeganError, before anything changes, where there is no server or no such model."""
     if sum((model is not None, version is not None, rollback)) > 1:
-        raise ConfigError(["--model, --version and --rollback exclude each other; give one of them"])
+        raise ConfigError([Problem("", "--model, --version and --rollback exclude each other; give one of them")])
     connect(address or os.environ.get("RAY_ADDRESS") or _local_address())
     now = rollout.running()
     wanted = _wanted(now, model, version, rollback=rollback)

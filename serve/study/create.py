@@ -4,6 +4,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from legan.platform.data.image import read_image
-from legan.platform.errors import ConfigError, DataError, ImageError
+from legan.platform.errors import ConfigError, DataError, Problems
 from legan.platform.files import whole_folder
 from legan.serve.study.assign import assign, item_order, model_order
 from legan.serve.study.inputs import InputItem, Inputs, read_lineup_inputs, read_rating_inputs
@@ -44,14 +45,16 @@ def create(request: StudyRequest) -> Study:
     """
     if request.out.exists():
         raise DataError(f"{request.out} already exists, and a study is never replaced; give another folder.")
-    problems: list[str] = []
+
+    problems = Problems()
     if request.seconds is not None and not math.isfinite(request.seconds):
-        problems.append(f"--seconds {request.seconds}: give a number of seconds, or 0 for no limit")
+        problems.add(f"--seconds {request.seconds}", "give a number of seconds, or 0 for no limit")
     inputs = _inputs(request, problems)
     units = _units(inputs.items)
     names, per_item = _raters(request, inputs, len(units), problems)
     if problems:
         raise _config_error(problems)
+
     with whole_folder(request.out) as draft:
         (draft / IMAGES).mkdir()
         stored = _copy_images(inputs, draft / IMAGES)
@@ -77,31 +80,31 @@ def create(request: StudyRequest) -> Study:
     return open_study(request.out)
 
 
-def _inputs(request: StudyRequest, problems: list[str]) -> Inputs:
+def _inputs(request: StudyRequest, problems: Problems) -> Inputs:
     if request.ratings is not None and request.lineup is None:
         return read_rating_inputs(request.ratings, problems)
     if request.lineup is not None and request.ratings is None:
         return read_lineup_inputs(request.lineup, problems)
-    problems.append("give either --ratings IMAGES or --lineup FOLDER")
+    problems.add("", "give either --ratings IMAGES or --lineup FOLDER")
     return Inputs(())
 
 
-def _raters(request: StudyRequest, inputs: Inputs, units: int, problems: list[str]) -> tuple[list[str], int]:
+def _raters(request: StudyRequest, inputs: Inputs, units: int, problems: Problems) -> tuple[list[str], int]:
     """Names of the raters, and how many of them judge each item."""
     given = list(dict.fromkeys(rater for item in inputs.items for rater in item.raters))
     if given:
         if request.raters is not None or request.raters_per_item is not None:
-            problems.append("the table names the raters (column rater), so leave out --raters and --raters-per-item")
+            problems.add("--raters", "the table names the raters (column rater), so leave out --raters and --raters-per-item")
         return given, max(len(item.raters) for item in inputs.items)
     if request.raters is None:
-        problems.append("--raters is missing: say for how many people links are to be made")
+        problems.add("--raters", "it is missing; say for how many people links are to be made")
         return [], 1
     wanted = min(RATINGS_PER_IMAGE, request.raters) if request.ratings is not None else request.raters
     per_item = wanted if request.raters_per_item is None else request.raters_per_item
     if per_item > request.raters:
-        problems.append(f"--raters-per-item {per_item}: there are only {request.raters} raters")
+        problems.add(f"--raters-per-item {per_item}", f"there are only {request.raters} raters")
     elif units and units * per_item < request.raters:
-        problems.append(f"--raters {request.raters}: there is only work for {units * per_item}")
+        problems.add(f"--raters {request.raters}", f"there is only work for {units * per_item}")
     width = len(str(request.raters))
     return [f"R{number:0{width}}" for number in range(1, request.raters + 1)], per_item
 
@@ -137,14 +140,13 @@ def _copy_images(inputs: Inputs, folder: Path) -> dict[Path, str]:
     paths = [item.image for item in inputs.items]
     paths += [path for item in inputs.items for _, path in item.candidates]
     paths += [path for _, _, path in inputs.examples]
-    stored, problems = {}, []
+    stored, problems = {}, Problems()
     wanted = list(dict.fromkeys(paths))
     for path in track(wanted, "copying images", console=Console(stderr=True), transient=True):
-        try:
-            image = Image.fromarray(read_image(path))
-        except ImageError as error:
-            problems.append(str(error).rstrip("."))
+        pixels = problems.from_(partial(read_image, path))
+        if pixels is None:
             continue
+        image = Image.fromarray(pixels)
         image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
         stored[path] = secrets.token_hex(8)
         image.save(folder / f"{stored[path]}.png")
@@ -160,6 +162,8 @@ def _item(item: InputItem, stored: dict[Path, str]) -> Item:
     )  # fmt: skip
 
 
-def _config_error(problems: list[str]) -> ConfigError:
-    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-    return ConfigError(problems[:_SHOWN] + more)
+def _config_error(problems: Problems) -> ConfigError:
+    shown = Problems(problems[:_SHOWN])
+    if len(problems) > _SHOWN:
+        shown.add("", f"and {len(problems) - _SHOWN} more")
+    return ConfigError(shown)

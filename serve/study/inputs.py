@@ -17,7 +17,7 @@ import pandas as pd
 
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.plain_table import cell_text, read_plain_table
-from legan.platform.errors import DataError
+from legan.platform.errors import Problem, Problems
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
 MOST_MODELS = 9
@@ -47,12 +47,12 @@ class Inputs:
     examples: tuple[tuple[str, str, Path], ...] = ()
 
 
-def read_rating_inputs(path: Path, problems: list[str]) -> Inputs:
+def read_rating_inputs(path: Path, problems: Problems) -> Inputs:
     """A folder or table of images to rate; what is wrong is added to ``problems``."""
     if path.is_dir():
         images = list(_images(path, "**/*"))
         if not images:
-            problems.append(f"{path} holds no images; give a folder of images, or a table")
+            problems.add(str(path), "it holds no images; give a folder of images, or a table")
         names = [image.relative_to(path) for image in images]
         return Inputs(
             tuple(
@@ -60,6 +60,7 @@ def read_rating_inputs(path: Path, problems: list[str]) -> Inputs:
                 for name, image in zip(names, images, strict=True)
             )
         )
+
     table = _read_table(path, ("image",), problems)
     if table is None:
         return Inputs(())
@@ -76,42 +77,49 @@ def read_rating_inputs(path: Path, problems: list[str]) -> Inputs:
         known = items.get(name)
         items[name] = item if known is None else replace(known, raters=(*known.raters, *item.raters))
     if len({item.split == "" for item in items.values()}) > 1:
-        problems.append(f"{path}: some images have a split and others none; give all one, or leave the column out")
+        problems.add(str(path), "some images have a split and others none; give all one, or leave the column out")
     return Inputs(tuple(items.values()))
 
 
-def _row_problems(number: int, item: InputItem, known: InputItem | None) -> Iterator[str]:
+def _row_problems(number: int, item: InputItem, known: InputItem | None) -> Iterator[Problem]:
+    place = f"row {number}"
     if not item.name:
-        yield f"row {number}: the column image is empty"
+        yield Problem(place, "the column image is empty")
     if item.split and item.split not in SPLITS:
-        yield f"row {number}: split {item.split!r} is not one of {', '.join(SPLITS)}"
+        yield Problem(place, f"split {item.split!r} is not one of {', '.join(SPLITS)}")
     if item.raters == ("",):
-        yield f"row {number}: the column rater is empty"
+        yield Problem(place, "the column rater is empty")
+
     if known is None:
         return
     if not item.raters:
-        yield f"row {number}: {item.name} is there twice"
+        yield Problem(place, f"{item.name} is there twice")
     elif item.raters[0] in known.raters:
-        yield f"row {number}: {item.name} is there twice for rater {item.raters[0]}"
+        yield Problem(place, f"{item.name} is there twice for rater {item.raters[0]}")
     elif replace(item, raters=()) != replace(known, raters=()):
-        yield f"row {number}: {item.name} has another batch, source or split than in the row before"
+        yield Problem(place, f"{item.name} has another batch, source or split than in the row before")
 
 
-def read_lineup_inputs(folder: Path, problems: list[str]) -> Inputs:
+def read_lineup_inputs(folder: Path, problems: Problems) -> Inputs:
     """A folder of line-ups; what is wrong is added to ``problems``."""
     if not folder.is_dir():
-        problems.append(f"there is no folder {folder}")
+        problems.add(str(folder), "there is no such folder")
         return Inputs(())
+
     models = sorted(
         path.name for path in folder.iterdir() if path.is_dir() and path.name not in ("base", "examples") and path.name[0] != "."
     )
     if not 2 <= len(models) <= MOST_MODELS:
-        problems.append(f"{folder} has {len(models)} folders of models; a line-up needs 2 to {MOST_MODELS}")
+        problems.add(str(folder), f"it has {len(models)} folders of models; a line-up needs 2 to {MOST_MODELS}")
+
     base = _by_name(folder / "base", problems)
     outputs = {model: _by_name(folder / model, problems) for model in models}
     for model, images in outputs.items():
-        problems += [f"{folder / model} lacks an image for {name}" for name in sorted(base.keys() - images.keys())]
-        problems += [f"{folder / 'base'} lacks an image for {images[name]}" for name in sorted(images.keys() - base.keys())]
+        for name in sorted(base.keys() - images.keys()):
+            problems.add(str(folder / model), f"it lacks an image for {name}")
+        for name in sorted(images.keys() - base.keys()):
+            problems.add(str(folder / "base"), f"it lacks an image for {images[name]}")
+
     targets = _targets(folder / "targets.csv", base, problems)
     items = [
         InputItem(
@@ -129,7 +137,7 @@ def read_lineup_inputs(folder: Path, problems: list[str]) -> Inputs:
     return Inputs(tuple(items), tuple(models), tuple(examples))
 
 
-def _targets(path: Path, base: dict[str, Path], problems: list[str]) -> dict[str, tuple[str, str]]:
+def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str, tuple[str, str]]:
     table = _read_table(path, ("image", "expression", "lighting"), problems)
     if table is None:
         return {}
@@ -137,26 +145,28 @@ def _targets(path: Path, base: dict[str, Path], problems: list[str]) -> dict[str
     for number, row in enumerate(table.to_dict(orient="records"), start=1):
         given, expression, lighting = (str(row[column]).strip() for column in ("image", "expression", "lighting"))
         name = given if given in base else Path(given).stem
+        place = f"{path}, row {number}"
         if name not in base:
-            problems.append(f"{path}, row {number}: base/ has no image {given!r}")
+            problems.add(place, f"base/ has no image {given!r}")
         if name in targets:
-            problems.append(f"{path}, row {number}: {given} is there twice")
+            problems.add(place, f"{given} is there twice")
         if not (expression and lighting):
-            problems.append(f"{path}, row {number}: expression and lighting have to be named")
+            problems.add(place, "expression and lighting have to be named")
         targets[name] = (expression, lighting)
-    problems += [f"{path} names no target for {base[name].name}" for name in base if name not in targets]
+
+    problems += [Problem(str(path), f"it names no target for {base[name].name}") for name in base if name not in targets]
     return targets
 
 
-def _by_name(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _by_name(folder: Path, problems: Problems) -> dict[str, Path]:
     """Images of a folder by their names without ending, since a photograph may be JPEG and what a model made of it PNG."""
     images: dict[str, Path] = {}
     for path in _images(folder, "*"):
         if path.stem in images:
-            problems.append(f"{folder} has two images called {path.stem}")
+            problems.add(str(folder), f"it has two images called {path.stem}")
         images[path.stem] = path
     if not images:
-        problems.append(f"{folder} holds no images")
+        problems.add(str(folder), "it holds no images")
     return images
 
 
@@ -164,16 +174,14 @@ def _images(folder: Path, pattern: str) -> Iterator[Path]:
     return (path for path in sorted(folder.glob(pattern)) if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _read_table(path: Path, needed: tuple[str, ...], problems: list[str]) -> pd.DataFrame | None:
-    try:
-        table = read_plain_table(path).astype(object).map(cell_text)
-    except DataError as error:
-        problems.append(str(error).rstrip("."))
+def _read_table(path: Path, needed: tuple[str, ...], problems: Problems) -> pd.DataFrame | None:
+    table = problems.from_(lambda: read_plain_table(path).astype(object).map(cell_text))
+    if table is None:
         return None
     missing = [column for column in needed if column not in table]
     if missing:
-        problems.append(f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+        problems.add(str(path), f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
         return None
     if table.empty:
-        problems.append(f"{path} has no rows")
+        problems.add(str(path), "it has no rows")
     return table

@@ -16,7 +16,7 @@ from legan.models.translator import Translator
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Face, FaceDetector
 from legan.platform.data.image import read_image
 from legan.platform.data.rendered.faces import render_faces
-from legan.platform.errors import CheckpointError, ConfigError, ImageError
+from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem
 from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module
 from legan.serve.engine import DETECTION_SIZE, MIN_FACE, Engine, load_engine, smallest_face
@@ -141,9 +141,11 @@ def test_no_images_are_no_images() -> None:
 def test_unknown_names_and_counts_are_refused_together() -> None:
     with pytest.raises(ConfigError) as caught:
         tiny_engine().translate(faces(2), ["smile", "grin"], ["noon"])
-    assert len(caught.value.problems) == 3
-    assert "unknown expression 'grin'; this model knows: neutral, smile" in caught.value.problems
-    assert "unknown lighting 'noon'; this model knows: left, front, right" in caught.value.problems
+    assert caught.value.problems == [
+        Problem("expression", "'grin' is unknown; this model knows neutral, smile"),
+        Problem("lighting", "'noon' is unknown; this model knows left, front, right"),
+        Problem("", "2 images need as many expressions and lightings, not 2 and 1"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_asking_for_a_face_that_is_not_there_is_an_error(monkeypatch: pytest.Mon
     photo = np.zeros((200, 180, 3), np.uint8)
     with pytest.raises(ImageError, match="face 1 was asked for, but the photograph has 1"):
         tiny_engine().translate_photo(photo, "smile", "left", face=1)
-    with pytest.raises(ConfigError, match="unknown expression 'grin'"):
+    with pytest.raises(ConfigError, match="expression: 'grin' is unknown"):
         tiny_engine().translate_photo(photo, "grin", "left", face=1)
 
 

@@ -30,7 +30,7 @@ def test_similarity_is_the_correlation_of_the_features() -> None:
 def test_only_matchers_of_the_models_size_are_taken() -> None:
     network = matcher().network
     assert check_matcher(StoredNetwork("lightcnn", network, {"image_size": 32}, {}), 32) is network
-    with pytest.raises(ConfigError, match="--matcher is for 32×32 images, the model for 64×64"):
+    with pytest.raises(ConfigError, match="--matcher: it is for 32×32 images, the model for 64×64"):
         check_matcher(StoredNetwork("lightcnn", network, {"image_size": 32}, {}), 64)
-    with pytest.raises(ConfigError, match="--matcher is a quality"):
+    with pytest.raises(ConfigError, match="--matcher: it is a quality"):
         check_matcher(StoredNetwork("quality", QualityModel(32, 4, 2, 4), {}, {}), 32)

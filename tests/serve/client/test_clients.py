@@ -402,7 +402,7 @@ def test_the_token_comes_from_the_argument_or_the_environment(server, serving, m
                 assert (await other.model()).name == "tiny"
 
         asyncio.run(the_same())
-    with pytest.raises(ConfigError, match="the token holds"):
+    with pytest.raises(ConfigError, match="token: it holds line breaks"):
         Client(closed.url, "two\nlines")
 
 

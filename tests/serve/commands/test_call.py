@@ -113,7 +113,7 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("quality", "none.png"), "none.png is no file"),
+        (("quality", "none.png"), "none.png: this is no file"),
         (("quality", "text.png"), "text.png: The image is no PNG"),
         (
             ("translate", "photo.png", "-e", "grin", "-l", "noon"),
@@ -121,14 +121,14 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
         ),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "--face", "3"), "face: 2 was asked for, but the image shows 1"),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "--format", "gif"), "--format gif: give one of png, jpeg, webp"),
-        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.png", "--format", "webp"), "--out ends with .png"),
-        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "photo.png"), "photo.png is the photograph itself"),
-        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.gif"), "--out x.gif looks like one picture"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.png", "--format", "webp"), "--out: it ends with .png"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "photo.png"), "photo.png: it is the photograph itself"),
+        (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "x.gif"), "--out x.gif: it looks like one picture"),
         (
             ("translate", "photo.png", "face.png", "-e", "smile", "-l", "left", "-o", "x.png"),
-            "--out x.png looks like one picture",
+            "--out x.png: it looks like one picture",
         ),
-        (("augment", "photo.png", "-o", "x.png"), "--out x.png looks like one picture"),
+        (("augment", "photo.png", "-o", "x.png"), "--out x.png: it looks like one picture"),
         (("translate", "photo.png", "photo.png", "-e", "smile", "-l", "left"), "several photographs are called photo"),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "text.png/x"), "text.png is a file"),
         (("augment", "photo.png", "--label", "smile"), "--label smile: write it EXPRESSION:LIGHTING"),
@@ -157,4 +157,4 @@ def test_no_server_is_one_sentence_in_a_process_of_its_own() -> None:
     command = [sys.executable, "-m", "legan.cli", "call", "127.0.0.1:80", "model"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "127.0.0.1:80 is no address of a server; write it as http://" in done.stderr
+    assert "127.0.0.1:80: this is no address of a server; write it as http://" in done.stderr

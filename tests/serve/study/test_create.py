@@ -22,7 +22,7 @@ def problems(out: Path, **changes: object) -> list[str]:
         make(out, **changes)
     assert not out.exists()
     assert not list(out.parent.glob(f".{out.name}.*"))
-    return caught.value.problems
+    return list(map(str, caught.value.problems))
 
 
 def test_a_folder_of_images(rating_images: Path, tmp_path: Path) -> None:
@@ -145,13 +145,13 @@ def test_all_problems_of_lineups_at_once(lineup_images: Path, tmp_path: Path) ->
     (lineup_images / "targets.csv").write_text("image,expression,lighting\na,smile,\nb,smile,left\nb,smile,left\nz,smile,left\n")
     targets = lineup_images / "targets.csv"
     assert problems(tmp_path / "study", lineup=lineup_images, raters=None) == [
-        f"{lineup_images / 'base'} lacks an image for {lineup_images / 'StarGAN' / 'd.png'}",
-        f"{lineup_images / 'other'} lacks an image for b",
+        f"{lineup_images / 'base'}: it lacks an image for {lineup_images / 'StarGAN' / 'd.png'}",
+        f"{lineup_images / 'other'}: it lacks an image for b",
         f"{targets}, row 1: expression and lighting have to be named",
         f"{targets}, row 3: b is there twice",
         f"{targets}, row 4: base/ has no image 'z'",
-        f"{targets} names no target for c.jpg",
-        "--raters is missing: say for how many people links are to be made",
+        f"{targets}: it names no target for c.jpg",
+        "--raters: it is missing; say for how many people links are to be made",
     ]
 
 
@@ -167,7 +167,7 @@ def test_images_that_cannot_be_read_are_all_named_and_nothing_is_left(rating_ima
     [
         ({}, "give either --ratings IMAGES or --lineup FOLDER"),
         ({"ratings": Path("nowhere.csv")}, "the table nowhere.csv cannot be read: No such file or directory"),
-        ({"lineup": Path("nowhere")}, "there is no folder nowhere"),
+        ({"lineup": Path("nowhere")}, "nowhere: there is no such folder"),
     ],
 )
 def test_other_problems(changes: dict[str, Path], problem: str, tmp_path: Path) -> None:
