@@ -10,8 +10,11 @@ import pyarrow as pa
 from legan.platform.errors import DataError, first_line
 
 
-def read_plain_table(file: Path) -> pd.DataFrame:
-    """The rows of a .csv (all cells as text, blank ones empty) or .parquet file (typed); DataError where it cannot be read."""
+def read_plain_table(file: Path, what: str = "table") -> pd.DataFrame:
+    """The rows of a .csv (all cells as text, blank ones empty) or .parquet file (typed); DataError where it cannot be read.
+
+    ``what`` is what messages call it.
+    """
     try:
         if file.suffix.lower() == ".parquet":
             return pd.read_parquet(file)
@@ -24,14 +27,14 @@ def read_plain_table(file: Path) -> pd.DataFrame:
                 )
     except pd.errors.ParserWarning as error:
         raise DataError(
-            f"the table {file} cannot be read: its rows have more cells than its header; remove commas at the ends of rows."
+            f"the {what} {file} cannot be read: its rows have more cells than its header; remove commas at the ends of rows."
         ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"the table {file} cannot be read: it is not UTF-8; save it in this encoding.") from error
+        raise DataError(f"the {what} {file} cannot be read: it is not UTF-8; save it in this encoding.") from error
     except (OSError, ValueError, pa.ArrowException) as error:
         cause = getattr(error, "strerror", None) or first_line(error)
-        raise DataError(f"the table {file} cannot be read: {cause}.") from error
-    raise DataError(f"the table {file} is neither .csv nor .parquet.")
+        raise DataError(f"the {what} {file} cannot be read: {cause}.") from error
+    raise DataError(f"the {what} {file} is neither .csv nor .parquet.")
 
 
 def cell_text(value: object) -> str:

@@ -105,15 +105,15 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     problems = Problems()
     problem = unwritable(out) if out is not None else None
     if problem is not None:
-        problems.append(f"--out {out} cannot be written: {problem}; name another folder")
-    model = problems.from_(lambda: read_model(find_model(source)))
-    data = problems.from_(lambda: open_dataset(request.data))
-    classifier = problems.from_(lambda: load_network(network_folder(request.classifier)))
-    matcher = problems.from_(lambda: load_identity(request.matcher))
+        problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
+    model = problems.from_(lambda: read_model(find_model(source)), "MODEL")
+    data = problems.from_(lambda: open_dataset(request.data), "--data")
+    classifier = problems.from_(lambda: load_network(network_folder(request.classifier)), "--classifier")
+    matcher = problems.from_(lambda: load_identity(request.matcher), "--matcher")
     given = request.quality
-    quality = problems.from_(lambda: load_network(network_folder(given))) if given is not None else None
+    quality = problems.from_(lambda: load_network(network_folder(given)), "--quality") if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():
-        problems.append(f"--pairs-file {request.pairs_file} does not exist; give the pairs.csv of an evaluation")
+        problems.add("--pairs-file", f"{request.pairs_file} does not exist; give the pairs.csv of an evaluation")
     pairs = judges = None
     if model is not None and data is not None:
         if not _lacks(request.pairs_file):

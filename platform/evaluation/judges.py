@@ -8,7 +8,7 @@ from legan.models.expression import AttributeClassifier
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.evaluation.paired import Judges
 from legan.platform.evaluation.pairs import same_classes
 from legan.platform.model import Model, StoredNetwork, weights_hash
@@ -23,42 +23,40 @@ def check_judges(
     generator was trained with. A data set that names no expressions or no lightings (one class only) fits every model: there
     are no targets in it, and outputs are compared with the source.
     """
-    problems = data_problems(model, data)
+    problems = Problems(data_problems(model, data))
     wanted = model.schema.to_dict()
     if not isinstance(classifier.module, AttributeClassifier):
-        problems.append(f"--classifier is a {classifier.kind}; give a network of `legan train classifier`")
+        problems.add("--classifier", f"it is a {classifier.kind}; give a network of `legan train classifier`")
     elif "schema" not in classifier.info:
-        problems.append("--classifier does not say which classes it knows; train it anew with `legan train classifier`")
+        problems.add("--classifier", "it does not say which classes it knows; train it anew with `legan train classifier`")
     elif _differs(wanted, classifier.info["schema"]):
-        problems.append(f"--classifier knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
+        problems.add("--classifier", f"it knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
     if not isinstance(matcher.module, LightCNN | FacenetIdentity):
-        problems.append(f"--matcher is a {matcher.kind}; give a network of `legan train identity`")
+        problems.add("--matcher", f"it is a {matcher.kind}; give a network of `legan train identity`")
     elif weights_hash(matcher.module) == model.info.get("identity_weights"):
-        problems.append(
-            "--matcher is the T that the generator was trained with, so its score would reward that; give another one"
-        )
+        problems.add("--matcher", "it is the T that the generator was trained with, so its score would reward that; give another")
     if quality is not None and not isinstance(quality.module, QualityModel):
-        problems.append(f"--quality is a {quality.kind}; give a network of `legan train quality`")
+        problems.add("--quality", f"it is a {quality.kind}; give a network of `legan train quality`")
     sizes = {
         "--classifier": classifier.numbers.get("image_size"),
         "--matcher": matcher.numbers.get("image_size"),
         "--quality": quality.numbers.get("image_size") if quality is not None else None,
     }
-    problems += [_sizes(name, size, model) for name, size in sizes.items() if size not in (None, model.image_size)]
+    problems += [Problem(name, _sizes("it", size, model)) for name, size in sizes.items() if size not in (None, model.image_size)]
     if problems:
         raise ConfigError(problems)
     q = model.quality if quality is None else cast("QualityModel", quality.module)
     return Judges(cast("AttributeClassifier", classifier.module), cast("LightCNN | FacenetIdentity", matcher.module), q)
 
 
-def data_problems(model: Model, data: Dataset) -> list[str]:
+def data_problems(model: Model, data: Dataset) -> list[Problem]:
     """Why a model cannot be asked to translate a data set: other classes, though both are named, or another image size."""
     problems = []
     if not same_classes(model.schema, data.schema) and not unlabelled(data.schema):
         difference = _difference(model.schema.to_dict(), data.schema.to_dict())
-        problems.append(f"the data set has other classes than the model; {difference}")
+        problems.append(Problem("--data", f"the data set has other classes than the model; {difference}"))
     if data.image_size != model.image_size:
-        problems.append(_sizes("the data set", data.image_size, model))
+        problems.append(Problem("--data", _sizes("the data set", data.image_size, model)))
     return problems
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from legan.platform.data.dataset import Dataset, open_dataset, refuse_existing
-from legan.platform.errors import ConfigError, Problems
+from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.evaluation.figures import Picture
 from legan.platform.evaluation.judges import data_problems
 from legan.platform.evaluation.paired import BATCH, translate
@@ -35,14 +35,15 @@ def parse_lineup(given: Sequence[str]) -> dict[str, str]:
     """A run by name from ``NAME=RUN`` each, 2 to 9 of them; the names become folders. ConfigError with every problem."""
     runs = list(parse_models(given).values())
     names = [text.partition("=")[0].strip() for text in given]
-    problems = [] if FEWEST <= len(given) <= MOST else [f"--models names {len(given)}; a line-up needs {FEWEST} to {MOST}"]
+    problems = Problems()
+    if not FEWEST <= len(given) <= MOST:
+        problems.add("--models", f"{len(given)} are named; a line-up needs {FEWEST} to {MOST}")
     for name, listed in zip(names, runs, strict=True):
         if len(listed) > 1:
-            problems.append(f"--models {name} has {len(listed)} runs; a line-up shows one picture of each, so name one")
+            problems.add("--models", f"{name} has {len(listed)} runs; a line-up shows one picture of each, so name one")
         if re.fullmatch(r"\w[\w\-. ]*", name) is None or name in ("base", "examples"):
-            problems.append(f"--models {name!r} cannot be a folder's name here; use letters, digits, -, _, . and spaces")
-    if problems:
-        raise ConfigError(problems)
+            problems.add("--models", f"{name!r} cannot be a folder's name here; use letters, digits, -, _, . and spaces")
+    problems.raise_if_any()
     return {name: listed[0] for name, listed in zip(names, runs, strict=True)}
 
 
@@ -63,17 +64,17 @@ def write_lineup(
     """
     refuse_existing(out, TARGETS, overwrite=False)
     problems = Problems()
-    dataset = problems.from_(lambda: open_dataset(data))
-    models = {name: problems.from_(_reader(source)) for name, source in sources.items()}
+    dataset = problems.from_(lambda: open_dataset(data), "--data")
+    models = {name: problems.from_(_reader(source), f"--models {name}") for name, source in sources.items()}
     loaded = {name: model for name, model in models.items() if model is not None}
     if dataset is None or len(loaded) < len(models):
         raise ConfigError(problems)
     (first, one), *others = loaded.items()
     for name, model in loaded.items():
-        problems += [f"{name}: {problem}" for problem in data_problems(model, dataset)]
+        problems += [Problem(f"--models {name}", problem.message) for problem in data_problems(model, dataset)]
     for name, model in others:
         if not same_classes(model.schema, one.schema):
-            problems.append(f"{name} knows other classes than {first}, so that they cannot be asked for the same")
+            problems.add(f"--models {name}", f"it knows other classes than {first}, so that they cannot be asked for the same")
     asked = problems.from_(lambda: asked_pairs(dataset, one.schema, pairs, seed, pairs_file))
     problems.raise_if_any()
     if asked is None:

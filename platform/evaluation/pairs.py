@@ -17,7 +17,7 @@ from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import Dataset, Split
-from legan.platform.errors import ConfigError, DataError, first_line
+from legan.platform.errors import ConfigError, DataError, Problem, first_line
 from legan.platform.evaluation.metric_names import Reference
 from legan.platform.files import whole_file
 from legan.platform.pixels import network_input
@@ -94,17 +94,17 @@ def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFra
     try:
         pairs = pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
     except (OSError, ValueError, TypeError) as error:  # TypeError: a target row that is no whole number
-        raise ConfigError([f"--pairs-file {path} cannot be read: {first_line(error)}"]) from error
+        raise _refused(f"{path} cannot be read: {first_line(error)}") from error
     missing = [column for column in (*COLUMNS, "data") if column not in pairs.columns]
     if missing or pairs.empty:
         what = f"lacks the columns {', '.join(missing)}" if missing else "holds no pair"
-        raise ConfigError([f"--pairs-file {path} {what}; give the pairs.csv of an evaluation"])
+        raise _refused(f"{path} {what}; give the pairs.csv of an evaluation")
     named = set(pairs["data"])
     if named != {_short_hash(data)}:
-        raise ConfigError([f"--pairs-file {path} was made for other data than {data.path}; leave it out, or give that data set"])
-    problems = _problems(pairs, data, schema)
-    if problems:
-        raise ConfigError([f"--pairs-file {path}: {problem}" for problem in problems])
+        raise _refused(f"{path} was made for other data than {data.path}; leave it out, or give that data set")
+    wrong = _what_is_wrong(pairs, data, schema)
+    if wrong:
+        raise _refused(*(f"{path}: {each}" for each in wrong))
     return pairs[list(COLUMNS)]
 
 
@@ -136,7 +136,12 @@ def label_batch(schema: AttributeSchema, pairs: pd.DataFrame, device: torch.devi
     return torch.tensor(expression, device=device), torch.tensor(lighting, device=device)
 
 
-def _problems(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> list[str]:
+def _refused(*messages: str) -> ConfigError:
+    return ConfigError([Problem("--pairs-file", message) for message in messages])
+
+
+def _what_is_wrong(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> list[str]:
+    """Messages about a list of pairs, each to be said of its file."""
     held_out = set(data.rows("test").tolist())
     rows = set(pairs["source_row"]) | set(pairs["target_row"].dropna())
     strange = sorted(int(row) for row in rows - held_out)

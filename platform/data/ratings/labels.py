@@ -16,12 +16,11 @@ from legan.platform.data.ratings.batches import ASSIGNMENTS
 from legan.platform.data.ratings.batches import FILE as STUDY_FILE
 from legan.platform.data.ratings.batches import FORMAT as STUDY_FORMAT
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
-from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores
-from legan.platform.errors import DataError, first_line
+from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores, told
+from legan.platform.errors import DataError, Problem, first_line
 
 WEB_STUDY = "study.sqlite"
 """What a folder of `legan study create` holds."""
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -125,32 +124,32 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
 
     A rater who is one of the study's ``seats`` can have scored that seat's images only; others may score any that are ``known``.
     """
-    parts, problems = [], []
+    parts: list[pd.DataFrame] = []
+    problems: list[Problem] = []
     for file in files:
         table = read_plain_table(file)
         if "image" not in table or not ({"rater", "score"} <= set(table.columns) or any(map(is_rater, table.columns))):
-            problems.append(f"{file.name} has no columns image, rater and score, nor image, rater_1, rater_2, …")
+            problems.append(Problem(file.name, "it has no columns image, rater and score, nor image, rater_1, rater_2, …"))
             continue
         given, wrong = long_scores(table)
         foreign = given[~given["image"].isin(known)].drop_duplicates("image")
         wrong += [
-            f"row {row}: {image} is not an image of the study"
+            Problem(f"row {row}", f"{image} is not an image of the study")
             for row, image in zip(foreign["row"], foreign["image"], strict=True)
         ]
         wrong += [
-            f"row {row}: {image} was not given to {rater}"
+            Problem(f"row {row}", f"{image} was not given to {rater}")
             for row, image, rater in zip(given["row"], given["image"], given["rater"], strict=True)
             if image in known and image not in seats.get(rater, known)
         ]
-        problems += [f"{file.name}, {problem}" for problem in wrong]
+        problems += [problem._replace(file=file.name) for problem in wrong]
         parts.append(given)
     scores = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["image", "rater", "score"])
     again = scores[scores.duplicated(["image", "rater"])]
     if len(again) and not problems:
-        problems.append(f"{len(again)} scores are in more than one file, the first for {again['image'].iloc[0]}")
+        problems.append(Problem("", f"{len(again)} scores are in more than one file, the first for {again['image'].iloc[0]}"))
     if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError(f"the scores cannot be used: {'; '.join(problems[:_SHOWN])}{more}.")
+        raise DataError(f"the scores cannot be used: {told(problems)}.")
     if scores.empty:
         raise DataError(f"there is no score in {', '.join(file.name for file in files)} yet; fill in the column score.")
     return scores

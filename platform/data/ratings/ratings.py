@@ -28,14 +28,13 @@ from legan.platform.data.dataset import DAMAGE, SPLITS, Dataset, refuse_existing
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, read_plain_table
 from legan.platform.data.ratings.distortions import DISTORTIONS, distort
-from legan.platform.data.ratings.table import label_problems, normalise_table, split_problems
-from legan.platform.errors import DataError, first_line
+from legan.platform.data.ratings.table import NO_ROWS, label_problems, lacking_columns, normalise_table, split_problems, told
+from legan.platform.errors import DataError, Problem, first_line, one_line
 from legan.platform.files import whole_folder
 
 FORMAT = 1
 FILE = "ratings.json"
 COLUMNS = ("image", "mean", "std", "source", "split")
-_SHOWN = 10
 _CLEAN = 0.16
 _MOST_IMAGES = 6000
 _BLACK = 32
@@ -258,9 +257,9 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
         raise DataError(f"the ratings {path} are damaged ({first_line(error)}); make them anew.") from error
     problems = _folder_problems(table)
     if images.ndim != 4 or images.shape != (len(table), images.shape[1], images.shape[1], 3) or images.dtype != np.uint8:
-        problems.append(f"images.npy holds {images.dtype} {images.shape} for {len(table)} rows")
+        problems.append(Problem("images.npy", f"it holds {images.dtype} {images.shape} for {len(table)} rows"))
     elif "image" in table and not table["image"].isin(np.arange(len(images))).all():
-        problems.append("the column image names rows that images.npy does not have")
+        problems.append(Problem("column image", "it names rows that images.npy does not have"))
     _raise(path, problems)
     chosen = np.asarray(images[table["image"].to_numpy(np.int64)])
     if image_size is not None and image_size != chosen.shape[1]:
@@ -269,11 +268,7 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
 
 
 def _read_table(path: Path, image_size: int) -> Ratings:
-    try:
-        given = read_plain_table(path)
-    except DataError as error:
-        raise DataError(str(error).replace("the table", "the ratings", 1)) from error
-    table, problems = normalise_table(given)
+    table, problems = normalise_table(read_plain_table(path, "ratings"))
     images = []
     for number, name in zip(table.get("row", []), table.get("image", []), strict=True):
         if not name:
@@ -281,28 +276,26 @@ def _read_table(path: Path, image_size: int) -> Ratings:
         try:
             image = read_image(path.parent / str(name))
         except DataError as error:
-            problems.append(f"row {number}: {str(error).rstrip('.')}")
+            problems.append(Problem(f"row {number}", one_line(error)))
             continue
         height, width = image.shape[:2]
         if max(height, width) > 1.1 * min(height, width):
-            problems.append(f"row {number}: {name} is {width}×{height}, but rated images have to be square")
+            problems.append(Problem(f"row {number}", f"{name} is {width}×{height}, but rated images have to be square"))
         images.append(_resized(image, image_size))
     _raise(path, problems)
     return _ratings(path, table, np.stack(images), simulated=False, masked=None)
 
 
-def _folder_problems(table: pd.DataFrame) -> list[str]:
+def _folder_problems(table: pd.DataFrame) -> list[Problem]:
     missing = [column for column in COLUMNS if column not in table]
     if missing:
-        return [f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"]
-    return ["it has no rows"] if table.empty else label_problems(table) + split_problems(table)
+        return [lacking_columns(missing)]
+    return [NO_ROWS] if table.empty else label_problems(table) + split_problems(table)
 
 
-def _raise(path: Path, problems: list[str]) -> None:
-    if not problems:
-        return
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    raise DataError(f"the ratings {path} cannot be used: {'; '.join(problems[:_SHOWN])}{more}.")
+def _raise(path: Path, problems: list[Problem]) -> None:
+    if problems:
+        raise DataError(f"the ratings {path} cannot be used: {told(problems)}.")
 
 
 def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

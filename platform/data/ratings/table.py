@@ -6,17 +6,18 @@
 
 Each has a column ``source`` (which method made the image) and may have ``split`` (train, val, test) and ``subject``; in the
 last form they are repeated with every score. Where a table has labels as well as scores, the labels count. Scores run from 0
-to 10. Functions return what they found together with one sentence per problem, so that all are told at once.
+to 10. Functions return what they found together with all problems, so that these are told at once.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import pandas as pd
 
 from legan.platform.data.dataset import SPLITS, split_by_subject
 from legan.platform.data.plain_table import cell_text
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, Problem, one_line
 
 Deviation = Literal["population", "sample"]
 
@@ -26,6 +27,8 @@ LARGEST_STD = 7.08
 LEAST_SCORES = 2
 """Fewer scores have no standard deviation."""
 
+_TOLD = 10
+NO_ROWS = Problem("", "it has no rows")
 _RATER = re.compile(r"rater_\d+")
 
 
@@ -34,7 +37,7 @@ def is_rater(column: object) -> bool:
     return _RATER.fullmatch(str(column)) is not None
 
 
-def long_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def long_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """The scores of a table of the second or third form: columns row (from 1), image, rater, score; blank ones are left out."""
     row = pd.Series(range(1, len(table) + 1), index=table.index)
     image = table["image"].map(cell_text)
@@ -52,13 +55,13 @@ def long_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     long["score"] = pd.to_numeric(long["given"], errors="coerce")
     wrong = long[~long["score"].between(0, TOP)]
     problems = [
-        f"row {number}: the score of {name or 'nobody'} is {given}, not a number from 0 to {TOP}"
+        _in_row(number, f"the score of {name or 'nobody'} is {given}, not a number from 0 to {TOP}")
         for number, name, given in zip(wrong["row"], wrong["rater"], wrong["given"], strict=True)
     ]
-    problems += [f"row {number}: it has a score, but names no rater" for number in long.loc[long["rater"] == "", "row"]]
+    problems += [_in_row(number, "it has a score, but names no rater") for number in long.loc[long["rater"] == "", "row"]]
     again = long[long.duplicated(["image", "rater"])]
     problems += [
-        f"row {number}: {image} has a score by {rater} already"
+        _in_row(number, f"{image} has a score by {rater} already")
         for number, image, rater in zip(again["row"], again["image"], again["rater"], strict=True)
     ]
     return long.drop(columns="given"), problems
@@ -74,7 +77,7 @@ def labels_of(scores: pd.DataFrame, deviation: Deviation = "population") -> pd.D
     return pd.DataFrame({"mean": grouped.mean(), "std": spread, "scores": grouped.size()}).reset_index()
 
 
-def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """A row per image: row (its first in ``table``, from 1), image, mean, std, source, split; and what is wrong with the table.
 
     A split that the table does not have is made: 80/10/10 by subject where there is such a column, else by image. Rows with
@@ -82,16 +85,16 @@ def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     problems = _missing(table)
     if table.empty:
-        problems.append("it has no rows")
+        problems.append(NO_ROWS)
     if problems:
         return pd.DataFrame(), problems
     spread = next((column for column in ("std", "sd") if column in table), None)
     table = table.assign(row=range(1, len(table) + 1), image=table["image"].map(cell_text))
     unnamed = table.loc[table["image"] == "", "row"]
-    problems += [f"row {number}: it names no image" for number in unnamed]
+    problems += [_in_row(number, "it names no image") for number in unnamed]
     if "mean" in table and spread is not None:
         again = table[table["image"].duplicated() & (table["image"] != "")]
-        problems += [f"row {row}: it names {image} once more" for row, image in zip(again["row"], again["image"], strict=True)]
+        problems += [_in_row(row, f"it names {image} once more") for row, image in zip(again["row"], again["image"], strict=True)]
         labelled = table.assign(std=table[spread])
         problems += label_problems(labelled)
         labelled = labelled.assign(**{name: pd.to_numeric(labelled[name], errors="coerce") for name in ("mean", "std")})
@@ -106,55 +109,70 @@ def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return _with_split(labelled, problems), problems
 
 
-def label_problems(table: pd.DataFrame) -> list[str]:
-    """A sentence for each mean and std that is no number in its range."""
-    problems = []
+def label_problems(table: pd.DataFrame) -> list[Problem]:
+    """A problem for each mean and std that is no number in its range."""
+    problems: list[Problem] = []
     for column, top in (("mean", float(TOP)), ("std", LARGEST_STD)):
         values = pd.to_numeric(table[column], errors="coerce")
         problems += [
-            f"row {number}: {column} is {cell_text(cell) or 'missing'}, not a number from 0 to {top:g}"
+            _in_row(number, f"{column} is {cell_text(cell) or 'missing'}, not a number from 0 to {top:g}")
             for number, cell, good in zip(range(1, len(table) + 1), table[column], values.between(0, top), strict=True)
             if not good
         ]
     return problems
 
 
-def split_problems(table: pd.DataFrame) -> list[str]:
-    """A sentence for each split that is none of train, val and test."""
+def split_problems(table: pd.DataFrame) -> list[Problem]:
+    """A problem for each split that is none of train, val and test."""
     unknown = sorted({cell_text(split) for split in table["split"]} - set(SPLITS))
-    return [f"split {name!r} is not one of {', '.join(SPLITS)}" for name in unknown]
+    return [Problem("split", f"{name!r} is not one of {', '.join(SPLITS)}") for name in unknown]
 
 
-def _missing(table: pd.DataFrame) -> list[str]:
+def told(problems: Sequence[Problem]) -> str:
+    """The first ten problems as a part of a sentence, and how many more there are."""
+    more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+    return "; ".join(map(str, problems[:_TOLD])) + more
+
+
+def lacking_columns(columns: Sequence[str]) -> Problem:
+    """What to say of columns that a table has not."""
+    return Problem("", f"it lacks the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}")
+
+
+def _in_row(number: int, message: str) -> Problem:
+    return Problem(f"row {number}", message)
+
+
+def _missing(table: pd.DataFrame) -> list[Problem]:
     lacking = [column for column in ("image", "source") if column not in table]
-    problems = [f"it lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}"] if lacking else []
+    problems = [lacking_columns(lacking)] if lacking else []
     labels = "mean" in table and ("std" in table or "sd" in table)
     scores = {"rater", "score"} <= set(table.columns) or any(is_rater(column) for column in table.columns)
     if not labels and not scores:
-        problems.append("it has neither mean and std (or sd), nor rater_1, rater_2, …, nor rater and score")
+        problems.append(Problem("", "it has neither mean and std (or sd), nor rater_1, rater_2, …, nor rater and score"))
     return problems
 
 
-def _labelled(table: pd.DataFrame, scores: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _labelled(table: pd.DataFrame, scores: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """A row per image of ``table``, labelled with its scores, and what speaks against that."""
-    problems = []
+    problems: list[Problem] = []
     known = [column for column in ("source", "split", "subject") if column in table]
     facts = table.assign(**{column: table[column].map(cell_text) for column in known})
     for column in known:
         several = facts.groupby("image", sort=False)[column].nunique()
-        problems += [f"{image} has more than one {column}" for image in several.index[several > 1] if image]
+        problems += [Problem(str(image), f"it has more than one {column}") for image in several.index[several > 1] if image]
     images = facts[facts["image"] != ""].drop_duplicates("image").drop(columns=["mean", "std", "scores"], errors="ignore")
     labelled = images.merge(labels_of(scores), on="image", how="left")
     few = labelled[~(labelled["scores"] >= LEAST_SCORES)]
     counts = few["scores"].fillna(0).astype(int)
     problems += [
-        f"row {row}: {image} has {'1 score' if count == 1 else 'no score'}, and a standard deviation needs {LEAST_SCORES}"
+        _in_row(row, f"{image} has {'1 score' if count == 1 else 'no score'}, and a standard deviation needs {LEAST_SCORES}")
         for row, image, count in zip(few["row"], few["image"], counts, strict=True)
     ]
     return labelled, problems
 
 
-def _with_split(table: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
+def _with_split(table: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
     """``table`` with the split it has or a made one; ``problems`` grows."""
     owner = table["image"]
     if "subject" in table:
@@ -165,11 +183,11 @@ def _with_split(table: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
         problems += split_problems(table)
         if "subject" in table:
             torn = table.groupby(owner)["split"].nunique()
-            problems += [f"subject {name} is in more than one split" for name in torn.index[torn > 1]]
+            problems += [Problem(f"subject {name}", "it is in more than one split") for name in torn.index[torn > 1]]
         return table
     try:
         splits = split_by_subject(owner, val_share=0.1, test_share=0.1)
     except DataError as error:
-        problems.append(str(error).rstrip("."))
+        problems.append(Problem("", one_line(error)))
         return table.assign(split="train")
     return table.assign(split=owner.map(splits))

@@ -27,7 +27,7 @@ from legan.platform.data.rendered.faces import (
 )
 from legan.platform.data.rendered.head import EXPRESSIONS
 from legan.platform.data.rendered.light import FLIP, LIGHTINGS
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, Problem
 
 __all__ = ["EXPRESSIONS", "LIGHTINGS", "SCHEMA", "SIZES", "RenderedFaces", "render_dataset", "render_faces"]
 
@@ -89,17 +89,18 @@ def render_dataset(
 def _check(subjects: int, size: int, seed: int, images_per_subject: int | None, workers: int) -> None:
     problems = []
     if subjects < 3:
-        problems.append(f"subjects must be at least 3, one for each split, not {subjects}")
+        problems.append(Problem("subjects", f"at least 3 are needed, one for each split, not {subjects}"))
     if not SIZES[0] <= size <= SIZES[1]:
-        problems.append(f"size must be from {SIZES[0]} to {SIZES[1]}, not {size}")
+        problems.append(Problem("size", f"it must be from {SIZES[0]} to {SIZES[1]}, not {size}"))
     if seed < 0:
-        problems.append(f"seed must not be negative, as {seed} is")
+        problems.append(Problem("seed", f"it must not be negative, as {seed} is"))
     if images_per_subject is not None and not 1 <= images_per_subject <= _COMBINATIONS:
-        problems.append(f"images per subject must be from 1 to {_COMBINATIONS}, not {images_per_subject}")
+        problems.append(Problem("images per subject", f"there can be 1 to {_COMBINATIONS}, not {images_per_subject}"))
     if workers < 1:
-        problems.append(f"workers must be at least 1, not {workers}")
+        problems.append(Problem("workers", f"at least 1 is needed, not {workers}"))
+
     if problems:
-        raise DataError(f"no faces can be rendered: {'; '.join(problems)}.")
+        raise DataError(f"no faces can be rendered: {'; '.join(map(str, problems))}.")
 
 
 def _wanted(identity: int, seed: int, count: int | None) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -21,7 +21,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.align import estimate_yaw
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.sources.table import ANY
-from legan.platform.errors import DataError, first_line
+from legan.platform.errors import DataError, Problem, first_line
 
 IMAGES = {"img_align_celeba": "list_landmarks_align_celeba.txt", "img_celeba": "list_landmarks_celeba.txt"}
 ATTRIBUTES, IDENTITIES, PARTITION = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
@@ -37,19 +37,20 @@ def celeba(root: Path) -> SourceFaces:
     in another split as well, or who has none, is unusable.
     """
     images = next((found for name in IMAGES if (found := _find(root, name)) is not None), None)
-    problems = [] if images is not None else [f"no folder {' or '.join(IMAGES)}"]
+    problems = [] if images is not None else [Problem(" or ".join(IMAGES), "there is no such folder")]
     tables: dict[str, pd.Series[str]] = {}
     for name in (ATTRIBUTES, IDENTITIES, PARTITION):
         file = _find(root, name)
         try:
             if file is None:
-                problems.append(f"no {name}")
+                problems.append(Problem(name, "there is no such file"))
             else:
                 tables[name] = _smiling(file) if name == ATTRIBUTES else _plain(file)
         except (OSError, ValueError) as error:
-            problems.append(f"{name} is damaged ({first_line(error)})")
+            problems.append(Problem(name, f"it is damaged ({first_line(error)})"))
     if problems or images is None:
-        raise DataError(f"{root} does not hold CelebA: {'; '.join(problems)}; give the folder with Img, Anno and Eval as --root.")
+        wrong = "; ".join(map(str, problems))
+        raise DataError(f"{root} does not hold CelebA: {wrong}; give the folder with Img, Anno and Eval as --root.")
 
     smiling = tables[ATTRIBUTES]
     records = pd.DataFrame(

@@ -13,7 +13,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.plain_table import cell_text, read_plain_table
 from legan.platform.data.sources.source import SourceFaces
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, Problem
 
 ANY = "any"
 _COLUMNS = ("path", "subject", "expression", "lighting", "split")
@@ -29,13 +29,13 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
     source = rows["source"].map(cell_text) if "source" in rows.columns else None
     texts = {column: rows[column].map(cell_text) for column in present}
     rows = pd.DataFrame(texts, index=rows.index, columns=present, dtype=object)
-    problems = [f"it has no column {column}" for column in ("path", "subject") if column not in present]
+    problems = [Problem("", f"it has no column {column}") for column in ("path", "subject") if column not in present]
     if "split" in present:
         unknown = sorted(set(rows["split"]) - {"", *SPLITS})
         if unknown:
-            problems.append(f"its column split holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known")
+            problems.append(Problem("column split", f"it holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known"))
     if len(rows) == 0:  # rows.empty is also true of rows without any of our columns
-        problems.append("it has no rows")
+        problems.append(Problem("", "it has no rows"))
     usable = (rows != "").all(axis=1)
     if "path" in present:
         usable &= ~rows["path"].where(usable).duplicated() | ~usable
@@ -43,11 +43,12 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
         per_subject = rows[usable].groupby("subject")["split"].nunique()
         torn = [str(name) for name in per_subject.index[per_subject > 1]]
         if torn:
-            problems.append(f"subject {', '.join(torn[:5])}{' …' if len(torn) > 5 else ''} is in more than one split")
+            named = f"{', '.join(torn[:5])}{' …' if len(torn) > 5 else ''}"
+            problems.append(Problem(f"subject {named}", "each has to be in one split only"))
     if not problems and not usable.any():
-        problems.append("no row has a value in every column")
+        problems.append(Problem("", "no row has a value in every column"))
     if problems:
-        raise DataError(f"the table {file} cannot be used: {'; '.join(problems)}.")
+        raise DataError(f"the table {file} cannot be used: {'; '.join(map(str, problems))}.")
 
     unusable = [(str(row["path"]) or f"row {number}", _reason(row, number)) for number, row in _numbered(rows[~usable])]
     records = rows[usable].reset_index(drop=True)

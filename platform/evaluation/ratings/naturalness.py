@@ -24,7 +24,7 @@ from sklearn.svm import LinearSVC
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import SPLITS, Dataset, refuse_existing
 from legan.platform.data.ratings.ratings import Ratings
-from legan.platform.errors import CheckpointError, ConfigError, DataError, first_line
+from legan.platform.errors import CheckpointError, ConfigError, DataError, Problem, first_line
 from legan.platform.files import whole_folder
 from legan.platform.model import StoredNetwork, load_network, save_network, weights_hash
 from legan.platform.pixels import network_input
@@ -77,14 +77,14 @@ def fit_naturalness(ratings: Ratings, network: StoredNetwork, *, masked: bool, d
     """
     _expect_features(network)
     natural = ratings.mean >= NATURAL_FROM
-    problems = [
-        f"the split {split} has no {side} image"
+    lacking = [
+        Problem(f"split {split}", f"it has no {side} image")
         for split in ("train", "val")
         for side, wanted in (("natural", True), ("unnatural", False))
         if not (natural[ratings.split == split] == wanted).any()
     ]
-    if problems:
-        raise DataError(f"the SVM cannot be fitted on {ratings.path}: {'; '.join(problems)}; rate more images.")
+    if lacking:
+        raise DataError(f"the SVM cannot be fitted on {ratings.path}: {'; '.join(map(str, lacking))}; rate more images.")
     features = face_features(network, ratings.images, device)
     rows = {split: np.flatnonzero(ratings.split == split) for split in SPLITS}
     scaler = StandardScaler().fit(features[rows["train"]])
@@ -154,7 +154,7 @@ def read_svm(folder: Path) -> NaturalnessSVM:
 
 def _expect_features(network: StoredNetwork) -> None:
     if not isinstance(network.module, LightCNN | FacenetIdentity):
-        raise ConfigError([f"--features is a {network.kind}; give a network of `legan train identity`"])
+        raise ConfigError([Problem("--features", f"it is a {network.kind}; give a network of `legan train identity`")])
 
 
 def _fit(features: NDArray[np.float64], natural: NDArray[np.bool_], penalty: float) -> LinearSVC:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, Problems
+from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, default_folder, evaluate, prepare
 from legan.platform.evaluation.report import FILE
 from legan.platform.evaluation.tables.evaluated import (
@@ -24,23 +24,22 @@ from legan.platform.model import find_model, read_model, weights_hash
 
 def parse_models(given: Sequence[str]) -> dict[str, list[str]]:
     """Runs by method from ``NAME=RUN,RUN`` each; ConfigError with every problem."""
-    problems: list[str] = []
+    problems = Problems()
     models: dict[str, list[str]] = {}
     for text in given:
         name, sign, listed = text.partition("=")
         runs = [run.strip() for run in listed.split(",") if run.strip()]
         method = method_name(name.strip())
         if not sign or not method or not runs:
-            problems.append(f"--models {text!r} is not NAME=RUN,RUN,…, such as LEGAN=first,second,third")
+            problems.add("--models", f"{text!r} is not NAME=RUN,RUN,…, such as LEGAN=first,second,third")
         elif method in models:
-            problems.append(f"--models names {method} twice; list its runs behind one name")
+            problems.add("--models", f"{method} is named twice; list its runs behind one name")
         elif len(set(runs)) < len(runs):
-            problems.append(f"--models {text!r} names a run twice; each run is one seed")
+            problems.add("--models", f"{text!r} names a run twice; each run is one seed")
         models.setdefault(method, runs)
     if not given:
-        problems.append("--models is missing: name at least one, as NAME=RUN,RUN,…")
-    if problems:
-        raise ConfigError(problems)
+        problems.add("--models", "name at least one, as NAME=RUN,RUN,…")
+    problems.raise_if_any()
     return models
 
 
@@ -60,9 +59,9 @@ def collect(
     """
     problems = Problems()
     if number not in PAPER:
-        problems.append(f"there is no Table {number} of this kind; choose {', '.join(map(str, PAPER))}")
-    dataset = problems.from_(lambda: open_dataset(data))
-    votes = problems.from_(lambda: read_preferences(preferences)) if preferences is not None else None
+        problems.add("TABLE", f"there is no Table {number} of this kind; choose {', '.join(map(str, PAPER))}")
+    dataset = problems.from_(lambda: open_dataset(data), "--data")
+    votes = problems.from_(lambda: read_preferences(preferences), "--preferences") if preferences is not None else None
     problems.raise_if_any()
     if dataset is None:
         raise ConfigError(problems)
@@ -96,17 +95,21 @@ def _found(source: str, data: Dataset) -> Evaluated:
     if (Path(source) / FILE).is_file():
         evaluated = read_evaluation(Path(source), Path(source).name)
         if evaluated.values["data_hash"] != data.content_hash:
-            raise ConfigError([f"the evaluation {source} is of {evaluated.values['data']}, not of {data.path}"])
+            raise _models(f"the evaluation {source} is of {evaluated.values['data']}, not of {data.path}")
         return evaluated
     folder = default_folder(source, data)
     how = f"legan evaluate {source} --data {data.path} …, or give --classifier and --matcher here"
     if not (folder / FILE).is_file():
-        raise ConfigError([f"{source} has not been evaluated on {data.name}: there is no {folder / FILE}; do it with {how}"])
+        raise _models(f"{source} has not been evaluated on {data.name}: there is no {folder / FILE}; do it with {how}")
     evaluated = read_evaluation(folder, source)
     hashes = data.content_hash, weights_hash(read_model(find_model(source)).generator)
     if (evaluated.values["data_hash"], evaluated.values["generator_hash"]) != hashes:
-        raise ConfigError([f"{folder} is of other data or of other weights than {source} has now; evaluate it again: {how}"])
+        raise _models(f"{folder} is of other data or of other weights than {source} has now; evaluate it again: {how}")
     return evaluated
+
+
+def _models(message: str) -> ConfigError:
+    return ConfigError([Problem("--models", message)])
 
 
 def _planned(source: str, request: EvaluationRequest) -> Evaluated:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from legan.platform.data.plain_table import read_plain_table
-from legan.platform.errors import CheckpointError, DataError, first_line
+from legan.platform.errors import CheckpointError, DataError, Problem, first_line
 from legan.platform.evaluation.report import FILE
 from legan.platform.evaluation.tables.paper import method_name, metric_key
 
@@ -44,7 +44,7 @@ def read_evaluation(folder: Path, source: str) -> Evaluated:
     return Evaluated(source, values)
 
 
-def incomparable(evaluations: Sequence[Evaluated]) -> list[str]:
+def incomparable(evaluations: Sequence[Evaluated]) -> list[Problem]:
     """Why evaluations can't stand in one table: other data, other pairs or other judges than the first one's."""
     if not evaluations:
         return []
@@ -54,23 +54,21 @@ def incomparable(evaluations: Sequence[Evaluated]) -> list[str]:
         if first.values["data_hash"] != other.values["data_hash"]:
             names.insert(0, "data")
         if names:
-            problems.append(
+            message = (
                 f"the evaluations of {first.source} and {other.source} are not comparable: they differ in {', '.join(names)}; "
                 "give --classifier, --matcher, --quality and --pairs-file to evaluate what differs again"
             )
+            problems.append(Problem("--models", message))
     return problems
 
 
-def repeated(evaluations: Sequence[Evaluated]) -> list[str]:
+def repeated(evaluations: Sequence[Evaluated]) -> list[Problem]:
     """Which models are named more than once, whatever they are called: each has to be another seed or another method."""
     names: dict[str, list[str]] = {}
     for each in evaluations:
         names.setdefault(each.values["generator_hash"], []).append(each.source)
-    return [
-        f"{' and '.join(same)} are one model (their weights are equal), which would count {len(same)} times; name it once"
-        for same in names.values()
-        if len(same) > 1
-    ]
+    said = "are one model (their weights are equal), which would count {} times; name it once"
+    return [Problem("--models", f"{' and '.join(same)} {said.format(len(same))}") for same in names.values() if len(same) > 1]
 
 
 def read_preferences(path: Path) -> dict[str, int]:

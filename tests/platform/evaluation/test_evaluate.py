@@ -177,7 +177,7 @@ def test_everything_wrong_is_said_at_once_before_anything_runs(run: Run, tmp_pat
     assert len(caught.value.problems) == 6
     for part in ("nowhere is no model folder", "no-judge", "no-matcher", "no-q", "nowhere.csv does not exist", "is a file"):
         assert part in text
-    with pytest.raises(ConfigError, match="--classifier is a lightcnn"):
+    with pytest.raises(ConfigError, match="--classifier: it is a lightcnn"):
         run(judge=tmp_path / "matcher")
 
 

@@ -13,7 +13,7 @@ from legan.platform.model import StoredNetwork, weights_hash
 def test_a_matcher_that_was_trained_with_is_refused(data: Dataset, tiny: Any) -> None:
     matcher = tiny.matcher()
     model = tiny.model(identity_weights=weights_hash(matcher.module))
-    with pytest.raises(ConfigError, match="--matcher is the T that the generator was trained with"):
+    with pytest.raises(ConfigError, match="--matcher: it is the T that the generator was trained with"):
         check_judges(model, data, tiny.classifier(), matcher)
     assert check_judges(model, data, tiny.classifier(), tiny.matcher(seed=3)).matcher is not matcher.module
 
@@ -27,13 +27,13 @@ def test_everything_that_does_not_fit_is_said_at_once(data: Dataset, tiny: Any) 
     assert len(caught.value.problems) == 6
     assert "its expressions: neutral, smile, scream; the model's: neutral, smile, grin" in text
     assert "the data set is for 32×32 images, the model for 64×64" in text
-    assert "--classifier is a lightcnn" in text
-    assert "--matcher is a attribute_classifier" in text
+    assert "--classifier: it is a lightcnn" in text
+    assert "--matcher: it is a attribute_classifier" in text
 
 
 def test_a_classifier_of_other_or_unknown_classes_is_refused(data: Dataset, tiny: Any) -> None:
     swapped = {"expressions": list(data.schema.expressions), "lightings": list(data.schema.lightings)[::-1]}
-    with pytest.raises(ConfigError, match="--classifier knows other classes than the model; its lightings: ambient"):
+    with pytest.raises(ConfigError, match="--classifier: it knows other classes than the model; its lightings: ambient"):
         check_judges(tiny.model(), data, tiny.classifier(schema=swapped), tiny.matcher())
     with pytest.raises(ConfigError, match="does not say which classes it knows"):
         check_judges(tiny.model(), data, tiny.classifier()._replace(info={}), tiny.matcher())
@@ -45,7 +45,7 @@ def test_q_is_the_models_own_unless_another_is_given(data: Dataset, tiny: Any) -
     given = StoredNetwork("quality", other, {"image_size": 32}, {})
     assert check_judges(model, data, tiny.classifier(), tiny.matcher(), given).quality is other
     assert check_judges(tiny.model(quality=False), data, tiny.classifier(), tiny.matcher()).quality is None
-    with pytest.raises(ConfigError, match="--quality is a lightcnn; give a network of `legan train quality`"):
+    with pytest.raises(ConfigError, match="--quality: it is a lightcnn; give a network of `legan train quality`"):
         check_judges(model, data, tiny.classifier(), tiny.matcher(), tiny.matcher())
 
 

@@ -48,10 +48,11 @@ def test_names_are_folders_of_one_run_each() -> None:
     assert parse_lineup(["LEGAN=a", "my own=b/c"]) == {"LEGAN": "a", "my own": "b/c"}
     with pytest.raises(ConfigError) as caught:
         parse_lineup(["base=a,b"])
-    assert caught.value.problems == [
-        "--models names 1; a line-up needs 2 to 9",
-        "--models base has 2 runs; a line-up shows one picture of each, so name one",
-        "--models 'base' cannot be a folder's name here; use letters, digits, -, _, . and spaces",
+    assert {problem.place for problem in caught.value.problems} == {"--models"}
+    assert [problem.message for problem in caught.value.problems] == [
+        "1 are named; a line-up needs 2 to 9",
+        "base has 2 runs; a line-up shows one picture of each, so name one",
+        "'base' cannot be a folder's name here; use letters, digits, -, _, . and spaces",
     ]
     assert MOST == MOST_MODELS
 
@@ -64,7 +65,7 @@ def test_models_that_cannot_be_compared_are_all_named(data: Dataset, tiny: Any, 
     text = str(caught.value)
     assert "other: the data set has other classes than the model" in text
     assert "other: the data set is for 32×32 images, the model for 64×64" in text
-    assert "other knows other classes than first" in text
+    assert "other: it knows other classes than first" in text
     with pytest.raises(ConfigError, match="nowhere is no model folder"):
         write_lineup(sources | {"third": "nowhere"}, data.path, tmp_path / "out", CPU, pairs=2)
     assert not (tmp_path / "out").exists()

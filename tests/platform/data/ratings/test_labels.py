@@ -109,10 +109,10 @@ def test_everything_wrong_is_told_at_once(study: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         collect(study, [tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "ratings")
     for part in (
-        "a.csv, row 1: the score of b01-r1 is 11",
-        "a.csv, row 2: images/x.png is not an image of the study",
-        f"a.csv, row 3: {table.loc[2, 'image']} was not given to b02-r1",
-        "b.csv has no columns image, rater and score",
+        "a.csv: row 1: the score of b01-r1 is 11",
+        "a.csv: row 2: images/x.png is not an image of the study",
+        f"a.csv: row 3: {table.loc[2, 'image']} was not given to b02-r1",
+        "b.csv: it has no columns image, rater and score",
     ):
         assert part in str(caught.value)
     scores(study).to_csv(tmp_path / "all.csv", index=False)

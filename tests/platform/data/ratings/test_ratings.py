@@ -202,7 +202,7 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
         "row 1: mean is 11, not a number from 0 to 10",
         "row 2: mean is good, not a number from 0 to 10",
         "row 1: std is -1.0, not a number from 0 to 7.08",
-        "split 'dev' is not one of train, val, test",
+        "split: 'dev' is not one of train, val, test",
         "row 2: ",
         "gone.png cannot be read: No such file or directory",
     ):
@@ -272,12 +272,12 @@ def test_damaged_folders_are_told(dataset: Dataset, tmp_path: Path, monkeypatch:
         read_ratings(tmp_path)
     make_simulated_ratings(dataset, tmp_path / "r", count=5)
     np.save(tmp_path / "r" / "images.npy", np.zeros((3, 32, 32, 3), np.uint8))
-    with pytest.raises(DataError, match=r"images.npy holds uint8 \(3, 32, 32, 3\) for 5 rows"):
+    with pytest.raises(DataError, match=r"images.npy: it holds uint8 \(3, 32, 32, 3\) for 5 rows"):
         read_ratings(tmp_path / "r")
     make_simulated_ratings(dataset, tmp_path / "r", count=5, overwrite=True)
     for shape in ((5, 32, 20, 3), (5, 32, 32, 1)):
         np.save(tmp_path / "r" / "images.npy", np.zeros(shape, np.uint8))
-        with pytest.raises(DataError, match=r"images.npy holds uint8 .* for 5 rows"):
+        with pytest.raises(DataError, match=r"images.npy: it holds uint8 .* for 5 rows"):
             read_ratings(tmp_path / "r")
     np.save(tmp_path / "r" / "images.npy", np.zeros((5, 32, 32, 3), np.uint8))
     table = pd.read_parquet(tmp_path / "r" / "ratings.parquet")

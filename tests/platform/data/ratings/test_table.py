@@ -1,4 +1,5 @@
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from legan.platform.data.ratings.ratings import read_ratings
 from legan.platform.data.ratings.table import labels_of, long_scores, normalise_table
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, Problem
 
 SCORES = {"a.png": (7, 8, 9), "b.png": (0, 10, 5), "c.png": (4, 4, 4)}
 
@@ -18,6 +19,10 @@ SCORES = {"a.png": (7, 8, 9), "b.png": (0, 10, 5), "c.png": (4, 4, 4)}
 def wide(**columns: list[object]) -> pd.DataFrame:
     scores = {f"rater_{k + 1}": [str(row[k]) for row in SCORES.values()] for k in range(3)}
     return pd.DataFrame({"image": list(SCORES), **scores, "source": "gan", "split": ["train", "val", "test"]} | columns)
+
+
+def said(problems: Sequence[Problem]) -> list[str]:
+    return [str(problem) for problem in problems]
 
 
 def test_scores_in_columns_and_in_rows_give_the_same_labels_by_hand() -> None:
@@ -49,7 +54,7 @@ def test_blank_scores_are_left_out() -> None:
     assert problems == []
     np.testing.assert_allclose(found["mean"], [7.5, 5.0, 4.0])
     found, problems = normalise_table(wide(rater_2=[None, 1.0, 2.0], rater_3=[np.nan, 5.0, np.nan]))
-    assert problems == ["row 1: a.png has 1 score, and a standard deviation needs 2"]
+    assert said(problems) == ["row 1: a.png has 1 score, and a standard deviation needs 2"]
 
 
 def test_labels_count_where_there_are_scores_too_and_sd_is_std() -> None:
@@ -69,7 +74,7 @@ def test_a_split_is_made_where_there_is_none() -> None:
     found, _ = normalise_table(with_subjects)
     assert (found.groupby(found.index // 10)["split"].nunique() == 1).all()
     assert found["split"].value_counts().to_dict() == {"train": 160, "val": 20, "test": 20}
-    assert "cannot be split" in normalise_table(many.head(2))[1][0]
+    assert "cannot be split" in normalise_table(many.head(2))[1][0].message
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -87,15 +92,15 @@ def test_everything_wrong_is_told_at_once() -> None:
         columns=["image", "rater", "score", "source", "split"],
     )
     _, problems = normalise_table(table)
-    assert set(problems) == {
+    assert set(said(problems)) == {
         "row 1: the score of p1 is 11, not a number from 0 to 10",
         "row 2: the score of p2 is good, not a number from 0 to 10",
         "row 4: a.png has a score by p3 already",
         "row 5: it names no image",
         "row 6: it has a score, but names no rater",
-        "b.png has more than one source",
+        "b.png: it has more than one source",
         "row 8: c.png has no score, and a standard deviation needs 2",
-        "split 'dev' is not one of train, val, test",
+        "split: 'dev' is not one of train, val, test",
     }
 
 
@@ -103,8 +108,8 @@ def test_labels_named_twice_and_torn_subjects() -> None:
     table = pd.DataFrame(
         {"image": ["a", "a"], "mean": [1, 2], "std": 1, "source": "x", "split": ["train", "test"], "subject": ["s", "s"]}
     )
-    assert normalise_table(table)[1] == ["row 2: it names a once more", "subject s is in more than one split"]
-    assert "row 1: mean is missing, not a number from 0 to 10" in normalise_table(table.assign(mean=[np.nan, 2]))[1]
+    assert said(normalise_table(table)[1]) == ["row 2: it names a once more", "subject s: it is in more than one split"]
+    assert "row 1: mean is missing, not a number from 0 to 10" in said(normalise_table(table.assign(mean=[np.nan, 2]))[1])
 
 
 def test_images_of_nobody_known_are_not_one_person() -> None:
@@ -120,16 +125,16 @@ def test_images_of_nobody_known_are_not_one_person() -> None:
 
 
 def test_missing_columns() -> None:
-    assert normalise_table(pd.DataFrame({"rater": [1]}))[1] == [
+    assert said(normalise_table(pd.DataFrame({"rater": [1]}))[1]) == [
         "it lacks the columns image, source",
         "it has neither mean and std (or sd), nor rater_1, rater_2, …, nor rater and score",
     ]
-    assert normalise_table(wide().head(0))[1] == ["it has no rows"]
+    assert said(normalise_table(wide().head(0))[1]) == ["it has no rows"]
 
 
 def test_rows_are_counted_from_one_in_both_forms() -> None:
     scores, problems = long_scores(wide(rater_2=["1", "x", "3"]))
-    assert problems == ["row 2: the score of rater_2 is x, not a number from 0 to 10"]
+    assert said(problems) == ["row 2: the score of rater_2 is x, not a number from 0 to 10"]
     assert scores["row"].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 

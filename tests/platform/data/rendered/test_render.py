@@ -109,7 +109,7 @@ def test_data_set_is_labelled_as_it_was_drawn(tmp_path: Path) -> None:
 def test_all_bad_numbers_are_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         render_dataset(tmp_path / "faces", subjects=2, size=16, seed=-1, images_per_subject=121, workers=0)
-    for part in ("subjects must be at least 3", "from 32 to 512, not 16", "seed", "from 1 to 120, not 121", "workers must be"):
+    for part in ("subjects: at least 3", "from 32 to 512, not 16", "seed", "1 to 120, not 121", "workers: at least 1"):
         assert part in str(caught.value)
     assert not list(tmp_path.iterdir())
 

@@ -91,10 +91,10 @@ def test_all_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_source("celeba", tmp_path)
     for part in (
-        "no folder img_align_celeba or img_celeba",
-        "list_attr_celeba.txt is damaged (it names 1 images where it says 202599)",
-        "no identity_CelebA.txt",
-        "no list_eval_partition.txt",
+        "img_align_celeba or img_celeba: there is no such folder",
+        "list_attr_celeba.txt: it is damaged (it names 1 images where it says 202599)",
+        "identity_CelebA.txt: there is no such file",
+        "list_eval_partition.txt: there is no such file",
         "give the folder with Img, Anno and Eval as --root",
     ):
         assert part in str(caught.value)

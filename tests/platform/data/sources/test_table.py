@@ -64,8 +64,8 @@ def test_all_problems_of_a_table_at_once(tmp_path: Path) -> None:
     assert "no rows" not in str(error.value)
     with pytest.raises(DataError, match=r"it has no column path; it has no column subject\.$"):
         table(csv(tmp_path, "file,person\na,s\n"))
-    assert "split holds dev" in str(error.value)
-    assert "subject s is in more than one split" in str(error.value)
+    assert "column split: it holds dev" in str(error.value)
+    assert "subject s: each has to be in one split only" in str(error.value)
 
 
 @pytest.mark.parametrize(

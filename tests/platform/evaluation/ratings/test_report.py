@@ -128,5 +128,5 @@ def test_a_sources_name_is_no_formula(predictions: pd.DataFrame) -> None:
 
 
 def test_only_a_q_will_do() -> None:
-    with pytest.raises(ConfigError, match="--quality is a lightcnn"):
+    with pytest.raises(ConfigError, match="--quality: it is a lightcnn"):
         expect_quality(StoredNetwork("lightcnn", torch.nn.Identity(), {}, {}))
