@@ -83,3 +83,51 @@ def test_facenet_is_taken_wherever_people_are_told_apart(problem: Any, command: 
 @having(MODELS)
 def test_a_model_is_taken_from_mlflow(problem: Any, command: str, option: str) -> None:
     assert "models:/nobody@champion" in problem(command, option, "models:/nobody@champion")
+
+
+def test_a_path_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths = [(command, each) for command, each in EVERYWHERE if each.type_descriptor.annotation is Path]
+    assert len(paths) > 50
+    for command, parameter in paths:
+        assert parameter.process_value(None, "~/faces") == tmp_path / "faces", f"{command} {name_of(parameter)}"
+
+
+SEVERAL = {
+    "--address": "a Ray cluster; the dashboard of one, where sweeps are sent (asked for, or as an alternative to this home)",
+    "--aligned": "squares of any size, which a data set is made of; faces of the size that a served model has",
+    "--expression": "the one that is wanted; those that random variants are limited to",
+    "--face": "a number; in `legan translate` also all",
+    "--gpus": "of a trial's worker; of a replica",
+    "--lighting": "as --expression",
+    "--models": "methods with several runs each; one run each",
+    "--name": "of a data set, a run, a sweep",
+    "--out": "says what is written",
+    "--port": "of a server that has to be told where it is; of a study, which says where it is",
+    "--raters": "of a batch; of a study",
+    "--ratings": "what Q learns from; what is to be rated",
+    "--seconds": "for a request; for a rater",
+    "--size": "of prepared images; of rendered ones, which have other limits",
+    "--subjects": "rows of a picture; people to draw",
+    "--version": "of a model; of legan",
+    "--workers": "of Ray Train; processes",
+    "NAME": "a sweep here; one that was submitted",
+    "PHOTO": "one; several, of the kinds that a server reads",
+    "STUDY": "of ratings to be collected; to be made; to be served",
+}
+"""Names that mean several things, and which."""
+
+
+def test_an_option_is_declared_once() -> None:
+    declared: dict[str, set[Any]] = {}
+    for command, each in EVERYWHERE:
+        assert each.help or command == "", (command, name_of(each))
+        optional = str(each.type_descriptor.annotation)
+        declared.setdefault(name_of(each), set()).add((*each.opts, each.help, each.min, each.max, optional, each.metavar))
+    several = {name for name, declarations in declared.items() if len(declarations) > 1}
+    assert several == set(SEVERAL)
+
+
+def test_help_says_a_default_where_defaults_stand() -> None:
+    """``[default: …]``, which ``told`` fills, and not in the sentence before it."""
+    assert not [(command, name_of(each)) for command, each in EVERYWHERE if "default" in (each.help or "")]

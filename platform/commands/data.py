@@ -5,6 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from legan.platform.commands.options import (
+    PROCESSES,
+    DatasetArgument,
+    Overwrite,
+    Seed,
+    name_option,
+    out_option,
+    path,
+    told,
+)
 from legan.platform.commands.render import mount_data
 
 data = typer.Typer(
@@ -14,13 +24,19 @@ data = typer.Typer(
 )
 
 
+VAL_SHARE = typer.Option(min=0, max=0.9, help="Share of subjects for validation.", show_default="the source's own")
+TEST_SHARE = typer.Option(min=0, max=0.9, help="Share of subjects for testing.", show_default="the source's own")
+
+
 @data.command()
 def prepare(
     source: Annotated[str, typer.Argument(help="aflw, celeba, folder, multipie, table or yale.", metavar="SOURCE")],
-    out: Annotated[Path, typer.Option(help="Folder of the new data set; unfinished work lies in OUT.partial.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the photographs.")] = None,
-    table: Annotated[Path | None, typer.Option(help="The .csv or .parquet of source table; its paths count from --root.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the data set (default: the name of --out).")] = None,
+    out: Annotated[Path, out_option("Folder of the new data set; unfinished work lies in OUT.partial.")],
+    root: Annotated[Path | None, path("--root", help="Folder of the photographs.")] = None,
+    table: Annotated[
+        Path | None, path("--table", help="The .csv or .parquet of source table; its paths count from --root.")
+    ] = None,
+    name: Annotated[str | None, name_option("data set", "that of --out")] = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the aligned images in pixels.")] = 128,
     aligned: Annotated[bool, typer.Option("--aligned", help="The images are aligned squares: look for no faces.")] = False,
     landmarks: Annotated[
@@ -28,13 +44,16 @@ def prepare(
         typer.Option(help="The mean shape, or exact ones by the face-alignment extra (auto: where it is there)."),
     ] = "auto",
     min_face: Annotated[int, typer.Option(min=20, help="Smaller faces are not used, in pixels of the photograph.")] = 40,
-    val_share: Annotated[float | None, typer.Option(min=0, max=0.9, help="Share of subjects for validation.")] = None,
-    test_share: Annotated[float | None, typer.Option(min=0, max=0.9, help="Share of subjects for testing.")] = None,
-    seed: Annotated[int, typer.Option(help="Which subjects go where.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes (default: all cores of Ray; 0: without Ray).")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set at --out, and unfinished work.")] = False,
+    val_share: Annotated[float | None, VAL_SHARE] = None,
+    test_share: Annotated[float | None, TEST_SHARE] = None,
+    seed: Seed = 0,
+    workers: Annotated[int | None, told(PROCESSES, "all cores of Ray")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Find, align and mask the faces of labelled photographs. Stopped at any moment, the same command goes on."""
+    """Find, align and mask the faces of labelled photographs. Stopped at any moment, the same command goes on.
+
+    The source table needs --table, all others need --root.
+    """
     from legan.platform.data.align import Alignment
     from legan.platform.data.landmarks import NAMES, choose_landmarks
     from legan.platform.data.pipeline import Options
@@ -46,6 +65,7 @@ def prepare(
     options = Options(Alignment(image_size=size), aligned, choose_landmarks("mean" if aligned else landmarks), min_face)
     typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
     typer.echo(f"landmarks: {NAMES[options.landmarks]}")
+
     dataset = run(
         faces,
         out,
@@ -58,14 +78,17 @@ def prepare(
         overwrite=overwrite,
         progress=True,
     )
+
     typer.echo(describe(dataset))
     typer.echo(f"\nwritten to {dataset.path}; look at it with: legan data show {out}")
 
 
 @data.command()
 def show(
-    dataset: Annotated[Path, typer.Argument(help="A data set folder.")],
-    sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes (default: DATASET.png beside it).")] = None,
+    dataset: DatasetArgument,
+    sheet: Annotated[
+        Path | None, path("--sheet", help="Where the contact sheet goes.", show_default="DATASET.png beside it")
+    ] = None,
     subjects: Annotated[int, typer.Option(min=1, max=100, help="Rows of the contact sheet.")] = 12,
     conditions: Annotated[int, typer.Option(min=1, max=120, help="Columns of the contact sheet.")] = 12,
 ) -> None:
@@ -78,10 +101,12 @@ def show(
     target = sheet or opened.path.with_name(f"{opened.path.name}.png")
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise DataError(f"the contact sheet {target} has to be a .png or .jpg file.")
+
     try:
         contact_sheet(opened, subjects=subjects, conditions=conditions).save(target)
     except OSError as error:
         raise DataError(f"the contact sheet {target} cannot be written: {error.strerror or error}.") from error
+
     typer.echo(describe(opened))
     typer.echo(f"\ncontact sheet: {target}")
 

@@ -6,10 +6,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from legan.platform.commands.options import (
+    MODEL_HELP,
+    PAIRS,
+    PAIRS_OPTION,
+    QUALITY,
+    SEED,
+    Classifier,
+    Data,
+    Matcher,
+    MaybeClassifier,
+    MaybeMatcher,
+    Out,
+    Pairs,
+    PairsFile,
+    Seed,
+    out_option,
+    path,
+    path_argument,
+    told,
+)
+
 if TYPE_CHECKING:
+    from legan.platform.errors import Problems
     from legan.platform.evaluation.paired import Evaluation
 
-DEFAULT, PAIRS = "model", 400
+DEFAULT = "model"
 HELP = """Score models on the test split of a data set, beside copied inputs and real images.
 
     legan evaluate MODEL --data DATA --classifier JUDGE --matcher MATCHER
@@ -17,33 +39,10 @@ HELP = """Score models on the test split of a data set, beside copied inputs and
 is short for `legan evaluate model …`, whose options `legan evaluate model --help` explains.
 """
 
-Source = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A run, a model folder, or an MLflow URI such as models:/legan@champion.")
-]
-Data = Annotated[Path, typer.Option("--data", "-d", help="Data set folder; its test split is used.")]
-Classifier = Annotated[Path, typer.Option("--classifier", help="Independent judge: a run of `legan train classifier`.")]
-Matcher = Annotated[
-    Path,
-    typer.Option(
-        "--matcher",
-        help="Face matcher, not the T of the training: a run of `legan train identity`, or facenet (where its weights are).",
-    ),
-]
-Quality = Annotated[
-    Path | None,
-    typer.Option("--quality", help="Q for the quality score: a run of `legan train quality`; default: the model's own."),
-]
-Pairs = Annotated[int, typer.Option("--pairs", min=1, help="Translations to score, at most.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice of pairs.")]
-MaybePairs = Annotated[int | None, typer.Option("--pairs", min=1, help=f"Translations to score, at most (default: {PAIRS}).")]
-MaybeSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choice of pairs (default: 0).")]
-PairsFile = Annotated[
-    Path | None,
-    typer.Option("--pairs-file", help="Take these translations: the pairs.csv of another evaluation on the same data."),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", help="Folder of tables and pictures; default: evaluations/MODEL-on-DATASET beside the runs."),
+Source = Annotated[str, path_argument(metavar="MODEL", help=MODEL_HELP)]
+Quality = Annotated[Path | None, told(QUALITY, "the model's own")]
+EvaluationOut = Annotated[
+    Path | None, out_option("Folder of tables and pictures.", "evaluations/MODEL-on-DATASET beside the runs")
 ]
 
 Number = Annotated[int, typer.Argument(metavar="1|2|3", min=1, max=3, help="Table of the paper.")]
@@ -58,21 +57,13 @@ Models = Annotated[
     ),
 ]
 More = Annotated[list[str] | None, typer.Argument(metavar="NAME=RUN,RUN,…", help="Further methods, as behind --models.")]
-MaybeClassifier = Annotated[
-    Path | None,
-    typer.Option("--classifier", help="Evaluate what is missing, by this judge: a run of `legan train classifier`."),
-]
-MaybeMatcher = Annotated[
-    Path | None, typer.Option("--matcher", help="Evaluate what is missing, with this matcher: a run of `legan train identity`.")
-]
-TableOut = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder of the table; default: evaluations/tableN-on-DATASET beside the runs.")
-]
+MaybePairs = Annotated[int | None, told(PAIRS_OPTION, str(PAIRS))]
+MaybeSeed = Annotated[int | None, told(SEED, "0")]
 Preferences = Annotated[
     Path | None,
-    typer.Option("--preferences", help="Human preference: preferences.csv of `legan study report`, models named as in --models."),
+    path("--preferences", help="Human preference: preferences.csv of `legan study report`, models named as in --models."),
 ]
-
+TableOut = Annotated[Path | None, out_option("Folder of the table.", "evaluations/tableN-on-DATASET beside the runs")]
 
 LineupModels = Annotated[
     list[str],
@@ -83,8 +74,6 @@ LineupModels = Annotated[
         help="A model and its name, which raters don't see. Repeatable; further ones may also follow without --models.",
     ),
 ]
-LineupPairs = Annotated[int, typer.Option("--pairs", min=1, help="Line-ups, at most.")]
-LineupOut = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 
 
 class DefaultGroup(TyperGroup):
@@ -104,7 +93,7 @@ def mount(app: typer.Typer) -> None:
     @group.command(DEFAULT)
     def one_model(
         model: Source, data: Data, classifier: Classifier, matcher: Matcher, quality: Quality = None, pairs: Pairs = PAIRS,
-        seed: Seed = 0, pairs_file: PairsFile = None, out: Out = None,
+        seed: Seed = 0, pairs_file: PairsFile = None, out: EvaluationOut = None,
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
         from legan.platform.device import choose_device
@@ -130,36 +119,28 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.evaluation.evaluate import EvaluationRequest, default_table_folder
         from legan.platform.evaluation.tables.collect import collect, parse_models
         from legan.platform.evaluation.tables.files import markdown, write_table
-        from legan.platform.files import unwritable
 
         problems = Problems()
         by_method = problems.from_(lambda: parse_models([*models, *(more or [])]))
-        dataset = problems.from_(lambda: open_dataset(data))
-        if (classifier is None) != (matcher is None):
-            problems.append("give both --classifier and --matcher to evaluate what is missing, or neither")
+        dataset = problems.from_(lambda: open_dataset(data), "--data")
         how = {"--quality": quality, "--pairs": pairs, "--seed": seed, "--pairs-file": pairs_file}
-        idle = [name for name, value in how.items() if value is not None]
-        if idle and classifier is None and matcher is None:
-            problems.append(
-                f"{', '.join(idle)}: nothing is evaluated without judges; give --classifier and --matcher too, or leave this out"
-            )
-        problem = unwritable(out) if out is not None else None
-        if problem is not None:
-            problems.append(f"--out {out} cannot be written: {problem}; name another folder")
+        _check_judges(problems, classifier, matcher, [name for name, value in how.items() if value is not None])
+        _check_out(problems, out)
         if by_method is None or dataset is None or problems:
             raise ConfigError(problems)
+
         request = None
         if classifier is not None and matcher is not None:
             request = EvaluationRequest(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
-        device = choose_device()
-        made = collect(number, by_method, data, request, device, say, preferences)
+        made = collect(number, by_method, data, request, choose_device(), say, preferences)
+
         paths = write_table(out or default_table_folder(number, dataset), made)
         print(markdown(made).replace("<br>", "; "))
         print("Written: " + ", ".join(str(path) for path in paths))
 
     @group.command()
     def lineup(
-        models: LineupModels, data: Data, out: LineupOut, more: More = None, pairs: LineupPairs = 30, seed: Seed = 0,
+        models: LineupModels, data: Data, out: Out, more: More = None, pairs: Pairs = 30, seed: Seed = 0,
         pairs_file: PairsFile = None,
     ) -> None:  # fmt: skip
         """Write what several models make of the same photographs, as `legan study create --lineup` takes it."""
@@ -180,6 +161,24 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def _check_judges(problems: "Problems", classifier: Path | None, matcher: Path | None, idle: list[str]) -> None:
+    """A table is evaluated by two judges, or by none; then the options that say how are ``idle``."""
+    if (classifier is None) != (matcher is None):
+        missing = "--classifier" if classifier is None else "--matcher"
+        problems.add(missing, "give both --classifier and --matcher to evaluate what is missing, or neither")
+    if idle and classifier is None and matcher is None:
+        remedy = "give --classifier and --matcher too, or leave this out"
+        problems.add(", ".join(idle), f"nothing is evaluated without judges; {remedy}")
+
+
+def _check_out(problems: "Problems", out: Path | None) -> None:
+    from legan.platform.files import unwritable
+
+    problem = unwritable(out) if out is not None else None
+    if problem is not None:
+        problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
+
+
 def _print_table(evaluation: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
@@ -193,12 +192,14 @@ def _print_table(evaluation: "Evaluation") -> None:
     for method in metrics.index:
         table.add_column(str(method), justify="right")
     table.add_column(f"95 % of the output, over {people} subjects", justify="right")
+
     intervals = evaluation.intervals.get("output", {})
     for name, values in metrics.items():
         span = intervals.get(str(name))
         cells = ["–" if value != value else f"{value:.3f}" for value in values]
         table.add_row(heading(str(name)), *cells, f"{span[0]:.3f} – {span[1]:.3f}" if span else "–")
     Console().print(table)
+
     n, m = len(evaluation.pairs), evaluation.real_images
     of_sets = [metric.title for metric in METRICS if metric.of_sets and metric.name in metrics]
     print(f"{' and '.join(of_sets)}: N = {n} against all {m} real images of the test split.")

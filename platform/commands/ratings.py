@@ -5,19 +5,34 @@ from typing import Annotated, Literal
 
 import typer
 
+from legan.platform.commands.options import (
+    COUNT,
+    PERSON_HELP,
+    SVM,
+    DatasetArgument,
+    Out,
+    Overwrite,
+    Quality,
+    RatingsArgument,
+    Seed,
+    out_option,
+    path,
+    path_argument,
+    told,
+)
+
 ratings = typer.Typer(
     help="Have synthetic faces rated by people, and compare Q with what they say.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already at --out.")]
 
 
 @ratings.command()
 def svm(
-    rated: Annotated[Path, typer.Argument(metavar="RATINGS", help="Ratings folder or table of seed images.")],
-    features: Annotated[Path, typer.Option(help="Face features: a run of `legan train identity`, a network folder, or facenet.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    rated: RatingsArgument,
+    features: Annotated[Path, path("--features", help=f"Face features: {PERSON_HELP}.")],
+    out: Out,
     masked: Annotated[
         bool, typer.Option("--masked", help="The table's images are black outside the face; folders know.")
     ] = False,
@@ -49,9 +64,9 @@ def svm(
 
 @ratings.command()
 def sides(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder of synthetic faces.")],
-    svm: Annotated[Path, typer.Option("--svm", help="Folder of `legan ratings svm`.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write: image, side, distance.")],
+    dataset: DatasetArgument,
+    svm: Annotated[Path, SVM],
+    out: Annotated[Path, out_option("CSV to write: image, side, distance.")],
 ) -> None:
     """Say of every face on which side of the SVM it lies, and how far from the border."""
     import pandas as pd
@@ -76,24 +91,26 @@ def sides(
 
 @ratings.command()
 def batches(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder of synthetic faces.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Study folder to write.")],
-    svm: Annotated[
-        Path | None, typer.Option("--svm", help="Folder of `legan ratings svm`: as many natural as unnatural.")
-    ] = None,
+    dataset: DatasetArgument,
+    out: Annotated[Path, out_option("Study folder to write.")],
+    svm: Annotated[Path | None, SVM] = None,
     group: Annotated[str | None, typer.Option(help="Column to balance over, such as perceived gender.")] = None,
     groups: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet with image and that column (default: the data set's own).")
+        Path | None,
+        path("--groups", help="CSV or Parquet with image and the column of --group.", show_default="the data set's own"),
     ] = None,
     max_yaw: Annotated[float, typer.Option(min=0, max=180, help="Heads turned further are left out; 180: none.")] = 15.0,
-    count: Annotated[int | None, typer.Option(min=1, help="Images to rate (default: all that balance allows).")] = None,
+    count: Annotated[int | None, told(COUNT, "all that balance allows")] = None,
     batches: Annotated[int, typer.Option(min=1, help="Batches the images are divided into.")] = 72,
     raters: Annotated[int, typer.Option(min=1, max=100, help="Raters of each batch.")] = 3,
     whole: Annotated[bool, typer.Option("--whole", help="Don't mask what lies outside the hull: for stage I's seeds.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Which faces are chosen, their names and their order.")] = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Stage II: choose, balance and mask faces, and divide them into batches for raters."""
+    """Stage II: choose, balance and mask faces, and divide them into batches for raters.
+
+    With --svm, as many natural faces as unnatural ones are chosen.
+    """
     from legan.platform.data.dataset import open_dataset
     from legan.platform.data.ratings.batches import choose_faces, read_groups, refuse_replacing, write_study
     from legan.platform.device import choose_device
@@ -125,14 +142,14 @@ def batches(
 
 @ratings.command()
 def collect(
-    study: Annotated[Path, typer.Argument(help="Study folder of `legan ratings batches`.")],
-    scores: Annotated[list[Path], typer.Option(help="CSV or Parquet with image, rater, score; repeatable.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Ratings folder to write.")],
+    study: Annotated[Path, path_argument(metavar="STUDY", help="Study folder of `legan ratings batches`.")],
+    scores: Annotated[list[Path], path("--scores", help="CSV or Parquet with image, rater, score; repeatable.")],
+    out: Annotated[Path, out_option("Ratings folder to write.")],
     std: Annotated[
         Literal["population", "sample"], typer.Option(help="Standard deviation: divided by n, or by n - 1.")
     ] = "population",
     min_scores: Annotated[int, typer.Option(min=2, help="Images with fewer scores are left out.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Which subjects are held out.")] = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn raters' scores, all or those given so far, into labels: mean, standard deviation, 80/10/10."""
@@ -159,9 +176,9 @@ def collect(
 
 @ratings.command()
 def report(
-    rated: Annotated[Path, typer.Argument(metavar="RATINGS", help="Ratings folder or table.")],
-    quality: Annotated[Path, typer.Option(help="Q: a run of `legan train quality`, or a network folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
+    rated: RatingsArgument,
+    quality: Quality,
+    out: Out,
 ) -> None:
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
     from legan.platform.data.ratings.ratings import mask_problem, read_ratings

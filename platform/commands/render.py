@@ -2,10 +2,11 @@
 
 import os
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from legan.platform.commands.options import COUNT, PROCESSES, DatasetArgument, Out, Overwrite, Seed, told
 
 
 def mount_data(data: typer.Typer) -> None:
@@ -13,24 +14,26 @@ def mount_data(data: typer.Typer) -> None:
 
     @data.command()
     def render(
-        out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+        out: Out,
         subjects: Annotated[int, typer.Option(help="How many people; at least 3.")] = 40,
-        size: Annotated[int, typer.Option(help="Image size in pixels, from 32 to 512.")] = 128,
-        seed: Annotated[int, typer.Option(help="The same seed draws the same people, to the byte.")] = 0,
+        size: Annotated[int, typer.Option(help="Side of the images in pixels, from 32 to 512.")] = 128,
+        seed: Seed = 0,
         images_per_subject: Annotated[
-            int | None, typer.Option(help="Of the 120 combinations of expression and lighting; default: all.")
+            int | None,
+            typer.Option(help="Of the 120 combinations of expression and lighting, so many by chance.", show_default="all"),
         ] = None,
-        workers: Annotated[int | None, typer.Option("--workers", "-w", help="Processes; default: one per core.")] = None,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set that is already there.")] = False,
+        workers: Annotated[int | None, told(PROCESSES, "one per core")] = None,
+        overwrite: Overwrite = False,
     ) -> None:
         """Draw faces: people × 6 expressions × 20 lightings, with exact targets and landmarks."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from legan.platform.data.rendered.render import EXPRESSIONS, LIGHTINGS, render_dataset
 
-        processes = workers if workers is not None else len(os.sched_getaffinity(0))
+        processes = max(1, workers) if workers is not None else len(os.sched_getaffinity(0))
         total = subjects * (images_per_subject or len(EXPRESSIONS) * len(LIGHTINGS))
         columns = (TextColumn("drawing faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
         with Progress(*columns, transient=True) as bar:
             task = bar.add_task("faces", total=total)
             start = time.perf_counter()
@@ -44,6 +47,7 @@ def mount_data(data: typer.Typer) -> None:
                 overwrite=overwrite,
                 progress=lambda count: bar.advance(task, count),
             )
+
         seconds = time.perf_counter() - start
         typer.echo(
             f"{len(dataset)} rendered faces of {subjects} people ({size}×{size}) in {seconds:.1f} s, "
@@ -53,11 +57,11 @@ def mount_data(data: typer.Typer) -> None:
 
     @data.command()
     def ratings(
-        dataset: Annotated[Path, typer.Argument(help="Data set folder the images are taken from.")],
-        out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-        count: Annotated[int | None, typer.Option(help="Images to rate; default: one per face, at the most 6000.")] = None,
-        seed: Annotated[int, typer.Option(min=0, help="Seed of distortions and raters.")] = 0,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ratings that are already there.")] = False,
+        dataset: DatasetArgument,
+        out: Out,
+        count: Annotated[int | None, told(COUNT, "one per face, at most 6000")] = None,
+        seed: Seed = 0,
+        overwrite: Overwrite = False,
     ) -> None:
         """Make SIMULATED naturalness ratings: distorted images and three simulated raters, to train Q without people."""
         from rich.console import Console

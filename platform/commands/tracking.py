@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from legan.platform.commands.options import Port, path_argument
+
 if TYPE_CHECKING:
     from legan.platform.doctor import Fact
 
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its name under the runs' home.")]
+RunName = Annotated[str, path_argument(metavar="RUN", help="A run: its name under the runs' home, or its folder.")]
 STYLES = {"ok": "green", "missing": "yellow", "problem": "bold red"}
 
 
@@ -18,7 +19,7 @@ def mount(app: typer.Typer) -> None:
 
     @app.command()
     def ui(port: Port = 5000) -> None:
-        """Show the runs in MLflow's web pages."""
+        """Show the runs in MLflow's web pages, on 127.0.0.1 alone."""
         from legan.platform.errors import TrackingError
         from legan.platform.tracking.delivery import StoreAwayError
         from legan.platform.tracking.mlflow_access import open_store

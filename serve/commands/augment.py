@@ -5,44 +5,50 @@ from typing import Annotated, Literal
 
 import typer
 
+from legan.platform.commands.options import (
+    ATTEMPTS,
+    CHAMPION,
+    PROCESSES,
+    Address,
+    All,
+    DryRun,
+    MaybeMatcher,
+    MinQuality,
+    MinSimilarity,
+    Model,
+    Overwrite,
+    Seed,
+    path_argument,
+    told,
+)
+
 Input = Annotated[
     Path,
-    typer.Argument(
-        help="A data set folder, a folder of photographs, or a .parquet or .csv table with a column path.", metavar="INPUT"
+    path_argument(
+        metavar="INPUT", help="A data set folder, a folder of photographs, or a .parquet or .csv table with a column path."
     ),
 ]
-Out = Annotated[Path, typer.Argument(help="Folder of the new data set; unfinished work lies in OUT.partial.", metavar="OUT")]
-Source = Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or an MLflow URI.")]
+Out = Annotated[Path, path_argument(metavar="OUT", help="Folder of the new data set; unfinished work lies in OUT.partial.")]
 Listed = Annotated[
     str | None, typer.Option("--labels", metavar="E:L,…", help="Make these of every face, for example smile:left,neutral:right.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Make every combination of every face.")]
 Fill = Annotated[
     Literal["expression", "lighting", "both"] | None,
     typer.Option("--balance", help="Fill the sparse classes of the training split up to the largest, from the other classes."),
 ]
 Random = Annotated[int | None, typer.Option("--random", metavar="N", help="Make N random other combinations of every face.")]
-MinQuality = Annotated[float | None, typer.Option("--min-quality", help="Keep translations that Q rates so, 0–10.")]
-MinSimilarity = Annotated[
-    float | None, typer.Option("--min-similarity", help="Keep those that the matcher finds so alike, -1–1.")
-]
-Judge = Annotated[Path | None, typer.Option("--matcher", help="A run of `legan train identity`, or facenet.")]
-Attempts = Annotated[
-    int, typer.Option("--attempts", help="Candidates tried where one falls short (--random, --balance); 10 at most.")
-]
+Attempts = Annotated[int, ATTEMPTS]
 Originals = Annotated[
-    bool | None, typer.Option("--originals/--no-originals", help="Put the source faces into OUT too; by default with --balance.")
+    bool | None,
+    typer.Option(
+        "--originals/--no-originals", help="Put the source faces into OUT too.", show_default="--originals with --balance alone"
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the random choices.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", "-w", help="Processes (default: the cluster's GPUs, or else cores; 0: without Ray).")
-]
+Workers = Annotated[int | None, told(PROCESSES, "the cluster's GPUs, else its cores")]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="Images through the network at once (default: 64 on a GPU, 8 on a CPU).")
+    int | None,
+    typer.Option("--batch-size", help="Images through the network at once.", show_default="64 on a GPU, 8 on a CPU"),
 ]
-Address = Annotated[str | None, typer.Option("--address", help="Ray cluster; default: RAY_ADDRESS, else one on this machine.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a data set at OUT, and unfinished work.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, and stop.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -50,12 +56,16 @@ def mount(app: typer.Typer) -> None:
 
     @app.command()
     def augment(
-        source: Input, out: Out, model: Source = "models:/legan@champion", labels: Listed = None, all_: All = False,
+        source: Input, out: Out, model: Model = CHAMPION, labels: Listed = None, all_: All = False,
         balance: Fill = None, random: Random = None, min_quality: MinQuality = None, min_similarity: MinSimilarity = None,
-        matcher: Judge = None, attempts: Attempts = 3, originals: Originals = None, seed: Seed = 0, workers: Workers = None,
-        batch_size: BatchSize = None, address: Address = None, overwrite: Overwrite = False, dry_run: DryRun = False,
+        matcher: MaybeMatcher = None, attempts: Attempts = 3, originals: Originals = None, seed: Seed = 0,
+        workers: Workers = None, batch_size: BatchSize = None, address: Address = None, overwrite: Overwrite = False,
+        dry_run: DryRun = False,
     ) -> None:  # fmt: skip
-        """Translate a whole data set into a new one. Stopped at any moment, the same command goes on."""
+        """Translate a whole data set into a new one. Stopped at any moment, the same command goes on.
+
+        One of --labels, --all, --balance and --random says what is made. --min-similarity needs --matcher.
+        """
         from legan.serve.augment.job import augment as run
         from legan.serve.augment.request import AugmentRequest
 

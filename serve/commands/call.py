@@ -5,16 +5,31 @@ from typing import Annotated
 
 import typer
 
+from legan.platform.commands.options import (
+    ATTEMPTS,
+    EXPRESSION,
+    LIGHTING,
+    SEED,
+    All,
+    MinQuality,
+    MinSimilarity,
+    Paste,
+    out_option,
+    path_argument,
+    told,
+)
+
 call = typer.Typer(
     help="Ask a server of legan serve; LEGAN_TOKEN in the environment is the bearer token.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photographs: PNG, JPEG, WebP, BMP or TIFF.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; for a single picture also a file.")]
+Photos = Annotated[list[Path], path_argument(metavar="PHOTO", help="Photographs: PNG, JPEG, WebP, BMP or TIFF.")]
+Out = Annotated[Path, out_option("Folder to write to; for a single picture also a file.", "this folder")]
 Face = Annotated[int, typer.Option("--face", min=1, help="Which face: 1 is the largest.")]
-Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned faces of the model's size.")]
-Format = Annotated[str | None, typer.Option("--format", help="png (default), jpeg or webp.")]
+Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned faces of the model's size: look for no faces.")]
+Format = Annotated[str | None, typer.Option("--format", help="png, jpeg or webp.", show_default="png")]
+ONLY = {"help": "Only these; repeatable.", "show_default": "all that the model knows"}
 
 
 def mount(app: typer.Typer) -> None:
@@ -23,7 +38,9 @@ def mount(app: typer.Typer) -> None:
 
 
 @call.callback()
-def server(context: typer.Context, url: Annotated[str, typer.Argument(help="Its address: http://127.0.0.1:8000")]) -> None:
+def server(
+    context: typer.Context, url: Annotated[str, typer.Argument(metavar="URL", help="Its address, such as http://127.0.0.1:8000.")]
+) -> None:
     """Ask a server of legan serve; LEGAN_TOKEN in the environment is the bearer token."""
     context.obj = url
 
@@ -32,10 +49,10 @@ def server(context: typer.Context, url: Annotated[str, typer.Argument(help="Its 
 def translate(
     context: typer.Context,
     photos: Photos,
-    expression: Annotated[str, typer.Option("--expression", "-e", help="Wanted expression.")],
-    lighting: Annotated[str, typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")],
+    expression: Annotated[str, EXPRESSION],
+    lighting: Annotated[str, LIGHTING],
     out: Out = Path(),
-    paste: Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")] = False,
+    paste: Paste = False,
     masks: Annotated[bool, typer.Option("--masks", help="Write the model's two masks too.")] = False,
     face: Face = 1,
     aligned: Aligned = False,
@@ -51,15 +68,15 @@ def translate(
 def augment(
     context: typer.Context,
     photos: Photos,
-    n: Annotated[int | None, typer.Option("-n", help="How many random variants of each photograph (default 8).")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All combinations instead.")] = False,
+    n: Annotated[int | None, typer.Option("-n", help="Random variants of each photograph.", show_default="8")] = None,
+    every: All = False,
     label: Annotated[list[str] | None, typer.Option(help="This combination EXPRESSION:LIGHTING instead; repeatable.")] = None,
-    expression: Annotated[list[str] | None, typer.Option("--expression", "-e", help="Only these; repeatable.")] = None,
-    lighting: Annotated[list[str] | None, typer.Option("--lighting", "-l", help="Only these; repeatable.")] = None,
-    min_quality: Annotated[float | None, typer.Option(help="Smallest rating by Q, 0 to 10.")] = None,
-    min_similarity: Annotated[float | None, typer.Option(help="Smallest similarity of person, -1 to 1.")] = None,
-    attempts: Annotated[int | None, typer.Option(help="Draws for each variant below a minimum (default 3).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the random draws.")] = None,
+    expression: Annotated[list[str] | None, typer.Option("--expression", "-e", **ONLY)] = None,
+    lighting: Annotated[list[str] | None, typer.Option("--lighting", "-l", **ONLY)] = None,
+    min_quality: MinQuality = None,
+    min_similarity: MinSimilarity = None,
+    attempts: Annotated[int | None, told(ATTEMPTS, "3")] = None,
+    seed: Annotated[int | None, told(SEED, "another every time")] = None,
     out: Out = Path(),
     face: Face = 1,
     aligned: Aligned = False,

@@ -5,25 +5,34 @@ from typing import Annotated
 
 import typer
 
+from legan.platform.commands.options import (
+    ADDRESS,
+    CHAMPION,
+    LOCAL,
+    MODEL,
+    Address,
+    Host,
+    MaybeMatcher,
+    Model,
+    Port,
+    path,
+    told,
+)
+
 serve = typer.Typer(
     help="Serve a model over HTTP until Ctrl-C; legan serve update changes the model of a running server.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
-Address = Annotated[str | None, typer.Option(help="Ray cluster (host:port); default: RAY_ADDRESS, else one on this machine.")]
 
 
 @serve.callback()
 def start(
     context: typer.Context,
-    model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or an MLflow URI.")] = (
-        "models:/legan@champion"
-    ),
-    matcher: Annotated[
-        str | None, typer.Option(help="A run or folder of legan train identity, for similarities of person.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0: every one of the machine's.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
+    model: Model = CHAMPION,
+    matcher: MaybeMatcher = None,
+    host: Host = LOCAL,
+    port: Port = 8000,
     replicas: Annotated[int, typer.Option(min=1, help="Processes that translate, and as many that rate.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs for each of them; fractions share one.")] = 0.0,
     threads: Annotated[int, typer.Option(min=1, help="Threads in each process.")] = 1,
@@ -31,15 +40,16 @@ def start(
     tokens_from_env: Annotated[
         str | None,
         typer.Option(
-            help="Environment variable with bearer tokens, separated by commas; default: LEGAN_SERVE_TOKENS, if it is set."
+            help="Environment variable with bearer tokens, separated by commas.", show_default="LEGAN_SERVE_TOKENS, if it is set"
         ),
     ] = None,
     address: Address = None,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of this machine's measures for Prometheus; default: any free one.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of this machine's measures for Prometheus.", show_default="any that is free"),
     ] = None,
     config_out: Annotated[
-        Path | None, typer.Option(help="Write the same application as YAML for `serve deploy`, and start nothing.")
+        Path | None, path("--config-out", help="Write the same application as YAML for `serve deploy`, and start nothing.")
     ] = None,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C; on a cluster with --address it stays when this command ends."""
@@ -55,12 +65,10 @@ def start(
 
 @serve.command()
 def update(
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A run, a model folder, or an MLflow URI; default: the champion.")
-    ] = None,
+    model: Annotated[str | None, told(MODEL, "the champion")] = None,
     version: Annotated[int | None, typer.Option(min=1, help="A version of the registered model that is served.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the model before.")] = False,
-    address: Address = None,
+    address: Annotated[str | None, told(ADDRESS, "RAY_ADDRESS, else this machine's server")] = None,
 ) -> None:
     """Change the model of a running server without losing a request."""
     from legan.serve.deploy.server import change

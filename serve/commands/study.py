@@ -5,38 +5,42 @@ from typing import Annotated
 
 import typer
 
+from legan.platform.commands.options import LOCAL, Host, Out, Overwrite, Seed, path, path_argument
+
 study = typer.Typer(
     help="Ask people: naturalness ratings for Q, or which model's picture fits a target best.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Folder = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study.")]
-HOST, PORT = "127.0.0.1", 8020
+Folder = Annotated[Path, path_argument(metavar="STUDY", help="Folder of the study.")]
+PORT = 8020
 
 
 @study.command()
 def create(
-    out: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder to make.")],
+    out: Annotated[Path, path_argument(metavar="STUDY", help="Folder to make.")],
     ratings: Annotated[
         Path | None,
-        typer.Option(
-            help="Images to rate from 0 to 10: a folder, or a table with image and perhaps batch, rater, source, split."
+        path(
+            "--ratings",
+            help="Images to rate from 0 to 10: a folder, or a table with image and perhaps batch, rater, source, split.",
         ),
     ] = None,
     lineup: Annotated[
-        Path | None, typer.Option(help="Folder with base/, a folder per model, targets.csv and perhaps examples/.")
+        Path | None, path("--lineup", help="Folder with base/, a folder per model, targets.csv and perhaps examples/.")
     ] = None,
     raters: Annotated[int | None, typer.Option(min=1, help="People to make links for.")] = None,
     raters_per_item: Annotated[
-        int | None, typer.Option(min=1, help="How many of them see each item (default: 3 for ratings, all for line-ups).")
+        int | None,
+        typer.Option(min=1, help="How many of them see each item.", show_default="3 for ratings, all for line-ups"),
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="Time for each item, 0: no limit (default: 60 for ratings, no limit for line-ups)."),
+        typer.Option(min=0, help="Time for each item; 0: no limit.", show_default="60 for ratings, no limit for line-ups"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Who sees what, in which order.")] = 0,
+    seed: Seed = 0,
 ) -> None:
-    """Make a study and print a link for each rater."""
+    """Make a study of --ratings or of a --lineup, and print a link for each rater."""
     from legan.serve.study.create import StudyRequest
     from legan.serve.study.create import create as run
 
@@ -44,14 +48,14 @@ def create(
     items = made.rows("SELECT COUNT(*) FROM items")[0][0]
     what = "images to rate" if made.about.kind == "ratings" else f"line-ups of {', '.join(made.about.models)}"
     typer.echo(f"{items} {what}, {made.about.raters_per_item} raters each: {out}")
-    _print_links(out, f"http://{HOST}:{PORT}", {})
+    _print_links(out, f"http://{LOCAL}:{PORT}", {})
     typer.echo(f"Whoever has a link can answer with it. They work while this runs: legan study serve {out}")
 
 
 @study.command()
 def serve(
     folder: Folder,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0: every one of this machine's.")] = HOST,
+    host: Host = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any free one.")] = PORT,
     url: Annotated[
         str | None, typer.Option(help="What the links begin with, where raters reach this machine under another name.")
@@ -72,7 +76,7 @@ def serve(
         (url or f"http://{name}:{listener.getsockname()[1]}").rstrip("/"),
         {name: f"{progress.done} of {progress.total} done" for name, rater in rows for progress in [opened.progress(rater)]},
     )
-    if host not in (HOST, "localhost", "::1") and url is None:
+    if host not in (LOCAL, "localhost", "::1") and url is None:
         typer.echo("Others can reach this; what they send is not encrypted, unless a proxy in front adds HTTPS (--url).")
     typer.echo("Ctrl-C ends it; every answer given so far stays.")
     run(opened, listener)
@@ -81,8 +85,8 @@ def serve(
 @study.command()
 def report(
     folder: Folder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is already there.")] = False,
+    out: Out,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write preferences or ratings with their agreement, as Markdown and CSV; ratings also as a table that Q is trained on."""
     from legan.serve.study.report import write_report

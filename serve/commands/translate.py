@@ -5,17 +5,22 @@ from typing import Annotated
 
 import typer
 
-Photo = Annotated[Path, typer.Argument(help="Photograph: JPEG, PNG or any usual format, of any size.")]
-Expression = Annotated[str | None, typer.Option("--expression", "-e", help="Wanted expression; a name that the model knows.")]
-Lighting = Annotated[
-    str | None, typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")
-]
-Source = Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or an MLflow URI.")]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="PNG to write; default: PHOTO.EXPRESSION.LIGHTING.png in this folder.")
-]
+from legan.platform.commands.options import (
+    CHAMPION,
+    EXPRESSION,
+    LIGHTING,
+    Model,
+    Paste,
+    out_option,
+    path_argument,
+    told,
+)
+
+Photo = Annotated[Path, path_argument(metavar="PHOTO", help="Photograph: JPEG, PNG or any usual format, of any size.")]
+Expression = Annotated[str | None, told(EXPRESSION, "all with --grid, else needed")]
+Lighting = Annotated[str | None, told(LIGHTING, "all with --grid, else needed")]
+Out = Annotated[Path | None, out_option("PNG to write.", "PHOTO.EXPRESSION.LIGHTING.png in this folder")]
 Grid = Annotated[bool, typer.Option("--grid", help="All combinations in one labelled picture.")]
-Paste = Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")]
 Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face: 1 is the largest, all takes every one.")]
 
 
@@ -27,7 +32,7 @@ def mount(app: typer.Typer) -> None:
         photo: Photo,
         expression: Expression = None,
         lighting: Lighting = None,
-        model: Source = "models:/legan@champion",
+        model: Model = CHAMPION,
         out: Out = None,
         grid: Grid = False,
         paste: Paste = False,

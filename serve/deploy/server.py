@@ -37,7 +37,7 @@ class ServeRequest:
     """The command's arguments as they were typed."""
 
     model: str
-    matcher: str | None
+    matcher: Path | None
     host: str
     port: int
     replicas: int
@@ -87,7 +87,7 @@ def settings_of(request: ServeRequest) -> ServeSettings:
     limits, more = check_settings(Limits, {"seconds": request.seconds})
     values = {
         "model": _absolute(request.model),
-        "matcher": None if request.matcher is None else str(identity_folder(Path(request.matcher)).absolute()),
+        "matcher": None if request.matcher is None else str(identity_folder(request.matcher).absolute()),
         "tokens_env": request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None),
         "access_log": str(default_home() / "serve" / "access.jsonl"),
         "threads": request.threads,

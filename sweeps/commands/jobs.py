@@ -6,39 +6,37 @@ from typing import Annotated
 
 import typer
 
-from legan.sweeps.commands.run import (
+from legan.platform.commands.options import (
+    PAIRS,
     Classifier,
-    Cpus,
     Data,
-    Gpus,
-    Identity,
-    Kind,
     Matcher,
-    Name,
+    MaybeIdentity,
+    MaybeQuality,
     Pairs,
+    Set,
+    path_argument,
+)
+from legan.sweeps.commands.options import (
+    Cpus,
+    Follow,
+    Gpus,
+    Head,
+    Kind,
+    Name,
     Preset,
-    Quality,
     Retries,
     Seeds,
-    Set,
+    Submitted,
     What,
-    default_name,
-    run_folder,
-    settings_given,
 )
+from legan.sweeps.commands.run import default_name, run_folder, settings_given
 
-Head = Annotated[
-    str,
-    typer.Option(
-        "--address", envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"], help="The cluster's dashboard: http://HEAD:8265."
-    ),
-]
 Home = Annotated[
-    str | None, typer.Option("--home", help="Folder of runs that all nodes share; default: LEGAN_HOME as the cluster has it.")
+    str | None,
+    typer.Option("--home", help="Folder of runs that all nodes share.", show_default="LEGAN_HOME as the cluster has it"),
 ]
 ShipCode = Annotated[bool, typer.Option("--ship-code", help="Send the code of this checkout along and run that.")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")]
-Submitted = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")]
 
 
 def mount(sweep: typer.Typer) -> None:
@@ -46,9 +44,9 @@ def mount(sweep: typer.Typer) -> None:
 
     @sweep.command()
     def submit(
-        what: What, address: Head, data: Data, classifier: Classifier, matcher: Matcher, identity: Identity = None,
-        quality: Quality = None, seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan",
-        pairs: Pairs = 400, cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None, home: Home = None,
+        what: What, address: Head, data: Data, classifier: Classifier, matcher: Matcher, identity: MaybeIdentity = None,
+        quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan",
+        pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None, home: Home = None,
         ship_code: ShipCode = False, follow: Follow = False,
     ) -> None:  # fmt: skip
         """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
@@ -63,7 +61,11 @@ def mount(sweep: typer.Typer) -> None:
             _follow(address, name)
 
     @sweep.command(hidden=True)
-    def job(folder: Path, name: Annotated[str, typer.Option()], version: Annotated[str, typer.Option()]) -> None:
+    def job(
+        folder: Annotated[Path, path_argument(help="What was sent.")],
+        name: Annotated[str, typer.Option(help="The sweep's name.")],
+        version: Annotated[str, typer.Option(help="The legan that sent it.")],
+    ) -> None:
         """Run what ``submit`` sent, at the cluster."""
         import legan
         from legan._version import __version__

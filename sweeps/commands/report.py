@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from legan.platform.commands.options import out_option
+from legan.sweeps.commands.options import SweepName
+
 if TYPE_CHECKING:
     from legan.sweeps.sweep import Sweep
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.")]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder of tables and grids; default: report/ in the sweep's folder.")
-]
+Out = Annotated[Path | None, out_option("Folder of tables and grids.", "report/ in the sweep's folder")]
 Metric = Annotated[str, typer.Option("--metric", "-m", help="Metric of the trials' evaluation, such as eval/ssim_to_target.")]
 Way = Annotated[
     Literal["minimize", "maximize"] | None,
     typer.Option(
-        "--direction", help="Which way the metric is better; default: what is known of it, or what the search asks for."
+        "--direction",
+        help="Which way the metric is better.",
+        show_default="what is known of it, or what the search asks for",
     ),
 ]
 
@@ -25,10 +27,10 @@ def mount(app: typer.Typer) -> None:
     """Add the commands to ``legan sweep``."""
 
     @app.command()
-    def report(name: Name, out: Out = None) -> None:
+    def report(name: SweepName, out: Out = None) -> None:
         """Set a suite's trials (mean ± sd over seeds) beside the paper's Table 11, 12 or 13, or list a search's best.
 
-        Writes Markdown, CSV and PNG, and grids of the same held-out faces by all variants and adds all to the sweep's MLflow run.
+        Writes Markdown, CSV, PNG and grids of the same held-out faces by all variants; the sweep's MLflow run gets them too.
         """
         from legan.platform.tracking.places import default_home
         from legan.sweeps.sweep import open_sweep
@@ -36,7 +38,7 @@ def mount(app: typer.Typer) -> None:
         print_report(open_sweep(default_home(), name), out)
 
     @app.command()
-    def promote(name: Name, metric: Metric, direction: Way = None) -> None:
+    def promote(name: SweepName, metric: Metric, direction: Way = None) -> None:
         """Register a sweep's best model as a new version of the registered model, with the alias champion.
 
         The best mean over the seeds decides on the variant, then the best of its seeds is taken.

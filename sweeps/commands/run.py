@@ -3,43 +3,29 @@
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from legan.platform.commands.options import (
+    PAIRS,
+    Address,
+    Classifier,
+    Data,
+    DryRun,
+    Matcher,
+    MaybeIdentity,
+    MaybeQuality,
+    Pairs,
+    Set,
+)
+from legan.sweeps.commands.options import Cpus, Gpus, Kind, MaybeHead, Name, Preset, Retries, Seeds, SweepName, What
 from legan.sweeps.commands.report import print_report
 
 if TYPE_CHECKING:
     from legan.sweeps.run.parent_run import Outcomes
     from legan.sweeps.sweep import Sweep
 
-What = Annotated[
-    str, typer.Argument(metavar="SUITE|SPACE.yaml", help="losses, upsampling or q (Tables 11-13), or a search space's file.")
-]
-Data = Annotated[Path, typer.Option("--data", "-d", help="Data set folder.")]
-Identity = Annotated[Path | None, typer.Option("--identity", help="T: a run of `legan train identity`, or a network folder.")]
-Quality = Annotated[Path | None, typer.Option("--quality", help="Q: a run of `legan train quality`, or a network folder.")]
-Classifier = Annotated[Path, typer.Option("--classifier", help="Independent judge: a run of `legan train classifier`.")]
-Matcher = Annotated[
-    Path,
-    typer.Option("--matcher", help="Face matcher, not T: a run of `legan train identity`, or facenet."),
-]
-Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]
-Preset = Annotated[str, typer.Option("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a setting of all trials; repeatable.")
-]
-Seeds = Annotated[
-    int | None, typer.Option("--seeds", help="Trials of each variant or suggestion; default: 3 for a suite, 1 for a search.")
-]
-Pairs = Annotated[int, typer.Option("--pairs", help="Held-out translations to score, at most.")]
-Cpus = Annotated[float, typer.Option("--cpus", help="Processors of one worker of a trial.")]
-Gpus = Annotated[float, typer.Option("--gpus", help="GPUs of one worker of a trial; 0.5 puts two trials on a GPU.")]
-Retries = Annotated[int, typer.Option("--retries", help="How often a trial whose process died goes on from its checkpoint.")]
-Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the sweep; default: suite or file, and time.")]
-SweepName = Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name, or its folder.")]
-Address = Annotated[str | None, typer.Option("--address", help="Ray cluster; default: RAY_ADDRESS, else one on this machine.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be trained, and stop.")]
 GIVEN = (
     "data", "classifier", "matcher", "identity", "quality", "seeds", "overrides", "preset", "kind", "pairs", "cpus", "gpus",
     "retries",
@@ -52,12 +38,15 @@ def mount(sweep: typer.Typer) -> None:
 
     @sweep.command()
     def run(
-        what: What, data: Data, classifier: Classifier, matcher: Matcher, identity: Identity = None, quality: Quality = None,
-        seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = 400,
-        cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None, address: Address = None,
-        dry_run: DryRun = False,
+        what: What, data: Data, classifier: Classifier, matcher: Matcher, identity: MaybeIdentity = None,
+        quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan",
+        pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None,
+        address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
-        """Train and evaluate every variant with every seed, and compare them in MLflow."""
+        """Train and evaluate every variant with every seed, and compare them in MLflow.
+
+        --identity and --quality are needed where what is trained has Lid and Lqual.
+        """
         given = settings_given(locals())
         from legan.platform.tracking.places import default_home
         from legan.sweeps.run.plan import describe, planned
@@ -79,10 +68,8 @@ def mount(sweep: typer.Typer) -> None:
         run_folder(open_sweep(default_home(), name).folder, address)
 
     @sweep.command("list")
-    def list_sweeps(
-        address: Annotated[str | None, typer.Option("--address", help="A cluster's dashboard: what was submitted there.")] = None,
-    ) -> None:
-        """Show the sweeps of this home, or those that were submitted to a cluster."""
+    def list_sweeps(address: MaybeHead = None) -> None:
+        """Show the sweeps of this home, or those that were submitted to a cluster with --address."""
         from legan.platform.tracking.places import default_home
         from legan.sweeps.remote.status import list_submitted
         from legan.sweeps.sweep import list_sweeps

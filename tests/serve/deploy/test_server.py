@@ -40,7 +40,7 @@ def _no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, plain_folder: Path) -> None:
     listener = bind("127.0.0.1", 0)
     request = ServeRequest(
-        str(model_folder), str(plain_folder), **HERE | {"port": listener.getsockname()[1], "tokens_from_env": "NIX"}
+        str(model_folder), plain_folder, **HERE | {"port": listener.getsockname()[1], "tokens_from_env": "NIX"}
     )
     with pytest.raises(ConfigError) as caught:
         check(settings_of(request), request)
@@ -70,7 +70,7 @@ def test_the_port_of_the_measures_is_checked_too(home: Path, model_folder: Path,
 
 def test_what_can_be_served_passes(home: Path, model_folder: Path, matcher_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGAN_SERVE_TOKENS", "one")
-    request = ServeRequest(str(model_folder), str(matcher_folder), **HERE | {"port": free_port(), "replicas": 2, "gpus": 0.5})
+    request = ServeRequest(str(model_folder), matcher_folder, **HERE | {"port": free_port(), "replicas": 2, "gpus": 0.5})
     settings = settings_of(request)
     assert check(settings, request).folder == str(model_folder)
     assert settings.tokens_env == "LEGAN_SERVE_TOKENS"

@@ -1,0 +1,121 @@
+"""The arguments and options that several commands have: names, help and range of each are declared here, once.
+
+A command's signature takes the type, ``data: Data``, and gives the default. Where the default is no value, ``told`` says it.
+"""
+
+from copy import copy
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+CHAMPION = "models:/legan@champion"
+PAIRS = 400
+LOCAL = "127.0.0.1"
+MODEL_HELP = "A run, a model folder, or an MLflow URI such as models:/legan@champion."
+PERSON_HELP = "a run of `legan train identity`, a network folder, or facenet"
+RATINGS_HELP = "Ratings folder or table."
+
+
+def at_home(given: Any) -> Any:
+    """A path, or several, in which a leading ``~`` is the user's home, also where no shell replaced it: ``--out=~/faces``."""
+    if isinstance(given, list | tuple):
+        return [at_home(each) for each in given]
+    if isinstance(given, str):
+        return str(Path(given).expanduser()) if given.startswith("~") else given
+    return given.expanduser() if isinstance(given, Path) else given
+
+
+def path(*names: str, **about: Any) -> Any:
+    """An option that takes a path."""
+    return typer.Option(*names, callback=at_home, **about)
+
+
+def path_argument(**about: Any) -> Any:
+    """An argument that takes a path."""
+    return typer.Argument(callback=at_home, **about)
+
+
+def told(option: Any, default: str) -> Any:
+    """The same option with its ``default`` in words."""
+    described = copy(option)
+    described.show_default = default
+    return described
+
+
+def out_option(help: str, default: str | bool = True) -> Any:
+    """Where a command writes; ``help`` says what."""
+    return path("--out", "-o", help=help, show_default=default)
+
+
+def name_option(of: str, default: str) -> Any:
+    """Name of what a command makes."""
+    return typer.Option("--name", "-n", help=f"Name of the {of}.", show_default=default)
+
+
+# What is worked on.
+DatasetArgument = Annotated[Path, path_argument(metavar="DATASET", help="Data set folder.")]
+RatingsArgument = Annotated[Path, path_argument(metavar="RATINGS", help=RATINGS_HELP)]
+DATA = path("--data", "-d", help="Data set folder.")
+Data = Annotated[Path, DATA]
+MaybeData = Annotated[Path | None, DATA]
+Out = Annotated[Path, out_option("Folder to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there, finished or not.")]
+
+# Networks and models.
+IDENTITY = path("--identity", help=f"T: {PERSON_HELP}.")
+MaybeIdentity = Annotated[Path | None, IDENTITY]
+QUALITY = path("--quality", help="Q: a run of `legan train quality`, or a network folder.")
+Quality = Annotated[Path, QUALITY]
+MaybeQuality = Annotated[Path | None, QUALITY]
+CLASSIFIER = path("--classifier", help="Independent judge: a run of `legan train classifier`, or a network folder.")
+Classifier = Annotated[Path, CLASSIFIER]
+MaybeClassifier = Annotated[Path | None, CLASSIFIER]
+MATCHER = path("--matcher", help=f"Face matcher, which says how alike two people are; not the model's T: {PERSON_HELP}.")
+Matcher = Annotated[Path, MATCHER]
+MaybeMatcher = Annotated[Path | None, MATCHER]
+MODEL = path("--model", "-m", help=MODEL_HELP)
+Model = Annotated[str, MODEL]
+SVM = path("--svm", help="What tells natural from unnatural faces: a folder of `legan ratings svm`.")
+
+# Trainings.
+PRESET = path("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.")
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one setting of what is trained; repeatable."),
+]
+Name = Annotated[str | None, name_option("run", "kind and time")]
+Resume = Annotated[str | None, path("--resume", help="Continue this run (name or folder) from its last checkpoint.")]
+WORKERS = typer.Option("--workers", "-w", help="Ray Train workers; 0 trains in this process, without Ray.")
+Gpu = Annotated[bool | None, typer.Option("--gpu/--cpu", help="One GPU per worker.", show_default="the preset's, else --cpu")]
+ADDRESS = typer.Option("--address", help="Ray cluster, such as HEAD:6379.", show_default="RAY_ADDRESS, else one on this machine")
+Address = Annotated[str | None, ADDRESS]
+PROCESSES = typer.Option("--workers", "-w", min=0, help="Processes; 0 works in this one, without Ray.")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, and stop.")]
+
+# What is drawn or chosen.
+SEED = typer.Option("--seed", min=0, help="Seed of every random choice: the same seed chooses the same.")
+Seed = Annotated[int, SEED]
+COUNT = typer.Option("--count", min=1, help="Images to rate.")
+PAIRS_OPTION = typer.Option("--pairs", min=1, help="Pairs of a test image and wanted classes, at most.")
+Pairs = Annotated[int, PAIRS_OPTION]
+PairsFile = Annotated[
+    Path | None,
+    path("--pairs-file", help="Take these pairs instead: the pairs.csv of another evaluation on the same data."),
+]
+
+# Translations.
+EXPRESSION = typer.Option("--expression", "-e", help="Wanted expression; a name that the model knows.")
+LIGHTING = typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")
+Paste = Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")]
+All = Annotated[bool, typer.Option("--all", help="Make every combination of every face.")]
+MinQuality = Annotated[float | None, typer.Option("--min-quality", help="Keep what Q rates so or better, from 0 to 10.")]
+MinSimilarity = Annotated[
+    float | None, typer.Option("--min-similarity", help="Keep what the matcher finds so alike or more, from -1 to 1.")
+]
+ATTEMPTS = typer.Option("--attempts", help="Candidates tried where one falls below a minimum, from 1 to 10.")
+
+# Servers.
+PORT = typer.Option("--port", min=1, max=65535, help="Port to listen at.")
+Port = Annotated[int, PORT]
+Host = Annotated[str, typer.Option("--host", help="Address to listen at; 0.0.0.0: every one of this machine's.")]

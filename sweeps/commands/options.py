@@ -1,0 +1,29 @@
+"""The arguments and options that several commands of ``legan sweep`` have; those of others too are platform's."""
+
+from typing import Annotated
+
+import typer
+
+from legan.platform.commands.options import PRESET, name_option, path_argument
+
+What = Annotated[
+    str, path_argument(metavar="SUITE|SPACE.yaml", help="losses, upsampling or q (Tables 11-13), or a search space's file.")
+]
+SweepName = Annotated[str, path_argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.")]
+Submitted = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep's name.")]
+
+Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]
+Preset = Annotated[str, PRESET]
+Name = Annotated[str | None, name_option("sweep", "suite or file, and time")]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", help="Trials of each variant or suggestion.", show_default="3 for a suite, 1 for a search"),
+]
+Cpus = Annotated[float, typer.Option("--cpus", help="Processors of one worker of a trial.")]
+Gpus = Annotated[float, typer.Option("--gpus", help="GPUs of one worker of a trial; 0.5 puts two trials on a GPU.")]
+Retries = Annotated[int, typer.Option("--retries", help="How often a trial whose process died goes on from its checkpoint.")]
+
+DASHBOARD_HELP = "The cluster's dashboard, such as http://HEAD:8265."
+Head = Annotated[str, typer.Option("--address", envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"], help=DASHBOARD_HELP)]
+MaybeHead = Annotated[str | None, typer.Option("--address", help=DASHBOARD_HELP, show_default="this home's sweeps")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")]

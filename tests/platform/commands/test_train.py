@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from legan.cli import app
+from legan.platform import settings
+from legan.platform.commands.train import KINDS
+from legan.platform.errors import ConfigError
+
+
+def test_every_kind_of_training_has_a_command_with_inputs_that_its_settings_have() -> None:
+    assert list(KINDS) == list(settings.KINDS)
+    for kind, (_, inputs) in KINDS.items():
+        assert set(inputs) <= set(settings.KINDS[kind].model_fields)
+
+
+def test_what_a_kind_is_given_reaches_its_settings(home: Path, tiny_data: Path) -> None:
+    given = ["--data", str(tiny_data), "--set", "steps=1", "--workers", "0", "--cpu"]
+    done = CliRunner().invoke(app, ["train", "classifier", *given, "--dry-run"], catch_exceptions=False)
+    assert "kind: classifier" in done.output
+    assert f"data: {tiny_data}" in done.output
+    assert "workers: 0" in done.output
+
+
+def test_a_run_that_goes_on_takes_no_other_settings(ready: Path) -> None:
+    (ready / "begun").mkdir()
+    (ready / "begun" / "config.yaml").write_text("kind: classifier\nsettings: {steps: 1}\n")
+    for more in (["--preset", "quick"], ["--workers", "0"], ["--name", "other"], ["--data", "there"]):
+        with pytest.raises(ConfigError, match="a run goes on with its own settings"):
+            CliRunner().invoke(app, ["train", "classifier", "--resume", "begun", *more], catch_exceptions=False)
+
+
+def test_a_command_takes_only_its_kinds_inputs() -> None:
+    for kind, option in (("identity", "--quality"), ("quality", "--data"), ("stargan_v2", "--identity")):
+        done = CliRunner().invoke(app, ["train", kind, option, "there"])
+        assert done.exit_code == 2
+        assert f"No such option: {option}" in done.output
