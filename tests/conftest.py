@@ -15,16 +15,12 @@ os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for ea
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (Ray spells it so)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from tests.processes import HeadNode, start_head_node
+from tests.tiny import draw_data
 from xdist.scheduler import LoadFileScheduling
 
-from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import write_dataset
-from legan.platform.data.masks import mean_shape
 from legan.platform.tracking.mlflow_access import open_store
 
 torch.set_num_threads(1)
@@ -126,29 +122,6 @@ def _beside_the_checkout(name: str) -> Path:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set folder of blobs: 6 subjects × 3 expressions × 4 lightings, 32×32, all three splits."""
-    rng = np.random.default_rng(0)
-    schema = AttributeSchema(
-        ("neutral", "smile", "scream"),
-        ("left", "right", "front", "ambient"),
-        {"left": "right", "right": "left", "front": "front", "ambient": "ambient"},
-    )
-    y, x = np.mgrid[0:32, 0:32] / 31.0
-    rows, images = [], []
-    for subject, split in zip("abcdef", ("train", "train", "train", "train", "val", "test"), strict=True):
-        colour = rng.uniform(0.3, 1.0, 3)
-        for e, expression in enumerate(schema.expressions):
-            for lighting in schema.lightings:
-                light = {"left": 1.2 - x, "right": 0.2 + x, "front": 1.0 - y / 2, "ambient": 0.6 + 0 * x}[lighting]
-                face = np.hypot(x - 0.5, (y - 0.5) * 0.8) < 0.4
-                mouth = np.hypot((x - 0.5) * 2, (y - 0.75) * (4 - e)) < 0.2
-                shade = 60 + 180 * light * np.where(mouth, 0.3, np.where(face, 0.9, 0.2))
-                images.append(np.clip(shade[..., None] * colour, 0, 255).astype(np.uint8))
-                rows.append({"subject": subject, "expression": expression, "lighting": lighting, "split": split})
-    landmarks = [(mean_shape() * 32 / 3 + 16).astype(np.float32).reshape(-1)] * len(rows)
-    hull = np.hypot(x - 0.5, y - 0.5) < 0.4
     out = tmp_path_factory.mktemp("tiny") / "data"
-    write_dataset(
-        out, name="tiny", schema=schema, faces=pd.DataFrame(rows).assign(landmarks=landmarks), images=np.stack(images),
-        hulls=np.stack([hull] * len(rows)), source="drawn for tests",
-    )  # fmt: skip
+    draw_data(out)
     return out

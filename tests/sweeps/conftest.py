@@ -7,35 +7,17 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tests.tiny import RATER, SCHEDULE, save_networks
 
-from legan.models.expression import AttributeClassifier
-from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import open_dataset
 from legan.platform.model import save_network
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
-
-STEPS = 4
-FACES = {"layers": 9, "classes": 3, "image_size": 32, "width": 0.125, "features": 16}
-RATER = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
-TRAINING = {
-    "steps": STEPS, "batch_size": 4, "critic_steps": 1, "log_every": 1, "validate_every": 2, "sample_every": 100,
-    "checkpoint_every": 2, "generator": {"width": 4, "blocks": 0}, "discriminator": {"width": 4, "layers": 3},
-}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def networks(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of T, Q and the two judges, untrained."""
-    folder = tmp_path_factory.mktemp("networks")
-    torch.manual_seed(0)
-    schema = open_dataset(tiny_data).schema
-    judge = {"expressions": 3, "lightings": 4, "image_size": 32, "width": 4}
-    save_network(folder / "classifier", "attribute_classifier", judge, AttributeClassifier(**judge), schema=schema.to_dict())
-    save_network(folder / "matcher", "lightcnn", FACES, LightCNN(**FACES))
-    save_network(folder / "identity", "lightcnn", FACES, LightCNN(**FACES))
-    save_network(folder / "quality", "quality", RATER, QualityModel(**RATER))
-    return {name: folder / name for name in ("classifier", "matcher", "identity", "quality")}
+    return save_networks(tmp_path_factory.mktemp("networks"), tiny_data)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +35,7 @@ def broken_quality(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def preset(tmp_path: Path) -> Path:
     """A preset's file, beside the others of the test."""
     file = tmp_path / "preset.yaml"
-    file.write_text(yaml.safe_dump({"legan": TRAINING}))
+    file.write_text(yaml.safe_dump({"legan": SCHEDULE}))
     return file
 
 

@@ -25,7 +25,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from tests.processes import end, free_ports
-from tests.sweeps.conftest import TRAINING
+from tests.tiny import SCHEDULE
 
 from legan._version import __version__
 from legan.platform.training.checkpoint import list_checkpoints
@@ -148,7 +148,7 @@ def test_the_doors_are_locked(cluster: Cluster) -> None:
 def options(tiny_data: Path, networks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What the sweeps have in common; the preset's file is on this side alone."""
     preset = tmp_path_factory.mktemp("preset") / "tiny.yaml"
-    preset.write_text(yaml.safe_dump({"legan": TRAINING}))
+    preset.write_text(yaml.safe_dump({"legan": SCHEDULE}))
     places = [part for name, path in networks.items() for part in (f"--{name}", str(path))]
     return ["upsampling", "--seeds=1", "--pairs=6", f"--preset={preset}", f"--data={tiny_data}", *places]
 
