@@ -1,6 +1,7 @@
 """What holds for the repository as a whole: names, import weight, the wheel."""
 
 import ast
+import importlib
 import json
 import os
 import shutil
@@ -8,12 +9,34 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter, defaultdict
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = ("models", "platform", "sweeps", "serve")
+
+
+MOST_FILES = 16
+
+SHADOWS = {
+    # To go: a script started in platform/training/tasks/ imports this file as `legan`.
+    "platform/training/tasks/legan.py",
+    # To go: in platform/training/, `python -m build` is this file.
+    "platform/training/build.py",
+}
+"""Files that would be imported instead of a module of the standard library or of an installed package."""
+
+SAME_NAME = {
+    # To go: one word for several things.
+    "Inputs": {"platform/training/checks.py", "serve/study/inputs.py"},
+    "Judges": {"platform/evaluation/paired.py", "platform/training/tasks/objective.py"},
+    "Problem": {"platform/errors.py", "sweeps/search/parameter.py"},
+    "Recorder": {"platform/training/loop.py", "platform/training/recording.py"},
+}  # fmt: skip
+"""Public classes that share a name, with their files."""
 
 
 def python(*arguments: str, cwd: Path = REPOSITORY, executable: str = sys.executable) -> str:
@@ -58,8 +81,47 @@ def test_links_are_relative():
         assert str((REPOSITORY / "src" / "legan" / folder).readlink()) == f"../../{folder}"
 
 
+def modules() -> list[Path]:
+    """Every Python file of the four folders."""
+    return [file for folder in FOLDERS for file in sorted((REPOSITORY / folder).rglob("*.py"))]
+
+
+def test_no_folder_holds_more_files_than_one_sees_at_a_glance():
+    count = Counter(str(file.parent.relative_to(REPOSITORY)) for file in modules())
+    assert {folder: files for folder, files in count.items() if files > MOST_FILES} == {}
+
+
+def test_no_file_shadows_a_module_for_a_script_started_beside_it():
+    """A folder without ``__init__.py`` shadows nothing: Python takes any module or package of the name before it."""
+    imported = {file.parent if file.name == "__init__.py" else file for file in modules()}
+    taken = sys.stdlib_module_names | packages_distributions().keys()
+    assert {str(path.relative_to(REPOSITORY)) for path in imported if path.stem in taken} == SHADOWS
+
+
+def test_public_classes_have_names_of_their_own():
+    files = defaultdict(set)
+    for file in modules():
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files[node.name].add(str(file.relative_to(REPOSITORY)))
+    shared = {(name, file) for name, where in files.items() for file in where if len(where) > 1}
+    allowed = {(name, file) for name, where in SAME_NAME.items() for file in where}
+    assert shared - allowed == set(), "a name that another class has"
+    assert allowed - shared == set(), "allowed in SAME_NAME, but there is no such pair any more"
+
+
+def test_tests_mirror_the_folders():
+    folders = [path for root in FOLDERS for path in (REPOSITORY / "tests" / root).rglob("*") if path.is_dir()]
+    mirrored = [path.relative_to(REPOSITORY / "tests") for path in folders if path.name != "__pycache__"]
+    assert [str(path) for path in mirrored if not (REPOSITORY / path).is_dir()] == []
+
+
+def test_the_application_has_the_name_that_users_files_give_it():
+    assert callable(importlib.import_module("legan.serve.app").build)
+
+
 def test_nothing_imports_the_command_line():
-    for path in (file for folder in FOLDERS for file in (REPOSITORY / folder).rglob("*.py")):
+    for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
