@@ -13,7 +13,7 @@ from PIL import Image
 
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.distortions import distort
-from legan.platform.data.ratings.ratings import simulated_quality, simulated_raters
+from legan.platform.data.ratings.simulated import simulated_quality, simulated_raters
 
 KINDS = ("untouched", "blur", "colour_shift", "warp", "blobs", "average_face")
 

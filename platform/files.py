@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from legan.platform.errors import CheckpointError
+from legan.platform.errors import CheckpointError, DataError
 
 FULL_BELOW_BYTES = 1 << 20
 NO_SPACE = "No space left on device"
@@ -59,6 +59,29 @@ def unwritable(folder: Path) -> str | None:
     if not there.is_dir():
         return f"{there} is a file"
     return None if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written to"
+
+
+def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
+    """DataError when ``out`` must not be written: it exists, or, with ``overwrite``, has no ``file`` and so is something else.
+
+    And when it cannot be, as far as that can be told beforehand.
+    """
+    refuse_nameless(out)
+    problem = unwritable(out.absolute().parent)
+    if problem is not None:
+        raise DataError(f"{out} cannot be written: {problem}; choose another folder.")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise DataError(f"{out} already exists; choose another folder, or replace it with --overwrite.")
+    if not (out / file).is_file():
+        raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another folder.")
+
+
+def refuse_nameless(out: Path) -> None:
+    """DataError for paths such as ``.`` and ``/``, in whose place no folder can be renamed."""
+    if out.name in ("", ".."):
+        raise DataError(f"{out} has no name of its own, so that nothing can be put in its place; choose another folder.")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -10,8 +10,9 @@ from legan.models.attributes import AttributeSchema
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import open_dataset, write_dataset
+from legan.platform.data.dataset import open_dataset
 from legan.platform.data.masks import mean_shape
+from legan.platform.data.write import write_dataset
 from legan.platform.model import save_network
 
 FACES = {"layers": 9, "classes": 3, "image_size": 32, "width": 0.125, "features": 16}

@@ -39,10 +39,10 @@ def svm(
     overwrite: Overwrite = False,
 ) -> None:
     """Stage I: fit a linear SVM on face features that tells natural (5-10) from unnatural (0-5) images."""
-    from legan.platform.data.dataset import refuse_existing
     from legan.platform.data.ratings.ratings import read_ratings
     from legan.platform.device import choose_device
     from legan.platform.evaluation.ratings.naturalness import FILE, fit_naturalness, write_svm
+    from legan.platform.files import refuse_existing
     from legan.platform.model import load_identity
 
     refuse_existing(out, FILE, overwrite=overwrite)

@@ -67,7 +67,8 @@ def mount_data(data: typer.Typer) -> None:
         from rich.console import Console
 
         from legan.platform.data.dataset import open_dataset
-        from legan.platform.data.ratings.ratings import histogram, make_simulated_ratings
+        from legan.platform.data.ratings.ratings import histogram
+        from legan.platform.data.ratings.simulated import make_simulated_ratings
 
         with Console(stderr=True).status("distorting and rating images (simulated) …"):
             made = make_simulated_ratings(open_dataset(dataset), out, count=count, seed=seed, overwrite=overwrite)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from legan.platform.data.dataset import Dataset, write_dataset
+from legan.platform.data.dataset import Dataset
 from legan.platform.data.pipeline import PART_SIZE, Options, part_path
 from legan.platform.data.sources.source import SourceFaces
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
 
 _OWN_COLUMNS = ("path", "subject", "expression", "lighting", "split")

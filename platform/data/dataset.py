@@ -1,4 +1,4 @@
-"""The data set folder: what is in it, and how it is opened and written.
+"""The data set folder: what is in it, and how it is opened (write.py writes it).
 
     dataset.json     name, image size, attribute schema, splits by subject, source, content hash, alignment
     faces.parquet    a row per face: subject, expression, lighting, split, landmarks, yaw, source_path, duplicate_of, …
@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +24,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.masks import pack_mask, unpack_mask
+from legan.platform.data.masks import unpack_mask
 from legan.platform.errors import DataError, first_line
-from legan.platform.files import unwritable, whole_folder
 
 FORMAT = 1
 FILE = "dataset.json"
@@ -38,16 +36,6 @@ DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException)
 """What is raised where a folder's files are not as they were written; EOFError by NumPy, for an empty file."""
 
 _REQUIRED = ("subject", "expression", "lighting", "split", "landmarks")
-_COLUMNS = {
-    "subject": pa.string(),
-    "expression": pa.string(),
-    "lighting": pa.string(),
-    "split": pa.string(),
-    "landmarks": pa.list_(pa.float32()),
-    "yaw": pa.float32(),
-    "source_path": pa.string(),
-    "duplicate_of": pa.int64(),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +83,7 @@ class Dataset:
     @property
     def splits(self) -> dict[str, list[str]]:
         """Subjects of each split, sorted; only splits that occur."""
-        return _splits(self.faces)
+        return splits_of(self.faces)
 
     def rows(self, split: Split | None = None) -> NDArray[np.int64]:
         """Row numbers of a split in ascending order, int64; all rows for None. DataError for an unknown name."""
@@ -176,97 +164,6 @@ def open_dataset(path: Path | str) -> Dataset:
     return dataset
 
 
-def write_dataset(
-    out: Path | str,
-    *,
-    name: str,
-    schema: AttributeSchema,
-    faces: pd.DataFrame,
-    images: Iterable[NDArray[np.uint8]] | NDArray[np.uint8],
-    hulls: NDArray[np.bool_] | NDArray[np.uint8],
-    skipped: pd.DataFrame | None = None,
-    source: str,
-    alignment: Mapping[str, Any] | None = None,
-    info: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> Dataset:
-    """Write a data set folder whole or not at all, and open it.
-
-    ``faces`` needs subject, expression, lighting (class names of ``schema``), split (train, val, test; a subject in one
-    split only) and landmarks (2K floats); yaw, source_path and duplicate_of may be left out; further columns are kept.
-    ``images`` are N uint8 H×H×3, streamed; ``hulls`` bool N×H×W or packed bits. Raises DataError where this does not
-    fit together, where there is no face at all, and where ``out`` exists (unless ``overwrite``).
-    """
-    out = Path(out)
-    refuse_existing(out, FILE, overwrite=overwrite)
-    faces = checked_faces(faces, schema)
-    stream = iter(images)
-    first = next(stream, None)
-    if first is None:
-        raise DataError(f"the data set {name} would hold no images.")
-    size = first.shape[0]
-    packed = pack_mask(hulls.astype(np.bool_)) if hulls.dtype == np.bool_ else np.asarray(hulls, np.uint8)
-    if packed.shape != (len(faces), -(-size * size // 8)):
-        raise DataError(f"{len(faces)} faces of {size}×{size} do not fit hull masks of shape {hulls.shape}.")
-
-    with whole_folder(out) as draft:
-        _write_images(draft / "images.npy", chain([first], stream), (len(faces), size, size, 3))
-        np.save(draft / "hulls.npy", packed)
-        pq.write_table(arrow_faces(faces), draft / "faces.parquet")
-        pq.write_table(arrow_skipped(skipped), draft / "skipped.parquet")
-        values = {
-            "format": FORMAT,
-            "name": name,
-            "source": source,
-            "image_size": size,
-            "faces": len(faces),
-            "content_hash": content_hash(np.load(draft / "images.npy", mmap_mode="r"), packed, faces, schema),
-            "schema": schema.to_dict(),
-            "splits": _splits(faces),
-            "alignment": dict(alignment or {}),
-            "info": dict(info or {}),
-        }
-        (draft / FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        refuse_existing(out, FILE, overwrite=overwrite)
-    return open_dataset(out)
-
-
-def content_hash(images: NDArray[np.uint8], packed_hulls: NDArray[np.uint8], faces: pd.DataFrame, schema: AttributeSchema) -> str:
-    """Sha256 (hex) of what training sees: schema, pixels, hulls, and each row's subject, classes and split.
-
-    Names, paths, yaw and the order of Parquet's columns don't enter, so a data set prepared again from the same files
-    in another place has the same hash.
-    """
-    labels = faces[["subject", "expression", "lighting", "split"]].astype(str)
-    return content_hash_of_parts(
-        (images.shape[0], images.shape[1]),
-        schema,
-        (images[start : start + 256] for start in range(0, len(images), 256)),
-        (packed_hulls[start : start + 4096] for start in range(0, len(packed_hulls), 4096)),
-        [labels.to_numpy(dtype=object).tolist()],
-    )
-
-
-def content_hash_of_parts(
-    shape: tuple[int, int],
-    schema: AttributeSchema,
-    images: Iterable[NDArray[np.uint8]],
-    packed_hulls: Iterable[NDArray[np.uint8]],
-    labels: Iterable[Sequence[Sequence[str]]],
-) -> str:
-    """``content_hash`` of N images of size H, ``shape`` (N, H), all given piece by piece; a label is the four names."""
-    count, size = shape
-    digest = hashlib.sha256(json.dumps([[count, size, size, 3], schema.to_dict()], sort_keys=True).encode())
-    for piece in chain(images, packed_hulls):
-        digest.update(np.ascontiguousarray(piece).tobytes())
-    between = b"["
-    for part in labels:
-        digest.update(between + json.dumps(part)[1:-1].encode())
-        between = b", "
-    digest.update(b"]")
-    return digest.hexdigest()
-
-
 def split_by_subject(
     subjects: Iterable[str], *, val_share: float = 0.0, test_share: float = 0.0, seed: int = 0
 ) -> dict[str, Split]:
@@ -292,29 +189,6 @@ def unusable(path: Path, error: BaseException) -> DataError:
     return DataError(f"the data set {path} is damaged ({first_line(error)}); prepare or render it anew.")
 
 
-def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
-    """DataError when ``out`` must not be written: it exists, or, with ``overwrite``, has no ``file`` and so is something else.
-
-    And when it cannot be, as far as that can be told beforehand.
-    """
-    refuse_nameless(out)
-    problem = unwritable(out.absolute().parent)
-    if problem is not None:
-        raise DataError(f"{out} cannot be written: {problem}; choose another folder.")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise DataError(f"{out} already exists; choose another folder, or replace it with --overwrite.")
-    if not (out / file).is_file():
-        raise DataError(f"{out} exists and has no {file}, so --overwrite leaves it alone; choose another folder.")
-
-
-def refuse_nameless(out: Path) -> None:
-    """DataError for paths such as ``.`` and ``/``, in whose place no folder can be renamed."""
-    if out.name in ("", ".."):
-        raise DataError(f"{out} has no name of its own, so that nothing can be put in its place; choose another folder.")
-
-
 def checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:
     """The table of faces if ``write_dataset`` can take it, numbered from 0; else DataError."""
     missing = [column for column in _REQUIRED if column not in faces.columns]
@@ -337,46 +211,8 @@ def checked_faces(faces: pd.DataFrame, schema: AttributeSchema) -> pd.DataFrame:
     return faces
 
 
-def arrow_faces(faces: pd.DataFrame) -> pa.Table:
-    """The table of faces in the types of faces.parquet, columns that may be left out filled."""
-    empty = {"yaw": float("nan"), "source_path": "", "duplicate_of": None}
-    columns: dict[str, Any] = {}
-    for column, kind in _COLUMNS.items():
-        if column not in faces.columns:
-            columns[column] = pa.array([empty[column]] * len(faces), kind)
-        elif column == "landmarks":
-            columns[column] = pa.array([np.asarray(points, np.float32) for points in faces[column]], kind)
-        else:
-            columns[column] = pa.array(faces[column], kind, from_pandas=column == "duplicate_of")
-    for column in faces.columns:
-        if column not in columns:
-            columns[str(column)] = pa.array(faces[column])
-    return pa.table(columns)
-
-
-def arrow_skipped(skipped: pd.DataFrame | None) -> pa.Table:
-    """The table of skipped files as text; no rows for None."""
-    rows: dict[str, list[str]] = {"path": [], "reason": []}
-    if skipped is not None:
-        rows = {column: [str(value) for value in skipped[column]] for column in rows}
-    return pa.table({column: pa.array(values, pa.string()) for column, values in rows.items()})
-
-
-def _write_images(path: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int, int]) -> None:
-    target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    count = 0
-    for count, image in enumerate(images, start=1):
-        if image.shape != shape[1:] or image.dtype != np.uint8:
-            raise DataError(f"image {count - 1} is {image.dtype} {image.shape}, not uint8 {shape[1:]}.")
-        if count > shape[0]:
-            break
-        target[count - 1] = image
-    if count != shape[0]:
-        raise DataError(f"the table names {shape[0]} faces, but there are {'more' if count > shape[0] else count} images.")
-    target.flush()
-
-
-def _splits(faces: pd.DataFrame) -> dict[str, list[str]]:
+def splits_of(faces: pd.DataFrame) -> dict[str, list[str]]:
+    """Subjects of each split, sorted; only splits that occur."""
     pairs = faces[["split", "subject"]].drop_duplicates()
     found = {split: sorted(pairs.loc[pairs["split"] == split, "subject"].astype(str)) for split in SPLITS}
     return {split: subjects for split, subjects in found.items() if subjects}

@@ -27,12 +27,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
-from legan.platform.data.dataset import FILE, Dataset, open_dataset, refuse_existing, refuse_nameless, split_by_subject
+from legan.platform.data.dataset import FILE, Dataset, open_dataset, split_by_subject
 from legan.platform.data.pipeline import PART_SIZE, FacePreparer, Options, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.errors import ClusterError, DataError, one_line
-from legan.platform.files import replace_folder
+from legan.platform.files import refuse_existing, refuse_nameless, replace_folder
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import (
-    DAMAGE,
-    FILE,
-    FORMAT,
-    SPLITS,
-    arrow_faces,
-    arrow_skipped,
-    checked_faces,
-    content_hash_of_parts,
-    refuse_existing,
-    unusable,
-)
+from legan.platform.data.dataset import DAMAGE, FILE, FORMAT, SPLITS, checked_faces, unusable
+from legan.platform.data.write import arrow_faces, arrow_skipped, content_hash_of_parts
 from legan.platform.errors import DataError
-from legan.platform.files import whole_folder
+from legan.platform.files import refuse_existing, whole_folder
 
 ROW_GROUP = 4096
 BLOCK_BYTES = 1 << 22

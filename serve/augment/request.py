@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from legan.models.identity import FacenetIdentity, LightCNN
-from legan.platform.data.dataset import FILE, refuse_existing
+from legan.platform.data.dataset import FILE
 from legan.platform.data.stream import Header
 from legan.platform.errors import ConfigError, Problem, Problems
+from legan.platform.files import refuse_existing
 from legan.platform.model import Model, load_identity, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
 from legan.serve.augment.input import Photographs, problems_with, read_input

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from legan.platform.data.dataset import SPLITS, refuse_existing
+from legan.platform.data.dataset import SPLITS
 from legan.platform.data.ratings.ratings import histogram
 from legan.platform.data.ratings.table import LEAST_SCORES
 from legan.platform.errors import DataError
-from legan.platform.files import whole_folder
+from legan.platform.files import refuse_existing, whole_folder
 from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval
 from legan.serve.study.store import IMAGES, Study
 

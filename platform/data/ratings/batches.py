@@ -19,10 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from legan.platform.data.dataset import Dataset, refuse_existing
+from legan.platform.data.dataset import Dataset
 from legan.platform.data.plain_table import cell_text, read_plain_table
 from legan.platform.errors import DataError
-from legan.platform.files import whole_folder
+from legan.platform.files import refuse_existing, whole_folder
 
 FORMAT = 1
 FILE, ASSIGNMENTS = "batches.json", "assignments.csv"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from legan.platform.data.dataset import SPLITS, refuse_existing, split_by_subject
+from legan.platform.data.dataset import SPLITS, split_by_subject
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import read_plain_table
 from legan.platform.data.ratings.batches import ASSIGNMENTS
@@ -18,6 +18,7 @@ from legan.platform.data.ratings.batches import FORMAT as STUDY_FORMAT
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores, told
 from legan.platform.errors import DataError, Problem, first_line
+from legan.platform.files import refuse_existing
 
 WEB_STUDY = "study.sqlite"
 """What a folder of `legan study create` holds."""

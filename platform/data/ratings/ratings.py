@@ -24,19 +24,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from legan.platform.data.dataset import DAMAGE, SPLITS, Dataset, refuse_existing, split_by_subject
+from legan.platform.data.dataset import DAMAGE
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, read_plain_table
-from legan.platform.data.ratings.distortions import DISTORTIONS, distort
 from legan.platform.data.ratings.table import NO_ROWS, label_problems, lacking_columns, normalise_table, split_problems, told
 from legan.platform.errors import DataError, Problem, first_line, one_line
-from legan.platform.files import whole_folder
+from legan.platform.files import refuse_existing, whole_folder
 
 FORMAT = 1
 FILE = "ratings.json"
 COLUMNS = ("image", "mean", "std", "source", "split")
-_CLEAN = 0.16
-_MOST_IMAGES = 6000
 _BLACK = 32
 """JPEG and resizing leave this much in a black corner."""
 
@@ -73,102 +70,6 @@ class Ratings:
     def provenance(self) -> dict[str, Any]:
         """What a Q that is trained on them has to say of them, and what is trained with that Q; plain values for JSON."""
         return {"simulated_ratings": self.simulated, "ratings_hash": self.content_hash}
-
-
-@dataclass(frozen=True)
-class SimulatedRater:
-    """Answers scale · (quality − 5) + 5 + bias + noise · N(0, 1), rounded to a whole number from 0 to 10."""
-
-    bias: float
-    scale: float
-    noise: float
-
-
-RATERS = (SimulatedRater(0.25, 1.0, 0.55), SimulatedRater(-0.45, 1.15, 0.75), SimulatedRater(0.10, 0.85, 0.95))
-
-# How far each distortion at full strength pulls an image down from what it would get untouched.
-_PENALTY = {
-    "blur": 5.5, "noise": 5.5, "blocks": 6.0, "warp": 6.5, "blobs": 6.5, "colour_shift": 5.5, "pale": 5.0, "ghost": 6.0,
-    "halves": 6.5, "checkerboard": 5.5, "low_contrast": 4.5, "average_face": 7.0, "smear": 7.0, "flat": 6.5,
-}  # fmt: skip
-_UNTOUCHED = 8.3
-
-
-def simulated_quality(kinds: tuple[str, ...], strengths: tuple[float, ...]) -> float:
-    """The quality from 0 to 10 that simulated raters see: 8.3, less each distortion's penalty · strength^0.8."""
-    lost = sum(_PENALTY[kind] * strength**0.8 for kind, strength in zip(kinds, strengths, strict=True))
-    return float(max(0.3, _UNTOUCHED - lost))
-
-
-def simulated_raters(quality: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Scores of the three simulated RATERS for N images of this quality, int64 N×3 from 0 to 10.
-
-    Raters agree on an image more than their noise says: each image also has a charm of its own, N(0, 0.45), seen by all.
-    """
-    seen = quality + rng.normal(0, 0.45, len(quality))
-    scores = [5 + rater.bias + rater.scale * (seen - 5) + rater.noise * rng.standard_normal(len(seen)) for rater in RATERS]
-    return np.clip(np.rint(np.stack(scores, axis=1)), 0, 10).astype(np.int64)
-
-
-def make_simulated_ratings(
-    dataset: Dataset, out: Path | str, *, count: int | None = None, seed: int = 0, overwrite: bool = False
-) -> Ratings:
-    """Distort faces of a data set, let the simulated raters rate them, and write a ratings folder, whole or not at all.
-
-    ``count`` images (default: as many as faces, 6000 at the most) are drawn from all faces; about one in six stays
-    untouched, most distortions are mild. Splits are the data set's own where it has all three, else 80/10/10 by subject.
-    Raises DataError where ``out`` exists or ``count`` is not above 0.
-    """
-    out = Path(out)
-    refuse_existing(out, FILE, overwrite=overwrite)
-    count = min(len(dataset), _MOST_IMAGES) if count is None else count
-    if count < 1:
-        raise DataError(f"at least one image has to be rated, not {count}.")
-    rng = np.random.default_rng([seed, 5])
-    rows = np.sort(np.concatenate([rng.permutation(len(dataset)) for _ in range(-(-count // len(dataset)))])[:count])
-    average = dataset.images[np.sort(rng.permutation(len(dataset))[:200])].mean(axis=0).astype(np.uint8)
-    images = np.empty((count, *dataset.images.shape[1:]), np.uint8)
-    done: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
-    for i, row in enumerate(rows):
-        kinds, strengths = _draw_distortions(rng)
-        image = np.asarray(dataset.images[row])
-        for kind, strength in zip(kinds, strengths, strict=True):
-            image = distort(image, kind, strength, rng, average)
-        images[i] = image
-        done.append((kinds, strengths))
-    images *= dataset.hulls(rows)[..., None]
-    scores = simulated_raters(np.array([simulated_quality(*applied) for applied in done]), rng)
-    subject = dataset.subject[rows]
-    splits = _splits(dataset, seed)
-    table = pd.DataFrame(
-        {
-            "image": np.arange(count),
-            "mean": scores.mean(axis=1).astype(np.float32),
-            "std": scores.std(axis=1).astype(np.float32),
-            "source": [f"simulated: {' + '.join(kinds) or 'untouched'}" for kinds, _ in done],
-            "split": [splits[name] for name in subject],
-            **{f"rater_{k + 1}": scores[:, k] for k in range(scores.shape[1])},
-            "subject": subject,
-            "kind": ["+".join(kinds) or "untouched" for kinds, _ in done],
-            "strength": [max(strengths, default=0.0) for _, strengths in done],
-        }
-    )
-    about = {
-        "format": FORMAT,
-        "simulated": True,
-        "masked": True,
-        "note": "SIMULATED ratings: distorted images scored by three formulas, no person was asked.",
-        "raters": [vars(rater) for rater in RATERS],
-        "std": "population standard deviation of the three scores",
-        "seed": seed,
-        "images": count,
-        "image_size": dataset.image_size,
-        "dataset": dataset.name,
-        "dataset_hash": dataset.content_hash,
-        "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
-    }
-    write_ratings(out, about, table, images, overwrite=overwrite)
-    return read_ratings(out)
 
 
 def write_ratings(out: Path, about: dict[str, Any], table: pd.DataFrame, images: NDArray[np.uint8], *, overwrite: bool) -> None:
@@ -219,24 +120,6 @@ def _unmasked(ratings: Ratings) -> NDArray[np.str_]:
         return ratings.name[: 0 if ratings.masked else None]
     corners = ratings.images[:, :: ratings.images.shape[1] - 1, :: ratings.images.shape[2] - 1]
     return ratings.name[(corners > _BLACK).any(axis=(1, 2, 3))]
-
-
-def _draw_distortions(rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    chance = rng.uniform()
-    if chance < _CLEAN:
-        return (), ()
-    many = 2 if chance > 0.90 else 1
-    kinds = tuple(str(kind) for kind in rng.choice(list(DISTORTIONS), many, replace=False))
-    # Mostly slight traces, and a tail of ruins.
-    strengths = rng.beta(0.8, 3.2, many) if rng.uniform() < 0.78 else rng.beta(2.2, 1.4, many)
-    return kinds, tuple(float(strength) for strength in strengths)
-
-
-def _splits(dataset: Dataset, seed: int) -> dict[str, str]:
-    own = dataset.splits
-    if set(own) == set(SPLITS):
-        return {name: split for split, names in own.items() for name in names}
-    return dict(split_by_subject(dataset.subject.tolist(), val_share=0.1, test_share=0.1, seed=seed))
 
 
 def _read_folder(path: Path, image_size: int | None) -> Ratings:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import FILE, Dataset, refuse_existing, split_by_subject, write_dataset
+from legan.platform.data.dataset import FILE, Dataset, split_by_subject
 from legan.platform.data.masks import hull_mask, pack_mask
 from legan.platform.data.rendered.canvas import EYE_DISTANCE, EYE_LEVEL
 from legan.platform.data.rendered.faces import (
@@ -27,7 +27,9 @@ from legan.platform.data.rendered.faces import (
 )
 from legan.platform.data.rendered.head import EXPRESSIONS
 from legan.platform.data.rendered.light import FLIP, LIGHTINGS
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError, Problem
+from legan.platform.files import refuse_existing
 
 __all__ = ["EXPRESSIONS", "LIGHTINGS", "SCHEMA", "SIZES", "RenderedFaces", "render_dataset", "render_faces"]
 

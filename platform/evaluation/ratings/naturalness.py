@@ -22,10 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from legan.models.identity import FacenetIdentity, LightCNN
-from legan.platform.data.dataset import SPLITS, Dataset, refuse_existing
+from legan.platform.data.dataset import SPLITS, Dataset
 from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import CheckpointError, ConfigError, DataError, Problem, first_line
-from legan.platform.files import whole_folder
+from legan.platform.files import refuse_existing, whole_folder
 from legan.platform.model import StoredNetwork, load_network, save_network, weights_hash
 from legan.platform.pixels import network_input
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import open_dataset, split_by_subject, write_dataset
+from legan.platform.data.dataset import open_dataset, split_by_subject
 from legan.platform.data.stream import read_header
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("front", "left", "right"), {"front": "front", "left": "right", "right": "left"})

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import Dataset, write_dataset
+from legan.platform.data.dataset import Dataset
 from legan.platform.data.show import contact_sheet, describe
+from legan.platform.data.write import write_dataset
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from legan.platform.data.dataset import content_hash, open_dataset
+from legan.platform.data.dataset import open_dataset
 from legan.platform.data.stream import Part, read_header, write_parts
+from legan.platform.data.write import content_hash
 from legan.platform.errors import DataError
 
 

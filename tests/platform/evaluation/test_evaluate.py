@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.commands import evaluate
-from legan.platform.data.dataset import Dataset, write_dataset
+from legan.platform.data.dataset import Dataset
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, default_table_folder, plain_name, prepare
 from legan.platform.model import numbers_of, save_network

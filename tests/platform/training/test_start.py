@@ -13,8 +13,9 @@ from PIL import Image
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import open_dataset, write_dataset
-from legan.platform.data.ratings.ratings import make_simulated_ratings
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.ratings.simulated import make_simulated_ratings
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import CheckpointError, ClusterError, ConfigError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs

@@ -17,8 +17,9 @@ from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
-from legan.platform.data.dataset import Dataset, open_dataset, write_dataset
+from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.unfinished import at_work
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError, DataError, FolderTakenError
 from legan.platform.model import Model, load_network, save_network, weights_hash, write_model
 from legan.platform.settings import LeganSettings

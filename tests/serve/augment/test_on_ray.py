@@ -17,7 +17,8 @@ import torch
 
 from legan.models.generator import Generator
 from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import open_dataset, write_dataset
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.write import write_dataset
 from legan.platform.device import ONE_ARENA
 from legan.platform.model import Model, write_model
 from legan.serve.augment.job import augment

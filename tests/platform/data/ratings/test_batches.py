@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import Dataset, write_dataset
+from legan.platform.data.dataset import Dataset
 from legan.platform.data.ratings.batches import choose_faces, deal, read_groups, write_study
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
 
 N = 60

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import write_dataset
 from legan.platform.data.ratings.batches import choose_faces, write_study
 from legan.platform.data.ratings.labels import collect
 from legan.platform.data.ratings.ratings import read_ratings
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
 
 N = 40

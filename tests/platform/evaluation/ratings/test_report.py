@@ -10,7 +10,8 @@ from PIL import Image
 
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.ratings.ratings import Ratings, make_simulated_ratings
+from legan.platform.data.ratings.ratings import Ratings
+from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.metric_names import RATINGS
 from legan.platform.evaluation.ratings.report import (

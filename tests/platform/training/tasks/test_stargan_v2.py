@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from legan.models.stargan_v2 import StarGanV2Discriminator
 from legan.platform.config import check_settings, read_section
-from legan.platform.data.dataset import open_dataset, write_dataset
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import Problem
 from legan.platform.model import read_model, weights_hash
 from legan.platform.settings import StarGanV2LossSettings

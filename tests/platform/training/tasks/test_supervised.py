@@ -6,7 +6,8 @@ import torch
 
 from legan.models.quality import QUALITY_LOSSES
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.ratings.ratings import make_simulated_ratings, read_ratings
+from legan.platform.data.ratings.ratings import read_ratings
+from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.model import load_network
 from legan.platform.settings import ClassifierSettings, IdentitySettings, QualitySettings
 from legan.platform.training.loop import Listener, train
