@@ -27,8 +27,9 @@ from legan.platform.cluster import connect
 from legan.platform.data.rendered.render import render_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.distributed import train_on_ray
+from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import Run, create_run, work
+from legan.platform.training.run_folder import Run, create_run
 
 RATIOS = (
     ("ray_train_one_worker_over_bare_loop", "one worker", "bare loop"),
@@ -101,7 +102,7 @@ def bare_loop(home: Path, data: Path, arguments: argparse.Namespace, name: str, 
     psutil.Process().cpu_affinity(cores)
     torch.set_num_threads(1)
     lines: list[str] = []
-    work(new_run(home, data, arguments, name, batch, 0), Ranks(), f"sqlite:///{home}/{name}.db", lines.append)
+    train_run(new_run(home, data, arguments, name, batch, 0), Ranks(), f"sqlite:///{home}/{name}.db", lines.append)
     return median_rate(lines)
 
 

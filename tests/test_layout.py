@@ -24,8 +24,6 @@ MOST_FILES = 16
 SHADOWS = {
     # To go: a script started in platform/training/tasks/ imports this file as `legan`.
     "platform/training/tasks/legan.py",
-    # To go: in platform/training/, `python -m build` is this file.
-    "platform/training/build.py",
 }
 """Files that would be imported instead of a module of the standard library or of an installed package."""
 

@@ -22,9 +22,10 @@ from legan.platform.cluster import threads_each
 from legan.platform.device import ONE_ARENA
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.training.cleaner import CleanerCallback
+from legan.platform.training.lifecycle import train_run
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.parallel import Ranks, average
-from legan.platform.training.run_folder import Run, append_line, open_run, raise_status, work, write_status
+from legan.platform.training.run_folder import Run, append_line, open_run, raise_status, write_status
 
 PROGRESS, REPORTS, STOP = "progress.log", "reports.jsonl", "stop"
 Report = Callable[[int, Mapping[str, float]], None]
@@ -140,7 +141,7 @@ def _worker(config: Mapping[str, Any]) -> None:
 
     # Our own errors would come again after a restart: they are handed over, not raised, so that Ray does not retry.
     try:
-        work(run, ranks, config["tracking_uri"], say, report)
+        train_run(run, ranks, config["tracking_uri"], say, report)
     except (LeganError, StoppedEarly) as error:
         outcome: LeganError | StoppedEarly | None = error
     else:

@@ -13,29 +13,19 @@ status.json      finished or failed, and why
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 import yaml
 
-from legan import __version__
-from legan.platform.config import check_settings, flatten
-from legan.platform.device import keep_freed_memory
+from legan.platform.config import check_settings
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, TrackingError
 from legan.platform.files import is_empty, misnamed, new_folder, write_whole
-from legan.platform.model import MODEL_FILE
-from legan.platform.settings import KINDS, QualitySettings, TrainingSettings
-from legan.platform.tracking.places import git_commit
-from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.build import RATINGS_INFO, build_task
+from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.checks import Inputs, hashes
-from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
-from legan.platform.training.parallel import Ranks, all_or_none
-from legan.platform.training.task import Task
+from legan.platform.training.loop import StoppedEarly
 
 EXPERIMENT = "legan"
 
@@ -112,71 +102,6 @@ def open_run(home: Path, name: str) -> Run:
     return Run(folder.absolute(), document["kind"], settings, document.get("tags") or {}, document.get("register", True))
 
 
-def work(
-    run: Run,
-    ranks: Ranks,
-    tracking_uri: str,
-    say: Callable[[str], None],
-    report: Callable[[int, Mapping[str, float]], None] | None = None,
-    inputs: Inputs | None = None,
-) -> None:
-    """What each worker does: train from the last checkpoint to the end; the first one also records and exports.
-
-    ``inputs`` are those that this process has opened already. Raises the LeganError that ended the training, or StoppedEarly; the
-    checkpoints and all that was recorded stay. A training that was stopped early leaves no model, and its MLflow run is finished
-    with the tag ``stopped_early``.
-    """
-    if ranks.device.type == "cpu":
-        keep_freed_memory()
-    else:
-        torch.backends.cudnn.allow_tf32 = run.settings.precision != "fp32"
-    with all_or_none(ranks):
-        inputs = inputs or Inputs()
-        task = build_task(run.settings, ranks, inputs)
-        made_of = hashes(run.settings, inputs)
-        changed = changed_inputs(run, made_of)
-        if changed:
-            raise ConfigError(changed)
-        tags = _tags(run, task)
-    with all_or_none(ranks):
-        tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
-    if tracker is None:
-        train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report))
-        return
-    status: Status = "FAILED"
-    try:
-        (run.folder / "status.json").unlink(missing_ok=True)
-        write_whole(run.folder / "inputs.json", json.dumps(made_of, indent=1) + "\n")
-        train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
-        step = load_for_export(task, run.checkpoints)
-        provenance = {
-            "run": run.folder.name,
-            "run_id": tracker.run_id or "",
-            "step": str(step),
-            "created_by": f"legan {__version__}",
-            "git_commit": tags["git_commit"],
-            "data_hash": tags["data_hash"],
-        }
-        task.export(run.model, provenance)
-        tracker.log_artifact(run.folder / "config.yaml", None)
-        tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
-        if run.register and (run.model / MODEL_FILE).is_file():
-            tracker.register_model(run.model, run.kind)
-        else:
-            tracker.log_artifact(run.model, "model")
-        status = "FINISHED"
-    except StoppedEarly:
-        tracker.set_tags({"stopped_early": "true"})
-        status = "FINISHED"
-        raise
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        tracker.close(status)
-    say(f"finished: the model is {run.model}")
-
-
 def changed_inputs(run: Run, made_of: Mapping[str, str]) -> list[Problem]:
     """What a run that has checkpoints was trained on or with and is not there any more; ``made_of`` are today's hashes."""
     if not list_checkpoints(run.checkpoints):
@@ -199,29 +124,10 @@ def changed_inputs(run: Run, made_of: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def _tags(run: Run, task: Task) -> dict[str, str]:
-    settings = run.settings
-    path = settings.ratings if isinstance(settings, QualitySettings) else settings.data
-    return {
-        "kind": run.kind,
-        "git_commit": git_commit() or "none",
-        "data_hash": task.info["ratings_hash" if isinstance(settings, QualitySettings) else "data_hash"],
-        "data": str(path.resolve()) if path is not None else "none",
-        **{name: str(task.info[name]).lower() for name in RATINGS_INFO if name in task.info},
-        **run.tags,
-    }
-
-
-def _tracker(run: Run, tags: Mapping[str, str], tracking_uri: str, say: Callable[[str], None]) -> Tracker:
-    return Tracker(
-        run.folder,
-        experiment=EXPERIMENT,
-        run_name=run.folder.name,
-        params=flatten(run.settings.model_dump(mode="json")),
-        tags=tags,
-        uri=tracking_uri,
-        say=say,
-    )
+def remember_inputs(run: Run, made_of: Mapping[str, str]) -> None:
+    """Keep the hashes of what the run is trained on and with; what an earlier attempt's workers left is over."""
+    (run.folder / "status.json").unlink(missing_ok=True)
+    write_whole(run.folder / "inputs.json", json.dumps(made_of, indent=1) + "\n")
 
 
 def append_line(path: Path, line: str) -> None:

@@ -12,11 +12,11 @@ from legan.platform.device import native_precision
 from legan.platform.errors import Problems
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
-from legan.platform.training.build import build_task
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Facts, Inputs, check, hashes, idle_settings, trainable
+from legan.platform.training.lifecycle import build_task, train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import Run, changed_inputs, check_run_name, create_run, open_run, work
+from legan.platform.training.run_folder import Run, changed_inputs, check_run_name, create_run, open_run
 
 
 def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str, Any]) -> Checked[TrainingSettings]:
@@ -121,7 +121,7 @@ def _train(run: Run, inputs: Inputs) -> None:
     try:
         if settings.workers == 0:
             device = torch.device("cuda" if settings.gpu else "cpu")
-            work(run, Ranks(device=device), run_tracking_uri(run.folder), print, inputs=inputs)
+            train_run(run, Ranks(device=device), run_tracking_uri(run.folder), print, inputs=inputs)
             return
         from legan.platform.training.distributed import train_on_ray
 

@@ -21,9 +21,10 @@ from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, trainable
+from legan.platform.training.lifecycle import train_run
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run, work
+from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run
 from legan.platform.training.start import resolve
 from legan.sweeps.run.request import asked_of
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
@@ -127,7 +128,7 @@ def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
         _train_on_workers(sweep, run, tracking_uri, tell)
         return
     torch.set_num_threads(max(1, int(asked.cpus)))
-    work(run, Ranks(device=_device(run)), tracking_uri, _log(run), tell)
+    train_run(run, Ranks(device=_device(run)), tracking_uri, _log(run), tell)
 
 
 def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:

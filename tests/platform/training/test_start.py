@@ -22,11 +22,11 @@ from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.model import find_model, read_model, save_network, weights_hash
 from legan.platform.training import checks, start
-from legan.platform.training.build import build_task
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Facts, Inputs, hashes, trainable
+from legan.platform.training.lifecycle import build_task, tags_of, train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import Run, _tags, create_run, open_run, work
+from legan.platform.training.run_folder import Run, create_run, open_run
 from legan.platform.training.start import plan, resolve, resume_training, start_training
 from legan.platform.training.tasks.legan import LeganTask
 
@@ -209,12 +209,12 @@ def test_simulated_ratings_are_named_by_q_and_by_what_is_trained_with_it(home, t
     settings = facts_of("quality", "quick", small, {"ratings": ratings.path}).settings
     Q = build_task(settings, Ranks(), Inputs())
     expected = {"simulated_ratings": "true", "ratings_hash": ratings.content_hash}
-    tags = _tags(Run(home / "Q", "quality", settings), Q)
+    tags = tags_of(Run(home / "Q", "quality", settings), Q)
     assert tags | expected | {"data_hash": ratings.content_hash, "data": str(ratings.path)} == tags
     Q.export(tmp_path / "Q", {})
     settings = facts_of("legan", "quick", [*SMALL, "loss.lambda_4=0.5"], {"data": tiny_data, "quality": tmp_path / "Q"}).settings
     task = build_task(settings, Ranks(), Inputs())
-    assert _tags(Run(home / "legan", "legan", settings), task).items() >= expected.items()
+    assert tags_of(Run(home / "legan", "legan", settings), task).items() >= expected.items()
     task.export(tmp_path / "model", {})
     info = read_model(tmp_path / "model").info
     assert info | {"simulated_ratings": True, "ratings_hash": ratings.content_hash} == info
@@ -317,7 +317,7 @@ def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_
     assert problems[0].message.startswith(f"{tmp_path / 'T'} has changed since first began")
     run = open_run(home, "first")
     with pytest.raises(ConfigError, match=r"identity: .* has changed since first began"):
-        work(run, Ranks(), f"sqlite:///{home}/mlflow.db", str)  # also by whoever trains
+        train_run(run, Ranks(), f"sqlite:///{home}/mlflow.db", str)  # also by whoever trains
     inputs = (home / "first" / "inputs.json").read_text()
     (home / "first" / "inputs.json").write_text("[1]")
     with pytest.raises(CheckpointError, match=r"inputs\.json cannot be read .*; remove it if nothing changed"):

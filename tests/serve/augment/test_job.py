@@ -23,8 +23,8 @@ from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError, DataError, FolderTakenError
 from legan.platform.model import Model, load_network, save_network, weights_hash, write_model
 from legan.platform.settings import LeganSettings
-from legan.platform.training.build import build_task
 from legan.platform.training.checks import Inputs, check
+from legan.platform.training.lifecycle import build_task
 from legan.platform.training.parallel import Ranks
 from legan.serve import engine as engine_module
 from legan.serve.augment.job import augment

@@ -20,8 +20,9 @@ from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.model import read_model
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.tracker import Tracker
+from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import create_run, work
+from legan.platform.training.run_folder import create_run
 from legan.platform.training.start import resolve
 from legan.sweeps.report.grids import Shown, masks_grid, varied, write_grids
 from legan.sweeps.report.promote import promote
@@ -64,7 +65,7 @@ def sweep(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 asked = resolve("legan", "quick", overrides, {"data": tiny_data, "seed": trial.seed}).settings
                 assert asked is not None
                 run = create_run(made.trials, "legan", asked, trial.name, {"variant": trial.variant}, register=False)
-                work(run, Ranks(), uri, lambda line: None)
+                train_run(run, Ranks(), uri, lambda line: None)
                 run_id = str(read_model(run.model).info["run_id"]) or None
                 write_outcome(made, trial.name, Outcome("finished", {"eval/ssim_to_target": SSIM[trial.name]}, run_id))
         failed = made.trials / "pixel-shuffling-1"

@@ -152,7 +152,7 @@ def test_a_record_that_another_process_holds_is_not_the_trials_failure(
     def held(*_: object) -> None:
         raise TrackingError("held")
 
-    monkeypatch.setattr("legan.sweeps.run.trial.work", held)  # a POSIX lock does not hold against its own process
+    monkeypatch.setattr("legan.sweeps.run.trial.train_run", held)  # a POSIX lock does not hold against its own process
     with pytest.raises(TrackingError):
         run(sweep, trial)
     assert read_outcome(sweep, trial.name) is None

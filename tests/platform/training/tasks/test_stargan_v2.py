@@ -17,8 +17,8 @@ from legan.platform.data.write import write_dataset
 from legan.platform.errors import Problem
 from legan.platform.model import read_model, weights_hash
 from legan.platform.settings import StarGanV2LossSettings
-from legan.platform.training.build import build_task
 from legan.platform.training.checks import Inputs, check
+from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.start import KINDS

@@ -1,18 +1,25 @@
-"""From checked settings to a task: its networks, and what it is trained on and with."""
+"""The life of a training: its task is made of a run's settings, goes on from the last checkpoint, and ends in a model.
 
+Each worker lives it; the first one also records it.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
+from legan import __version__
 from legan.models import stargan
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
+from legan.platform.config import flatten
 from legan.platform.data.dataset import Dataset
-from legan.platform.device import place
-from legan.platform.model import StoredNetwork
+from legan.platform.device import keep_freed_memory, place
+from legan.platform.errors import ConfigError
+from legan.platform.model import MODEL_FILE, StoredNetwork
 from legan.platform.settings import (
     ClassifierSettings,
     IdentitySettings,
@@ -22,8 +29,12 @@ from legan.platform.settings import (
     StarGanV2Settings,
     TrainingSettings,
 )
+from legan.platform.tracking.places import git_commit
+from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, given, hashes
-from legan.platform.training.parallel import Ranks
+from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
+from legan.platform.training.parallel import Ranks, all_or_none
+from legan.platform.training.run_folder import EXPERIMENT, Run, changed_inputs, remember_inputs
 from legan.platform.training.task import Task
 from legan.platform.training.tasks.classifier import classifier_task
 from legan.platform.training.tasks.identity import identity_task
@@ -34,6 +45,58 @@ from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, build_networ
 
 RATINGS_INFO = ("simulated_ratings", "ratings_hash")
 """What a Q says of its ratings, and with it what is trained with that Q."""
+
+
+def train_run(
+    run: Run,
+    ranks: Ranks,
+    tracking_uri: str,
+    say: Callable[[str], None],
+    report: Callable[[int, Mapping[str, float]], None] | None = None,
+    inputs: Inputs | None = None,
+) -> None:
+    """What each worker does: train from the last checkpoint to the end; the first one also records and exports.
+
+    ``inputs`` are those that this process has opened already. Raises the LeganError that ended the training, or StoppedEarly; the
+    checkpoints and all that was recorded stay. A training that was stopped early leaves no model, and its MLflow run is finished
+    with the tag ``stopped_early``.
+    """
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
+    else:
+        torch.backends.cudnn.allow_tf32 = run.settings.precision != "fp32"
+
+    with all_or_none(ranks):
+        inputs = inputs or Inputs()
+        task = build_task(run.settings, ranks, inputs)
+        made_of = hashes(run.settings, inputs)
+        changed = changed_inputs(run, made_of)
+        if changed:
+            raise ConfigError(changed)
+        tags = tags_of(run, task)
+
+    with all_or_none(ranks):
+        tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
+    if tracker is None:
+        train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report))
+        return
+
+    status: Status = "FAILED"
+    try:
+        remember_inputs(run, made_of)
+        train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
+        _export(run, task, tracker, tags)
+        status = "FINISHED"
+    except StoppedEarly:
+        tracker.set_tags({"stopped_early": "true"})
+        status = "FINISHED"
+        raise
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracker.close(status)
+    say(f"finished: the model is {run.model}")
 
 
 def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs) -> Task:
@@ -55,6 +118,53 @@ def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs) -> Task
         classes = len(data.schema.expressions), len(data.schema.lightings)
         return StarGanV2Task(settings, data, ranks, build_networks(settings, *classes, data.image_size))
     raise TypeError(f"no training is known for {type(settings).__name__}")
+
+
+def tags_of(run: Run, task: Task) -> dict[str, str]:
+    """What the run's record in MLflow is found by."""
+    settings = run.settings
+    path = settings.ratings if isinstance(settings, QualitySettings) else settings.data
+    return {
+        "kind": run.kind,
+        "git_commit": git_commit() or "none",
+        "data_hash": task.info["ratings_hash" if isinstance(settings, QualitySettings) else "data_hash"],
+        "data": str(path.resolve()) if path is not None else "none",
+        **{name: str(task.info[name]).lower() for name in RATINGS_INFO if name in task.info},
+        **run.tags,
+    }
+
+
+def _tracker(run: Run, tags: Mapping[str, str], tracking_uri: str, say: Callable[[str], None]) -> Tracker:
+    return Tracker(
+        run.folder,
+        experiment=EXPERIMENT,
+        run_name=run.folder.name,
+        params=flatten(run.settings.model_dump(mode="json")),
+        tags=tags,
+        uri=tracking_uri,
+        say=say,
+    )
+
+
+def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> None:
+    """Write the model, and record it with the settings and the checkpoint that it comes from."""
+    step = load_for_export(task, run.checkpoints)
+    provenance = {
+        "run": run.folder.name,
+        "run_id": tracker.run_id or "",
+        "step": str(step),
+        "created_by": f"legan {__version__}",
+        "git_commit": tags["git_commit"],
+        "data_hash": tags["data_hash"],
+    }
+    task.export(run.model, provenance)
+
+    tracker.log_artifact(run.folder / "config.yaml", None)
+    tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
+    if run.register and (run.model / MODEL_FILE).is_file():
+        tracker.register_model(run.model, run.kind)
+    else:
+        tracker.log_artifact(run.model, "model")
 
 
 def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.StarGanGenerator:
