@@ -48,9 +48,11 @@ class LightCNN(nn.Module):
             raise ValueError(f"there is no LightCNN-{layers}; there are: {', '.join(f'LightCNN-{n}' for n in RESIDUAL_BLOCKS)}.")
         if image_size < 16 or image_size % 16:
             raise ValueError(f"LightCNN halves images four times, so the image size {image_size} has to be a multiple of 16.")
+
         C0, C1, C2, C3 = (max(1, round(width * c)) for c in (48, 96, 192, 128))
         n1, n2, n3, n4 = RESIDUAL_BLOCKS[layers]
         self.image_size = image_size
+
         self.conv1 = MaxFeatureMap(1, C0, kernel_size=5)
         self.block1 = residual_blocks(n1, C0)
         self.group1 = group(C0, C1)
@@ -60,10 +62,12 @@ class LightCNN(nn.Module):
         self.group3 = group(C2, C3)
         self.block4 = residual_blocks(n4, C3)
         self.group4 = group(C3, C3)
+
         self.pool = nn.MaxPool2d(2)
         self.fc = MaxFeatureMapLinear(C3 * (image_size // 16) ** 2, features)
         self.dropout = nn.Dropout(0.5)
         self.fc2 = nn.Linear(features, classes)
+
         _initialise(self)
 
     def features(self, x: Tensor) -> Tensor:

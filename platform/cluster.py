@@ -176,6 +176,7 @@ def _start(
 ) -> None:
     # Nobody takes this machine away with a warning, so Ray Train need not start a process for each training to wait for that.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+
     try:
         ray.init(
             address="local",

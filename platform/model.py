@@ -145,6 +145,7 @@ def write_model(folder: Path, model: Model) -> None:
 def read_model(folder: Path) -> Model:
     """The model in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong."""
     record = _read_record(folder, MODEL_FILE, "model")
+
     try:
         schema = AttributeSchema.from_dict(record["schema"])
         alignment = Alignment.from_dict(record["alignment"])
@@ -155,6 +156,7 @@ def read_model(folder: Path) -> Model:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder / MODEL_FILE, error) from error
+
     modules = {name: _load(folder / f"{name}.safetensors", *about) for name, about in described.items()}
     generator, quality = modules.get("generator"), modules.get("quality")
     if not isinstance(generator, Translator):
@@ -163,9 +165,11 @@ def read_model(folder: Path) -> Model:
         raise CheckpointError(
             f"the model {folder} holds a {described['quality'][0]} where its quality model should be; train it anew."
         )
+
     numbers = described["generator"][1]
     if (numbers.get("expressions"), numbers.get("lightings")) != (len(schema.expressions), len(schema.lightings)):
         raise CheckpointError(f"the generator of the model {folder} does not have the classes of its schema; train it anew.")
+
     return Model(generator, quality, schema, image_size, alignment, info)
 
 

@@ -104,6 +104,7 @@ def fetch_weights(name: str) -> Path:
     path = folder / weights.file
     if path.is_file():
         return check_weights(name)
+
     by_hand = f"get {weights.file} from {weights.origin} ({weights.url}) by other means and put it into {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +113,7 @@ def fetch_weights(name: str) -> Path:
             with draft.open("wb") as file:
                 for chunk in answer.iter_content(CHUNK_BYTES):
                     file.write(chunk)
+
             found = _sha256(draft)
             if found != weights.sha256:
                 raise WeightsError(
@@ -120,6 +122,7 @@ def fetch_weights(name: str) -> Path:
                 )
     except (OSError, requests.RequestException) as error:
         raise WeightsError(f"{weights.file} cannot be downloaded ({one_line(error)}); {by_hand}.") from error
+
     return path
 
 

@@ -27,6 +27,7 @@ def assemble(
     files = [part_path(folder, part) for part in range(parts)]
     loaded = [_read(file, without="images") for file in files]
     rows = np.concatenate([part["rows"] + index * PART_SIZE for index, part in enumerate(loaded)])
+
     skipped = pd.DataFrame(
         [
             *(
@@ -38,12 +39,15 @@ def assemble(
         ],
         columns=["path", "reason"],
     )
+
     if len(rows) == 0:
         most = skipped["reason"].value_counts().index[0]
         raise DataError(f"none of the {len(skipped)} files under {source.root} could be used, most because: {most}")
+
     filled = [part for part in loaded if len(part["rows"])]
     faces = _faces(records.iloc[rows].reset_index(drop=True), filled)
     occurring = len(faces[["expression", "lighting"]].drop_duplicates())
+
     return write_dataset(
         folder / "dataset",
         name=name,

@@ -125,6 +125,7 @@ def open_dataset(path: Path | str) -> Dataset:
         raise DataError(
             f"{path} is no data set (it has no dataset.json); make one with `legan data prepare` or `legan data render`."
         )
+
     try:
         values = json.loads(described.read_text(encoding="utf-8"))
         if values["format"] != FORMAT:
@@ -135,6 +136,7 @@ def open_dataset(path: Path | str) -> Dataset:
         skipped = pq.read_table(path / "skipped.parquet").to_pandas()
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         hulls = np.load(path / "hulls.npy", mmap_mode="r", allow_pickle=False)
+
         dataset = Dataset(
             path=path.resolve(),
             name=values["name"],
@@ -151,16 +153,19 @@ def open_dataset(path: Path | str) -> Dataset:
         )
     except DAMAGE as error:
         raise unusable(path, error) from error
+
     try:
         checked_faces(faces, schema)
     except (DataError, TypeError) as error:
         raise unusable(path, error) from error
+
     expected = (len(faces), size, size, 3)
     if images.shape != expected or images.dtype != np.uint8 or hulls.shape != (len(faces), -(-size * size // 8)):
         raise DataError(
             f"the data set {path} is damaged (faces.parquet and dataset.json ask for images {expected}, images.npy holds "
             f"{images.shape} and hulls.npy {hulls.shape}); prepare or render it anew."
         )
+
     return dataset
 
 

@@ -63,8 +63,10 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageError(f"{named} cannot be read: {cause}.") from error
+
     if not data:
         raise ImageError(f"{named} is empty.")
+
     try:
         # Pillow warns of odd metadata and large files; the first do not matter here, the second are refused below.
         with warnings.catch_warnings():
@@ -77,6 +79,7 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
         raise ImageError(f"{named} is no image of a known format.") from error
     except _DECODE_ERRORS as error:
         raise ImageError(f"{named} cannot be decoded: {first_line(error)}.") from error
+
     raise ImageError(f"{named} has {size} pixels, more than the limit of {max_pixels:,}; scale it down first.")
 
 

@@ -34,6 +34,7 @@ def read_plain_table(file: Path, what: str = "table") -> pd.DataFrame:
     except (OSError, ValueError, pa.ArrowException) as error:
         cause = getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"the {what} {file} cannot be read: {cause}.") from error
+
     raise DataError(f"the {what} {file} is neither .csv nor .parquet.")
 
 

@@ -148,17 +148,20 @@ def _results(plan: Preparation, options: Options, todo: list[int], workers: int 
     """How many files of each finished part were used and skipped, as the parts get done."""
     if not todo:
         return
+
     if workers == 0:
         worker = FacePreparer(options)
         for part in todo:
             yield prepare_part(worker, plan.files_of(part), part_path(plan.folder, part))
         return
+
     with _ray(workers):
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         size = min(workers or cores, cores, len(todo))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
+
         items = [
             {"file": str(part_path(plan.folder, part)), "photos": [str(file) for file in plan.files_of(part)]} for part in todo
         ]
@@ -170,6 +173,7 @@ def _results(plan: Preparation, options: Options, todo: list[int], workers: int 
             compute=ray.data.TaskPoolStrategy(size=size),
             num_cpus=1,
         )
+
         try:
             for row in done.iter_rows():
                 yield int(row["used"]), int(row["skipped"])

@@ -70,9 +70,11 @@ def write_parts(
     refuse_existing(out, FILE, overwrite=False)
     if count == 0:
         raise DataError("not one face could be used, so there is no data set to write.")
+
     with whole_folder(out) as draft:
         splits = _write_rows(draft, parts, count, image_size, schema)
         pq.write_table(arrow_skipped(skipped), draft / "skipped.parquet")
+
         values = {
             "format": FORMAT,
             "name": name,
@@ -111,30 +113,36 @@ def _write_rows(folder: Path, parts: Iterable[Part], count: int, size: int, sche
     split_of: dict[str, str] = {}
     landmarks: set[int] = set()
     hull_bytes, written = -(-size * size // 8), 0
+
     with ExitStack() as stack:
         images = stack.enter_context((folder / "images.npy").open("wb"))
         hulls = stack.enter_context((folder / "hulls.npy").open("wb"))
         npy_header(images, (count, size, size, 3))
         npy_header(hulls, (count, hull_bytes))
         table = stack.enter_context(_FaceTable(folder / "faces.parquet"))
+
         for part in parts:
             faces = checked_faces(part.faces, schema)
             if part.images.shape != (len(faces), size, size, 3) or part.hulls.shape != (len(faces), hull_bytes):
                 raise DataError(
                     f"{len(faces)} faces of {size}×{size} don't fit images {part.images.shape} and hulls {part.hulls.shape}."
                 )
+
             for subject, split in zip(faces["subject"], faces["split"], strict=True):
                 if split_of.setdefault(subject, split) != split:
                     raise DataError(f"subject {subject} is in more than one split; splits are by subject.")
             landmarks |= {len(points) for points in faces["landmarks"]}
             if len(landmarks) != 1:
                 raise DataError(f"landmarks need the same 2K numbers for every face, not {sorted(landmarks)}.")
+
             images.write(np.ascontiguousarray(part.images).tobytes())
             hulls.write(np.ascontiguousarray(part.hulls).tobytes())
             table.add(arrow_faces(faces))
             written += len(faces)
+
     if written != count:
         raise DataError(f"{count} faces were announced, but there are {written}.")
+
     found = {split: sorted(name for name, own in split_of.items() if own == split) for split in SPLITS}
     return {split: subjects for split, subjects in found.items() if subjects}
 

@@ -106,6 +106,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     problem = unwritable(out) if out is not None else None
     if problem is not None:
         problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
+
     model = problems.from_(lambda: read_model(find_model(source)), "MODEL")
     data = problems.from_(lambda: open_dataset(request.data), "--data")
     classifier = problems.from_(lambda: load_network(network_folder(request.classifier)), "--classifier")
@@ -114,14 +115,17 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     quality = problems.from_(lambda: load_network(network_folder(given)), "--quality") if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():
         problems.add("--pairs-file", f"{request.pairs_file} does not exist; give the pairs.csv of an evaluation")
+
     pairs = judges = None
     if model is not None and data is not None:
         if not _lacks(request.pairs_file):
             pairs = problems.from_(lambda: asked_pairs(data, model.schema, request.pairs, request.seed, request.pairs_file))
         if classifier is not None and matcher is not None:
             judges = problems.from_(lambda: check_judges(model, data, classifier, matcher, quality))
+
     if problems or model is None or data is None or pairs is None or judges is None:
         raise ConfigError(list(dict.fromkeys(problems)))
+
     left_out: dict[str, str] = {}
     advice: list[str] = []
     judges = _with_downloads(judges, left_out, advice)
@@ -131,6 +135,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     simulated = bool((quality.info if quality is not None else model.info).get("simulated_ratings"))
     if simulated:
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
+
     seed = request.seed if request.pairs_file is None else None
     bench = Bench(source, model, data, pairs, judges, seed, left_out, (), simulated)
     if bench.unseen() != CHECKED:

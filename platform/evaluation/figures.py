@@ -30,22 +30,28 @@ def labelled_grid(
     pictures = [picture for row in cells for picture in row if picture is not None]
     if not pictures:
         raise ValueError("a grid needs at least one picture")
+
     size = pictures[0].shape[0]
     factor = -(-SMALLEST_TILE // size)
     tile = size * factor
+
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     top_labels = [_fit(draw, name, tile) for name in columns]
     side_labels = [_fit(draw, name, 2 * tile) for name in rows]
     title_label = None if title is None else _fit(draw, title, len(columns) * (tile + GAP))
+
     head = max(label.height(draw) for label in top_labels) + 2 * GAP
     side = max(label.width(draw) for label in side_labels) + 3 * GAP if any(rows) else GAP
     above = 0 if title_label is None else title_label.height(draw) + 2 * GAP
+
     canvas = Image.new("RGB", (side + len(columns) * (tile + GAP), above + head + len(rows) * (tile + GAP)), PAPER)
     draw = ImageDraw.Draw(canvas)
     if title_label is not None:
         title_label.draw(draw, side, GAP, anchor="la")
+
     for j, label in enumerate(top_labels):
         label.draw(draw, side + j * (tile + GAP) + tile / 2, above + head - GAP, anchor="md")
+
     for i, (label, row) in enumerate(zip(side_labels, cells, strict=True)):
         y = above + head + i * (tile + GAP)
         label.draw(draw, side - 2 * GAP, y + tile / 2, anchor="rm")
@@ -55,6 +61,7 @@ def labelled_grid(
                 draw.rectangle((x, y, x + tile - 1, y + tile - 1), fill=EMPTY)
             else:
                 canvas.paste(Image.fromarray(picture).resize((tile, tile), Image.Resampling.NEAREST), (x, y))
+
     return np.asarray(canvas)
 
 

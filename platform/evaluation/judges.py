@@ -25,18 +25,22 @@ def check_judges(
     """
     problems = Problems(data_problems(model, data))
     wanted = model.schema.to_dict()
+
     if not isinstance(classifier.module, AttributeClassifier):
         problems.add("--classifier", f"it is a {classifier.kind}; give a network of `legan train classifier`")
     elif "schema" not in classifier.info:
         problems.add("--classifier", "it does not say which classes it knows; train it anew with `legan train classifier`")
     elif _differs(wanted, classifier.info["schema"]):
         problems.add("--classifier", f"it knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
+
     if not isinstance(matcher.module, LightCNN | FacenetIdentity):
         problems.add("--matcher", f"it is a {matcher.kind}; give a network of `legan train identity`")
     elif weights_hash(matcher.module) == model.info.get("identity_weights"):
         problems.add("--matcher", "it is the T that the generator was trained with, so its score would reward that; give another")
+
     if quality is not None and not isinstance(quality.module, QualityModel):
         problems.add("--quality", f"it is a {quality.kind}; give a network of `legan train quality`")
+
     sizes = {
         "--classifier": classifier.numbers.get("image_size"),
         "--matcher": matcher.numbers.get("image_size"),
@@ -45,6 +49,7 @@ def check_judges(
     problems += [Problem(name, _sizes("it", size, model)) for name, size in sizes.items() if size not in (None, model.image_size)]
     if problems:
         raise ConfigError(problems)
+
     q = model.quality if quality is None else cast("QualityModel", quality.module)
     return Judges(cast("AttributeClassifier", classifier.module), cast("LightCNN | FacenetIdentity", matcher.module), q)
 

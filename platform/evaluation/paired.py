@@ -98,10 +98,12 @@ def evaluate_pairs(
     extractors = judges.extractors()
     for extractor in extractors:
         extractor.network.to(device)
+
     reference = reference_of(pairs)
     functions = image_metrics(reference, extractors[0].name, judges.quality, judges.perceptual)
     scores = {method: ImageScores(functions) for method in METHODS}
     distances = {method: [FeatureDistances(each, real[each.name]) for each in extractors] for method in METHODS}
+
     for start in range(0, len(pairs), BATCH):
         piece = pairs.iloc[start : start + BATCH]
         with torch.inference_mode():
@@ -109,12 +111,14 @@ def evaluate_pairs(
                 scorers: Sequence[Scorer] = (scores[method], *distances[method])
                 for scorer in scorers:
                     scorer.update(seen)
+
     frame = pd.concat(
         [pd.DataFrame({"pair": pairs.index, "method": method, **scores[method].values()}) for method in METHODS],
         ignore_index=True,
     )
     table = pd.DataFrame({method: _computed([scores[method], *distances[method]]) for method in METHODS}).T.rename_axis("method")
     table.insert(0, "pairs", len(pairs))
+
     return Evaluation(
         reference,
         pairs,

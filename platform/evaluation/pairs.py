@@ -61,10 +61,12 @@ def choose_pairs(
             f"the {split} split of the data set {data.path} holds only translations and exact copies, which nothing is measured "
             "on; give the data set that it was made from."
         )
+
     rng = np.random.default_rng(seed)
     rows = rng.permutation(rows)
     chosen = list(_with_targets(data, rows, count, rng)) if same_classes(schema, data.schema) else []
     chosen = chosen or list(_without_targets(schema, rows, count, rng))
+
     source, target, expression, lighting = (list(column) for column in zip(*chosen, strict=True))
     return pd.DataFrame(
         {
@@ -147,10 +149,12 @@ def _what_is_wrong(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) 
     strange = sorted(int(row) for row in rows - held_out)
     if strange:
         return [f"row {strange[0]} is not held out: it is not in the data set's test split ({len(strange)} such)"]
+
     unreal = sorted(int(row) for row in rows - set(data.real_rows("test").tolist()))
     if unreal:
         what = "a translation or an exact copy, which nothing is measured on"
         return [f"row {unreal[0]} is {what} ({len(unreal)} such); leave its pairs out"]
+
     problems = []
     if not (data.subject[pairs["source_row"].to_numpy()] == pairs["subject"].to_numpy(np.str_)).all():
         problems.append("its subjects are not those of its source rows")
@@ -160,6 +164,7 @@ def _what_is_wrong(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) 
         unknown = sorted(set(pairs[column]) - set(known))
         if unknown:
             problems.append(f"it asks for {column} {', '.join(unknown)}, which the model doesn't know")
+
     if not problems and pairs["target_row"].notna().all():
         target = data.faces.iloc[pairs["target_row"].to_numpy(np.int64)]
         if not (target["subject"].to_numpy(np.str_) == pairs["subject"].to_numpy(np.str_)).all():
@@ -169,6 +174,7 @@ def _what_is_wrong(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) 
         )
         if not shown.all():
             problems.append("a target doesn't show the expression and lighting that its pair asks for")
+
     return problems
 
 
@@ -183,8 +189,10 @@ def _with_targets(data: Dataset, rows: Rows, count: int, rng: np.random.Generato
     targets = rows[np.argsort(turn, kind="stable")]
     of_subject = {subject: rows[data.subject[rows] == subject] for subject in np.unique(data.subject[rows])}
     session = data.faces["session"].astype(str).to_numpy() if "session" in data.faces else np.zeros(len(data), np.str_)
+
     sources: dict[int, Rows] = {}
     given, again = 0, True
+
     for turn_number in range(len(rows)):
         if not again:
             return
@@ -192,6 +200,7 @@ def _with_targets(data: Dataset, rows: Rows, count: int, rng: np.random.Generato
         for target in targets:
             if given == count:
                 return
+
             if target not in sources:
                 others = of_subject[data.subject[target]]
                 others = rng.permutation(others[combination[others] != combination[target]])

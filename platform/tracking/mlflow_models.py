@@ -140,6 +140,7 @@ def resolve(uri: str, store: str, downloads: Path) -> Path:
         raise TrackingError(
             f"{uri} is unknown: nothing has been recorded yet in {database}; set MLFLOW_TRACKING_URI for another store."
         )
+
     try:
         client = mlflow.MlflowClient(tracking_uri=store)
         if uri.startswith("models:/"):
@@ -150,6 +151,7 @@ def resolve(uri: str, store: str, downloads: Path) -> Path:
             folder = _fetch(uri, store, downloads / quote(uri, safe=""))
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
         raise TrackingError(f"{uri} cannot be fetched from the MLflow store: {one_line(error)}.") from error
+
     for found in (folder, *sorted(folder.glob("artifacts/*"))):
         if (found / "model.json").is_file():
             return found

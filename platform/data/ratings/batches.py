@@ -10,6 +10,7 @@ A rater is a seat such as b07-r2, the second rater of batch 7; who sits there is
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def choose_faces(
             f"{int(np.isnan(yaw).sum())} of {len(data)} faces of {data.path} have no yaw (they were not detected but taken as "
             "aligned, or drawn); prepare the photographs without --aligned, or take every face with --max-yaw 180."
         )
+
     sides = side if side is not None else np.full(len(data), "all")
     groups = group if group is not None else np.full(len(data), "all")
     left = np.ones(len(data), np.bool_)
@@ -75,22 +77,27 @@ def choose_faces(
     ):
         dropped[reason] = int((left & ~keep).sum())
         left &= keep
+
     cells = pd.DataFrame({"row": np.flatnonzero(left), "side": sides[left], "group": groups[left]})
     wanted_sides = ("natural", "unnatural") if side is not None else ("all",)
     wanted = [(each, name) for each in wanted_sides for name in sorted(set(groups[groups != ""]))]
     found = {cell: cells.loc[(cells["side"] == cell[0]) & (cells["group"] == cell[1]), "row"].to_numpy() for cell in wanted}
+
     empty = [" ".join(part for part in cell if part != "all") for cell in wanted if len(found[cell]) == 0]
     if not wanted or empty:
         said = f"there is no {' and no '.join(empty)} face" if any(empty) else "no face is left"
         raise DataError(f"nothing can be balanced: of {len(data)} faces of {data.path}, {said} after {_said(dropped)}.")
+
     share = min(len(rows) for rows in found.values())
     if count is not None:
         share = min(share, count // len(wanted))
     if share == 0:
         raise DataError(f"{count} images cannot be shared by {len(wanted)} sides and groups; raise --count.")
+
     rng = np.random.default_rng([seed, 7])
     # Cell after cell, each in random order: dealt out in turn, they spread evenly over the batches.
     rows = np.concatenate([rng.permutation(found[cell])[:share] for cell in wanted])
+
     dropped["for balance"] = sum(map(len, found.values())) - len(rows)
     table = pd.DataFrame([(*cell, len(found[cell]), share) for cell in wanted], columns=["side", "group", "found", "chosen"])
     return ChosenFaces(rows.astype(np.int64), dropped, table)
@@ -178,25 +185,13 @@ def write_study(
     rows = choice.rows
     if batches > len(rows):
         raise DataError(f"{len(rows)} images cannot be divided into {batches} batches; lower --batches.")
+
     batch, assignments = deal(len(rows), batches, raters, seed)
     names = _image_names(data, rows, masked, seed)
-    faces = data.faces.iloc[rows]
-    images = pd.DataFrame(
-        {
-            "image": names,
-            "batch": batch,
-            "row": rows,
-            "source": faces["source"].to_numpy() if "source" in faces else data.name,
-            "source_path": faces["source_path"].to_numpy(),
-            "subject": faces["subject"].to_numpy(),
-            "yaw": faces["yaw"].to_numpy(),
-        }
-    )
-    for column, values in (("side", side), ("distance", distance), ("group", group)):
-        if values is not None:
-            images[column] = values[rows]
-    images = images.sort_values(["batch", "image"], ignore_index=True)
     assignments = assignments.assign(image=names[assignments["index"]], score="").drop(columns="index")
+    hidden = {"side": side, "distance": distance, "group": group}
+    images = _table(data, rows, names, batch, {column: values for column, values in hidden.items() if values is not None})
+
     record = {
         "format": FORMAT,
         "dataset": data.name,
@@ -213,15 +208,43 @@ def write_study(
         **(about or {}),
     }
     with whole_folder(out) as draft:
-        (draft / "images").mkdir()
-        for row, name in zip(rows, names, strict=True):
-            pixels = np.asarray(data.images[row])
-            Image.fromarray(pixels * data.hulls([row])[0][..., None] if masked else pixels).save(draft / name)
+        _save_images(draft, data, rows, names, masked)
         images.to_csv(draft / "images.csv", index=False)
         assignments.to_csv(draft / ASSIGNMENTS, index=False)
         (draft / FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         refuse_replacing(out, overwrite=overwrite)
     return images
+
+
+def _table(
+    data: Dataset,
+    rows: NDArray[np.int64],
+    names: NDArray[np.str_],
+    batch: NDArray[np.int64],
+    hidden: Mapping[str, NDArray[Any]],
+) -> pd.DataFrame:
+    """The rows of images.csv, batch by batch; ``hidden`` are further columns, with a value for each face of the data set."""
+    faces = data.faces.iloc[rows]
+    table = pd.DataFrame(
+        {
+            "image": names,
+            "batch": batch,
+            "row": rows,
+            "source": faces["source"].to_numpy() if "source" in faces else data.name,
+            "source_path": faces["source_path"].to_numpy(),
+            "subject": faces["subject"].to_numpy(),
+            "yaw": faces["yaw"].to_numpy(),
+            **{column: values[rows] for column, values in hidden.items()},
+        }
+    )
+    return table.sort_values(["batch", "image"], ignore_index=True)
+
+
+def _save_images(folder: Path, data: Dataset, rows: NDArray[np.int64], names: NDArray[np.str_], masked: bool) -> None:
+    (folder / "images").mkdir()
+    for row, name in zip(rows, names, strict=True):
+        pixels = np.asarray(data.images[row])
+        Image.fromarray(pixels * data.hulls([row])[0][..., None] if masked else pixels).save(folder / name)
 
 
 def _image_names(data: Dataset, rows: NDArray[np.int64], masked: bool, seed: int) -> NDArray[np.str_]:

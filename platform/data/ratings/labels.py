@@ -50,29 +50,16 @@ def collect(
     refuse_existing(out, FILE, overwrite=overwrite)
     record, images = _read_study(study)
     given = _read_scores(scores, set(images["image"]), _read_seats(study))
+
     labels = labels_of(given, deviation)
     rated = images.merge(labels, on="image", how="left").fillna({"scores": 0})
     batches = _per_batch(rated, int(record["raters"]), least)
     used = rated[rated["scores"] >= least].reset_index(drop=True)
     if used.empty:
         raise DataError(f"no image of {study} has {least} scores yet; collect again when more are given, or lower --min-scores.")
+
     splits = split_by_subject(used["subject"].astype(str), val_share=0.1, test_share=0.1, seed=seed)
-    ordered = given.sort_values("rater", kind="stable")
-    ordered = ordered.assign(place="rater_" + (ordered.groupby("image").cumcount() + 1).astype(str))
-    by_rater = ordered.pivot_table(index="image", columns="place", values="score").reindex(used["image"])
-    table = pd.DataFrame(
-        {
-            "image": np.arange(len(used)),
-            "name": used["image"],
-            "mean": used["mean"].astype(np.float32),
-            "std": used["std"].astype(np.float32),
-            "scores": used["scores"].astype(np.int64),
-            "source": used["source"].astype(str),
-            "split": used["subject"].astype(str).map(splits),
-            **{str(column): by_rater[column].to_numpy() for column in by_rater},
-            **{column: used[column] for column in ("subject", "batch", "row", "side", "distance", "group") if column in used},
-        }
-    )
+    table = _table(used, given, splits)
     about = {
         "format": FORMAT,
         "simulated": False,
@@ -89,6 +76,26 @@ def collect(
     pixels = np.stack([read_image(study / name) for name in used["image"]])
     write_ratings(out, about, table, pixels, overwrite=overwrite)
     return Collected(read_ratings(out), batches)
+
+
+def _table(used: pd.DataFrame, given: pd.DataFrame, splits: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of ratings.parquet: each image's label and split, and its scores in the order of the raters' names."""
+    ordered = given.sort_values("rater", kind="stable")
+    ordered = ordered.assign(place="rater_" + (ordered.groupby("image").cumcount() + 1).astype(str))
+    by_rater = ordered.pivot_table(index="image", columns="place", values="score").reindex(used["image"])
+    return pd.DataFrame(
+        {
+            "image": np.arange(len(used)),
+            "name": used["image"],
+            "mean": used["mean"].astype(np.float32),
+            "std": used["std"].astype(np.float32),
+            "scores": used["scores"].astype(np.int64),
+            "source": used["source"].astype(str),
+            "split": used["subject"].astype(str).map(splits),
+            **{str(column): by_rater[column].to_numpy() for column in by_rater},
+            **{column: used[column] for column in ("subject", "batch", "row", "side", "distance", "group") if column in used},
+        }
+    )
 
 
 def _read_study(study: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -133,6 +140,7 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
             problems.append(Problem(file.name, "it has no columns image, rater and score, nor image, rater_1, rater_2, …"))
             continue
         given, wrong = long_scores(table)
+
         foreign = given[~given["image"].isin(known)].drop_duplicates("image")
         wrong += [
             Problem(f"row {row}", f"{image} is not an image of the study")
@@ -145,10 +153,12 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
         ]
         problems += [problem._replace(file=file.name) for problem in wrong]
         parts.append(given)
+
     scores = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["image", "rater", "score"])
     again = scores[scores.duplicated(["image", "rater"])]
     if len(again) and not problems:
         problems.append(Problem("", f"{len(again)} scores are in more than one file, the first for {again['image'].iloc[0]}"))
+
     if problems:
         raise DataError(f"the scores cannot be used: {told(problems)}.")
     if scores.empty:

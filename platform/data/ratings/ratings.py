@@ -125,6 +125,7 @@ def _unmasked(ratings: Ratings) -> NDArray[np.str_]:
 def _read_folder(path: Path, image_size: int | None) -> Ratings:
     if not (path / FILE).is_file():
         raise DataError(f"{path} holds no ratings (it has no ratings.json); make some with `legan data ratings`.")
+
     try:
         about = json.loads((path / FILE).read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
@@ -138,12 +139,14 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
         raise DataError(message) from error
     except DAMAGE as error:
         raise DataError(f"the ratings {path} are damaged ({first_line(error)}); make them anew.") from error
+
     problems = _folder_problems(table)
     if images.ndim != 4 or images.shape != (len(table), images.shape[1], images.shape[1], 3) or images.dtype != np.uint8:
         problems.append(Problem("images.npy", f"it holds {images.dtype} {images.shape} for {len(table)} rows"))
     elif "image" in table and not table["image"].isin(np.arange(len(images))).all():
         problems.append(Problem("column image", "it names rows that images.npy does not have"))
     _raise(path, problems)
+
     chosen = np.asarray(images[table["image"].to_numpy(np.int64)])
     if image_size is not None and image_size != chosen.shape[1]:
         chosen = np.stack([_resized(image, image_size) for image in chosen])

@@ -1,7 +1,9 @@
 """SIMULATED ratings, for where nobody was asked: distorted faces of a data set, scored by three formulas."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,9 @@ from legan.platform.data.ratings.distortions import DISTORTIONS, distort
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.errors import DataError
 from legan.platform.files import refuse_existing
+
+Applied = tuple[tuple[str, ...], tuple[float, ...]]
+"""The distortions of an image and their strengths."""
 
 _CLEAN = 0.16
 _MOST_IMAGES = 6000
@@ -66,11 +71,13 @@ def make_simulated_ratings(
     count = min(len(dataset), _MOST_IMAGES) if count is None else count
     if count < 1:
         raise DataError(f"at least one image has to be rated, not {count}.")
+
     rng = np.random.default_rng([seed, 5])
     rows = np.sort(np.concatenate([rng.permutation(len(dataset)) for _ in range(-(-count // len(dataset)))])[:count])
     average = dataset.images[np.sort(rng.permutation(len(dataset))[:200])].mean(axis=0).astype(np.uint8)
+
     images = np.empty((count, *dataset.images.shape[1:]), np.uint8)
-    done: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
+    done: list[Applied] = []
     for i, row in enumerate(rows):
         kinds, strengths = _draw_distortions(rng)
         image = np.asarray(dataset.images[row])
@@ -79,12 +86,21 @@ def make_simulated_ratings(
         images[i] = image
         done.append((kinds, strengths))
     images *= dataset.hulls(rows)[..., None]
+
     scores = simulated_raters(np.array([simulated_quality(*applied) for applied in done]), rng)
-    subject = dataset.subject[rows]
     splits = _splits(dataset, seed)
-    table = pd.DataFrame(
+    table = _table(scores, done, dataset.subject[rows], splits)
+    write_ratings(out, _about(dataset, table, seed), table, images, overwrite=overwrite)
+    return read_ratings(out)
+
+
+def _table(
+    scores: NDArray[np.int64], done: Sequence[Applied], subject: NDArray[np.str_], splits: Mapping[str, str]
+) -> pd.DataFrame:
+    """The rows of ratings.parquet."""
+    return pd.DataFrame(
         {
-            "image": np.arange(count),
+            "image": np.arange(len(done)),
             "mean": scores.mean(axis=1).astype(np.float32),
             "std": scores.std(axis=1).astype(np.float32),
             "source": [f"simulated: {' + '.join(kinds) or 'untouched'}" for kinds, _ in done],
@@ -95,7 +111,11 @@ def make_simulated_ratings(
             "strength": [max(strengths, default=0.0) for _, strengths in done],
         }
     )
-    about = {
+
+
+def _about(dataset: Dataset, table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """What ratings.json says."""
+    return {
         "format": FORMAT,
         "simulated": True,
         "masked": True,
@@ -103,17 +123,15 @@ def make_simulated_ratings(
         "raters": [vars(rater) for rater in RATERS],
         "std": "population standard deviation of the three scores",
         "seed": seed,
-        "images": count,
+        "images": len(table),
         "image_size": dataset.image_size,
         "dataset": dataset.name,
         "dataset_hash": dataset.content_hash,
         "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
     }
-    write_ratings(out, about, table, images, overwrite=overwrite)
-    return read_ratings(out)
 
 
-def _draw_distortions(rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[float, ...]]:
+def _draw_distortions(rng: np.random.Generator) -> Applied:
     chance = rng.uniform()
     if chance < _CLEAN:
         return (), ()

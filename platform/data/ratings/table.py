@@ -41,6 +41,7 @@ def long_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """The scores of a table of the second or third form: columns row (from 1), image, rater, score; blank ones are left out."""
     row = pd.Series(range(1, len(table) + 1), index=table.index)
     image = table["image"].map(cell_text)
+
     if {"rater", "score"} <= set(table.columns):
         cells = {"rater": table["rater"].map(cell_text), "given": table["score"].map(cell_text)}
         long = pd.DataFrame({"row": row, "image": image, **cells})
@@ -51,8 +52,10 @@ def long_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
             if is_rater(column)
         ]
         long = pd.concat(parts).sort_values("row", kind="stable")
+
     long = long[long["given"] != ""].reset_index(drop=True)
     long["score"] = pd.to_numeric(long["given"], errors="coerce")
+
     wrong = long[~long["score"].between(0, TOP)]
     problems = [
         _in_row(number, f"the score of {name or 'nobody'} is {given}, not a number from 0 to {TOP}")
@@ -64,6 +67,7 @@ def long_scores(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         _in_row(number, f"{image} has a score by {rater} already")
         for number, image, rater in zip(again["row"], again["image"], again["rater"], strict=True)
     ]
+
     return long.drop(columns="given"), problems
 
 
@@ -88,10 +92,12 @@ def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         problems.append(NO_ROWS)
     if problems:
         return pd.DataFrame(), problems
+
     spread = next((column for column in ("std", "sd") if column in table), None)
     table = table.assign(row=range(1, len(table) + 1), image=table["image"].map(cell_text))
     unnamed = table.loc[table["image"] == "", "row"]
     problems += [_in_row(number, "it names no image") for number in unnamed]
+
     if "mean" in table and spread is not None:
         again = table[table["image"].duplicated() & (table["image"] != "")]
         problems += [_in_row(row, f"it names {image} once more") for row, image in zip(again["row"], again["image"], strict=True)]
@@ -103,6 +109,7 @@ def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         problems += wrong
         labelled, few = _labelled(table, scores)
         problems += few
+
     known = [column for column in ("row", "image", "mean", "std", "source", "split", "subject") if column in labelled]
     labelled = labelled[known].reset_index(drop=True)
     labelled["source"] = labelled["source"].map(cell_text)

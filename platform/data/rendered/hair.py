@@ -56,13 +56,16 @@ def draw_front_hair(canvas: Canvas, who: Identity, frame: Frame, skull: tuple[Fi
     u, v, px, _ = frame
     strands = _strands(who, style, frame)
     outer = _silhouette(who, style, frame, skull)
+
     line = _hairline(who, style, frame) + (0.014 + 0.02 * style.curl) * strands
     lock = np.minimum(line, outer)
     tip = style.length + 0.03 * strands
     if style.length < 0.5:  # sideburns run out towards the cheek
         tip = tip - 0.9 * np.clip(0.98 * who.face_width - np.abs(u), 0, 0.3)
     ends = ramp((tip - v) * 6)
+
     mask = inside(line, px, 0.05) * inside(outer, px, 0.03 + 0.03 * style.curl) * ends * style.cover
+
     across = u / (1.05 * who.face_width + style.sides)
     up = (v - 0.15) / (1.55 + style.volume)
     vault = dome(np.hypot(across, np.minimum(up, 0)), 1.25, 2.0) - 0.34
@@ -71,11 +74,13 @@ def draw_front_hair(canvas: Canvas, who: Identity, frame: Frame, skull: tuple[Fi
     if who.hair_part and style.sweep:
         parting = who.hair_part * (1 + 0.3 * (v + 0.9))
         height = height - 0.05 * np.exp(-np.square((u - parting) / 0.03)) * ramp((-0.55 - v) * 4)
+
     tone = np.clip(0.86 + 0.20 * strands, 0.25, 1.6) * (0.55 + 0.45 * ramp(lock / 0.16))
     colour = linear(who.colours.hair) * tone
     if style.cover < 1:
         colour = mix(colour, linear(who.colours.skin) * 0.5, np.full_like(u, 0.25))
     gloss = np.clip(0.05 + 0.04 * strands, 0, 0.2) * (1 - 0.7 * style.curl)
+
     canvas.lay(mask, height, colour, gloss)
 
 

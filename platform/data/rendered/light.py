@@ -95,23 +95,28 @@ def _shade_one(canvas: Canvas, lighting: Lighting, ambient: Field, small: Field)
     hard, soft = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
     shine = np.zeros((size, size), np.float32)
     x, y, z = canvas.normal
+
     for lamp in lighting.lamps:
         towards = direction(lamp)
         facing = x * towards[0] + y * towards[1] + z * towards[2]
         lit = np.maximum(cast_shadow(small, towards, size), canvas.wall)
         strength = _KEY * lamp.strength
         hard += strength * np.maximum(facing, 0) * lit
+
         wrapped = np.maximum((facing + 0.32) * (1 / 1.32), 0)
         soft += strength * wrapped * wrapped * (0.12 + 0.88 * lit)
+
         half = towards + np.array([0, 0, 1], np.float32)
         half /= max(float(np.sqrt(half @ half)), 0.2)
         mirror = np.maximum(x * half[0] + y * half[1] + z * half[2], 0)
+
         for _ in range(4):
             mirror = mirror * mirror
         sharp = mirror * mirror
         sharp = sharp * sharp
         sharp = sharp * sharp
         shine += strength * lit * (canvas.gloss * mirror + 0.9 * canvas.wet * sharp)
+
     if lighting.wall < 1:
         hard *= 1 - (1 - lighting.wall) * canvas.wall
     surround = lighting.ambient * ambient
@@ -119,6 +124,7 @@ def _shade_one(canvas: Canvas, lighting: Lighting, ambient: Field, small: Field)
     for channel, wander in enumerate(_WANDER):
         light = hard + (soft - hard) * (canvas.skin * wander) + surround
         planes.append(light * canvas.colour[channel] + shine)
+
     values = cv2.merge(planes)
     np.clip(values, 0, 4 - 1e-3, out=values)
     return np.asarray(_TONE[(values * _TONE_STEPS).astype(np.uint16)])

@@ -62,9 +62,11 @@ def render_dataset(
     """
     _check(subjects, size, seed, images_per_subject, workers)
     refuse_existing(Path(out), FILE, overwrite=overwrite)
+
     names = [f"rendered-{identity:05d}" for identity in range(subjects)]
     splits = split_by_subject(names, val_share=val_share, test_share=test_share, seed=seed)
     orders = [PortraitOrder(identity, size, seed, _wanted(identity, seed, images_per_subject)) for identity in range(subjects)]
+
     rows, hulls = [], []
     for order, name in zip(orders, names, strict=True):
         points = face_landmarks(order.identity, size=size, seed=seed)
@@ -74,6 +76,7 @@ def render_dataset(
             rows += [(name, expression, lighting, splits[name], own.ravel(), 0.0) for lighting in lightings]
     faces = pd.DataFrame(rows, columns=["subject", "expression", "lighting", "split", "landmarks", "yaw"])
     eyes = {"left_eye": [0.5 - EYE_DISTANCE / 2, EYE_LEVEL], "right_eye": [0.5 + EYE_DISTANCE / 2, EYE_LEVEL]}
+
     return write_dataset(
         out,
         name=Path(out).name,

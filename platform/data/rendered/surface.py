@@ -169,21 +169,27 @@ def _skin_colour(who: Identity, pose: Pose, frame: Frame) -> Field:
     u, v, _, texture = frame
     side = np.abs(u)
     tip, base = nose_levels(who, pose)
+
     red = bump(side, v, 0.62, 0.52, 0.24, 0.20) + 0.8 * bump(u, v, 0, tip, 0.17, 0.12) + 0.25 * bump(u, v, 0, 1.4, 0.2, 0.12)
     red = who.colours.blush * red + 0.10 * texture.at(u * 9, v * 9)
+
     dark = 0.34 * bump(side, v, 0.44, 0.145, 0.20, 0.07) + 0.30 * bump(side, v, 0.33, 0.02, 0.16, 0.12)
     dark += 0.035 * texture.at(u * 26, v * 26) + 0.03 * texture.at(u * 4 + 9, v * 4)
+
     tint = np.stack([1 + 0.03 * red - 0.45 * dark, 1 - 0.20 * red - 0.62 * dark, 1 - 0.20 * red - 0.55 * dark])
     colour = linear(who.colours.skin) * tint
+
     if who.freckles:
         where = np.minimum(bump(side, v, 0.35, 0.38, 0.45, 0.24) * 1.3, 1)
         colour = tinted(colour, (0.72, 0.56, 0.48), who.freckles * where * ramp(texture.spots(u * 58 + 5, v * 58) * 1.3))
     if who.stubble or who.beard:
         colour = _beard(who, pose, frame, colour)
+
     width = who.nose_width * who.features
     crease = bump(side, v, 0.285 * width, base - 0.065, 0.022, 0.060)
     crease += 0.7 * bump(side, v, 0.15 * width, base + 0.022, 0.11 * width, 0.018)
     colour = tinted(colour, (0.68, 0.58, 0.58), np.minimum(crease, 1))
+
     across, down = (side - 0.112 * width) / (0.062 * width), (v - base + 0.020 + 0.30 * (side - 0.1)) / 0.034
     nostrils = inside(1.15 - np.hypot(across, down), 0.7)
     return tinted(colour, (0.12, 0.07, 0.07), nostrils * 0.92)

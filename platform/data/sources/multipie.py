@@ -44,6 +44,7 @@ def multipie(root: Path) -> SourceFaces:
     """All frontal images whose session and recording have an expression; DataError where the layout is another."""
     base = root / "data" if (root / "data").is_dir() and not list(root.glob("session*")) else root
     records, unusable, camera_folders = [], [], 0
+
     for session, recording in sorted(RECORDINGS):
         for folder in sorted(base.glob(f"session{session:02d}/multiview/*/{recording:02d}/{CAMERA}")):
             camera_folders += 1
@@ -58,12 +59,14 @@ def multipie(root: Path) -> SourceFaces:
                 else:
                     expression, lighting = RECORDINGS[session, recording], f"light_{name['light']}"
                     records.append((relative, subject, expression, lighting, session, recording))
+
     if not records:
         found = f"{camera_folders} folders {CAMERA} without such images" if camera_folders else "no such folder"
         raise DataError(
             f"{root} does not hold Multi-PIE: expected sessionNN/multiview/SSS/RR/{CAMERA}/SSS_SN_RN_051_II.png, found {found}; "
             "give the folder above session01 as --root."
         )
+
     columns = ["path", "subject", "expression", "lighting", "session", "recording"]
     table = pd.DataFrame(records, columns=columns).sort_values("path", ignore_index=True)
     schema = AttributeSchema(EXPRESSIONS, LIGHTINGS)

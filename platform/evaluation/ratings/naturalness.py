@@ -77,6 +77,7 @@ def fit_naturalness(ratings: Ratings, network: StoredNetwork, *, masked: bool, d
     """
     _expect_features(network)
     natural = ratings.mean >= NATURAL_FROM
+
     lacking = [
         Problem(f"split {split}", f"it has no {side} image")
         for split in ("train", "val")
@@ -85,18 +86,22 @@ def fit_naturalness(ratings: Ratings, network: StoredNetwork, *, masked: bool, d
     ]
     if lacking:
         raise DataError(f"the SVM cannot be fitted on {ratings.path}: {'; '.join(map(str, lacking))}; rate more images.")
+
     features = face_features(network, ratings.images, device)
     rows = {split: np.flatnonzero(ratings.split == split) for split in SPLITS}
     scaler = StandardScaler().fit(features[rows["train"]])
     scaled = scaler.transform(features)
+
     fitted = [_fit(scaled[rows["train"]], natural[rows["train"]], penalty) for penalty in PENALTIES]
     scores = [balanced_accuracy_score(natural[rows["val"]], svm.predict(scaled[rows["val"]])) for svm in fitted]
     best = int(np.argmax(scores))
+
     weights = np.asarray(fitted[best].coef_[0], np.float64)
     length = float(np.linalg.norm(weights)) or 1.0
     direction = weights / length / scaler.scale_
     offset = float(fitted[best].intercept_[0]) / length - float(direction @ scaler.mean_)
     predicted = features @ direction + offset >= 0
+
     about = {
         "C": PENALTIES[best],
         "ratings": ratings.path.name,

@@ -63,6 +63,7 @@ def split_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     train = predictions[predictions["split"] == "train"]
     constant = (train if len(train) else predictions)["mean"].mean()
+
     rows = []
     for split in SPLITS:
         part = predictions[predictions["split"] == split]
@@ -82,6 +83,7 @@ def split_table(predictions: pd.DataFrame) -> pd.DataFrame:
                 "constant_inside": ((part["mean"] - constant).abs() <= part["std"]).mean(),
             }
         )
+
     return pd.DataFrame(rows)
 
 

@@ -65,6 +65,7 @@ def collect(
     problems.raise_if_any()
     if dataset is None:
         raise ConfigError(problems)
+
     sources = [source for runs in models.values() for source in runs]
     if request is None:
         loaded = {source: problems.from_(lambda source=source: _found(source, dataset)) for source in sources}  # type: ignore[misc]
@@ -75,6 +76,7 @@ def collect(
         plans = [plan for plan in planned if plan is not None]
         problems += repeated(plans) + incomparable(plans)
         problems.raise_if_any()
+
         said: set[str] = set()
         found = {}
         for source in sources:
@@ -84,6 +86,7 @@ def collect(
                     say(line)
             said.update(bench.advice)
             found[source] = _made(replace(bench, advice=()), device, say)
+
     by_method = {method: [found[source] for source in runs] for method, runs in models.items()}
     problems += repeated([found[source] for source in sources]) + incomparable(list(found.values()))
     problems.raise_if_any()

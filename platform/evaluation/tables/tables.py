@@ -109,15 +109,18 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
     notes = ["Ours: mean ± standard deviation over seeds, evaluated on the same pairs by the same judges; – : absent."]
     if not evaluations:
         return notes
+
     values = evaluations[0].values
     images = int(values["methods"]["output"]["pairs"])
     notes.append(
         f"N = {images} translations per model of {values['data']}; FID, KID and FD identity against all {values['real_images']} "
         f"real images of its test split. The paper measured on {paper.data}: other images, so the numbers are not comparable."
     )
+
     if values["reference"] != paper.reference:
         notes.append(f"Images are compared with the {values['reference']}; the paper compares them with the {paper.reference}.")
     notes += [f"Absent: {_titles(stems)}: {reason}." for stems, reason in values.get("left_out", {}).items()]
+
     unknown = [each.source for each in evaluations if each.values.get("people_are_new_to_the_model", CHECKED) != CHECKED]
     if unknown:
         notes.append(
@@ -126,12 +129,14 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
         )
     if any(each.values.get("raters_of_quality") for each in evaluations):
         notes.append("Quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
+
     notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     if values["reference"] == "target":
         notes.append(
             "Real images: the match is that of two real images of one person under different expressions or lightings. The paper "
             "does not say what its row compares; this reading gives it a meaning."
         )
+
     if votes:
         others = sorted(set(votes) - set(paper.numbers))
         also = f", {', '.join(others)} among them" if others else ""
@@ -140,6 +145,7 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
         notes.append(
             "Human preference (% of votes) comes from people in a line-up study (--preferences), not from an evaluation."
         )
+
     return notes
 
 
