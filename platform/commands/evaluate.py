@@ -28,7 +28,6 @@ from legan.platform.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from legan.platform.errors import Problems
     from legan.platform.evaluation.paired import Evaluation
 
 DEFAULT = "model"
@@ -113,30 +112,16 @@ def mount(app: typer.Typer) -> None:
 
         The numbers are those of evaluations made before. With --classifier and --matcher, what is missing is evaluated now.
         """
-        from legan.platform.data.dataset import open_dataset
         from legan.platform.device import choose_device
-        from legan.platform.errors import ConfigError, Problems
-        from legan.platform.evaluation.evaluate import EvaluationRequest, default_table_folder
-        from legan.platform.evaluation.tables.collect import collect, parse_models
-        from legan.platform.evaluation.tables.files import markdown, write_table
+        from legan.platform.evaluation.tables.files import markdown
+        from legan.platform.evaluation.tables.request import TableRequest, tabulate
 
-        problems = Problems()
-        by_method = problems.from_(lambda: parse_models([*models, *(more or [])]))
-        dataset = problems.from_(lambda: open_dataset(data), "--data")
-        how = {"--quality": quality, "--pairs": pairs, "--seed": seed, "--pairs-file": pairs_file}
-        _check_judges(problems, classifier, matcher, [name for name, value in how.items() if value is not None])
-        _check_out(problems, out)
-        if by_method is None or dataset is None or problems:
-            raise ConfigError(problems)
-
-        request = None
-        if classifier is not None and matcher is not None:
-            request = EvaluationRequest(data, classifier, matcher, quality, pairs or PAIRS, seed or 0, pairs_file)
-        made = collect(number, by_method, data, request, choose_device(), say, preferences)
-
-        paths = write_table(out or default_table_folder(number, dataset), made)
+        request = TableRequest(
+            number, [*models, *(more or [])], data, classifier, matcher, quality, pairs, seed, pairs_file, preferences, out
+        )
+        made, files = tabulate(request, choose_device(), say)
         print(markdown(made).replace("<br>", "; "))
-        print("Written: " + ", ".join(str(path) for path in paths))
+        print("Written: " + ", ".join(map(str, files)))
 
     @group.command()
     def lineup(
@@ -159,24 +144,6 @@ def mount(app: typer.Typer) -> None:
 def say(line: str) -> None:
     """A line for whoever waits."""
     print(line, flush=True)
-
-
-def _check_judges(problems: "Problems", classifier: Path | None, matcher: Path | None, idle: list[str]) -> None:
-    """A table is evaluated by two judges, or by none; then the options that say how are ``idle``."""
-    if (classifier is None) != (matcher is None):
-        missing = "--classifier" if classifier is None else "--matcher"
-        problems.add(missing, "give both --classifier and --matcher to evaluate what is missing, or neither")
-    if idle and classifier is None and matcher is None:
-        remedy = "give --classifier and --matcher too, or leave this out"
-        problems.add(", ".join(idle), f"nothing is evaluated without judges; {remedy}")
-
-
-def _check_out(problems: "Problems", out: Path | None) -> None:
-    from legan.platform.files import unwritable
-
-    problem = unwritable(out) if out is not None else None
-    if problem is not None:
-        problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
 
 
 def _print_table(evaluation: "Evaluation") -> None:

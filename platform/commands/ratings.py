@@ -39,21 +39,11 @@ def svm(
     overwrite: Overwrite = False,
 ) -> None:
     """Stage I: fit a linear SVM on face features that tells natural (5-10) from unnatural (0-5) images."""
-    from legan.platform.data.ratings.ratings import read_ratings
-    from legan.platform.device import choose_device
-    from legan.platform.evaluation.ratings.naturalness import FILE, fit_naturalness, write_svm
-    from legan.platform.files import refuse_existing
-    from legan.platform.model import load_identity
+    from legan.platform.evaluation.ratings.stages import make_svm
 
-    refuse_existing(out, FILE, overwrite=overwrite)
-    network = load_identity(features)
-    size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
-    read = read_ratings(rated, size)
-    fitted = fit_naturalness(read, network, masked=masked or bool(read.masked), device=choose_device())
-    write_svm(out, fitted, overwrite=overwrite)
-    about = fitted.about
+    about = make_svm(rated, features, out, masked=masked, overwrite=overwrite).about
     typer.echo(
-        f"fitted on {'SIMULATED ' if read.simulated else ''}ratings of {about['images']['train']} images, C = {about['C']:g}"
+        f"fitted on {'SIMULATED ' if about['simulated'] else ''}ratings of {about['images']['train']} images, C = {about['C']:g}"
     )
     for split, accuracy in about["balanced_accuracy"].items():
         if accuracy is not None:
@@ -69,23 +59,9 @@ def sides(
     out: Annotated[Path, out_option("CSV to write: image, side, distance.")],
 ) -> None:
     """Say of every face on which side of the SVM it lies, and how far from the border."""
-    import pandas as pd
+    from legan.platform.evaluation.ratings.stages import write_sides
 
-    from legan.platform.data.dataset import open_dataset
-    from legan.platform.device import choose_device
-    from legan.platform.errors import DataError
-    from legan.platform.evaluation.ratings.naturalness import read_svm, side_names
-    from legan.platform.files import unwritable, write_whole
-
-    problem = f"{out} is a folder" if out.is_dir() else unwritable(out.absolute().parent)
-    if problem is not None:
-        raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
-    data = open_dataset(dataset)
-    distance = read_svm(svm).rate(data, choose_device())
-    table = pd.DataFrame({"image": data.faces["source_path"], "side": side_names(distance), "distance": distance})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, table.to_csv(index_label="row"))
-    counts = table["side"].value_counts()
+    counts = write_sides(dataset, svm, out)["side"].value_counts()
     typer.echo(f"{counts.get('natural', 0)} natural and {counts.get('unnatural', 0)} unnatural faces: {out}")
 
 
@@ -111,31 +87,19 @@ def batches(
 
     With --svm, as many natural faces as unnatural ones are chosen.
     """
-    from legan.platform.data.dataset import open_dataset
-    from legan.platform.data.ratings.batches import choose_faces, read_groups, refuse_replacing, write_study
-    from legan.platform.device import choose_device
-    from legan.platform.errors import ConfigError
-    from legan.platform.evaluation.ratings.naturalness import read_svm, side_names
+    from legan.platform.evaluation.ratings.stages import make_batches
 
-    if groups is not None and group is None:
-        raise ConfigError([f"--groups {groups} needs --group, the name of its column to balance over"])
-    refuse_replacing(out, overwrite=overwrite)
-    data = open_dataset(dataset)
-    fitted = read_svm(svm) if svm is not None else None
-    grouped = read_groups(groups, group, data) if group is not None else None
-    distance = fitted.rate(data, choose_device()) if fitted is not None else None
-    side = side_names(distance) if distance is not None else None
-    choice = choose_faces(data, side=side, group=grouped, max_yaw=max_yaw, count=count, seed=seed)
-    about = {"max_yaw": max_yaw, "group": group, "svm": dict(fitted.about) if fitted is not None else None}
-    write_study(
-        data, out, choice, batches=batches, raters=raters, masked=not whole, distance=distance, side=side, group=grouped,
-        seed=seed, overwrite=overwrite, about=about,
+    choice = make_batches(
+        dataset, out, svm=svm, group=group, groups=groups, max_yaw=max_yaw, count=count, batches=batches, raters=raters,
+        masked=not whole, seed=seed, overwrite=overwrite,
     )  # fmt: skip
-    typer.echo(f"{len(choice.rows)} of {len(data)} faces; left out: {_listed(choice.dropped)}")
+    chosen, dropped = len(choice.rows), choice.dropped
+    left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+    typer.echo(f"{chosen} of {chosen + sum(dropped.values())} faces; left out: {left_out}")
     for cell in choice.cells.itertuples():
         typer.echo(f"  {cell.side}, {cell.group}: {cell.chosen} of {cell.found}")
     typer.echo(
-        f"{batches} batches × {raters} raters, {len(choice.rows) * raters} scores to give: {out}\n"
+        f"{batches} batches × {raters} raters, {chosen * raters} scores to give: {out}\n"
         f"Fill in the column score of {out / 'assignments.csv'}, then: legan ratings collect {out} --scores … --out RATINGS"
     )
 
@@ -175,60 +139,24 @@ def collect(
 
 
 @ratings.command()
-def report(
-    rated: RatingsArgument,
-    quality: Quality,
-    out: Out,
-) -> None:
+def report(rated: RatingsArgument, quality: Quality, out: Out) -> None:
     """Compare Q with the raters: histogram, mean per source, correlation, share inside their margin (Figures 7-9)."""
-    from legan.platform.data.ratings.ratings import mask_problem, read_ratings
-    from legan.platform.device import choose_device
-    from legan.platform.errors import DataError, TrackingError
-    from legan.platform.evaluation.ratings.report import expect_quality, predict, split_table, tracked_metrics, write_report
-    from legan.platform.files import unwritable
-    from legan.platform.model import load_network, network_folder
-    from legan.platform.tracking.mlflow_access import log_to_run
+    from legan.platform.evaluation.ratings.stages import compare
 
-    problem = unwritable(out)
-    if problem is not None:
-        raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
-    network = load_network(network_folder(quality))
-    model = expect_quality(network)
-    read = read_ratings(rated, model.image_size)
-    whole = mask_problem(read)
-    if whole is not None:
-        raise DataError(f"Q cannot be compared with its raters: {whole}.")
-    predictions = predict(read, model, choose_device())
-    run_id = str(network.info["run_id"]) if "run_id" in network.info else ""
-    about = {
-        "simulated": read.simulated,
-        "ratings": rated.name,
-        "images": len(read),
-        "quality_model": quality.name,
-        "MLflow_run": run_id or "none",
-    }
-    files = write_report(out, predictions, about)
-    splits = split_table(predictions)
-    for row in splits.itertuples():
+    done = compare(rated, quality, out)
+    for row in done.splits.itertuples():
         typer.echo(
             f"{row.split:>5}: {row.images} images, Pearson {row.pearson:.3f}, Spearman {row.spearman:.3f}, "
             f"error {row.error:.2f}, {row.inside_margin:.0%} inside the raters' margin"
         )
         typer.echo(f"       always the mean rating: error {row.constant_error:.2f}, {row.constant_inside:.0%} inside")
     typer.echo(f"report: {out} (ratings.md, ratings.png)")
-    if run_id:
-        try:
-            log_to_run(run_id, tracked_metrics(splits), files)
-        except TrackingError as error:
-            typer.echo(f"The numbers are in these files and not in MLflow: {error}")
-        else:
-            typer.echo(f"Logged as eval/ratings/… to Q's MLflow run {run_id}.")
+    if done.problem is not None:
+        typer.echo(f"The numbers are in these files and not in MLflow: {done.problem}")
+    elif done.run_id:
+        typer.echo(f"Logged as eval/ratings/… to Q's MLflow run {done.run_id}.")
 
 
 def mount(app: typer.Typer) -> None:
     """Add ``legan ratings`` to the command line."""
     app.add_typer(ratings, name="ratings")
-
-
-def _listed(dropped: dict[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in dropped.items())

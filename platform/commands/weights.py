@@ -13,11 +13,13 @@ def mount(app: typer.Typer) -> None:
     @app.command()
     def weights(names: Names) -> None:
         """Download published weights into the weights folder, checked by their checksum; `legan doctor` says what is there."""
-        from legan.platform.errors import ConfigError
+        from legan.platform.errors import Problems
         from legan.platform.weights import PRETRAINED, fetch_weights
 
-        unknown = [f"there are no weights {name!r}; known: {', '.join(PRETRAINED)}" for name in names if name not in PRETRAINED]
-        if unknown:
-            raise ConfigError(unknown)
+        problems = Problems()
+        for name in names:
+            if name not in PRETRAINED:
+                problems.add("NAME", f"there are no weights {name!r}; known: {', '.join(PRETRAINED)}")
+        problems.raise_if_any()
         for name in names:
             print(f"{name}: {fetch_weights(name)}", flush=True)
