@@ -41,9 +41,9 @@ def prepare(
     aligned: Annotated[bool, typer.Option("--aligned", help="The images are aligned squares: look for no faces.")] = False,
     landmarks: Annotated[
         Literal["auto", "mean", "exact"],
-        typer.Option(help="The mean shape, or exact ones by the face-alignment extra (auto: where it is there)."),
+        typer.Option(help="exact needs the extra face-alignment, mean is a mean face shape, auto takes exact where it can."),
     ] = "auto",
-    min_face: Annotated[int, typer.Option(min=20, help="Smaller faces are not used, in pixels of the photograph.")] = 40,
+    min_face: Annotated[int, typer.Option(min=20, help="Smallest face that is used, in pixels of the photograph.")] = 40,
     val_share: Annotated[float | None, VAL_SHARE] = None,
     test_share: Annotated[float | None, TEST_SHARE] = None,
     seed: Seed = 0,

@@ -109,9 +109,9 @@ EXPRESSION = typer.Option("--expression", "-e", help="Wanted expression; a name 
 LIGHTING = typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")
 Paste = Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")]
 All = Annotated[bool, typer.Option("--all", help="Make every combination of every face.")]
-MinQuality = Annotated[float | None, typer.Option("--min-quality", help="Keep what Q rates so or better, from 0 to 10.")]
+MinQuality = Annotated[float | None, typer.Option("--min-quality", help="Lowest rating by Q that is kept, from 0 to 10.")]
 MinSimilarity = Annotated[
-    float | None, typer.Option("--min-similarity", help="Keep what the matcher finds so alike or more, from -1 to 1.")
+    float | None, typer.Option("--min-similarity", help="Lowest similarity of person that is kept, from -1 to 1.")
 ]
 ATTEMPTS = typer.Option("--attempts", help="Candidates tried where one falls below a minimum, from 1 to 10.")
 

@@ -34,7 +34,7 @@ def svm(
     features: Annotated[Path, path("--features", help=f"Face features: {PERSON_HELP}.")],
     out: Out,
     masked: Annotated[
-        bool, typer.Option("--masked", help="The table's images are black outside the face; folders know.")
+        bool, typer.Option("--masked", help="The images of a table are black outside the face; a ratings folder says so itself.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -75,7 +75,9 @@ def batches(
         Path | None,
         path("--groups", help="CSV or Parquet with image and the column of --group.", show_default="the data set's own"),
     ] = None,
-    max_yaw: Annotated[float, typer.Option(min=0, max=180, help="Heads turned further are left out; 180: none.")] = 15.0,
+    max_yaw: Annotated[
+        float, typer.Option(min=0, max=180, help="Faces turned by more degrees are left out; 180 keeps all.")
+    ] = 15.0,
     count: Annotated[int | None, told(COUNT, "all that balance allows")] = None,
     batches: Annotated[int, typer.Option(min=1, help="Batches the images are divided into.")] = 72,
     raters: Annotated[int, typer.Option(min=1, max=100, help="Raters of each batch.")] = 3,

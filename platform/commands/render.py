@@ -20,7 +20,7 @@ def mount_data(data: typer.Typer) -> None:
         seed: Seed = 0,
         images_per_subject: Annotated[
             int | None,
-            typer.Option(help="Of the 120 combinations of expression and lighting, so many by chance.", show_default="all"),
+            typer.Option(help="Images of each person, of 120 combinations of expression and lighting.", show_default="all"),
         ] = None,
         workers: Annotated[int | None, told(PROCESSES, "one per core")] = None,
         overwrite: Overwrite = False,

@@ -49,7 +49,7 @@ def mount(app: typer.Typer) -> None:
 
     @app.command()
     def doctor() -> None:
-        """Say what is on this machine, and how to get what is not; exit code 1 when something required is missing."""
+        """Say what is on this machine and how to get the rest; the exit code is 1 where something required is missing."""
         from legan.platform.doctor import examine, healthy
 
         facts = examine()

@@ -12,7 +12,7 @@ def mount(app: typer.Typer) -> None:
 
     @app.command()
     def weights(names: Names) -> None:
-        """Download published weights into the weights folder, checked by their checksum; `legan doctor` says what is there."""
+        """Download published weights into the weights folder and check them; `legan doctor` says which are there."""
         from legan.platform.errors import Problems
         from legan.platform.weights import PRETRAINED, fetch_weights
 

@@ -34,7 +34,7 @@ Listed = Annotated[
 ]
 Fill = Annotated[
     Literal["expression", "lighting", "both"] | None,
-    typer.Option("--balance", help="Fill the sparse classes of the training split up to the largest, from the other classes."),
+    typer.Option("--balance", help="Fill the rare classes of the training split up to the largest, from the others."),
 ]
 Random = Annotated[int | None, typer.Option("--random", metavar="N", help="Make N random other combinations of every face.")]
 Attempts = Annotated[int, ATTEMPTS]

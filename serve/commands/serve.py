@@ -20,7 +20,7 @@ from legan.platform.commands.options import (
 )
 
 serve = typer.Typer(
-    help="Serve a model over HTTP until Ctrl-C; legan serve update changes the model of a running server.",
+    help="Serve a model over HTTP until Ctrl-C; `legan serve update` changes the model of a running server.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
