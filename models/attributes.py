@@ -1,6 +1,6 @@
 """Attribute schema: which expressions and lightings a data set has, and how they become label vectors.
 
-Shapes: B batch, E expressions, L lightings, A = E + L attributes. PyTorch is imported where a tensor is made: much that
+Shapes: B batch, E expressions, L lightings, A = E + L attributes. PyTorch is imported where a tensor is made, because much that
 knows a schema has no other use for it.
 """
 
@@ -20,6 +20,14 @@ class AttributeSchema:
     ``flip`` maps each lighting to the one it becomes when the image is mirrored; an empty map means that
     images of this data set must not be mirrored, because nobody said what mirroring does to the light.
     Left and right are always the viewer's: ``left`` is light from the left edge of the image.
+
+    >>> import torch
+    >>> schema = AttributeSchema(("neutral", "smile"), ("left", "right"), {"left": "right", "right": "left"})
+    >>> schema.encode(torch.tensor([1]), torch.tensor([0]))  # a smile, lit from the left
+    tensor([[0., 1., 1., 0.]])
+    >>> schema.expression_index("grin")
+    Traceback (most recent call last):
+    ValueError: unknown expression 'grin'; this model knows: neutral, smile
     """
 
     expressions: tuple[str, ...]

@@ -29,6 +29,10 @@ class Discriminator(nn.Module):
     convolution as large as the map. Neither head has a bias, as in StarGAN. At the paper's size 44 774 336 parameters.
 
     ValueError for an unknown classifier, or an image size that is not a multiple of 2^layers.
+
+    >>> judgement = Discriminator(attributes=5, image_size=32, width=4, layers=3)(torch.zeros(2, 3, 32, 32))
+    >>> judgement.source.shape, judgement.logits.shape
+    (torch.Size([2, 1, 4, 4]), torch.Size([2, 5]))
     """
 
     def __init__(self, attributes: int, image_size: int = 128, width: int = 64, layers: int = 6, classifier: str = "average"):
@@ -51,8 +55,8 @@ class Discriminator(nn.Module):
     def source_gradient(self, x: Tensor) -> Tensor:
         """∇ΣD_src(x) with respect to x, B×3×S×S, as a function of D's weights: the gradient in Eq. 2's penalty.
 
-        LeakyReLU makes D_src piecewise linear in x. So this is the transposed convolutions in reverse order, with the
-        slopes of x's forward pass, which needs no graph, between them. To differentiate that takes half the time of
+        LeakyReLU makes D_src piecewise linear in x. So the gradient is the transposed convolutions in reverse order, with the
+        slopes of x's forward pass between them; that pass needs no graph. Differentiating this takes half the time of
         differentiating autograd's backward pass, which carries the slopes' zero derivatives through all layers.
         No gradient flows to x. Float32 or wider, also under autocast. ValueError for another shape of x.
         """

@@ -16,6 +16,11 @@ class AttributeClassifier(nn.Module):
     Four stages of ``width``, 2·, 4· and 8·``width`` channels, each halving the map, then the mean over each quadrant of
     the aligned face, because which side is bright is what tells a lighting from its mirror image. Batch norm keeps absolute
     brightness, which instance norm would take away. ValueError for an image size that is no multiple of 16, or below 32.
+
+    >>> import torch
+    >>> expression, lighting = AttributeClassifier(expressions=2, lightings=3, image_size=32, width=4)(torch.zeros(1, 3, 32, 32))
+    >>> expression.shape, lighting.shape
+    (torch.Size([1, 2]), torch.Size([1, 3]))
     """
 
     def __init__(self, expressions: int, lightings: int, image_size: int = 128, width: int = 32, dropout: float = 0.3):

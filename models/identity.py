@@ -40,6 +40,11 @@ class LightCNN(nn.Module):
     As published (128×128, K = 256) LightCNN-29 has 12 573 280 parameters before the classifier, LightCNN-9 has 5 480 864.
 
     ValueError for another number of layers or an image size that is no multiple of 16.
+
+    >>> import torch
+    >>> T = LightCNN(layers=9, classes=3, image_size=32, width=0.125, features=16)
+    >>> T.features(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 16])
     """
 
     def __init__(self, layers: int, classes: int, image_size: int = 128, width: float = 1.0, features: int = 256):
@@ -196,7 +201,7 @@ class FacenetIdentity(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "FacenetIdentity":
-        """Stay in evaluation mode: the batch statistics of a pretrained network must not move."""
+        """Stay in evaluation mode, so that the batch statistics of a pretrained network do not move."""
         del mode
         return super().train(mode=False)
 

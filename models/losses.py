@@ -70,7 +70,11 @@ def classification_loss(logits: Tensor, f: Tensor, expressions: int, kind: str =
 
 
 def identity_loss(features_source: Tensor, features_fake: Tensor) -> Tensor:
-    """Eq. 4: E[1 − cosine] of the identity network's features, B×K, of input and output; between 0 and 2."""
+    """Eq. 4: E[1 − cosine] of the identity network's features, B×K, of input and output; between 0 and 2.
+
+    >>> identity_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))
+    tensor(1.)
+    """
     return (1 - F.cosine_similarity(features_source, features_fake, dim=1)).mean()
 
 
@@ -83,6 +87,10 @@ def quality_loss(q: float, quality_fake: Tensor, quality_source: Tensor, quality
     """Eq. 6: E|q − Q(fake)| + E|Q(source) − Q(reconstruction)|; ratings of masked images, B each.
 
     The source's rating is a target: no gradient flows to it.
+
+    >>> fake, source, reconstruction = torch.tensor([6.0]), torch.tensor([5.0]), torch.tensor([4.5])
+    >>> quality_loss(8.0, fake, source, reconstruction)
+    tensor(2.5000)
     """
     return (q - quality_fake).abs().mean() + (quality_source.detach() - quality_rec).abs().mean()
 

@@ -19,6 +19,10 @@ class QualityModel(nn.Module):
     with nothing between. The last bias starts at ``mean_rating``, so that an untrained Q answers about that.
 
     ValueError for an image size that is not a multiple of 2^layers.
+
+    >>> import torch
+    >>> QualityModel(image_size=32, width=4, layers=3, hidden=8)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2])
     """
 
     def __init__(self, image_size: int = 128, width: int = 64, layers: int = 6, hidden: int = 256, mean_rating: float = 5.0):
@@ -37,7 +41,12 @@ class QualityModel(nn.Module):
 
 
 def margin_loss(mu: Tensor, sigma: Tensor, prediction: Tensor) -> Tensor:
-    """Eq. 1: mean of (σ − d²)² with d = µ − prediction. Its minima are at d² = σ, not at d = σ."""
+    """Eq. 1: mean of (σ − d²)² with d = µ − prediction. Its minima are at d² = σ, not at d = σ.
+
+    >>> import torch
+    >>> margin_loss(torch.tensor([7.0]), torch.tensor([4.0]), torch.tensor([5.0]))  # d = 2, d² = σ
+    tensor(0.)
+    """
     return (sigma - (mu - prediction).square()).square().mean()
 
 

@@ -81,7 +81,7 @@ def slots(cpus: float, gpus: float = 0) -> int:
 
 
 def threads_each(workers: int, gpu: bool) -> int:
-    """How many threads each of ``workers`` can have, spread over the connected cluster's nodes, without more than processors.
+    """How many threads each of ``workers`` on the connected cluster's nodes can have: together no more than processors.
 
     With ``gpu`` a worker has a GPU of its own, and its share of that node's processors.
     """
@@ -125,7 +125,7 @@ def require(cpus: float, gpus: float = 0) -> Cluster:
 
 
 def nodes_without(paths: Sequence[Path]) -> dict[str, Path]:
-    """The first of ``paths`` that is missing on each node that has processors for work and lacks one, by the node's address.
+    """The nodes that work and lack one of ``paths``: the first missing path by the node's address.
 
     Raises ClusterError when a node cannot be asked.
     """
@@ -149,7 +149,7 @@ def _missing(paths: Sequence[Path]) -> Path | None:
 
 
 def reason(error: BaseException) -> str:
-    """One line of what an error says; of its cause where another process raised it, since Ray then says a traceback."""
+    """One line of what an error says. Where another process raised it, Ray says a traceback, so its cause speaks."""
     return one_line(error.cause if isinstance(error, RayTaskError) else error)
 
 

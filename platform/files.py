@@ -1,7 +1,7 @@
 """Files and folders that others read: on the disk whole, or not there.
 
-They are written under another name beside their own (``.NAME.….tmp``), flushed to the disk and renamed. What a process that was
-killed leaves behind has the other name.
+They are written under another name beside their own (``.NAME.….tmp``), flushed to the disk and renamed. A process that is killed
+leaves the other name behind.
 """
 
 import errno
@@ -30,7 +30,13 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """The name to write to; the file takes the place of ``path`` when the block ends, and is removed when the block fails."""
+    """The name to write to; the file takes the place of ``path`` when the block ends, and is removed when the block fails.
+
+    >>> with whole_file(Path("notes.txt")) as draft:
+    ...     _ = draft.write_text("whole or not at all")
+    >>> Path("notes.txt").read_text()
+    'whole or not at all'
+    """
     draft = _beside(path, "tmp")
     try:
         yield draft
@@ -47,7 +53,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def misnamed(name: str) -> str | None:
-    """Why a folder of its own, below others of its kind, cannot be called so."""
+    """Why a folder among others of its kind cannot have this name."""
     if re.fullmatch(r"\w[\w\-.]*", name, re.ASCII):
         return None
     return "use letters, digits, _, - and ., with one of the first three in front"
@@ -62,9 +68,9 @@ def unwritable(folder: Path) -> str | None:
 
 
 def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:
-    """DataError when ``out`` must not be written: it exists, or, with ``overwrite``, has no ``file`` and so is something else.
+    """DataError when ``out`` exists; with ``overwrite``, only when it has no ``file`` and so is something else.
 
-    And when it cannot be, as far as that can be told beforehand.
+    DataError also when it cannot be written, as far as that can be told beforehand.
     """
     refuse_nameless(out)
     problem = unwritable(out.absolute().parent)
@@ -92,7 +98,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def disk_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error is that of the full disk that ``folder`` is on, under whatever name a library raises it."""
+    """Whether an error, under whatever name a library raises it, says that the disk of ``folder`` is full."""
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -103,7 +109,7 @@ def disk_full(error: BaseException, folder: Path) -> bool:
 
 @contextmanager
 def room_in(folder: Path) -> Iterator[None]:
-    """CheckpointError where what is written in the block finds the disk of ``folder`` full."""
+    """CheckpointError where the block finds the disk of ``folder`` full."""
     try:
         yield
     except Exception as error:

@@ -1,6 +1,6 @@
 """Jobs on a Ray cluster elsewhere: submit, watch and stop them over HTTP, through the dashboard of its head node.
 
-With a token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names or in ~/.ray/auth_token, it is sent along;
+A token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names or in ~/.ray/auth_token is sent along;
 RAY_AUTH_MODE=disabled sends none. Every function raises ClusterError when nobody answers, when the token is refused or
 when there is no such job.
 """

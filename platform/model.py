@@ -110,7 +110,7 @@ def network_folder(path: Path) -> Path:
 
 
 def identity_folder(path: Path) -> Path:
-    """As ``network_folder`` for a T; ``facenet``, where no folder or run has that name, is FaceNet from the weights folder.
+    """``network_folder`` for a T. ``facenet`` is FaceNet from the weights folder, unless a folder or run has that name.
 
     It is written once, as a network folder in ``downloads`` under the runs' home. Raises WeightsError where its weights are not.
     """
@@ -143,7 +143,12 @@ def write_model(folder: Path, model: Model) -> None:
 
 
 def read_model(folder: Path) -> Model:
-    """The model in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong."""
+    """The model in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong.
+
+    >>> model = read_model(find_model("model"))
+    >>> model.image_size, model.schema.expressions
+    (32, ('neutral', 'smile'))
+    """
     record = _read_record(folder, MODEL_FILE, "model")
 
     try:
@@ -187,6 +192,11 @@ def save_network(folder: Path, kind: str, numbers: Mapping[str, Any], module: nn
 
     ``kind`` is one of KINDS, ``numbers`` what its constructor takes, ``info`` plain JSON values. Raises CheckpointError where
     ``folder`` is something else.
+
+    >>> numbers = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
+    >>> save_network(Path("Q"), "quality", numbers, QualityModel(**numbers), simulated_ratings=True)
+    >>> load_network(Path("Q")).info
+    {'simulated_ratings': True}
     """
     if not isinstance(module, KINDS[kind]):
         raise ValueError(f"a {type(module).__name__} is no {kind}")

@@ -1,4 +1,4 @@
-"""Pretrained weights that are downloads: which files, whose, where they are looked for, and that they are the right ones."""
+"""Pretrained weights that are downloads: which files, whose, where they are looked for, and whether they are the right ones."""
 
 import hashlib
 import os
@@ -83,7 +83,7 @@ def find_weights(name: str) -> Path:
 
 
 def check_weights(name: str) -> Path:
-    """As ``find_weights``, and sure to be the published file: WeightsError when its checksum is another."""
+    """``find_weights``, with the published file's checksum: WeightsError when it is another file."""
     path = find_weights(name)
     found = _sha256(path)
     if found != PRETRAINED[name].sha256:

@@ -1,7 +1,7 @@
 """Colour profiles that image files bring along: what they mean, in sRGB.
 
-Cameras and editors write photographs in wider spaces, such as Display P3 and Adobe RGB; taken for sRGB, their numbers give pale
-faces.
+Cameras and editors also write photographs in wider spaces, such as Display P3 and Adobe RGB. Their numbers give pale faces when
+they are taken for sRGB.
 """
 
 import io
@@ -20,8 +20,8 @@ _COLOURS = {"L": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": 
 def in_srgb(image: Image.Image) -> Image.Image:
     """The image with its embedded profile applied: RGB, or RGBA where it is transparent.
 
-    It is given back as it is where it has no profile, one of sRGB, one that is broken or for another kind of image, and where it
-    is of a mode that profiles say nothing of (16-bit grey, float and others).
+    The image stays as it is where its profile is missing, broken, sRGB's own or for another kind of image. Modes that profiles
+    say nothing of (16-bit grey, float and others) stay as they are, too.
     """
     profile, colours = image.info.get("icc_profile"), _COLOURS.get(image.mode)
     if not isinstance(profile, bytes) or colours is None:

@@ -94,10 +94,10 @@ class Dataset:
         return np.flatnonzero((self.faces["split"] == split).to_numpy()).astype(np.int64)
 
     def real_rows(self, split: Split) -> NDArray[np.int64]:
-        """Row numbers of what results are measured on, in ascending order, int64: a split's photographs, each once.
+        """The rows that results are measured on: a split's photographs, each once; numbers in ascending order, int64.
 
-        Left out are translations, which `legan augment` marks as ``synthetic``, exact copies of an earlier row, and rows that
-        have such a copy in another split.
+        Three kinds of rows are left out: translations, which `legan augment` marks as ``synthetic``; exact copies of an earlier
+        row; and rows with such a copy in another split.
         """
         original = self.faces["duplicate_of"]
         real = original.isna().to_numpy()
@@ -118,7 +118,16 @@ class Dataset:
 
 
 def open_dataset(path: Path | str) -> Dataset:
-    """Open a data set folder; DataError says what is missing or does not fit together."""
+    """Open a data set folder; DataError says what is missing or does not fit together.
+
+    >>> faces = open_dataset("faces")
+    >>> len(faces), faces.image_size, faces.schema.expressions
+    (72, 32, ('neutral', 'smile', 'scream'))
+    >>> faces.splits["test"], faces.rows("test")[:4]
+    (['f'], array([60, 61, 62, 63]))
+    >>> faces.images[faces.rows("test")].shape, faces.hulls([0]).dtype
+    ((12, 32, 32, 3), dtype('bool'))
+    """
     path = Path(path).expanduser()
     described = path / FILE
     if not described.is_file():
@@ -176,6 +185,9 @@ def split_by_subject(
 
     round(share · subjects) subjects go to test and to val, at least one where the share is above 0; the rest trains.
     Raises DataError when nothing would be left to train on.
+
+    >>> sorted(split_by_subject(["ann", "bob", "cid"], val_share=0.1, test_share=0.1).values())
+    ['test', 'train', 'val']
     """
     names = sorted(set(subjects), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     test, val = (max(1, round(share * len(names))) if share > 0 else 0 for share in (test_share, val_share))

@@ -1,8 +1,8 @@
 """Reading an image file of any usual kind as uint8 H×W×3 RGB.
 
-What becomes of the kinds: EXIF orientation is applied; grey is repeated over the channels; 16-bit grey is scaled from
-0…65535 to 0…255 and float from 0…1; CMYK, YCbCr, Lab and palettes are converted by Pillow; transparent pixels are laid
-over white; of an animation the first frame is taken. An embedded colour profile is applied (colour_profile.py).
+EXIF orientation and an embedded colour profile (colour_profile.py) are applied. Grey is repeated over the channels; 16-bit grey
+is scaled from 0…65535 to 0…255, and float from 0…1. Pillow converts CMYK, YCbCr, Lab and palettes. Transparent pixels are laid
+over white. An animation counts as its first frame.
 """
 
 import io
@@ -56,6 +56,12 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
 
     ``name`` stands for the image in messages (default: the path). Raises ImageError, naming file and cause, for a
     missing, empty, broken or unknown file and for one of more than ``max_pixels`` pixels.
+
+    >>> read_image("photo.jpg").shape
+    (240, 240, 3)
+    >>> read_image("nowhere.jpg")
+    Traceback (most recent call last):
+    legan.platform.errors.ImageError: nowhere.jpg cannot be read: No such file or directory.
     """
     named = name or ("the image" if isinstance(source, bytes) else str(source))
     try:

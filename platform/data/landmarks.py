@@ -1,7 +1,7 @@
 """The 68 landmarks of a face: the mean shape placed by the five points, or exact ones from the face-alignment extra.
 
-The extra's network (2DFAN-4, about 95 MB) is a download of its own. It is never fetched on the way: where the file is
-missing, the mean shape is used, and asking for exact landmarks by name says what to put where.
+The extra's network (2DFAN-4, about 95 MB) is a download of its own. It is never fetched on the way. Where the file is
+missing, the mean shape is used; whoever asks for exact landmarks by name is told what to put where.
 """
 
 import importlib.util

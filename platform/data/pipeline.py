@@ -85,7 +85,7 @@ class FacePreparer:
         self._landmarks: Landmarker = make_landmarker(options.landmarks)
 
     def prepare_one(self, path: Path) -> Prepared | Skipped:
-        """Read, detect, align, mask. Of several faces the largest is taken. A file that cannot be used gives a reason."""
+        """Read, detect, align, mask. The largest of several faces is taken. A file that cannot be used gives a reason."""
         try:
             photo = read_image(path, name="the file")
             return self._already_aligned(photo) if self._detector is None else self._cut_out(photo, self._detector)

@@ -1,8 +1,8 @@
 """``prepare``: a source's photographs to a data set folder, in parallel on Ray Data, resumable at any moment.
 
-While it runs, OUT.partial holds plan.json (what is being prepared, and how) and a file per finished part. Started again,
-it goes on with the parts that are missing; the result is byte for byte that of an undisturbed run, because it is put together
-from the parts in the records' order. On a cluster, OUT has to lie on storage that every node sees.
+While it runs, OUT.partial holds plan.json (what is being prepared, and how) and a file per finished part. The same command goes
+on with the parts that are missing. The result is put together from the parts in the records' order, so it is byte for byte that
+of an undisturbed run. On a cluster, OUT has to lie on storage that every node sees.
 """
 
 import hashlib
@@ -74,10 +74,12 @@ def prepare(
     """Make a data set folder of a source's photographs and open it.
 
     ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Subjects are
-    split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call repeated
-    after it was finished changes nothing; unfinished work of other options or files is refused, and dropped by ``overwrite``.
-    Raises DataError for that, for an existing ``out`` without ``overwrite`` and where no photograph could be used,
-    FolderTakenError where another process is at work on the same, ClusterError when the cluster cannot be reached, or fails.
+    split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call,
+    repeated after it was finished, changes nothing.
+
+    Raises DataError where no photograph could be used. Without ``overwrite``, an existing ``out`` and unfinished work of other
+    options or files are DataErrors, too. Raises FolderTakenError where another process is at work on the same, and ClusterError
+    when the cluster cannot be reached, or fails.
     """
     refuse_nameless(out)
     records = _with_splits(source, seed, val_share, test_share)

@@ -15,7 +15,8 @@ _MOST_NAMED = 20
 def contact_sheet(dataset: Dataset, *, subjects: int = 12, conditions: int = 12, tile: int = 128) -> Image.Image:
     """A row per subject, a column per combination of expression and lighting that occurs; grey where a subject lacks it.
 
-    Of more subjects or combinations than asked for, evenly spread ones are shown. ``tile`` is a face's side in pixels.
+    Where there are more subjects or combinations than asked for, evenly spread ones are shown. ``tile`` is a face's side in
+    pixels.
     """
     faces = dataset.faces
     pairs = faces[["expression", "lighting"]].drop_duplicates()

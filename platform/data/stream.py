@@ -1,4 +1,4 @@
-"""Data sets of any size, written and looked at piece by piece: what is held in memory does not grow with the pixels.
+"""Data sets of any size, written and looked at piece by piece: memory does not grow with the pixels.
 
 Shapes: N faces, n faces of a part, H = W = image size.
 """
@@ -62,7 +62,7 @@ def write_parts(
     alignment: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> None:
-    """As ``write_dataset``, of parts with ``count`` faces together; what is held is a part, and a split per subject.
+    """``write_dataset`` for parts that have ``count`` faces together; memory holds one part, and a split per subject.
 
     Further columns need the same types in every part. Raises DataError where the parts don't fit together, where they are more
     or fewer than ``count``, where there is no face at all, and where ``out`` exists.
@@ -109,7 +109,7 @@ def read_header(path: Path) -> Header:
 
 
 def _write_rows(folder: Path, parts: Iterable[Part], count: int, size: int, schema: AttributeSchema) -> dict[str, list[str]]:
-    """Images, hulls and faces; the subjects of each split. Plain writing, as pages of a memory map would count as memory."""
+    """Write images, hulls and faces; the subjects of each split. No memory map is used, whose pages would count as memory."""
     split_of: dict[str, str] = {}
     landmarks: set[int] = set()
     hull_bytes, written = -(-size * size // 8), 0

@@ -59,7 +59,7 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
 
 
 def drop_finished(folder: Path, digest: str) -> None:
-    """Remove what a kill at the very end left of the work of this digest, whose result is there; nothing else.
+    """Remove the folder of finished work that a kill at the very end left; a folder of another digest stays.
 
     Raises FolderTakenError where another process is at work in it.
     """
@@ -77,7 +77,7 @@ def _digest(described: Path) -> str | None:
 
 
 def drop_work(folder: Path) -> None:
-    """Remove an unfinished folder, plan.json last: until then it is known for what it is."""
+    """Remove an unfinished folder; plan.json goes last, since it says what the folder is."""
     for child in folder.iterdir():
         if child.is_dir():
             shutil.rmtree(child)

@@ -51,6 +51,13 @@ def write_dataset(
     split only) and landmarks (2K floats); yaw, source_path and duplicate_of may be left out; further columns are kept.
     ``images`` are N uint8 H×H×3, streamed; ``hulls`` bool N×H×W or packed bits. Raises DataError where this does not
     fit together, where there is no face at all, and where ``out`` exists (unless ``overwrite``).
+
+    >>> schema = AttributeSchema(("neutral",), ("front", "left"))
+    >>> labels = {"subject": ["ann", "ann"], "expression": "neutral", "lighting": ["front", "left"], "split": "train"}
+    >>> faces = pd.DataFrame(labels).assign(landmarks=[[10.0, 12.0, 22.0, 12.0]] * 2)
+    >>> images, hulls = np.zeros((2, 32, 32, 3), np.uint8), np.ones((2, 32, 32), np.bool_)
+    >>> len(write_dataset("mine", name="mine", schema=schema, faces=faces, images=images, hulls=hulls, source="by hand"))
+    2
     """
     out = Path(out)
     refuse_existing(out, FILE, overwrite=overwrite)

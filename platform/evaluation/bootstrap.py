@@ -1,6 +1,6 @@
 """How far a mean can be trusted: bootstrap intervals over subjects.
 
-Images of one person resemble each other, so it is people that are drawn again, each with all of its images.
+Images of one person resemble each other. So people are drawn again, each with all of their images.
 """
 
 import numpy as np

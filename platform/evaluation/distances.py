@@ -19,6 +19,12 @@ class FeatureStatistics:
     """Count, mean and covariance of features that come batch by batch, and the features themselves for the kernel distance.
 
     Mean and scatter are merged as in Chan et al. 1983, which keeps its digits where sums of squares lose them.
+
+    >>> a, b = FeatureStatistics(), FeatureStatistics()
+    >>> a.update(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+    >>> b.update(torch.tensor([[3.0, 1.0], [5.0, 3.0]]))
+    >>> round(frechet_distance(a, b), 6)  # equal covariances, means 3 apart
+    9.0
     """
 
     count: int = 0

@@ -1,4 +1,4 @@
-"""An evaluation from what the command line was given: all of it is checked, and all problems are said, before anything runs."""
+"""An evaluation from what the command line was given. All of it is checked, and all problems are told, before anything runs."""
 
 import re
 from collections.abc import Callable
@@ -42,8 +42,8 @@ class EvaluationRequest:
 class Bench:
     """A model with everything that it is scored on and by, all of it checked.
 
-    ``left_out`` says of metrics that cannot be measured here why, in a few words that may be published; ``advice`` says it to
-    whoever sits at this machine. ``simulated_raters`` says that Q learned from simulated ratings.
+    ``left_out`` says why metrics cannot be measured here, in a few words that may be published; ``advice`` says it to whoever
+    sits at this machine. ``simulated_raters`` says that Q learned from simulated ratings.
     """
 
     source: str
@@ -196,7 +196,7 @@ def plain_name(source: str) -> str:
 
 
 def _plain_data_name(data: Dataset) -> str:
-    """The data set's name, whose author could have made a path of it, as a part of a folder's."""
+    """The data set's name as a part of a folder's name; its author could have made a path of it."""
     return re.sub(r"[^\w\-. ]", "-", data.name)
 
 
@@ -210,7 +210,7 @@ def _lacks(path: Path | None) -> bool:
 
 
 def _with_downloads(judges: Judges, left_out: dict[str, str], advice: list[str]) -> Judges:
-    """The judges with those networks whose published weights are here; why not the others goes to ``left_out`` and ``advice``."""
+    """The judges with those networks whose published weights are here; ``left_out`` and ``advice`` get why the others are not."""
     try:
         judges = replace(judges, inception=inception_extractor())
     except WeightsError as error:
@@ -225,7 +225,7 @@ def _with_downloads(judges: Judges, left_out: dict[str, str], advice: list[str])
 
 
 def _named(need: Need, between: str) -> str:
-    """The metrics that something is missing for."""
+    """The metrics that a missing network leaves out."""
     return between.join(metric.stem for metric in needing(need))
 
 

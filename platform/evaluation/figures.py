@@ -21,8 +21,8 @@ def labelled_grid(
 ) -> Picture:
     """A grid of equally sized square pictures, uint8 H×W×3: column names above, row names at the left.
 
-    ``cells`` holds a sequence per row of uint8 S×S×3 pictures, None leaves a place grey. Pictures below 96 pixels are enlarged
-    to it by whole factors, so that names fit; names are wrapped, then shrunk, then cut. Raises ValueError when names and cells
+    ``cells`` holds a sequence per row of uint8 S×S×3 pictures; None leaves a place grey. Pictures below 96 pixels are enlarged
+    by whole factors, so that names fit; names are wrapped, then shrunk, then cut. Raises ValueError when names and cells
     don't match in number, or when there is no picture.
     """
     if len(cells) != len(rows) or any(len(row) != len(columns) for row in cells):

@@ -14,7 +14,11 @@ K1, K2 = 0.01, 0.03
 
 
 def l1_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute difference of two B×C×H×W images, float64 B, in 0 (equal) to 2 (black against white)."""
+    """Mean absolute difference of two B×C×H×W images, float64 B, in 0 (equal) to 2 (black against white).
+
+    >>> l1_distance(torch.ones(1, 3, 16, 16), -torch.ones(1, 3, 16, 16))
+    tensor([2.], dtype=torch.float64)
+    """
     return (x.double() - y.double()).abs().mean(dim=(1, 2, 3))
 
 
@@ -44,6 +48,9 @@ def feature_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Pearson correlation of two B×F feature vectors, float64 B, in -1 to 1; 0 where one of them is constant.
 
     The paper's match score (section 5).
+
+    >>> feature_correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[9.0, 8.0, 7.0]])).round(decimals=6)
+    tensor([-1.], dtype=torch.float64)
     """
     a, b = a.double(), b.double()
     return F.cosine_similarity(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True), dim=1, eps=1e-12)

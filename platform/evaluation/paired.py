@@ -1,8 +1,8 @@
 """How well a model does what it was asked, on a data set's test split, beside *copy input* and *real images*.
 
-Where the data has an image of the same subject with the wanted expression and lighting, the output is compared with it; where
-it has none, with the source, and every such number says ``to_source`` in its name. A generator that copies its input scores
-well against the source and badly on accuracy; one that forgets the person does the opposite: read all columns.
+The output is compared with the true target, the same subject's image with the wanted expression and lighting. Data without such
+images compares it with the source, and every such number says ``to_source`` in its name. A generator that copies its input
+scores well against the source and badly on accuracy; one that forgets the person does the opposite. So read all columns.
 
 Shapes: n pairs, B batch, H×W pixels. Images inside are float32 B×3×H×W in [-1, 1].
 """
@@ -49,12 +49,12 @@ class Judges:
     inception: Extractor | None = None
 
     def lacking(self) -> frozenset[Need]:
-        """What metrics need and these judges have not; those metrics are left out."""
+        """What metrics need and these judges lack; those metrics are left out."""
         optional: dict[Need, object] = {"inception": self.inception, "alexnet": self.perceptual, "quality": self.quality}
         return frozenset(need for need, network in optional.items() if network is None)
 
     def extractors(self) -> list[Extractor]:
-        """Whose features sets of images are compared by."""
+        """The networks whose features compare sets of images."""
         return [identity_extractor(self.matcher), *([self.inception] if self.inception is not None else [])]
 
 
@@ -64,8 +64,8 @@ class Evaluation:
 
     ``scores`` has a row per pair and method; ``table`` the means and distances, a row per method and a column per metric;
     ``classes`` the same for each expression and lighting that is asked for, a row per class and method. ``intervals`` are
-    bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different subjects: a match of
-    that size says nothing about the person; None where all pairs are of one subject. ``real_images`` is the number of real images
+    bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different subjects, None where
+    all pairs are of one subject; a match of that size says nothing about the person. ``real_images`` is the number of real images
     that the Fréchet and kernel distances are to.
     """
 

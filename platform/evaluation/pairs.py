@@ -47,10 +47,12 @@ def choose_pairs(
     """At most ``count`` translations to ask for on a split, the same for the same seed.
 
     Columns: source_row, target_row (missing where the data has no targets), subject, source_expression, source_lighting,
-    expression, lighting (names; the last two are what is asked for). Where there are targets, all combinations that occur get
-    an equal share, each target comes once before any comes twice, and sources of the target's own session go first. Where
-    ``schema``, the model's classes, are not the data's, there are no targets and any of the model's classes is asked for. Only
-    photographs are taken, each once (``Dataset.real_rows``). Raises DataError when the split is empty, or has none.
+    expression, lighting (names; the last two are what is asked for). Only photographs are taken, each once
+    (``Dataset.real_rows``).
+
+    With targets, all combinations that occur get an equal share, each target comes once before any comes twice, and sources of
+    the target's own session go first. There are no targets where ``schema``, the model's classes, are not the data's: then any
+    of the model's classes is asked for. Raises DataError when the split is empty, or has no photographs.
     """
     schema = schema or data.schema
     rows = data.real_rows(split)

@@ -1,6 +1,6 @@
 """What generated images are held against: the features of all real images of a split, computed once and kept on the disk.
 
-The file's name is a hash of data, split, network, its weights and the resizer, so that other pictures or another network never
+The file's name is a hash of data, split, network, its weights and the resizer. So other pictures, or another network, never
 meet statistics that are not theirs.
 """
 

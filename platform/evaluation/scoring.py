@@ -1,4 +1,4 @@
-"""The one interface of all metrics: shown batches of images, they say their numbers.
+"""The one interface of all metrics: they take batches of images and then say their numbers.
 
 Shapes: B batch, H×W pixels, F features. Images are float32 B×3×H×W in [-1, 1].
 """
@@ -64,7 +64,7 @@ ImageMetric = Callable[[Seen], Tensor]
 
 
 class ImageScores:
-    """Metrics with one value per image, float64, which are kept: means over any part of the images can be had afterwards."""
+    """Metrics with one value per image, float64. All values are kept, so that any part of the images has its means afterwards."""
 
     def __init__(self, metrics: Mapping[str, ImageMetric]):
         self._metrics = metrics

@@ -56,7 +56,7 @@ class Delivery:
 
     @property
     def _sent(self) -> Delivered:
-        """How far this store has the record. A run moves to another store, which gets everything, once that has been reached."""
+        """How far this store has the record. A run moves to another store once that is reached, and then sends everything."""
         sent = self._spool.sent
         return sent if sent.uri == self._uri else Delivered(0, self._uri)
 
@@ -117,7 +117,7 @@ class Delivery:
             self._spool.release(entry.record)
 
     def _ready(self, entry: Entry) -> Record:
-        """The record with ``file``, the absolute path of what it speaks of, if it speaks of a file."""
+        """The record; where it speaks of a file, with that file's absolute path as ``file``."""
         if entry.record is None:
             raise RecordRejectedError(f"the line that ends at byte {entry.end} of tracking.jsonl cannot be read")
         if "path" not in entry.record:
@@ -130,7 +130,7 @@ class Delivery:
 
 
 class Sender(threading.Thread):
-    """Drains a delivery every ``every_s`` seconds; a store that is away is tried again ever more rarely."""
+    """Drains a delivery every ``every_s`` seconds; it tries a store that is away ever more rarely."""
 
     def __init__(self, delivery: Delivery, spool: Spool, *, every_s: float, shown: str, say: Callable[[str], None]):
         super().__init__(name="legan-tracking", daemon=True)

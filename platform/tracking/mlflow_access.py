@@ -54,7 +54,7 @@ def log_to_run(
 
 
 def promote_model(run_id: str, model: Path, name: str, tags: Mapping[str, str], *, uri: str) -> "Promotion":
-    """Make a run's model folder the champion of the registered model ``name``, as a new version or the one it has become before.
+    """Make a run's model folder the champion of the registered model ``name``: a new version, or the one it is already.
 
     ``tags`` are set on the version. Raises TrackingError when the store does not know the run or cannot be reached.
     """

@@ -31,9 +31,9 @@ NAME_LENGTH = 250
 class Tracker:
     """Records one run in ``folder`` and sends it to MLflow; opening a folder again goes on with the same MLflow run.
 
-    Nothing here waits for MLflow, and MLflow being away stops nothing: what is recorded is kept and sent later, at the
-    latest by ``sync_run``. Metrics and images at steps that an earlier process of this run recorded are left out, so
-    that a run resumed from a checkpoint does not record the steps since then twice. A parameter that has another value
+    Nothing here waits for MLflow, and nothing stops while MLflow is away: records are kept and sent later, at the latest by
+    ``sync_run``. Metrics and images at steps that an earlier process of this run recorded are left out. So a run that is resumed
+    from a checkpoint does not record the steps since then twice. A parameter that has another value
     than before goes to the tag ``legan.resumed_with.<name>``, because MLflow keeps parameters as they are.
 
     ``params`` are the flattened settings; ``tags`` come on top of the user and the git commit. The store is ``uri``,
@@ -76,7 +76,7 @@ class Tracker:
     def log_metrics(self, values: Mapping[str, float], step: int, again: bool = False) -> None:
         """Record named values at a step; ValueError for a name that MLflow does not take.
 
-        What an earlier process of this run has recorded up to that step is left out, but ``again`` puts it in its place.
+        Values that an earlier process of this run recorded for this step or a later one stay; ``again`` replaces them.
         """
         before = {} if again else self._spool.history.metrics
         fresh = {check_name(key): float(value) for key, value in values.items() if step > before.get(key, step - 1)}
@@ -109,8 +109,8 @@ class Tracker:
     def register_model(self, folder: Path, name: str = "legan") -> None:
         """Record that a model folder becomes the next version of the registered model ``name``.
 
-        The first version ever gets the alias ``champion``. Left out where an earlier process of this run has recorded it, as
-        metrics are. Raises CheckpointError when it is no model folder.
+        The first version ever gets the alias ``champion``. Nothing is recorded where an earlier process of this run has done so.
+        Raises CheckpointError when it is no model folder.
         """
         if not (folder / "model.json").is_file():
             raise CheckpointError(f"{folder} cannot be registered: it is no model folder, model.json is missing.")

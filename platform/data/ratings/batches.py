@@ -55,8 +55,9 @@ def choose_faces(
 ) -> ChosenFaces:
     """The faces with |yaw| ≤ ``max_yaw``, without exact copies, equally many of each side and group that are given.
 
-    As many as the rarest cell allows, ``count`` at the most. ``side`` and ``group`` are str N, a blank group is left out. At 180
-    degrees no face is left out for its yaw, unknown or not. Raises DataError where nothing is left, and where yaws are unknown.
+    The rarest cell decides how many, and ``count`` is the most. ``side`` and ``group`` are str N; faces with a blank group are
+    left out. A ``max_yaw`` of 180 leaves no face out, whether its yaw is known or not. Raises DataError where nothing is left,
+    and where yaws are unknown.
     """
     faces = data.faces
     yaw = faces["yaw"].to_numpy(np.float64)
@@ -106,8 +107,8 @@ def choose_faces(
 def read_groups(file: Path | None, column: str, data: Dataset) -> NDArray[np.str_]:
     """A group name per face, str N, blank where there is none.
 
-    From the data set's own column, or from a CSV or Parquet file with the columns image (as source_path of the data set) and
-    ``column``. Raises DataError where columns are missing, an image has two groups, or no face has one.
+    They come from the data set's own column, or from a CSV or Parquet file with the columns image (as source_path of the data
+    set) and ``column``. Raises DataError where columns are missing, an image has two groups, or no face has one.
     """
     if file is None:
         if column not in data.faces:
@@ -148,7 +149,7 @@ def deal(count: int, batches: int, raters: int, seed: int) -> tuple[NDArray[np.i
 
 
 def refuse_replacing(out: Path, *, overwrite: bool) -> None:
-    """DataError where ``out`` exists, unless it is to be replaced and holds nothing but batches that nobody has scored yet."""
+    """DataError where ``out`` exists; with ``overwrite``, only where it holds scores or anything else than batches."""
     refuse_existing(out, FILE, overwrite=overwrite)
     if not (out / FILE).is_file():
         return
@@ -248,7 +249,7 @@ def _save_images(folder: Path, data: Dataset, rows: NDArray[np.int64], names: ND
 
 
 def _image_names(data: Dataset, rows: NDArray[np.int64], masked: bool, seed: int) -> NDArray[np.str_]:
-    """A name per row; it begins with digits of the study's own, so that another study's scores are not taken for this one's."""
+    """A name per row. It begins with digits of this study, so that no other study's scores are taken for this one's."""
     study = f"{data.content_hash} {rows.tolist()} {masked} {seed}"
     tag = hashlib.sha256(study.encode()).hexdigest()[:6]
     digits = max(5, len(str(len(rows))))

@@ -44,8 +44,9 @@ def collect(
 ) -> Collected:
     """Label a study's images with mean and standard deviation of their scores, 80/10/10 by subject, as a ratings folder.
 
-    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …; blank ones are
-    not given yet. Images with fewer than ``least`` scores are left out. Raises DataError with everything that is wrong at once.
+    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …. A blank score
+    has not been given yet. Images with fewer than ``least`` scores are left out. Raises DataError with everything that is wrong
+    at once.
     """
     refuse_existing(out, FILE, overwrite=overwrite)
     record, images = _read_study(study)

@@ -4,7 +4,7 @@ A ratings folder holds ratings.json (``simulated`` says what it is), ratings.par
 images.npy, mean, std, source, split, and further columns) and images.npy (uint8 N×H×W×3, black outside the hull of the face
 unless ratings.json says that they are not masked). ``legan ratings collect`` writes one from people's scores,
 ``legan data ratings`` a simulated one. A plain table is a CSV or Parquet file as table.py describes it, with images named
-relative to the table; they are used as they are, and nobody says whether they are black outside the face.
+relative to the table. These images are used as they are; nobody says whether they are black outside the face.
 
 Ratings run from 0 (unnatural) to 10. ``mean`` and ``std`` are those of an image's scores (paper, section 3), the standard
 deviation the population's (divided by 3 for three scores) unless a table says otherwise, so three equal scores give 0.
@@ -68,7 +68,7 @@ class Ratings:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a Q that is trained on them has to say of them, and what is trained with that Q; plain values for JSON."""
+        """What a Q trained on them says of them, and so does what is trained with that Q; plain values for JSON."""
         return {"simulated_ratings": self.simulated, "ratings_hash": self.content_hash}
 
 
@@ -87,6 +87,13 @@ def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
 
     Raises DataError naming everything that is wrong at once: missing columns, ratings outside 0 to 10, unknown splits,
     images that are missing or cannot be read.
+
+    >>> from legan.platform.data.dataset import open_dataset
+    >>> from legan.platform.data.ratings.simulated import make_simulated_ratings
+    >>> _ = make_simulated_ratings(open_dataset("faces"), "ratings", count=20)
+    >>> ratings = read_ratings("ratings")
+    >>> len(ratings), ratings.simulated, ratings.images.shape
+    (20, True, (20, 32, 32, 3))
     """
     path = Path(path)
     if path.is_dir():
@@ -98,7 +105,7 @@ def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
 
 
 def mask_problem(ratings: Ratings) -> str | None:
-    """Why Q cannot be shown these images, as far as they are not masked; where nobody said, not black in all four corners."""
+    """Why Q cannot be shown these images: some are not masked. Where nobody said, black corners stand for a mask."""
     whole = _unmasked(ratings)
     if len(whole) == 0:
         return None

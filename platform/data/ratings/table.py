@@ -4,9 +4,9 @@
     image, rater_1, rater_2, …       a column per rater, blank where there is no score
     image, rater, score              a row per score
 
-Each has a column ``source`` (which method made the image) and may have ``split`` (train, val, test) and ``subject``; in the
-last form they are repeated with every score. Where a table has labels as well as scores, the labels count. Scores run from 0
-to 10. Functions return what they found together with all problems, so that these are told at once.
+Each has a column ``source`` (which method made the image) and may have ``split`` (train, val, test) and ``subject``; the last
+form repeats them with every score. Labels count where a table has scores as well. Scores run from 0 to 10. Functions return what
+they found together with all problems, so that these are told at once.
 """
 
 import re
@@ -84,7 +84,7 @@ def labels_of(scores: pd.DataFrame, deviation: Deviation = "population") -> pd.D
 def normalise_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """A row per image: row (its first in ``table``, from 1), image, mean, std, source, split; and what is wrong with the table.
 
-    A split that the table does not have is made: 80/10/10 by subject where there is such a column, else by image. Rows with
+    A table without splits gets some: 80/10/10 by subject where there is such a column, else by image. Rows with
     problems may be in the result.
     """
     problems = _missing(table)

@@ -38,6 +38,9 @@ def render_faces(
     All lightings of an expression share geometry, colours and camera to the pixel, so each is the exact target of the
     others; between expressions the camera moves a little, as between photographs aligned by the eyes. The same
     arguments give the same bytes. Raises ValueError for a name that is not in EXPRESSIONS or LIGHTINGS.
+
+    >>> render_faces(7, size=32, expressions=("neutral", "smile"), lightings=("front",)).images.shape
+    (2, 1, 32, 32, 3)
     """
     unknown = [*(set(expressions) - set(EXPRESSIONS)), *(set(lightings) - set(LIGHTINGS))]
     if unknown:

@@ -5,9 +5,9 @@
 
 ``data`` may be the root itself. AFLW names neither people nor expressions nor lightings: each face is a subject of its own,
 with the one expression and the one lighting ``any``. The paper trains nothing on AFLW and Table 2 compares outputs with their
-sources, whatever the pose: all faces are the split test, and none is left out for its yaw, which stands, as published but in
-degrees, in the column published_yaw. Of a photograph with several annotated faces the one with the largest rectangle is used,
-as it is the largest that preparation finds.
+sources, whatever the pose. So all faces are the split test, and none is left out for its yaw. The published yaw stands, in
+degrees, in the column published_yaw. A photograph with several annotated faces counts as the one with the largest rectangle,
+which is also the face that preparation finds.
 """
 
 import sqlite3

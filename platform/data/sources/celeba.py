@@ -8,8 +8,8 @@
 
 All of them may also lie directly in the root, as torchvision puts them. CelebA names no expression but Smiling: an image is
 ``smile`` or ``neutral``, which only means *not smiling*. It names no lighting, so there is the one class ``any``. The paper
-trains nothing on CelebA; Table 3 compares outputs with their sources, whatever the pose, so no image is left out for its yaw:
-where there are landmarks, the yaw that follows from them stands in the column published_yaw.
+trains nothing on CelebA; Table 3 compares outputs with their sources, whatever the pose, so no image is left out for its yaw.
+Where there are landmarks, the yaw that follows from them stands in the column published_yaw.
 """
 
 from pathlib import Path
@@ -33,8 +33,8 @@ _SPLITS = {"0": "train", "1": "val", "2": "test"}
 def celeba(root: Path) -> SourceFaces:
     """All images that the attribute list names; DataError names every file that is missing or of another form.
 
-    The aligned images are taken where both kinds are there. People keep the published split; an image whose person is
-    in another split as well, or who has none, is unusable.
+    The aligned images are taken where both kinds are there. People keep the published split. An image is unusable when it names
+    nobody, or a person who is in another split as well.
     """
     images = next((found for name in IMAGES if (found := _find(root, name)) is not None), None)
     problems = [] if images is not None else [Problem(" or ".join(IMAGES), "there is no such folder")]

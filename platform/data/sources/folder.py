@@ -1,8 +1,8 @@
 """A folder of images without labels, such as the output of generators: ROOT/SOURCE/…/IMAGE.
 
 The first folder below the root is the method that made the images (column ``source``); images that lie in the root itself have
-the source ``unknown``. Every image is a subject of its own, so that splits are by image; where several show the same person,
-name them in a table (source ``table``) with its columns subject and source.
+the source ``unknown``. Every image is a subject of its own, so splits are by image. Where several images show the same person,
+name them in a table (source ``table``) with the columns subject and source.
 """
 
 from pathlib import Path

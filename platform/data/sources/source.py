@@ -16,7 +16,7 @@ class SourceFaces:
 
     ``records`` has a row per photograph: path (relative to ``root``, or absolute), subject, expression, lighting, and, where
     the source itself says so, split; further columns go into faces.parquet as they are. ``unusable`` (path, reason)
-    are files known from their names alone to be none of it. The shares hold where the records have no split.
+    are files whose names alone say that they are none of it. The shares hold where the records have no split.
     """
 
     name: str

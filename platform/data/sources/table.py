@@ -1,8 +1,8 @@
 """Any labelled photographs, named by a CSV or Parquet table: path, subject and, optionally, expression, lighting, split.
 
 Without an expression or lighting column there is one class, ``any``. Without a split column, subjects are split at random. A
-column source (which method made a synthetic image) is kept. A row that lacks a value is skipped with its reason; what is wrong
-with the table as a whole is reported at once.
+column source (which method made a synthetic image) is kept. A row that lacks a value is skipped with its reason.
+All that is wrong with the table as a whole is told at once.
 """
 
 from pathlib import Path

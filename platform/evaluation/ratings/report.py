@@ -1,7 +1,7 @@
 """How well Q predicts what raters said: the numbers and pictures of sections 8 and 10 (Figures 7 - 9).
 
-Inside the raters' margin is a prediction with |µ − Q| ≤ σ. Beside Q stands *always the mean*, the constant that training ratings
-average to: what Q is worth is what it does better.
+A prediction with |µ − Q| ≤ σ is inside the raters' margin. *Always the mean*, the constant that training ratings average to,
+stands beside Q: what Q is worth is what it does better.
 """
 
 from collections.abc import Mapping

@@ -54,7 +54,7 @@ def collect(
 ) -> Table:
     """Table ``number`` of the evaluations of ``models`` on ``data``, with the votes of a line-up study's ``preferences``.
 
-    With a ``request``, models are evaluated that have no evaluation by its pairs and judges; without, all have to be evaluated
+    A ``request`` evaluates those models that have no evaluation by its pairs and judges; without one, all have to be evaluated
     already. Everything is checked before anything is computed; ConfigError with every problem.
     """
     problems = Problems()
@@ -94,7 +94,7 @@ def collect(
 
 
 def _found(source: str, data: Dataset) -> Evaluated:
-    """The evaluation of a model on this data that is there; ``source`` may be an evaluation's folder."""
+    """A model's evaluation on this data, made earlier; ``source`` may be its folder."""
     if (Path(source) / FILE).is_file():
         evaluated = read_evaluation(Path(source), Path(source).name)
         if evaluated.values["data_hash"] != data.content_hash:
@@ -121,7 +121,7 @@ def _planned(source: str, request: EvaluationRequest) -> Evaluated:
 
 
 def _made(bench: Bench, device: torch.device, say: Callable[[str], None]) -> Evaluated:
-    """The evaluation of a prepared model: what is there if it is the very same, else a new one."""
+    """The evaluation of a prepared model: the one that is there if it is the very same, else a new one."""
     folder = default_folder(bench.source, bench.data)
     about = bench.about()
     if (folder / FILE).is_file():

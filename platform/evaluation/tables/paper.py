@@ -111,7 +111,7 @@ def arrow(metric: str) -> str:
 
 
 def fixed_row(method: str, metric: str, reference: Reference) -> str | None:
-    """The row of an evaluation that *Copy input* or *Real images* has a column's number from; None where it has none.
+    """The row of an evaluation from which *Copy input* or *Real images* takes a column's number; None where it has none.
 
     Real images held against themselves say nothing. Their match is that of two real images of one person, as of copied inputs.
     """

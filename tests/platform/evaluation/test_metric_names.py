@@ -1,11 +1,9 @@
-import doctest
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from legan.platform.evaluation import metric_names
 from legan.platform.evaluation.features import Extractor
 from legan.platform.evaluation.metric_names import (
     EVALUATION,
@@ -103,10 +101,6 @@ def test_the_documentation_lists_every_metric_of_an_evaluation_and_no_other() ->
         better, needs = rows[metric.stem]
         assert better == metric.better, metric.name
         assert {need for need, option in OPTIONS.items() if option in needs} == set(metric.needs), metric.name
-
-
-def test_the_examples_run() -> None:
-    assert doctest.testmod(metric_names).failed == 0
 
 
 def test_a_metric_is_compared_or_not() -> None:

@@ -1,0 +1,56 @@
+"""The examples in docstrings give what they say, in a folder with a tiny data set, a tiny model and a photograph."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.serve.conftest import tiny_model
+from tests.tiny import draw_data
+
+from legan.platform.data.rendered.faces import render_faces
+from legan.platform.model import write_model
+
+REPOSITORY = Path(__file__).parents[1]
+FOLDERS = ("models", "platform", "sweeps", "serve")
+
+
+def modules() -> list[str]:
+    """Those with an example."""
+    files = [file for folder in FOLDERS for file in sorted((REPOSITORY / folder).rglob("*.py"))]
+    named = {file: ".".join(["legan", *file.relative_to(REPOSITORY).with_suffix("").parts]) for file in files}
+    return [name.removesuffix(".__init__") for file, name in named.items() if "\n    >>> " in file.read_text()]
+
+
+def test_what_users_import_has_examples() -> None:
+    assert {
+        "legan.models.attributes",
+        "legan.models.generator",
+        "legan.platform.data.dataset",
+        "legan.platform.evaluation.metric_names",
+        "legan.platform.model",
+    } <= set(modules())
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``faces``, ``model`` and ``photo.jpg``, a rendered person on grey."""
+    folder = tmp_path_factory.mktemp("examples")
+    draw_data(folder / "faces")
+    write_model(folder / "model", tiny_model())
+    photo = np.full((240, 240, 3), 90, np.uint8)
+    photo[40:200, 40:200] = render_faces(24, size=160, expressions=("neutral",), lightings=("front",)).images[0, 0]
+    Image.fromarray(photo).save(folder / "photo.jpg", quality=95)
+    return folder
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_give_what_they_say(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(here)
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0, capsys.readouterr().out
+    assert result.attempted > 0
