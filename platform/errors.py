@@ -11,6 +11,7 @@
     ├── TrackingError        the MLflow store or registry cannot do what was asked
     │   └── RecordTakenError a run's record that another process is writing
     └── ClusterError         the Ray cluster cannot be reached or cannot give what was asked
+        └── WorkersError     a training's workers died oftener than was asked
 
 The command line prints the message and exits with code 2; a traceback is a bug. A message names the thing,
 the cause and the remedy, in one sentence.
@@ -128,6 +129,14 @@ class RecordTakenError(TrackingError):
 
 class ClusterError(LeganError):
     """The Ray cluster cannot be reached or cannot give what was asked."""
+
+
+class WorkersError(ClusterError):
+    """A training's workers died oftener than ``max_failures``; ``why`` is the last thing that they said."""
+
+    def __init__(self, message: str, why: str):
+        super().__init__(message)
+        self.why = why
 
 
 def first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 
 from legan.platform.cluster import threads_each
 from legan.platform.device import ONE_ARENA
-from legan.platform.errors import ClusterError, LeganError
+from legan.platform.errors import ClusterError, LeganError, WorkersError
 from legan.platform.training.cleaner import CleanerCallback
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.loop import StoppedEarly
@@ -30,14 +30,6 @@ from legan.platform.training.run_folder import Run, append_line, open_run, raise
 PROGRESS, REPORTS, STOP = "progress.log", "reports.jsonl", "stop"
 Report = Callable[[int, Mapping[str, float]], None]
 FOLLOW_EVERY_S = 0.3
-
-
-class WorkersError(ClusterError):
-    """Workers died oftener than ``max_failures``; ``why`` is the last thing that they said."""
-
-    def __init__(self, message: str, why: str):
-        super().__init__(message)
-        self.why = why
 
 
 def train_on_ray(
