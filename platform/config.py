@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from legan.platform.errors import ConfigError, Problem, without_passwords
-from legan.platform.settings import KINDS, Settings, TrainingSettings
+from legan.platform.settings import CONFLICT, KINDS, Settings, TrainingSettings
 
 PRESETS = Path(__file__).parent / "presets"
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -192,6 +192,8 @@ def problem_of(kind: type[BaseModel], detail: Mapping[str, Any]) -> Problem:
     if detail["type"] == "extra_forbidden":
         known = _fields_at(kind, detail["loc"][:-1])
         return Problem(place, f"there is no such setting; known here: {', '.join(known)}")
+    if detail["type"] == CONFLICT:
+        return Problem(place, str(detail["msg"]))
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return Problem(place, f"{message} (given: {without_passwords(repr(detail['input']))})" if place else message)

@@ -147,7 +147,8 @@ def first_line(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """All of what an error says on one line, without a full stop and without passwords in URLs, cut at 300 characters."""
-    text = without_passwords(" ".join(str(error).split())).rstrip(".") or type(error).__name__
+    said = "; ".join(map(str, error.problems)) if isinstance(error, ConfigError) else str(error)
+    text = without_passwords(" ".join(said.split())).rstrip(".") or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 

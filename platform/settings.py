@@ -1,20 +1,38 @@
 """Settings of each kind of training: what may be set, its range and its default."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from legan.platform.errors import Problem
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+CONFLICT = "conflict"
+"""Pydantic's type of what ``raise_conflicts`` raises."""
 
 
 class Settings(BaseModel):
     """Base of all settings: no unknown keys, no NaN or infinity, no change after the check, each field documented."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def raise_conflicts(kind: type[Settings], problems: Sequence[Problem]) -> None:
+    """In a validator of ``kind``: refuse its values, each problem at a place of its own, if there are any."""
+    if problems:
+        details = [
+            InitErrorDetails(
+                type=PydanticCustomError(CONFLICT, "{message}", {"message": each.message}),
+                loc=(each.place,) if each.place else (),
+                input=None,
+            )
+            for each in problems
+        ]
+        raise ValidationError.from_exception_data(kind.__name__, details)
 
 
 class AdamSettings(Settings):
@@ -84,8 +102,8 @@ class TrainingSettings(Settings):
         found = self.conflicts()
         if isinstance(info.context, list):  # config.py wants each of them, and the settings all the same
             info.context.extend(found)
-        elif found:
-            raise ValueError("; ".join(map(str, found)))
+        else:
+            raise_conflicts(type(self), found)
         return self
 
 

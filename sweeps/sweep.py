@@ -21,9 +21,10 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
-from legan.platform.errors import CheckpointError, ConfigError, LeganError, first_line
+from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, first_line
+from legan.platform.evaluation.metric_names import canonical
 from legan.platform.files import misnamed, new_folder, whole_file
-from legan.platform.settings import Settings
+from legan.platform.settings import Settings, raise_conflicts
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.search.checks import kind_problems
 from legan.sweeps.search.space import SearchSettings
@@ -85,11 +86,14 @@ class SweepSettings(Settings):
         if self.search is None:
             return self
         search = self.search
-        problems = [f"search.{each}" for each in kind_problems(self.kind, search.parameters, search.points, search.pruning)]
+        problems = [
+            each._replace(place=f"search.{each.place}")
+            for each in kind_problems(self.kind, search.parameters, search.points, search.pruning)
+        ]
         if search.pruning == "asha" and self.seeds > 1:
-            problems.append(f"seeds: asha stops a trial by one training, and there are {self.seeds} of each; set seeds to 1")
-        if problems:
-            raise ValueError("; ".join(problems))
+            message = f"asha stops a trial by one training, and there are {self.seeds} of each; set seeds to 1"
+            problems.append(Problem("seeds", message))
+        raise_conflicts(type(self), problems)
         return self
 
 
@@ -169,13 +173,13 @@ def create_sweep(home: Path, name: str, settings: SweepSettings, preset: str | N
     return Sweep(folder, settings)
 
 
-def name_problems(home: Path, name: str) -> list[str]:
+def name_problems(home: Path, name: str) -> list[Problem]:
     """Why a new sweep cannot have this name."""
     problem = misnamed(name)
     if problem is not None:
-        return [f"--name {name!r}: {problem}"]
+        return [Problem("--name", f"{name!r} cannot be a sweep's name; {problem}")]
     if (sweeps_home(home) / name).exists():
-        return [f"--name: there is a sweep {name} already; continue it with `legan sweep resume {name}`"]
+        return [Problem("--name", f"there is a sweep {name} already; continue it with `legan sweep resume {name}`")]
     return []
 
 
@@ -190,7 +194,7 @@ def open_sweep(home: Path, name: str) -> Sweep:
         raise CheckpointError(message) from error
     settings, problems = check_settings(SweepSettings, document)
     if settings is None:
-        raise ConfigError([f"{folder / FILE}: {problem}" for problem in problems])
+        raise ConfigError([each._replace(file=str(folder / FILE)) for each in problems])
     return Sweep(folder.absolute(), settings)
 
 
@@ -236,8 +240,9 @@ def read_outcome(sweep: Sweep, trial: str) -> Outcome | None:
     if not path.is_file():
         return None
     try:
-        return Outcome(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        outcome = Outcome(**json.loads(path.read_text(encoding="utf-8")))
+        return outcome._replace(metrics={canonical(name): value for name, value in outcome.metrics.items()})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} cannot be read; remove it, and the trial is judged again from its checkpoints.") from error
 
 

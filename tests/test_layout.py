@@ -31,7 +31,6 @@ SAME_NAME = {
     # To go: one word for several things.
     "Inputs": {"platform/training/checks.py", "serve/study/inputs.py"},
     "Judges": {"platform/evaluation/paired.py", "platform/training/tasks/objective.py"},
-    "Problem": {"platform/errors.py", "sweeps/search/parameter.py"},
     "Recorder": {"platform/training/loop.py", "platform/training/recording.py"},
 }  # fmt: skip
 """Public classes that share a name, with their files."""

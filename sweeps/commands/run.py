@@ -49,13 +49,14 @@ def mount(sweep: typer.Typer) -> None:
         """
         given = settings_given(locals())
         from legan.platform.tracking.places import default_home
+        from legan.platform.training.checks import Inputs
         from legan.sweeps.run.plan import describe, planned
         from legan.sweeps.sweep import create_sweep
 
-        name = name or default_name(what)
-        sweep = planned(default_home(), name, what, given)
+        name, inputs = name or default_name(what), Inputs()
+        sweep = planned(default_home(), name, what, given, inputs)
         if dry_run:
-            print(describe(sweep, address))
+            print(describe(sweep, address, inputs))
             return
         run_folder(create_sweep(default_home(), name, sweep.settings).folder, address)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from legan._version import __version__
 from legan.platform.config import flatten, read_section
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.files import unwritable
+from legan.platform.training.checks import Inputs
 from legan.sweeps.run.plan import locate, parts_problems
 from legan.sweeps.sweep import FILE, Sweep, SweepSettings, create_sweep, name_problems, open_sweep, sweeps_home
 
@@ -19,24 +20,22 @@ def receive(travelled: Path, name: str, version: str) -> Sweep:
     """
     if version != __version__:
         differ = f"this cluster has legan {__version__} and the sweep comes from legan {version}"
-        raise ConfigError([f"{differ}; install the same on both, or send the code along with --ship-code"])
+        raise ConfigError([Problem("", f"{differ}; install the same on both, or send the code along with --ship-code")])
     home = Path(os.environ.get("LEGAN_HOME") or "")
     if not home.is_absolute():
-        raise ConfigError(
-            ["LEGAN_HOME is not set on this cluster, or no whole path; give --home FOLDER, a folder that all its nodes share"]
-        )
+        unset = "it is not set on this cluster, or no whole path; give --home FOLDER, a folder that all its nodes share"
+        raise ConfigError([Problem("LEGAN_HOME", unset)])
     sent = open_sweep(home, str(travelled))
     values = dict(sent.settings)
-    problems = locate(values)
+    problems = Problems(locate(values))
     sent = Sweep(sent.folder, sent.settings.model_copy(update=values))
     if (sweeps_home(home) / name / FILE).is_file():
         return _same(open_sweep(home, name), sent)
-    problems += [*name_problems(home, name), *parts_problems(sent)]
+    problems += [*name_problems(home, name), *parts_problems(sent, Inputs())]
     unusable = unwritable(home)
     if unusable is not None:
-        problems.append(f"LEGAN_HOME {home}: {unusable}; give --home another folder that all nodes share")
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        problems.add("LEGAN_HOME", f"{home} cannot be written: {unusable}; give --home another folder that all nodes share")
+    problems.raise_if_any()
     return create_sweep(home, name, sent.settings, sent.preset)
 
 
@@ -47,9 +46,8 @@ def _same(there: Sweep, sent: Sweep) -> Sweep:
     if not differ and read_section(there.preset, there.settings.kind) != read_section(sent.preset, there.settings.kind):
         differ = [f"the preset {sent.settings.preset} has changed since"]
     if differ:
-        raise ConfigError(
-            [f"there is a sweep {there.name} with other settings ({'; '.join(differ)}); repeat them, or choose another --name"]
-        )
+        other = f"there is a sweep {there.name} with other settings ({'; '.join(differ)}); repeat them, or choose another name"
+        raise ConfigError([Problem("--name", other)])
     return there
 
 

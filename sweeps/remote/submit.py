@@ -20,7 +20,7 @@ import legan
 from legan._version import __version__
 from legan.platform import jobs
 from legan.platform.config import apply_overrides, check_settings, read_section
-from legan.platform.errors import ConfigError, Problems
+from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.settings import KINDS
 from legan.sweeps.remote.status import STOP_WITHIN_S
 from legan.sweeps.run.request import asked_of, training_problems, variants
@@ -42,7 +42,7 @@ def submit_sweep(
     with _folder_to_send(name, settings) as sweep:
         problems = elsewhere_problems(sweep)
         if home is not None and not Path(home).is_absolute():
-            problems.append(f"--home {home}: this is a folder of the cluster; give its whole path")
+            problems.add("--home", f"{home} is a folder of the cluster; give its whole path")
         problems.raise_if_any()
         known = _known(address, name)
         with TemporaryDirectory(prefix="legan-") as scratch:
@@ -69,7 +69,7 @@ def elsewhere_problems(sweep: Sweep) -> Problems:
     """What is wrong with a sweep that can be seen without its data and networks: names and ranges of the trials' settings."""
     problems, asked = Problems(), sweep.settings
     section = problems.from_(partial(read_section, sweep.preset, asked.kind))
-    for variant, changes in variants(asked).items() if section is not None else ():
+    for changes in variants(asked).values() if section is not None else ():
         overrides, given = asked_of(sweep, changes, seed=0, gpu=asked.gpus > 0)
         values, unread = apply_overrides(section or {}, overrides)
         resolved, wrong = check_settings(
@@ -77,7 +77,7 @@ def elsewhere_problems(sweep: Sweep) -> Problems:
         )
         problems += [*unread, *wrong]
         if resolved is not None:
-            problems += training_problems(asked, variant, resolved)
+            problems += training_problems(asked, resolved)
     return problems
 
 
@@ -89,7 +89,8 @@ def built_package(scratch: Path) -> Path:
     """
     source = Path(legan.__file__).resolve().parents[2]
     if not (source / "pyproject.toml").is_file():
-        raise ConfigError([f"--ship-code: this legan is in {source} without its source; run it from a checkout, or leave it out"])
+        message = f"this legan is in {source} without its source; run it from a checkout, or leave it out"
+        raise ConfigError([Problem("--ship-code", message)])
     # A copy, because setuptools leaves build/ beside the source and packs what it finds there the next time.
     copy = scratch / "source"
     copy.mkdir()
@@ -104,9 +105,8 @@ def built_package(scratch: Path) -> Path:
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ConfigError(
-            [f"--ship-code: the wheel could not be built ({last.strip()}); install the extra `dev` of legan, and pip"]
-        )
+        message = f"the wheel could not be built ({last.strip()}); install the extra `dev` of legan, and pip"
+        raise ConfigError([Problem("--ship-code", message)])
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(scratch / "wheel", [each for each in packed.namelist() if each.startswith("legan/")])
@@ -125,9 +125,9 @@ def _known(address: str, name: str) -> jobs.Job | None:
     if known is None:
         return None
     if MARK.items() - known.metadata.items():
-        raise ConfigError([f"--name: the cluster has a job {name} that is no sweep; choose another name"])
+        raise ConfigError([Problem("--name", f"the cluster has a job {name} that is no sweep; choose another name")])
     if not known.over:
-        raise ConfigError([f"--name: the sweep {name} runs already; watch it with `legan sweep logs {name} --follow`"])
+        raise ConfigError([Problem("--name", f"the sweep {name} runs already; watch it with `legan sweep logs {name} --follow`")])
     return known
 
 

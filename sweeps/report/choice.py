@@ -4,19 +4,19 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem
 from legan.platform.evaluation.metric_names import Better, find
-from legan.sweeps.report.results import Result, about, by_seed, by_variant, metric_names, require_finished
+from legan.sweeps.report.results import TrialResult, about, by_seed, by_variant, metric_names, require_finished
 from legan.sweeps.sweep import Sweep
 
 Direction = Literal["minimize", "maximize"]
 DIRECTIONS: dict[Better, Direction] = {"lower": "minimize", "higher": "maximize"}
 
 
-class Choice(NamedTuple):
+class BestTrial(NamedTuple):
     """The best trial of the variant with the best mean; ``seeds`` numbers went into each mean, ``left_out`` had fewer."""
 
-    result: Result
+    result: TrialResult
     metric: str
     direction: Direction
     value: float
@@ -31,7 +31,7 @@ def direction_of(metric: str) -> Direction | None:
     return None if known is None or known.better is None else DIRECTIONS[known.better]
 
 
-def choose(sweep: Sweep, results: Sequence[Result], metric: str, direction: Direction | None = None) -> Choice:
+def choose(sweep: Sweep, results: Sequence[TrialResult], metric: str, direction: Direction | None = None) -> BestTrial:
     """The variant with the best mean over its finished seeds, and the best of these.
 
     Variants with fewer finished seeds than another don't compete: the best of few numbers is soon a lucky one. ``direction`` is
@@ -41,27 +41,28 @@ def choose(sweep: Sweep, results: Sequence[Result], metric: str, direction: Dire
     require_finished(sweep, results)
     names = metric_names(results)
     if metric not in names:
-        raise ConfigError(
-            [f"--metric {metric!r} is unknown; the finished trials of {sweep.name} have {', '.join(names) or 'none'}"]
-        )
+        message = f"{metric!r} is unknown; the finished trials of {sweep.name} have {', '.join(names) or 'none'}"
+        raise ConfigError([Problem("--metric", message)])
     asked = sweep.settings.search.objectives.get(metric) if sweep.settings.search is not None else None
     way: Direction | None = direction or asked or direction_of(metric)
     if way is None:
-        raise ConfigError([f"--metric {metric}: whether less or more of it is better is not known; say it with --direction"])
+        message = f"whether less or more of {metric} is better is not known; say it with --direction"
+        raise ConfigError([Problem("--metric", message)])
     values = {variant: by_seed(trials, metric) for variant, trials in by_variant(results).items()}
     seeds = max(map(len, values.values()))
     if seeds == 0:
-        raise ConfigError([f"--metric {metric} is no number in any finished trial of {sweep.name}; choose {', '.join(names)}"])
+        message = f"{metric} is no number in any finished trial of {sweep.name}; choose {', '.join(names)}"
+        raise ConfigError([Problem("--metric", message)])
     better = min if way == "minimize" else max
     means = {variant: statistics.fmean(numbers.values()) for variant, numbers in values.items() if len(numbers) == seeds}
     variant = better(means, key=means.__getitem__)
     seed = better(values[variant], key=values[variant].__getitem__)
     result = next(each for each in results if (each.trial.variant, each.trial.seed) == (variant, seed) and each.finished)
     left_out = tuple(name for name, numbers in values.items() if len(numbers) < seeds)
-    return Choice(result, metric, way, values[variant][seed], means[variant], seeds, left_out)
+    return BestTrial(result, metric, way, values[variant][seed], means[variant], seeds, left_out)
 
 
-def in_words(choice: Choice) -> str:
+def in_words(choice: BestTrial) -> str:
     """Why this trial."""
     way = "lowest" if choice.direction == "minimize" else "highest"
     seeds = "1 seed" if choice.seeds == 1 else f"{choice.seeds} seeds"

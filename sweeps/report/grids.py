@@ -13,7 +13,7 @@ from legan.platform.evaluation.figures import Picture, labelled_grid
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch
 from legan.platform.evaluation.report import to_pictures, write_picture
 from legan.platform.model import Model, read_model
-from legan.sweeps.report.results import Result, by_variant
+from legan.sweeps.report.results import TrialResult, by_variant
 from legan.sweeps.sweep import Sweep
 
 FACES, MASKED_FACES = 6, 3
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
     lighting_masks: Sequence[Picture | None]
 
 
-def write_grids(sweep: Sweep, results: Sequence[Result], out: Path, device: torch.device) -> list[Path]:
+def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device: torch.device) -> list[Path]:
     """Write samples.png, and masks.png where a variant has masks; no file when no trial has finished.
 
     Of each variant the finished trial of the first seed is shown. Raises DataError and CheckpointError for data and models
@@ -92,11 +92,11 @@ def translate(label: str, model: Model, pairs: pd.DataFrame, sources: torch.Tens
     return Shown(label, *(to_pictures(part, len(pairs)) for part in parts))
 
 
-def _first(trials: Sequence[Result]) -> Result | None:
+def _first(trials: Sequence[TrialResult]) -> TrialResult | None:
     return min((each for each in trials if each.finished), key=lambda each: each.trial.seed, default=None)
 
 
-def _label(name: str, result: Result) -> str:
+def _label(name: str, result: TrialResult) -> str:
     """The variant's name, and its seed where that is not the first."""
     return name if result.trial.seed == 0 else f"{name}\n(seed {result.trial.seed})"
 

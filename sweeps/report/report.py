@@ -5,14 +5,14 @@ from pathlib import Path
 
 import torch
 
-from legan.platform.errors import ConfigError, LeganError, TrackingError
+from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
 from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.sweeps.report.grids import write_grids
-from legan.sweeps.report.results import Result, metric_names
+from legan.sweeps.report.results import TrialResult, metric_names
 from legan.sweeps.report.search_report import Suggestion, search_table, write_search
 from legan.sweeps.report.suite_report import write_suite
 from legan.sweeps.report.suite_table import suite_table
@@ -29,7 +29,7 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
     out = out or sweep.report
     problem = unwritable(out)
     if problem is not None:
-        raise ConfigError([f"{out} cannot be written: {problem}; name another folder with --out"])
+        raise ConfigError([Problem("--out", f"{out} cannot be written: {problem}; name another folder")])
     if sweep.settings.suite is not None:
         table = suite_table(sweep)
         text, files = write_suite(out, table)
@@ -47,7 +47,7 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
     return text, files
 
 
-def write_trials(out: Path, results: Sequence[Result]) -> Path:
+def write_trials(out: Path, results: Sequence[TrialResult]) -> Path:
     """Write trials.csv: a row per trial with its settings, how it ended, its run and every metric."""
     metrics = metric_names(results)
     changes = list(dict.fromkeys(key for each in results for key in each.trial.changes))
@@ -64,7 +64,7 @@ def write_trials(out: Path, results: Sequence[Result]) -> Path:
     return out / "trials.csv"
 
 
-def _trials(shown: Sequence[Suggestion]) -> list[Result]:
+def _trials(shown: Sequence[Suggestion]) -> list[TrialResult]:
     return [trial for each in shown for trial in each.trials]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legan.platform.config import flatten
-from legan.platform.errors import ConfigError, LeganError
+from legan.platform.errors import ConfigError, LeganError, Problem
 from legan.platform.evaluation.tables.sheets import RunLine
 from legan.platform.tracking.places import run_tracking_uri, shown
 from legan.platform.tracking.spool import read_sent
@@ -19,7 +19,7 @@ PREFIX = "eval/"
 SAME = 1e-3  # relative; machines differ by less, other pairs or judges by more
 
 
-class Result(NamedTuple):
+class TrialResult(NamedTuple):
     """A trial with its folder and how it ended; ``outcome`` is None while it has not."""
 
     trial: Trial
@@ -63,54 +63,55 @@ class Result(NamedTuple):
         return "has not finished" if (self.folder / "config.yaml").is_file() else "has not been started"
 
 
-def read_results(sweep: Sweep) -> list[Result]:
+def read_results(sweep: Sweep) -> list[TrialResult]:
     """All trials of a suite, those of a search that were begun; CheckpointError for an outcome that cannot be read."""
     trials = suite_trials(sweep.settings) if sweep.settings.suite is not None else _searched(sweep)
-    return [Result(trial, sweep.trials / trial.name, read_outcome(sweep, trial.name)) for trial in trials]
+    return [TrialResult(trial, sweep.trials / trial.name, read_outcome(sweep, trial.name)) for trial in trials]
 
 
-def by_variant(results: Sequence[Result]) -> dict[str, list[Result]]:
+def by_variant(results: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
     """The trials of each variant, in order."""
-    variants: dict[str, list[Result]] = {}
+    variants: dict[str, list[TrialResult]] = {}
     for result in results:
         variants.setdefault(result.trial.variant, []).append(result)
     return variants
 
 
-def by_seed(results: Sequence[Result], metric: str) -> dict[int, float]:
+def by_seed(results: Sequence[TrialResult], metric: str) -> dict[int, float]:
     """A metric of the finished trials that have it."""
     values = {result.trial.seed: result.number(metric) for result in results}
     return {seed: value for seed, value in values.items() if value is not None}
 
 
-def metric_names(results: Sequence[Result]) -> list[str]:
+def metric_names(results: Sequence[TrialResult]) -> list[str]:
     """The metrics that say something of a trial's model: ``eval/…``, without those of copied inputs and real images."""
     names = {name for result in results if result.finished and result.outcome is not None for name in result.outcome.metrics}
     return sorted(name for name in names if name.startswith(PREFIX) and name.count("/") == 1)
 
 
-def about(result: Result) -> str:
+def about(result: TrialResult) -> str:
     """A trial in words."""
     return f"{result.trial.variant}, seed {result.trial.seed}"
 
 
-def require_finished(sweep: Sweep, results: Sequence[Result]) -> None:
+def require_finished(sweep: Sweep, results: Sequence[TrialResult]) -> None:
     """ConfigError, with what became of the trials, when none has finished."""
     if any(each.finished for each in results):
         return
     why = sorted({f"{each.trouble()}" for each in results})
     said = "; ".join(why[:3]) or "none was begun"
-    raise ConfigError([f"no trial of {sweep.name} has finished ({said}); go on with `legan sweep resume {sweep.name}`"])
+    message = f"no trial of {sweep.name} has finished ({said}); go on with `legan sweep resume {sweep.name}`"
+    raise ConfigError([Problem("", message)])
 
 
-def run_lines(results: Sequence[Result]) -> list[RunLine]:
+def run_lines(results: Sequence[TrialResult]) -> list[RunLine]:
     """The finished trials' runs."""
     return [
         RunLine(each.run_id or f"{each.trial.name}: not in MLflow", each.link, about(each)) for each in results if each.finished
     ]
 
 
-def trouble_notes(results: Sequence[Result]) -> list[str]:
+def trouble_notes(results: Sequence[TrialResult]) -> list[str]:
     """Lines that name the trials without numbers, with the reason, and those that others judged than the first one."""
     reasons: dict[str, list[str]] = {}
     for each in results:
@@ -157,7 +158,7 @@ def _settings(folder: Path) -> Mapping[str, Any]:
         return {}
 
 
-def _other_judges(first: Result, other: Result) -> list[str]:
+def _other_judges(first: TrialResult, other: TrialResult) -> list[str]:
     """Metrics of copied inputs and real images that differ between two trials."""
     names = [] if first.outcome is None else [name for name in first.outcome.metrics if name.count("/") > 1]
     pairs = ((name, first.number(name), other.number(name)) for name in names)

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem
 from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.sweeps.report.results import (
-    Result,
+    TrialResult,
     about,
     by_seed,
     by_variant,
@@ -27,7 +27,7 @@ class Suggestion:
     """What was suggested, as its trials (one per seed), with each objective by seed."""
 
     name: str
-    trials: Sequence[Result]
+    trials: Sequence[TrialResult]
     values: Mapping[str, Mapping[int, float]]
 
     def mean(self, objective: str) -> float:
@@ -43,7 +43,7 @@ class SearchTable:
     objectives: Mapping[str, str]
     shown: Sequence[Suggestion]
     finished: int
-    results: Sequence[Result]
+    results: Sequence[TrialResult]
     notes: tuple[str, ...]
 
 
@@ -60,7 +60,7 @@ def search_table(sweep: Sweep) -> SearchTable:
     """
     search = sweep.settings.search
     if search is None:
-        raise ConfigError([f"{sweep.name} is a suite, no search"])
+        raise ConfigError([Problem("", f"{sweep.name} is a suite, no search")])
     results = read_results(sweep)
     require_finished(sweep, results)
     objectives = dict(search.objectives)
@@ -70,9 +70,8 @@ def search_table(sweep: Sweep) -> SearchTable:
     ]
     complete = [each for each in everything if all(len(each.values[name]) == sweep.settings.seeds for name in objectives)]
     if not complete:
-        raise ConfigError(
-            [f"no finished trial of {sweep.name} has {' and '.join(objectives)}; `legan sweep resume {sweep.name}` goes on"]
-        )
+        message = f"no finished trial of {sweep.name} has {' and '.join(objectives)}; `legan sweep resume {sweep.name}` goes on"
+        raise ConfigError([Problem("", message)])
     first = next(iter(objectives))
     ranked = sorted(complete, key=lambda each: each.mean(first), reverse=objectives[first] == "maximize")
     shown = ranked[:BEST] if len(objectives) == 1 else pareto(ranked, objectives)
@@ -123,7 +122,7 @@ def as_csv(table: SearchTable) -> str:
     return csv_text(head, rows)
 
 
-def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: int, results: Sequence[Result]) -> list[str]:
+def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: int, results: Sequence[TrialResult]) -> list[str]:
     seeds = "1 seed" if sweep.settings.seeds == 1 else f"{sweep.settings.seeds} seeds"
     notes = trouble_notes(results)
     if len(objectives) == 1:

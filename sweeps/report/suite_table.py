@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem
 from legan.platform.evaluation.metric_names import FD_IDENTITY, L1, QUALITY, Reference
 from legan.platform.evaluation.tables.paper import (
     COPY_INPUT,
@@ -22,7 +22,7 @@ from legan.sweeps.report.comparison import LEVEL, Difference, paired_difference
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
 from legan.sweeps.report.results import (
     PREFIX,
-    Result,
+    TrialResult,
     by_seed,
     by_variant,
     metric_names,
@@ -34,7 +34,7 @@ from legan.sweeps.sweep import Sweep
 
 
 @dataclass(frozen=True)
-class Cell:
+class VariantScore:
     """A variant's metric: ours by seed, the paper's, the difference to the full model, and whether it is the column's best."""
 
     ours: Mapping[int, float]
@@ -61,8 +61,8 @@ class SuiteTable:
     paper: PaperTable
     full: str
     metrics: tuple[str, ...]
-    variants: Mapping[str, Sequence[Result]]
-    cells: Mapping[tuple[str, str], Cell]
+    variants: Mapping[str, Sequence[TrialResult]]
+    cells: Mapping[tuple[str, str], VariantScore]
     fixed: Mapping[tuple[str, str], float | None]
     notes: tuple[str, ...] = ()
 
@@ -71,7 +71,7 @@ def suite_table(sweep: Sweep) -> SuiteTable:
     """The table of a suite's finished trials; what is unfinished or failed is named in its notes."""
     suite = sweep.settings.suite
     if suite is None:
-        raise ConfigError([f"{sweep.name} is a search, no suite"])
+        raise ConfigError([Problem("", f"{sweep.name} is a search, no suite")])
     results = read_results(sweep)
     require_finished(sweep, results)
     paper, full, variants = PAPER[suite], FULL_MODEL[suite], by_variant(results)
@@ -88,13 +88,13 @@ def suite_table(sweep: Sweep) -> SuiteTable:
         best = _best(ours, metric)
         for name, values in ours.items():
             difference = paired_difference(values, ours[full]) if name != full else None
-            cells[name, metric] = Cell(values, paper.numbers[name].get(metric), difference, name in best)
+            cells[name, metric] = VariantScore(values, paper.numbers[name].get(metric), difference, name in best)
     fixed = {(row, metric): _fixed(row, metric, reference, results) for row in (COPY_INPUT, REAL_IMAGES) for metric in metrics}
     table = SuiteTable(sweep, paper, full, metrics, variants, cells, fixed)
     return replace(table, notes=tuple(_notes(table, reference)))
 
 
-def _reference(results: Sequence[Result]) -> Reference:
+def _reference(results: Sequence[TrialResult]) -> Reference:
     """What the trials' translations were compared with."""
     names = metric_names(results)
     to_target, to_source = (f"{PREFIX}{L1.key(reference)}" in names for reference in ("target", "source"))
@@ -114,7 +114,7 @@ def _best(ours: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
     return {name for name, mean in means.items() if math.isclose(mean, best, rel_tol=1e-9)}
 
 
-def _fixed(row: str, metric: str, reference: Reference, results: Sequence[Result]) -> float | None:
+def _fixed(row: str, metric: str, reference: Reference, results: Sequence[TrialResult]) -> float | None:
     """A row that no model decides, from the first finished trial."""
     source = fixed_row(row, metric, reference)
     if source is None:

@@ -16,7 +16,7 @@ from legan.sweeps.search.study import STEP, UNFINISHED, suggested
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
 
 
-class Plan(NamedTuple):
+class SweepContext(NamedTuple):
     """What every process of a sweep needs to know; ``places`` are environment variables that name folders."""
 
     sweep: Sweep
@@ -71,10 +71,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     _decided: threading.Semaphore
     _stopping: threading.Event
 
-    def setup(self, config: dict[str, Any], plan: Plan) -> None:
+    def setup(self, config: dict[str, Any], context: SweepContext) -> None:
         """Take over the driver's places."""
-        self.plan = plan
-        os.environ.update(plan.places)
+        self.context = context
+        os.environ.update(context.places)
         self._begin()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -107,16 +107,16 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._decided, self._stopping = threading.Semaphore(0), threading.Event()
 
     def _work(self) -> None:
-        plan = self.plan
-        report = self._report if plan.reports else None
+        context = self.context
+        report = self._report if context.reports else None
         outcomes = []
         try:
-            for trial in trials_of(plan.sweep, self.config):
+            for trial in trials_of(context.sweep, self.config):
                 self._trial = trial.name
-                outcomes.append(run_trial(plan.sweep, trial, plan.tracking_uri, plan.parent_run, report))
+                outcomes.append(run_trial(context.sweep, trial, context.tracking_uri, context.parent_run, report))
                 if outcomes[-1].status != "finished":
                     break
-            self._reports.put({**told(plan.sweep, together(outcomes)), "done": True})
+            self._reports.put({**told(context.sweep, together(outcomes)), "done": True})
         except NotNowError as error:
             self._reports.put({UNFINISHED: str(error), "done": True})
         except KeyboardInterrupt:
@@ -129,4 +129,4 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._reports.put({**metrics, STEP: step})
         self._decided.acquire()
         if self._stopping.is_set():
-            raise KeyboardInterrupt if read_outcome(self.plan.sweep, self._trial) is None else StoppedEarly
+            raise KeyboardInterrupt if read_outcome(self.context.sweep, self._trial) is None else StoppedEarly

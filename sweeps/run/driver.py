@@ -8,9 +8,9 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import optuna
 import ray
@@ -18,15 +18,17 @@ from ray import tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.device import ONE_ARENA
-from legan.platform.errors import ClusterError, ConfigError, LeganError, first_line, one_line
+from legan.platform.errors import ClusterError, LeganError, one_line
 from legan.platform.files import causes
 from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
+from legan.platform.training.loop import StoppedEarly
 from legan.platform.weights import weights_folder
-from legan.sweeps.run.actor import Plan, TrialActor, together, trials_of
+from legan.sweeps.run.actor import SweepContext, TrialActor, together, trials_of
 from legan.sweeps.run.parent_run import Outcomes, open_parent, record_results, settle
-from legan.sweeps.run.progress import Progress
-from legan.sweeps.run.trial import VALIDATION, files_of, settings_of
+from legan.sweeps.run.progress import SweepProgress
+from legan.sweeps.run.trial import VALIDATION, files_of, settings_of, workers_of
+from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.search.plots import search_plots
 from legan.sweeps.search.study import STEP, UNFINISHED, counted_trials, reachable, scheduler, searcher
 from legan.sweeps.search.study import settle as settle_study
@@ -86,7 +88,7 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
             say(f"a trial takes {room}")
             places = {"LEGAN_HOME": str(default_home()), "LEGAN_WEIGHTS": str(weights_folder())}
             with _interruptible():
-                _tune(sweep, left, count, room, Plan(sweep, tracking_uri, parent_run, places), say)
+                _tune(sweep, left, count, room, SweepContext(sweep, tracking_uri, parent_run, places), say)
         settle(sweep, tracking_uri, say)
         outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
         record_results(parent, sweep, outcomes)
@@ -114,7 +116,7 @@ def find_room(sweep: Sweep, address: str | None) -> Room:
     Raises ClusterError when nobody answers, and where not even one trial fits.
     """
     os.environ.update(QUIET)
-    asked, workers = sweep.settings, max(1, settings_of(sweep, {}, 0).workers)
+    asked, workers = sweep.settings, workers_of(sweep)
     # With several workers Ray Train's own cleaner of placement groups asks the dashboard who is alive.
     connect(address, include_dashboard=workers > 1, environment=ONE_ARENA)
     at_once = slots(asked.cpus, asked.gpus) // workers
@@ -141,12 +143,12 @@ def check_shared(sweep: Sweep) -> None:
         )
 
 
-def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, say: Callable[[str], None]) -> None:
+def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: SweepContext, say: Callable[[str], None]) -> None:
     """Run the trials of a suite that are ``left``, or whatever a search suggests."""
     scratch = sweep.folder / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     at_once = room.at_once if room.workers > 1 else None  # with one worker Ray Tune sees by itself what there is room for
-    listener = _Listener(sweep, Progress(sweep, count, room.at_once, say))
+    listener = _Listener(sweep, SweepProgress(sweep, count, room.at_once, say))
     if sweep.settings.search is None:
         space = {"trial": tune.grid_search([trial.name for trial in left])}
         config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once)
@@ -160,7 +162,7 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, s
             max_concurrent_trials=at_once,
         )
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(TrialActor, plan=plan), _resources(room)),
+        tune.with_resources(tune.with_parameters(TrialActor, context=context), _resources(room)),
         param_space=space,
         tune_config=config,
         run_config=tune.RunConfig(
@@ -186,8 +188,6 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, plan: Plan, s
 def _interruption(error: BaseException) -> str:
     """Why Ray Tune ended; of what is wrapped in its tracebacks, our own sentence or the last line."""
     ours = next((cause for cause in causes(error) if isinstance(cause, LeganError)), None)
-    if isinstance(ours, ConfigError):
-        return "; ".join(map(str, ours.problems))
     lines = str(error).strip().splitlines() if ours is None else []
     return lines[-1][:300] if isinstance(error, tune.TuneError) and lines else one_line(ours or error)
 
@@ -202,7 +202,7 @@ def _resources(room: Room) -> dict[str, float]:
 class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Tells the user what happens, and writes the outcomes of trials that are stopped early or whose process died too often."""
 
-    def __init__(self, sweep: Sweep, progress: Progress):
+    def __init__(self, sweep: Sweep, progress: SweepProgress):
         self.sweep, self.progress = sweep, progress
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -211,33 +211,29 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process died, or an error of the machine ended it; another one takes over."""
-        self.progress.died(self._name(trial), _reason(trial))
+        self.progress.died(self._name(trial), verdict(Ended(_cause(trial))).why or "")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """It came to its end, is being stopped early, or cannot be finished for now."""
         if UNFINISHED in trial.last_result:
             self.progress.unfinished(self._name(trial), trial.last_result[UNFINISHED])
             return
-        if self._outcome(trial) is None:
-            seen = {key: value for key, value in trial.last_result.items() if key.startswith(VALIDATION)}
-            self._write(trial, "stopped", {**seen, "step": trial.last_result.get(STEP, 0)})
-        self.progress.ended(self._name(trial), self._outcome(trial))
+        self._end(trial, Ended(StoppedEarly()))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """It died more often than is put up with."""
-        tries = self.sweep.settings.retries + 1
-        times = f"{tries} times" if tries > 1 else "once"
-        if self._outcome(trial) is None:  # else its process died after the end of its work
-            self._write(trial, "failed", {}, f"it was tried {times}: {_reason(trial)}")
-        self.progress.ended(self._name(trial), self._outcome(trial))
+        self._end(trial, Ended(_cause(trial), tries=self.sweep.settings.retries + 1, tries_left=0))
 
-    def _write(
-        self, trial: Any, status: Literal["stopped", "failed"], metrics: Mapping[str, float], error: str | None = None
-    ) -> None:
-        """The outcome of the training that was under way, of those of a suggestion with several seeds."""
-        name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
-        run_id = read_sent(self.sweep.trials / name).run_id or None
-        write_outcome(self.sweep, name, Outcome(status, metrics, run_id, error))
+    def _end(self, trial: Any, ended: Ended) -> None:
+        """Leave the outcome of the training that was under way, of those of a suggestion, if it has left none itself."""
+        if self._outcome(trial) is None:
+            name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
+            seen = {key: value for key, value in trial.last_result.items() if key.startswith(VALIDATION)}
+            run_id = read_sent(self.sweep.trials / name).run_id or None
+            outcome = outcome_of(verdict(ended), {**seen, "step": trial.last_result.get(STEP, 0)}, run_id)
+            if outcome is not None:
+                write_outcome(self.sweep, name, outcome)
+        self.progress.ended(self._name(trial), self._outcome(trial))
 
     def _outcome(self, trial: Any) -> Outcome | None:
         return together([read_outcome(self.sweep, each.name) for each in self._trials(trial)])
@@ -251,12 +247,13 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         return names[0] if len(names) == 1 else names[0].rpartition("-")[0]
 
 
-def _reason(trial: Any) -> str:
-    """Why a trial's process ended, in a line."""
+def _cause(trial: Any) -> BaseException:
+    """What ended a trial's process."""
     error = trial.get_pickled_error()
     if error is None or isinstance(error, ray.exceptions.RayActorError):
-        return "its process died"
-    return first_line(error.cause if isinstance(error, ray.exceptions.RayTaskError) else error)
+        return ClusterError("its process died")
+    cause: BaseException = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    return cause
 
 
 @contextmanager

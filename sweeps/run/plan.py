@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,83 +14,82 @@ import torch
 from legan.models.generator import Generator
 from legan.platform.config import flatten, read_section
 from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, LeganError, Problems
+from legan.platform.data.dataset import Dataset
+from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, prepare
-from legan.platform.evaluation.metric_names import LACKING, find
+from legan.platform.evaluation.metric_names import LACKING, canonical, find
 from legan.platform.evaluation.pairs import reference_of
-from legan.platform.model import FACENET, Model, identity_folder, load_network, network_folder, weights_hash, write_model
+from legan.platform.model import Model, identity_folder, network_folder, write_model
 from legan.platform.settings import KINDS, TrainingSettings
-from legan.platform.training.checks import Facts, Inputs
+from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.samples import goal_of, held_out_pairs
 from legan.platform.training.start import plan as plan_of_run
 from legan.sweeps.run.request import NETWORKS, settings_from, training_problems, variants
-from legan.sweeps.run.trial import settings_of
+from legan.sweeps.run.trial import asked_training, workers_of
 from legan.sweeps.search.space import SearchSettings, edges
 from legan.sweeps.search.study import check_storage
-from legan.sweeps.sweep import (
-    Sweep,
-    SweepSettings,
-    name_problems,
-    suite_trials,
-    sweeps_home,
-)
+from legan.sweeps.sweep import Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
 
 
-def locate(values: dict[str, Any]) -> list[str]:
+def locate(values: dict[str, Any]) -> list[Problem]:
     """Make the paths in a sweep's settings absolute, and runs the folders of their networks; what is wrong with them."""
-    problems = []
+    problems: list[Problem] = []
     for key in NETWORKS:
-        path = values.get(key)
-        if path is not None and not (key == "matcher" and path == FACENET and not FACENET.is_dir()):
-            try:
-                values[key] = (identity_folder if key == "identity" else network_folder)(path).absolute()
-            except LeganError as error:
-                problems.append(f"--{key}: {error}")
+        folder_of = identity_folder if key in ("identity", "matcher") else network_folder
+        try:
+            if values.get(key) is not None:
+                values[key] = folder_of(values[key]).absolute()
+        except LeganError as error:
+            problems.append(Problem(f"--{key}", str(error).rstrip(".")))
     values["data"] = Path(values["data"]).expanduser().absolute()
     return problems
 
 
-def checked(home: Path, name: str, settings: SweepSettings) -> Sweep:
+def planned(home: Path, name: str, what: str, given: Mapping[str, Any], inputs: Inputs) -> Sweep:
+    """The sweep that a command asks for, checked; where its settings cannot be made, what is wrong with the rest is said too."""
+    problems = Problems(name_problems(home, name))
+    settings = problems.from_(partial(settings_from, what, given, locate))
+    if settings is not None:
+        return checked(home, name, settings, inputs)
+    if given["kind"] in KINDS:
+        problems.from_(partial(read_section, given["preset"], given["kind"]))
+    raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def checked(home: Path, name: str, settings: SweepSettings, inputs: Inputs) -> Sweep:
     """The sweep that these settings would make, if every part of it can be run; ConfigError with every problem.
 
-    Each variant's settings are resolved, its data and networks opened, the judges held against data and T; nothing is written.
+    Each variant's settings are held against data and networks, and the judges against data and T; nothing is written.
     """
     sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
-    problems = Problems([*name_problems(home, name), *parts_problems(sweep)])
+    problems = Problems([*name_problems(home, name), *parts_problems(sweep, inputs)])
     if settings.search is not None:
         problems.from_(partial(check_storage, settings.search))
     problems.raise_if_any()
     return sweep
 
 
-def planned(home: Path, name: str, what: str, given: Mapping[str, Any]) -> Sweep:
-    """The sweep that a command asks for, checked; where its settings cannot be made, what is wrong with the rest is said too."""
-    problems = Problems(name_problems(home, name))
-    settings = problems.from_(partial(settings_from, what, given, locate))
-    if settings is not None:
-        return checked(home, name, settings)
-    if given["kind"] in KINDS:
-        problems.from_(partial(read_section, given["preset"], given["kind"]))
-    raise ConfigError(list(dict.fromkeys(problems)))
-
-
-def parts_problems(sweep: Sweep) -> Problems:
-    """What is wrong with a sweep's settings, data and networks."""
-    problems, inputs = Problems(), Inputs()
+def parts_problems(sweep: Sweep, inputs: Inputs) -> Problems:
+    """What is wrong with a sweep's settings, data and networks; ``inputs`` opens each of these once for all variants."""
+    problems = Problems()
     trained: dict[str, TrainingSettings] = {}
     for variant, changes in variants(sweep.settings).items():
-        resolved = problems.from_(partial(settings_of, sweep, changes, 0, inputs=inputs))
-        if resolved is not None:
-            trained[variant] = resolved
-            problems += training_problems(sweep.settings, variant, resolved)
+        settings = problems.from_(partial(_trainable, sweep, changes, inputs))
+        if settings is not None:
+            trained[variant] = settings
+            problems += training_problems(sweep.settings, settings)
+
     if not problems:
         problems += [*_equal_variants(trained), *_problems_at_edges(sweep, inputs)]
-    problems.from_(lambda: check_evaluation(sweep.settings))
+    problems.from_(partial(check_evaluation, sweep.settings, inputs))
     return problems
 
 
-def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[str]:
+def _trainable(sweep: Sweep, changes: Mapping[str, object], inputs: Inputs) -> TrainingSettings:
+    return trainable(asked_training(sweep, changes, seed=0), inputs).settings
+
+
+def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[Problem]:
     """Variants whose trainings would be the same, because what tells them apart is switched off for all."""
     first: dict[str, str] = {}
     problems = []
@@ -99,92 +99,99 @@ def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[str]:
             values |= {"loss.q": None, "quality": None}
         twin = first.setdefault(json.dumps(values), variant)
         if twin != variant:
-            problems.append(f"{variant} and {twin} are one training with this preset and these overrides; change them")
+            problems.append(
+                Problem("", f"{variant} and {twin} are one training with this preset and these overrides; change them")
+            )
     return problems
 
 
-def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[str]:
+def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[Problem]:
     """What is wrong with settings that a search may suggest, where what all suggestions have in common is right."""
-    found: dict[str, str] = {}
+    found: dict[Problem, str] = {}
     for changes in edges(sweep.settings.search) if sweep.settings.search is not None else ():
-        problems = Problems()
-        problems.from_(partial(settings_of, sweep, changes, 0, inputs=inputs))
-        for problem in problems:
-            found.setdefault(str(problem), ", ".join(f"{name}={value}" for name, value in changes.items()))
-    return [f"{problem} (with {suggested}, which the search may suggest)" for problem, suggested in found.items()]
+        try:
+            _trainable(sweep, changes, inputs)
+        except ConfigError as error:
+            for problem in error.problems:
+                found.setdefault(problem, ", ".join(f"{name}={value}" for name, value in changes.items()))
+    return [
+        problem._replace(message=f"{problem.message} (with {suggested}, which the search may suggest)")
+        for problem, suggested in found.items()
+    ]
 
 
-def check_evaluation(settings: SweepSettings) -> None:
+def check_evaluation(settings: SweepSettings, inputs: Inputs) -> None:
     """Hold the judges against the data and T, as the evaluation of a trial will; ConfigError with every problem."""
     try:
-        data = open_dataset(settings.data)
+        data = inputs.dataset(settings.data)
     except LeganError:  # which the trainings' settings name too
         problems = Problems()
-        for judge in (settings.classifier, settings.matcher):
-            if judge != FACENET:
-                problems.from_(partial(load_network, judge))
+        for option, judge in (("--classifier", settings.classifier), ("--matcher", settings.matcher)):
+            problems.from_(partial(inputs.network, judge), option)
         problems.raise_if_any()
         return
+
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        write_model(model, _stand_in(settings, data))
+        write_model(model, _stand_in(settings, data, inputs))
         request = EvaluationRequest(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
-        bench = prepare(str(model), request)
+        bench = prepare(str(model), request, open_data=inputs.dataset, open_network=inputs.network)
     if settings.search is not None:
         unmeasured = [*objectives_out_of_reach(settings.search.objectives, bench), *_asha_metric_problems(settings.search, data)]
         if unmeasured:
             raise ConfigError(unmeasured)
 
 
-def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[str]:
+def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[Problem]:
     """What ASHA is to compare trials by has to be what validation on this data measures."""
     if search.pruning == "none":
         return []
     pairs = held_out_pairs(data)
     if pairs is None:
-        return [f"search.pruning: asha goes by the validation split, and {data.path} has none; set pruning: none"]
-    measured = goal_of(pairs).metric
+        return [Problem("search.pruning", f"asha goes by the validation split, and {data.path} has none; set pruning: none")]
+    measured = canonical(goal_of(pairs).metric)
     if search.asha.metric != measured:
-        return [f"search.asha.metric: validation on {data.path} measures {measured}; take that instead of {search.asha.metric}"]
+        message = f"validation on {data.path} measures {measured}; take that instead of {search.asha.metric}"
+        return [Problem("search.asha.metric", message)]
     return []
 
 
-def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> list[str]:
-    """One sentence for each metric that evaluations on this data, by these judges, with the weights here, will not have."""
+def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> Problems:
+    """The metrics that evaluations on this data, by these judges, with the weights here, will not have."""
     reference, lacking = reference_of(bench.pairs), bench.judges.lacking()
-    problems = []
+    problems = Problems()
     for name in objectives:
-        metric = find(name)
+        metric, place = find(name), f"search.objectives.{name}"
         if metric is None:
             continue
         measured = f"{metric.prefix}{metric.key(reference)}"
         if name != measured:
-            problems.append(f"objective {name}: on {bench.data.name} outputs are compared with the {reference}; take {measured}")
-        problems += [f"objective {name}: {LACKING[need]}" for need in metric.needs if need in lacking]
+            problems.add(place, f"on {bench.data.name} outputs are compared with the {reference}; take {measured}")
+        for need in metric.needs:
+            if need in lacking:
+                problems.add(place, LACKING[need])
     return problems
 
 
-def describe(sweep: Sweep, address: str | None) -> str:
+def describe(sweep: Sweep, address: str | None, inputs: Inputs) -> str:
     """What would be trained, with what, and how many trials at once, as text; nothing is trained.
 
     Raises ClusterError when a cluster was named and does not answer or is too small.
     """
-    asked = sweep.settings
-    inputs = Inputs()
-    first = settings_of(sweep, next(iter(variants(asked).values())), 0, inputs=inputs).model_copy(update={"gpu": asked.gpus > 0})
+    asked, trials = sweep.settings, suite_trials(sweep.settings)
     lines = [f"sweep {sweep.name}, to be kept in {sweep.folder}", ""]
-    trials = suite_trials(asked)
-    count = len(trials) if asked.search is None else asked.search.trials * asked.seeds
     lines += _search_lines(asked.search, asked.seeds) if asked.search is not None else []
     for trial in trials:
         changes = ", ".join(f"{key}={value}" for key, value in trial.changes.items()) or "as it is"
         lines.append(f"{trial.name}: {trial.variant}, seed {trial.seed}: {changes}")
-    workers = max(1, first.workers)
+
+    count = len(trials) if asked.search is None else asked.search.trials * asked.seeds
+    workers = workers_of(sweep)
     each = f"{asked.cpus:g} CPUs" + (f" and {asked.gpus:g} GPUs" if asked.gpus else "")
-    lines += [
-        "",
-        f"{count} trials of {workers} worker{'s' if workers > 1 else ''} with {each} each, {_at_once(sweep, address)}",
-    ]
+    of_each = f"{workers} worker{'s' if workers > 1 else ''} with {each} each"
+    lines += ["", f"{count} trials of {of_each}, {_at_once(sweep, workers, address)}"]
+
+    first = _trainable(sweep, next(iter(variants(asked).values())), inputs).model_copy(update={"gpu": asked.gpus > 0})
     of = "the first of them:" if trials else "what they have in common:"
     lines += ["", of, plan_of_run(asked.kind, Facts(first, [], inputs.dataset(asked.data)), inputs)]
     return "\n".join(lines)
@@ -202,7 +209,7 @@ def _search_lines(search: SearchSettings, seeds: int) -> Iterator[str]:
         yield f"tried early: {point if isinstance(point, str) else ', '.join(f'{key}={value}' for key, value in point.items())}"
 
 
-def _at_once(sweep: Sweep, address: str | None) -> str:
+def _at_once(sweep: Sweep, workers: int, address: str | None) -> str:
     """How many trials fit on the cluster that was named, or on this machine."""
     from legan.platform.cluster import fitting
     from legan.sweeps.run.driver import find_room
@@ -210,16 +217,14 @@ def _at_once(sweep: Sweep, address: str | None) -> str:
     if address or os.environ.get("RAY_ADDRESS"):
         return f"{find_room(sweep, address).at_once} at once on the cluster"
     here = fitting(os.cpu_count() or 1, torch.cuda.device_count(), sweep.settings.cpus, sweep.settings.gpus)
-    return f"{here // max(1, settings_of(sweep, {}, 0).workers)} at once on this machine"
+    return f"{here // workers} at once on this machine"
 
 
-def _stand_in(settings: SweepSettings, data: Dataset) -> Model:
+def _stand_in(settings: SweepSettings, data: Dataset, inputs: Inputs) -> Model:
     """A model like those that will be trained, as far as judges ask: classes, image size, and which T it had."""
     G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=4, blocks=0)
     info = {}
     if settings.identity is not None:
-        try:
-            info["identity_weights"] = weights_hash(load_network(settings.identity).module)
-        except LeganError:  # which the trainings' settings name too
-            info = {}
+        with suppress(LeganError):  # which the trainings' settings name too
+            info["identity_weights"] = inputs.network_hash(settings.identity)
     return Model(G, None, data.schema, data.image_size, DEFAULT_ALIGNMENT, info)

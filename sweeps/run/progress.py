@@ -11,7 +11,7 @@ from legan.sweeps.sweep import Outcome, Sweep
 MOST = 5
 
 
-class Progress:
+class SweepProgress:
     """Tells ``say`` of the ``total`` trials that are to be run, ``at_once`` at the same time."""
 
     def __init__(self, sweep: Sweep, total: int, at_once: int, say: Callable[[str], None]):

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from legan.platform.config import check_settings
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.search.files import read_space, space_names
 from legan.sweeps.search.space import asha_problems
 from legan.sweeps.sweep import Sweep, SweepSettings
 
+WHOLE_PATH = ("the whole path there or the name of a run", "the whole path there")
 NETWORKS = ("identity", "quality", "classifier", "matcher")
 
 
-def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[str]]) -> SweepSettings:
+def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[Problem]]) -> SweepSettings:
     """The settings of a sweep from the command line's; ConfigError with every problem.
 
     ``what`` is the name of a suite or the file of a search space. ``place`` may change the paths in what is given, and tells what
     is wrong with them: sweeps/run/plan.py's ``locate`` where the sweep is to run here, ``elsewhere`` for another machine's.
     """
     values = {key: value for key, value in given.items() if value is not None}
-    problems: list[str] = []
+    problems: list[Problem] = []
     if what in SUITES:
         values["suite"] = what
     else:
@@ -35,7 +36,7 @@ def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str
             values["search"] = read_space(what, given["kind"] if given["kind"] in KINDS else "legan")
         except ConfigError as error:
             known = what in space_names() or Path(what).suffix in (".yaml", ".yml")
-            problems += map(str, error.problems) if known else [f"there is no suite or search space {what!r}; {_known()}"]
+            problems += error.problems if known else [Problem("", f"there is no suite or search space {what!r}; {_known()}")]
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
     problems += place(values)
     settings, wrong = check_settings(SweepSettings, values)
@@ -48,20 +49,13 @@ def _known() -> str:
     return f"suites: {', '.join(SUITES)}; spaces: {', '.join(space_names())}, or a YAML file of yours"
 
 
-def elsewhere(values: Mapping[str, Any]) -> list[str]:
+def elsewhere(values: Mapping[str, Any]) -> list[Problem]:
     """Paths that say nothing on another machine."""
     return [
-        f"--{key} {path}: this is looked for on the cluster; give the whole path there{' or the name of a run' * (key != 'data')}"
+        Problem(f"--{key}", f"{path} is looked for on the cluster; give {WHOLE_PATH[key == 'data']}")
         for key in ("data", *NETWORKS)
         if (path := values.get(key)) is not None and not path.is_absolute() and (key == "data" or len(path.parts) != 1)
     ]
-
-
-def gpu_problems(settings: SweepSettings, variant: str, workers: int) -> list[str]:
-    """Ray Train gives a worker whole GPUs."""
-    if workers > 1 and 0 < settings.gpus < 1:
-        return [f"{variant}: {workers} workers cannot share a GPU; give each --gpus 1, or set workers=1"]
-    return []
 
 
 def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
@@ -69,10 +63,12 @@ def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
     return SUITES[settings.suite] if settings.suite is not None else {"search": {}}
 
 
-def training_problems(settings: SweepSettings, variant: str, resolved: TrainingSettings) -> list[str]:
+def training_problems(settings: SweepSettings, resolved: TrainingSettings) -> list[Problem]:
     """Why trainings with these settings, checked by themselves, cannot be a variant of the sweep."""
-    stopped = asha_problems(settings.search, resolved) if settings.search is not None else []
-    return [*gpu_problems(settings, variant, resolved.workers), *stopped]
+    problems = asha_problems(settings.search, resolved) if settings.search is not None else []
+    if resolved.workers > 1 and 0 < settings.gpus < 1:  # Ray Train gives a worker whole GPUs
+        problems.append(Problem("--gpus", f"{resolved.workers} workers cannot share a GPU; give each 1, or set workers=1"))
+    return problems
 
 
 def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) -> tuple[list[str], dict[str, Any]]:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 
-from legan.platform.errors import ClusterError, LeganError, TrackingError
+from legan.platform.config import Checked
+from legan.platform.errors import ConfigError, LeganError
 from legan.platform.evaluation.evaluate import EvaluationRequest, prepare, score
+from legan.platform.evaluation.metric_names import canonical
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.model import FACENET
@@ -22,15 +24,15 @@ from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
-from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run
 from legan.platform.training.start import resolve
 from legan.sweeps.run.request import asked_of
+from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
 
 PROGRESS = "progress.log"
-VALIDATION = "validation/"
+VALIDATION = "val/"
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -52,47 +54,58 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | N
     seen: dict[str, float] = {}
 
     def tell(step: int, metrics: Mapping[str, float]) -> None:
-        seen.update({key: value for key, value in metrics.items() if key.startswith(VALIDATION)}, step=step)
+        metrics = {canonical(name): value for name, value in metrics.items()}
+        seen.update({name: value for name, value in metrics.items() if name.startswith(VALIDATION)}, step=step)
         if report is not None:
             report(step, metrics)
 
     try:
-        run = _open(sweep, trial, parent_run)
-        _train(sweep, run, tracking_uri, tell)
-        metrics = _evaluate(sweep, run, tracking_uri)
-        outcome = Outcome("finished", metrics, _run_id(folder))
-    except StoppedEarly:
-        outcome = Outcome("stopped", seen, _run_id(folder))
+        inputs = Inputs()
+        run = _open(sweep, trial, parent_run, inputs)
+        _train(sweep, run, tracking_uri, tell, inputs)
+        outcome = Outcome("finished", _evaluate(sweep, run, tracking_uri), _run_id(folder))
     except Exception as error:
-        if disk_full(error, sweep.folder):
-            message = f"the disk of {folder} is full; free some space and continue with `legan sweep resume {sweep.name}`"
-            raise NotNowError(message) from error
-        # The last two say nothing of the trial: trying again is right.
-        if not isinstance(error, LeganError) or isinstance(error, TrackingError | ClusterError):
+        decided = verdict(_ended(sweep, folder, error))
+        if decided.status == "later":
+            raise NotNowError(f"{decided.why} and continue with `legan sweep resume {sweep.name}`") from error
+        left = outcome_of(decided, seen, _run_id(folder))
+        if left is None:
             raise
-        away = [str(path) for path in files_of(sweep) if not path.exists()]
-        if away:
-            where = f"{', '.join(away)} cannot be found on {socket.gethostname()}"
-            raise NotNowError(f"{where}; bring it back and continue with `legan sweep resume {sweep.name}`") from error
-        outcome = Outcome("failed", {}, _run_id(folder), str(error))
+        outcome = left
     write_outcome(sweep, trial.name, outcome)
     return outcome
 
 
-def trial_settings(sweep: Sweep, trial: Trial) -> TrainingSettings:
-    """What a trial trains with, checked; ConfigError names every problem."""
-    return settings_of(sweep, trial.changes, trial.seed, gpu=sweep.settings.gpus > 0)
+def _ended(sweep: Sweep, folder: Path, error: Exception) -> Ended:
+    """What ended a trial, and what this machine is like then; Ray Tune counts the tries."""
+    return Ended(
+        error,
+        full=str(folder) if disk_full(error, sweep.folder) else None,
+        away=tuple(str(path) for path in files_of(sweep) if not path.exists()),
+        node=socket.gethostname(),
+        tries=sweep.settings.retries + 1,
+    )
 
 
-def settings_of(
-    sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False, inputs: Inputs | None = None
-) -> TrainingSettings:
-    """The preset, then what all trials have in common, then ``changes``, by dotted names, held against data and networks.
+def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
+    """What a training of the sweep is asked for, without opening what it names; ConfigError with what is wrong with it."""
+    asked = asked_training(sweep, changes, seed, gpu)
+    if asked.problems or asked.settings is None:
+        raise ConfigError(asked.problems)
+    return asked.settings
+
+
+def asked_training(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> Checked[TrainingSettings]:
+    """The preset, then what all trials have in common, then ``changes``, by dotted names; no data and no network is opened.
 
     ``gpu`` is for the node that trains: whether there is one cannot be told from another.
     """
-    asked = resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))
-    return trainable(asked, inputs or Inputs()).settings
+    return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))
+
+
+def workers_of(sweep: Sweep) -> int:
+    """How many processes train one trial of the sweep."""
+    return max(1, settings_of(sweep, {}, 0).workers)
 
 
 def files_of(sweep: Sweep) -> list[Path]:
@@ -102,7 +115,7 @@ def files_of(sweep: Sweep) -> list[Path]:
     return [path for path in named if path is not None and path != FACENET]
 
 
-def _open(sweep: Sweep, trial: Trial, parent_run: str | None) -> Run:
+def _open(sweep: Sweep, trial: Trial, parent_run: str | None, inputs: Inputs) -> Run:
     """The trial's run folder, made if there is none yet."""
     folder = sweep.trials / trial.name
     if (folder / "config.yaml").is_file():
@@ -117,29 +130,26 @@ def _open(sweep: Sweep, trial: Trial, parent_run: str | None) -> Run:
         "trial": trial.name,
         **({"mlflow.parentRunId": parent_run} if parent_run else {}),
     }
-    settings = trial_settings(sweep, trial)
+    settings = trainable(asked_training(sweep, trial.changes, trial.seed, sweep.settings.gpus > 0), inputs).settings
     return create_run(sweep.trials, sweep.settings.kind, settings, trial.name, tags, register=False)
 
 
-def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
+def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report, inputs: Inputs) -> None:
     """In this process with one worker, else through Ray Train."""
     asked = sweep.settings
     if run.settings.workers > 1:
         _train_on_workers(sweep, run, tracking_uri, tell)
         return
     torch.set_num_threads(max(1, int(asked.cpus)))
-    train_run(run, Ranks(device=_device(run)), tracking_uri, _log(run), tell)
+    train_run(run, Ranks(device=_device(run)), tracking_uri, _log(run), tell, inputs)
 
 
 def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -> None:
-    from legan.platform.training.distributed import WorkersError, train_on_ray
+    from legan.platform.training.distributed import train_on_ray
 
     asked = sweep.settings
     resources = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
-    try:
-        train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
-    except WorkersError as error:  # Ray Train has tried again as often as was asked
-        raise LeganError(f"its workers died more than {asked.retries} times: {error.why}") from error
+    train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
 
 
 def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:

@@ -1,12 +1,15 @@
 """What can be wrong with a search space: one problem each, with its place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from legan.platform.config import check_settings, flatten, read_section
+from pydantic import ValidationError
+
+from legan.platform.config import check_settings, flatten, problem_of, read_section
+from legan.platform.errors import Problem
 from legan.platform.evaluation.metric_names import EVALUATION
 from legan.platform.settings import KINDS
-from legan.sweeps.search.parameter import Parameter, Problem, Value, same
+from legan.sweeps.search.parameter import Parameter, Value, same
 
 METRICS = tuple(name for metric in EVALUATION for name in metric.names)
 """What an evaluation logs of a model's output; which of them depends on data and weights."""
@@ -37,46 +40,48 @@ def active(given: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dic
 
 def objective_problems(objectives: Mapping[str, str], pruning: str) -> list[Problem]:
     """Names that no evaluation logs, and what ASHA cannot do."""
-    problems = [
-        Problem(("objectives", name), f"evaluations have no such metric; known: {', '.join(METRICS)}")
-        for name in objectives
-        if name not in METRICS
-    ]
+    problems: list[Problem] = []
+    for name in objectives:
+        if name not in METRICS:
+            problems.append(Problem(f"objectives.{name}", f"evaluations have no such metric; known: {', '.join(METRICS)}"))
     if pruning == "asha" and len(objectives) > 1:
-        message = (
-            f"asha compares trials by one number, and there are {len(objectives)} objectives; give one, or set pruning: none"
-        )
-        problems.append(Problem(("pruning",), message))
+        cause = f"asha compares trials by one number, and there are {len(objectives)} objectives"
+        problems.append(Problem("pruning", f"{cause}; give one, or set pruning: none"))
     return problems
 
 
 def condition_problems(parameters: Mapping[str, Parameter | None]) -> list[Problem]:
     """Conditions on what is not searched, comes later, waits in a circle or can never be; None stands for a faulty parameter."""
-    problems = []
-    names = list(parameters)
+    problems: list[Problem] = []
     for name, parameter in parameters.items():
         for other, values in (parameter.when if parameter is not None else {}).items():
-            place = ("parameters", name, "when", other)
-            if other not in parameters:
-                problems.append(Problem(place, f"this is not searched; searched are {', '.join(names)}"))
-                continue
-            asked = parameters[other]
-            if name in _waits_for(other, parameters):
-                problems.append(
-                    Problem(place, f"{name} and {other} wait for each other" if name != other else "it waits for itself")
-                )
-            elif names.index(other) > names.index(name):
-                problems.append(Problem(place, f"{other} has to come before {name}"))
-            if asked is None:
-                continue
-            if asked.float is not None:
-                problems.append(Problem(place, f"conditions are on choices and whole numbers; give {other} choices"))
-                continue
-            never = [value for value in values if not asked.contains(value)]
-            if never or not values:
-                message = f"{other} is never {' or '.join(map(str, never))}" if never else f"name the values of {other}"
-                problems.append(Problem(place, message))
+            for message in _never_true(name, other, values, parameters):
+                problems.append(Problem(f"parameters.{name}.when.{other}", message))
     return problems
+
+
+def _never_true(name: str, other: str, values: tuple[Value, ...], parameters: Mapping[str, Parameter | None]) -> Iterator[str]:
+    """Why the parameter ``name`` cannot wait for ``other`` to have one of these values."""
+    if other not in parameters:
+        yield _not_searched(parameters)
+        return
+    names = list(parameters)
+    if name in _waits_for(other, parameters):
+        yield f"{name} and {other} wait for each other" if name != other else "it waits for itself"
+    elif names.index(other) > names.index(name):
+        yield f"{other} has to come before {name}"
+
+    asked = parameters[other]
+    if asked is None:
+        return
+    if asked.float is not None:
+        yield f"conditions are on choices and whole numbers; give {other} choices"
+        return
+    never = [value for value in values if not asked.contains(value)]
+    if never:
+        yield f"{other} is never {' or '.join(map(str, never))}"
+    elif not values:
+        yield f"name the values of {other}"
 
 
 def _waits_for(name: str, parameters: Mapping[str, Parameter | None]) -> set[str]:
@@ -93,25 +98,24 @@ def _waits_for(name: str, parameters: Mapping[str, Parameter | None]) -> set[str
 
 def point_problems(points: Any, parameters: Mapping[str, Parameter | None]) -> list[Problem]:
     """Points of one's own outside the space."""
-    problems = []
+    problems: list[Problem] = []
     for index, point in enumerate(points):
         for name, value in point.items() if isinstance(point, Mapping) else ():
-            place = ("points", str(index), str(name))
             parameter = parameters.get(name)
             if name not in parameters:
-                problems.append(Problem(place, f"this is not searched; searched are {', '.join(parameters)}"))
+                problems.append(Problem(f"points.{index}.{name}", _not_searched(parameters)))
             elif parameter is not None and not parameter.contains(value):
-                problems.append(Problem(place, f"{value} is outside the space"))
+                problems.append(Problem(f"points.{index}.{name}", f"{value} is outside the space"))
     return problems
 
 
 def kind_problems(kind: str, parameters: Mapping[str, Parameter | None], points: Any, pruning: str) -> list[Problem]:
     """Parameters that the kind has not, values that a setting forbids, and a paper's point outside the space."""
-    problems = []
-    section, paper = paper_section(kind), paper_values(kind)
+    problems: list[Problem] = []
+    paper = paper_values(kind)
     whole = {name: parameter for name, parameter in parameters.items() if parameter is not None}
     for name in parameters:
-        place = ("parameters", name)
+        place = f"parameters.{name}"
         if name in OF_THE_SWEEP:
             problems.append(Problem(place, "this is the sweep's own; it cannot be searched"))
         elif name not in paper:
@@ -119,11 +123,13 @@ def kind_problems(kind: str, parameters: Mapping[str, Parameter | None], points:
         elif pruning == "asha" and name in ("steps", "epochs", "validate_every"):
             problems.append(Problem(place, "asha compares trials of one length, so this cannot be searched with it"))
         elif name in whole:
-            problems += [Problem(place, message) for message in _refused(kind, section, name, whole[name].examples())]
+            for message in _refused(kind, name, whole[name].examples()):
+                problems.append(Problem(place, message))
+
     for name, value in active(paper, whole).items() if PAPER in points else ():
         if not whole[name].contains(value):
-            message = f"the paper's {name} is {value}, outside the space; widen it, or leave paper out of points"
-            problems.append(Problem(("points",), message))
+            cause = f"the paper's {name} is {value}, outside the space"
+            problems.append(Problem("points", f"{cause}; widen it, or leave paper out of points"))
     return problems
 
 
@@ -139,14 +145,21 @@ def with_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def _refused(kind: str, values: Mapping[str, Any], name: str, examples: list[Value]) -> list[str]:
+def _refused(kind: str, name: str, examples: list[Value]) -> Iterator[str]:
     """Why the setting cannot be one of the examples; each reason once, with the first example it is about."""
-    found: dict[str, str] = {}
+    model, paper, reasons = KINDS[kind], paper_section(kind), set()
     for example in (examples[0], examples[-1], *examples):
-        for problem in check_settings(KINDS[kind], with_values(values, {name: example}))[1]:
-            if problem.place == name:
-                found.setdefault(problem.message.partition(" (given: ")[0], problem.message)
-    return list(found.values())
+        try:
+            model.model_validate(with_values(paper, {name: example}))
+        except ValidationError as error:
+            for detail in error.errors():
+                if ".".join(map(str, detail["loc"])) == name and detail["msg"] not in reasons:
+                    reasons.add(detail["msg"])
+                    yield problem_of(model, dict(detail)).message
+
+
+def _not_searched(parameters: Mapping[str, object]) -> str:
+    return f"this is not searched; searched are {', '.join(parameters)}"
 
 
 def _no_such(name: str, settings: Mapping[str, Any]) -> str:

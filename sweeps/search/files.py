@@ -1,6 +1,7 @@
 """From a YAML file to a checked search: every problem at once, with its line."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from legan.platform.config import problem_of, read_yaml
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, Problem
 from legan.sweeps.search.checks import PAPER, condition_problems, kind_problems, objective_problems, point_problems
-from legan.sweeps.search.parameter import Parameter, Place, Problem
+from legan.sweeps.search.parameter import Parameter
 from legan.sweeps.search.space import SearchSettings
 
 SPACES = Path(__file__).parent / "presets"
@@ -27,47 +28,45 @@ def read_space(source: str | Path, kind: str = "legan") -> SearchSettings:
     Raises ConfigError when there is no such space or file, when it is not YAML, or with everything that is wrong in it.
     """
     path = SPACES / f"{source}.yaml" if str(source) in space_names() else Path(source)
-    lines: dict[Place, int] = {}
+    problem_in = partial(Problem, file=str(path))
+    lines: dict[str, int] = {}
     try:
         text = path.read_text(encoding="utf-8")
         document = read_yaml(text)
-        problems = list(_read_lines(yaml.compose(text, yaml.SafeLoader), (), lines))
+        problems = list(_read_lines(yaml.compose(text, yaml.SafeLoader), "", lines))
     except OSError as error:
-        raise ConfigError([f"there is no search space or file {str(source)!r}; spaces: {', '.join(space_names())}"]) from error
+        message = f"there is no search space or file {str(source)!r}; spaces: {', '.join(space_names())}"
+        raise ConfigError([Problem("", message)]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from error
+        raise ConfigError([problem_in("", f"it is not valid YAML: {' '.join(str(error).split())}")]) from error
     if not isinstance(document, dict):
-        raise ConfigError([f"{path} is no search space: it has to name objectives and parameters"])
+        raise ConfigError([problem_in("", "it is no search space, which names objectives and parameters")])
+
     search, wrong = _checked(document, kind)
     problems += wrong
     if problems or search is None:
-        raise ConfigError([_located(path, problem, lines) for problem in problems])
+        raise ConfigError([each._replace(file=str(path), line=_line(each.place, lines)) for each in problems])
     return search
 
 
 def _checked(document: Mapping[str, Any], kind: str) -> tuple[SearchSettings | None, list[Problem]]:
     """The search, or its problems: those of single fields, then those between fields as far as these are right."""
-    search, problems = None, []
+    search: SearchSettings | None = None
+    problems: list[Problem] = []
     try:
         search = SearchSettings.model_validate(document)
     except ValidationError as error:
-        # What has no place is between fields and comes again below.
-        problems = [_problem(dict(detail)) for detail in error.errors() if detail["loc"]]
+        problems += [problem_of(SearchSettings, dict(detail)) for detail in error.errors()]
     parameters = {str(name): _parameter(value) for name, value in _mapping(document, "parameters").items()}
     points = document.get("points", [PAPER])
     points = points if isinstance(points, list) else []
     pruning = str(document.get("pruning"))
-    problems += [
-        *objective_problems(_mapping(document, "objectives"), pruning),
-        *condition_problems(parameters),
-        *point_problems(points, parameters),
-        *kind_problems(kind, parameters, points, pruning),
-    ]
-    return search, problems
 
-
-def _problem(detail: Mapping[str, Any]) -> Problem:
-    return Problem(tuple(str(part) for part in detail["loc"]), problem_of(SearchSettings, detail).message)
+    problems += objective_problems(_mapping(document, "objectives"), pruning)
+    problems += condition_problems(parameters)
+    problems += point_problems(points, parameters)
+    problems += kind_problems(kind, parameters, points, pruning)
+    return search, list(dict.fromkeys(problems))  # where all fields are right, pydantic has found what is wrong between them too
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -82,24 +81,28 @@ def _parameter(value: Any) -> Parameter | None:
         return None
 
 
-def _located(path: Path, problem: Problem, lines: Mapping[Place, int]) -> str:
-    """The problem with the line of the innermost key that is in the file."""
-    places = (problem.place[:length] for length in range(len(problem.place), 0, -1))
-    line = next((lines[place] for place in places if place in lines), 1)
-    return f"{path}, line {line}: {problem}"
+def _line(place: str, lines: Mapping[str, int]) -> int:
+    """The line of the innermost key of a place that is in the file."""
+    while place and place not in lines:
+        place = place.rpartition(".")[0]
+    return lines.get(place, 1)
 
 
-def _read_lines(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
+def _read_lines(node: yaml.Node | None, place: str, lines: dict[str, int]) -> Iterator[Problem]:
     """Fill ``lines`` with where each key stands; yields those that stand twice, of which YAML silently takes the last."""
     if isinstance(node, yaml.MappingNode):
+        names = set()
         for key, value in node.value:
-            inner = (*place, str(key.value))
-            if inner in lines:
-                yield Problem(inner, f"this is there again in line {key.start_mark.line + 1}")
+            name, line = str(key.value), key.start_mark.line + 1
+            inner = f"{place}.{name}" if place else name
+            if name in names:
+                yield Problem(inner, f"this is there again in line {line}")
                 continue
-            lines[inner] = key.start_mark.line + 1
+            names.add(name)
+            lines.setdefault(inner, line)
             yield from _read_lines(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            lines[(*place, str(index))] = value.start_mark.line + 1
-            yield from _read_lines(value, (*place, str(index)), lines)
+            inner = f"{place}.{index}" if place else str(index)
+            lines[inner] = value.start_mark.line + 1
+            yield from _read_lines(value, inner, lines)

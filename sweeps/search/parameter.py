@@ -2,7 +2,7 @@
 
 import math
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import optuna
 from pydantic import Field, PlainValidator, model_validator
@@ -26,18 +26,6 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Value = Annotated[bool | int | float | str, PlainValidator(as_value)]
 """What a setting may be."""
-Place = tuple[str, ...]
-"""Keys from the top of the YAML down."""
-
-
-class Problem(NamedTuple):
-    """What is wrong and where."""
-
-    place: Place
-    message: str
-
-    def __str__(self) -> str:
-        return f"{'.'.join(self.place)}: {self.message}" if self.place else self.message
 
 
 class Parameter(Settings):

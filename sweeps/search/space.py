@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import optuna
-from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from legan.platform.settings import Settings, TrainingSettings
+from legan.platform.errors import Problem
+from legan.platform.evaluation.metric_names import canonical
+from legan.platform.settings import Settings, TrainingSettings, raise_conflicts
 from legan.sweeps.search.checks import (
     PAPER,
     active,
@@ -39,13 +41,17 @@ def as_point(point: Any) -> Any:
     return point if point == PAPER else {str(name): as_value(value) for name, value in point.items()}
 
 
+def _canonical(name: Any) -> Any:
+    return canonical(name) if isinstance(name, str) else name
+
+
 Point = Annotated[str | dict[str, Value], PlainValidator(as_point)]
 
 
 class AshaSettings(Settings):
     """Asynchronous successive halving: of all trials that got to a step, the worst stop there."""
 
-    metric: Literal["validation/l1_to_target", "validation/l1_cycle"] = "validation/l1_to_target"
+    metric: Annotated[Literal["val/l1_to_target", "val/l1_cycle"], BeforeValidator(_canonical)] = "val/l1_to_target"
     """What validation during the training measures, the lower the better; l1_cycle where the data has no true targets."""
     grace: int = Field(200, ge=1)
     """Steps that every trial gets."""
@@ -112,8 +118,7 @@ class SearchSettings(Settings):
             *condition_problems(self.parameters),
             *point_problems(self.points, self.parameters),
         ]
-        if problems:
-            raise ValueError("; ".join(map(str, problems)))
+        raise_conflicts(type(self), problems)
         return self
 
 
@@ -163,15 +168,15 @@ def _condition(parameters: Mapping[str, Parameter], parameter: Parameter) -> dic
     return values
 
 
-def asha_problems(search: SearchSettings, training: TrainingSettings) -> list[str]:
+def asha_problems(search: SearchSettings, training: TrainingSettings) -> list[Problem]:
     """Why ASHA cannot stop such trainings."""
     if search.pruning == "none":
         return []
     if training.steps is None:
-        return ["search.pruning: asha counts steps, and the trials' length is in epochs; set steps"]
+        return [Problem("search.pruning", "asha counts steps, and the trials' length is in epochs; set steps")]
     if last_rung(training) < search.asha.grace:
         cause = f"{search.asha.grace} of {training.steps} steps, validated every {training.validate_every}, leave none to stop at"
-        return [f"search.asha.grace: {cause}; lower it, or validate_every"]
+        return [Problem("search.asha.grace", f"{cause}; lower it, or validate_every")]
     return []
 
 

@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from legan.platform.errors import ConfigError, one_line
+from legan.platform.errors import ConfigError, Problem, Problems, one_line
 from legan.platform.files import unwritable
 from legan.platform.settings import TrainingSettings
 from legan.sweeps.search.space import SearchSettings, define_by_run, last_rung, starting_points
@@ -217,7 +217,7 @@ def check_storage(search: SearchSettings) -> None:
     if url.get_backend_name() == "sqlite":
         problem = unwritable(Path(str(url.database)).parent)
         if problem is not None:
-            raise ConfigError([f"search.storage: {search.storage} cannot be written: {problem}; name another file"])
+            raise ConfigError([Problem("search.storage", f"{search.storage} cannot be written: {problem}; name another file")])
         return
     with reachable(search):
         create_engine(_driven(url), poolclass=NullPool).connect().close()
@@ -255,7 +255,7 @@ def _sampler(sweep: Sweep, drawn: int) -> optuna.samplers.BaseSampler:
 
 def _check_study(study: optuna.Study, search: SearchSettings) -> None:
     """ConfigError when the study in the storage is another search's."""
-    problems = []
+    problems = Problems()
     objectives = study.user_attrs.get("objectives")
     if objectives is None:
         study.set_user_attr("objectives", search.objectives)
@@ -263,7 +263,7 @@ def _check_study(study: optuna.Study, search: SearchSettings) -> None:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(search.objectives))  # for plots
     elif objectives != dict(search.objectives):
-        problems.append(f"search.objectives: the study {study.study_name} has {objectives}; name another one with search.study")
+        problems.add("search.objectives", f"the study {study.study_name} has {objectives}; name another one with search.study")
     for name, before in (
         item for trial in counted(study) for item in trial.distributions.items() if item[0] in search.parameters
     ):
@@ -271,9 +271,8 @@ def _check_study(study: optuna.Study, search: SearchSettings) -> None:
             optuna.distributions.check_distribution_compatibility(before, search.parameters[name].distribution())
         except ValueError:
             cause = f"the study {study.study_name} has {before}"
-            problems.append(f"search.parameters.{name}: {cause}; name another one with search.study")
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+            problems.add(f"search.parameters.{name}", f"{cause}; name another one with search.study")
+    problems.raise_if_any()
 
 
 @contextmanager
@@ -284,8 +283,8 @@ def reachable(search: SearchSettings) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         place = search.storage or "the sweep's folder"
-        problem = f"search.storage: the study in {place} cannot be used ({one_line(cause)}); start or correct its database"
-        raise ConfigError([problem]) from error
+        problem = f"the study in {place} cannot be used ({one_line(cause)}); start or correct its database"
+        raise ConfigError([Problem("search.storage", problem)]) from error
 
 
 def _search(sweep: Sweep) -> SearchSettings:

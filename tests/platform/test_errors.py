@@ -31,6 +31,7 @@ def test_a_problem_concerns_its_place_what_it_depends_on_and_their_sections(name
         (ValueError("\n"), "ValueError", "ValueError"),
         (KeyError("size"), "'size' is missing", "'size'"),
         (KeyError(), "KeyError", "KeyError"),
+        (ConfigError([Problem("seeds", "0 is too few"), Problem("", "no")]), "2 problems:", "seeds: 0 is too few; no"),
         (OSError(2, "No such file", "a.png"), "[Errno 2] No such file: 'a.png'", "[Errno 2] No such file: 'a.png'"),
     ],
 )

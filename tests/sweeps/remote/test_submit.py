@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from legan._version import __version__
-from legan.platform.errors import ClusterError, ConfigError
+from legan.platform.errors import ClusterError, ConfigError, Problem
 from legan.sweeps.remote.receive import receive
 from legan.sweeps.remote.submit import built_package, submit_sweep
 from legan.sweeps.run.request import elsewhere, settings_from
@@ -72,7 +72,7 @@ def test_another_version_is_one_sentence(sent: Sweep, home: Path) -> None:
 @pytest.mark.parametrize("home", ["", "runs"])
 def test_a_cluster_without_a_home_is_told(sent: Sweep, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGAN_HOME", home)
-    with pytest.raises(ConfigError, match="LEGAN_HOME is not set on this cluster, or no whole path; give --home FOLDER"):
+    with pytest.raises(ConfigError, match="LEGAN_HOME: it is not set on this cluster, or no whole path; give --home FOLDER"):
         receive(sent.folder, "tiny", __version__)
 
 
@@ -100,9 +100,8 @@ def test_what_can_be_seen_here_is_told_before_the_cluster_is_asked(tmp_path: Pat
     with pytest.raises(ConfigError) as raised:
         submit_sweep(NOWHERE, "tiny", settings, "runs", False, print)
     problems = raised.value.problems
-    assert len(problems) == 4
-    for start in ("loss.qq: there is no such", "batch_size: ", "--set nothing: write it as", "--home runs: this is a folder"):
-        assert any(problem.startswith(start) for problem in problems), problems
+    assert sorted(problem.place for problem in problems) == ["--home", "--set nothing", "batch_size", "loss.qq"]
+    assert problems[-1].message == "runs is a folder of the cluster; give its whole path"
     with pytest.raises(ClusterError, match="no Ray dashboard answers"):
         submit_sweep(NOWHERE, "tiny", settings.model_copy(update={"overrides": ()}), None, False, print)
 
@@ -112,8 +111,8 @@ def test_paths_that_only_mean_something_here_are_refused() -> None:
     with pytest.raises(ConfigError) as raised:
         settings_from("q", given, elsewhere)
     assert raised.value.problems == [
-        "--data faces: this is looked for on the cluster; give the whole path there",
-        "--classifier runs/C: this is looked for on the cluster; give the whole path there or the name of a run",
+        Problem("--data", "faces is looked for on the cluster; give the whole path there"),
+        Problem("--classifier", "runs/C is looked for on the cluster; give the whole path there or the name of a run"),
     ]
 
 

@@ -4,16 +4,16 @@ import pytest
 
 from legan.platform.errors import ConfigError
 from legan.sweeps.report.choice import choose, direction_of
-from legan.sweeps.report.results import Result
+from legan.sweeps.report.results import TrialResult
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial
 
 SETTINGS = SweepSettings(suite="q", data=Path("d"), classifier=Path("c"), matcher=Path("m"))
 SWEEP = Sweep(Path("s"), SETTINGS)
 
 
-def result(variant: str, seed: int, **metrics: float) -> Result:
+def result(variant: str, seed: int, **metrics: float) -> TrialResult:
     outcome = Outcome("finished", {f"eval/{name}": value for name, value in metrics.items()}, None)
-    return Result(Trial(f"{variant}-{seed}", variant, seed, {}), Path(f"{variant}-{seed}"), outcome)
+    return TrialResult(Trial(f"{variant}-{seed}", variant, seed, {}), Path(f"{variant}-{seed}"), outcome)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_cannot_be_chosen_by_is_said() -> None:
     results = [result("a", 0, mine=1.0, odd=float("nan"))]
     with pytest.raises(ConfigError, match=r"'eval/yours' is unknown; the finished trials of s have eval/mine, eval/odd"):
         choose(SWEEP, results, "eval/yours")
-    with pytest.raises(ConfigError, match=r"whether less or more of it is better is not known; say it with --direction"):
+    with pytest.raises(ConfigError, match=r"whether less or more of eval/mine is better is not known; say it with --direction"):
         choose(SWEEP, results, "eval/mine")
     with pytest.raises(ConfigError, match=r"eval/odd is no number in any finished trial"):
         choose(SWEEP, results, "eval/odd", "maximize")

@@ -162,7 +162,7 @@ def test_the_report_does_not_need_mlflow(sweep: Sweep, tmp_path: Path, monkeypat
 
 def test_out_that_is_a_file_is_refused(sweep: Sweep, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file cannot be written: .*; name another folder with --out"):
+    with pytest.raises(ConfigError, match=r"--out: .*file cannot be written: .*; name another folder"):
         write_report(sweep, tmp_path / "file", CPU, print)
 
 
@@ -199,7 +199,9 @@ def test_the_best_seed_of_the_variant_with_the_best_mean_becomes_champion(sweep:
 
 
 def test_unknown_metrics_and_directions_are_said(sweep: Sweep) -> None:
-    with pytest.raises(ConfigError, match=r"--metric 'eval/ssim' is unknown; the finished trials of up have eval/ssim_to_target"):
+    with pytest.raises(
+        ConfigError, match=r"--metric: 'eval/ssim' is unknown; the finished trials of up have eval/ssim_to_target"
+    ):
         promote(sweep, "eval/ssim")
 
 

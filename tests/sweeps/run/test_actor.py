@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from legan.platform.tracking.places import default_tracking_uri
-from legan.sweeps.run.actor import Plan, TrialActor
+from legan.sweeps.run.actor import SweepContext, TrialActor
 from legan.sweeps.search.study import STEP, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, write_outcome
 
@@ -15,7 +15,7 @@ CONFIG = {"loss.q": 8.0}
 
 @pytest.fixture
 def sweep(new_sweep: Callable[..., Sweep]) -> Sweep:
-    asha = {"metric": "validation/l1_to_target", "grace": 2, "reduction": 2}
+    asha = {"metric": "val/l1_to_target", "grace": 2, "reduction": 2}
     parameters = {"loss.q": {"float": [5, 10]}}
     search = {"objectives": {"eval/quality": "maximize"}, "parameters": parameters, "trials": 2, "pruning": "asha", "asha": asha}
     return new_sweep(suite=None, search=search)
@@ -25,7 +25,7 @@ def sweep(new_sweep: Callable[..., Sweep]) -> Sweep:
 def actor(sweep: Sweep) -> Iterator[TrialActor]:
     actor = TrialActor.__new__(TrialActor)
     actor.config = CONFIG
-    actor.setup(CONFIG, Plan(sweep, default_tracking_uri(), "parent-id", {}))
+    actor.setup(CONFIG, SweepContext(sweep, default_tracking_uri(), "parent-id", {}))
     yield actor
     actor.cleanup()
 

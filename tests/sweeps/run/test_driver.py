@@ -284,7 +284,7 @@ def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None
 
 
 def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep) -> None:
-    asha = {"metric": "validation/l1_to_target", "grace": 2, "reduction": 2}
+    asha = {"metric": "val/l1_to_target", "grace": 2, "reduction": 2}
     sweep = new_sweep(
         suite=None,
         search=search_of(trials=4, pruning="asha", asha=asha),
@@ -311,7 +311,7 @@ def test_a_trial_of_two_workers_is_stopped_where_it_was_told_to(ray_cluster: Non
 
     outcome = run_trial(sweep, trial, default_tracking_uri(), None, stop)
     assert outcome.status == "stopped", outcome.error
-    assert set(outcome.metrics) == {"validation/l1_to_target", "step"}
+    assert set(outcome.metrics) == {"val/l1_to_target", "step"}
     assert seen[-1] == outcome.metrics["step"] < 500
     assert not (sweep.trials / trial.name / "model").exists()
     run = runs()[trial.name]

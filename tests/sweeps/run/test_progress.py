@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from legan.sweeps.run import progress
-from legan.sweeps.run.progress import Progress, ending
+from legan.sweeps.run.progress import SweepProgress, ending
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings
 
 SETTINGS = SweepSettings(suite="losses", data=Path("d"), classifier=Path("c"), matcher=Path("m"))
@@ -18,7 +18,7 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(monkeypat
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     lines: list[str] = []
-    shown = Progress(Sweep(Path("s"), SETTINGS), 6, 2, lines.append)
+    shown = SweepProgress(Sweep(Path("s"), SETTINGS), 6, 2, lines.append)
     shown.started("a")
     now[0] = 10.0
     shown.started("b")
@@ -46,5 +46,5 @@ def test_objectives_are_shown_first() -> None:
 
 
 def test_other_endings() -> None:
-    assert ending(Outcome("stopped", {"step": 200, "validation/l1_to_target": 0.5}, None)) == "stopped early at step 200"
+    assert ending(Outcome("stopped", {"step": 200, "val/l1_to_target": 0.5}, None)) == "stopped early at step 200"
     assert ending(None) == "stopped early"

@@ -111,7 +111,7 @@ def test_a_trial_that_is_stopped_early_keeps_its_last_validation_and_has_no_mode
 
     outcome = run(sweep, trial, stop)
     assert outcome.status == "stopped"
-    assert outcome.metrics == {"validation/l1_to_target": seen[1]["validation/l1_to_target"], "step": 3}
+    assert outcome.metrics == {"val/l1_to_target": seen[1]["val/l1_to_target"], "step": 3}
     assert not (sweep.trials / trial.name / "model").exists()
     (found,) = logged()
     assert (found.info.status, found.data.tags["stopped_early"]) == ("FINISHED", "true")

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 
 from legan.platform.config import check_settings
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.metric_names import canonical
 from legan.platform.settings import LeganSettings
 from legan.platform.training.samples import goal_of
 from legan.sweeps.search.space import asha_problems, edges, last_rung
@@ -212,8 +213,8 @@ def test_a_trial_that_fails_or_lacks_a_number_fails_and_one_that_is_stopped_is_p
     assert [trial.state.name for trial in counted(open_study(sweep))] == ["FAIL", "FAIL", "FAIL", "FAIL", "COMPLETE"]
     asha = searcher(sweep := make(tmp_path, "asha", pruning="asha", objectives={"eval/fd_identity": "minimize"}))
     asha.suggest("0")
-    asha.on_trial_result("0", {"step": 40, "validation/l1_to_target": 0.3})
-    asha.on_trial_complete("0", {"step": 40, "validation/l1_to_target": 0.3})
+    asha.on_trial_result("0", {"step": 40, "val/l1_to_target": 0.3})
+    asha.on_trial_complete("0", {"step": 40, "val/l1_to_target": 0.3})
     asha.suggest("1")
     asha.on_trial_complete("1", {"step": 80, "eval/fd_identity": math.inf})
     pruned, failed = counted(open_study(sweep))
@@ -229,11 +230,11 @@ def test_asha_stops_the_worst_before_the_last_step(tmp_path):
     assert scheduler(make(tmp_path), training) is None
     sweep = make(tmp_path, "asha", pruning="asha", asha={"grace": 100, "reduction": 2})
     asha = scheduler(sweep, training)
-    assert asha.metric.replace("to_target", "cycle") == goal_of(None).metric == "validation/l1_cycle"
+    assert asha.metric.replace("to_target", "cycle") == canonical(goal_of(None).metric) == "val/l1_cycle"
     search = sweep.settings.search
     assert asha_problems(search, training) == []
-    assert "asha counts steps" in asha_problems(search, training.model_copy(update={"steps": None, "epochs": 3}))[0]
-    assert "100 of 100 steps" in asha_problems(search, training.model_copy(update={"steps": 100}))[0]
+    assert "asha counts steps" in asha_problems(search, training.model_copy(update={"steps": None, "epochs": 3}))[0].message
+    assert "100 of 100 steps" in asha_problems(search, training.model_copy(update={"steps": 100}))[0].message
 
     class Some:
         def __init__(self, name):
@@ -246,7 +247,7 @@ def test_asha_stops_the_worst_before_the_last_step(tmp_path):
     for step in (100, 200, 400, 700, 800):
         for distance, trial in enumerate(trials):
             if decisions.get(trial.trial_id, ("CONTINUE",))[0] == "CONTINUE":
-                report = {"step": step, "validation/l1_to_target": float(distance)}
+                report = {"step": step, "val/l1_to_target": float(distance)}
                 decisions[trial.trial_id] = (asha.on_trial_result(None, trial, report), step)
     assert decisions["0"] == ("CONTINUE", 800)
     assert decisions["3"] == ("STOP", 100)
