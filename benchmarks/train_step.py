@@ -23,12 +23,10 @@ from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.rendered.render import render_dataset
-from legan.platform.device import keep_freed_memory
+from legan.platform.device import WARM_UP_STEPS, keep_freed_memory
 from legan.platform.settings import LeganSettings
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.recording import WARM_UP_STEPS
-from legan.platform.training.tasks.legan import LeganTask
-from legan.platform.training.tasks.objective import Judges
+from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 
 
 def main() -> None:
@@ -68,14 +66,14 @@ def compare(data: Dataset, arguments: argparse.Namespace) -> None:
         print(json.dumps(figure | {key: getattr(arguments, key) for key in ("size", "width", "batch", "threads")}))
 
 
-def networks(data: Dataset, width: int) -> tuple[Generator, Discriminator, Judges]:
+def networks(data: Dataset, width: int) -> tuple[Generator, Discriminator, Critics]:
     torch.manual_seed(0)
     size, layers = data.image_size, data.image_size.bit_length() - 2
     G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=width)
     D = Discriminator(data.schema.size, size, width=width, layers=layers)
     T = LightCNN(29, 10, image_size=size, width=width / 64).eval().requires_grad_(False)
     Q = QualityModel(size, width=width, layers=layers).eval().requires_grad_(False)
-    return G, D, Judges(T, Q)
+    return G, D, Critics(T, Q)
 
 
 def settings_for(data: Dataset, arguments: argparse.Namespace, precision: str, compile: bool = False) -> LeganSettings:
@@ -86,23 +84,23 @@ def settings_for(data: Dataset, arguments: argparse.Namespace, precision: str, c
 def ours(
     data: Dataset, arguments: argparse.Namespace, device: torch.device, precision: str, compile: bool = False
 ) -> Callable[[], None]:
-    G, D, judges = networks(data, arguments.width)
-    for judge in judges:
-        judge.to(device, memory_format=torch.channels_last)
-    task = LeganTask(settings_for(data, arguments, precision, compile), data, judges, Ranks(device=device), G, D)
+    G, D, critics = networks(data, arguments.width)
+    for critic in critics:
+        critic.to(device, memory_format=torch.channels_last)
+    task = LeganTask(settings_for(data, arguments, precision, compile), data, critics, Ranks(device=device), G, D)
     batch = task.batch(0)
     return lambda: float(task.step(batch, 0)["loss/g_total"])
 
 
 def straightforward(data: Dataset, arguments: argparse.Namespace, device: torch.device) -> Callable[[], None]:
-    G, D, judges = networks(data, arguments.width)
-    for network in (G, D, *judges):
+    G, D, critics = networks(data, arguments.width)
+    for network in (G, D, *critics):
         network.to(device)
     settings = settings_for(data, arguments, "fp32")
     adams = [torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999)) for network in (G, D)]
-    task = LeganTask(settings, data, judges, Ranks(), *networks(data, arguments.width)[:2])
+    task = LeganTask(settings, data, critics, Ranks(), *networks(data, arguments.width)[:2])
     batch = {name: values.to(device) for name, values in task.batch(0).items()}
-    return lambda: float(straightforward_step(G, D, *judges, *adams, batch, settings.loss, settings.critic_steps)[1])
+    return lambda: float(straightforward_step(G, D, *critics, *adams, batch, settings.loss, settings.critic_steps)[1])
 
 
 def timed(step: Callable[[], None], device: torch.device) -> float:

@@ -45,6 +45,11 @@ class AdamSettings(Settings):
     decay_from: float = Field(1.0, ge=0.0, le=1.0)
     """Share of the training after which the learning rate falls linearly to 0; 1: never, as in the paper. StarGAN: 0.5."""
 
+    def rate(self, step: int, total: int) -> float:
+        """The learning rate of step number ``step`` of ``total``, from 0."""
+        start = self.decay_from * total
+        return self.learning_rate * (1.0 if step <= start else (total - step) / (total - start))
+
 
 class TrainingSettings(Settings):
     """What every kind of training has."""
@@ -83,6 +88,14 @@ class TrainingSettings(Settings):
     """Steps between checkpoints."""
     keep_last: int = Field(3, ge=1)
     """Checkpoints kept beside the best one."""
+
+    def total_steps(self, images: int, per_step: int) -> int:
+        """Steps of the whole training on so many images, ``per_step`` in each; those of ``epochs`` are rounded up."""
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is None:
+            raise ValueError("either steps or epochs has to be set")
+        return max(1, -(-int(self.epochs * images) // per_step))
 
     def conflicts(self) -> list[Problem]:
         """What does not go together."""

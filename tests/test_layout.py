@@ -21,17 +21,9 @@ FOLDERS = ("models", "platform", "sweeps", "serve")
 
 MOST_FILES = 16
 
-SHADOWS = {
-    # To go: a script started in platform/training/tasks/ imports this file as `legan`.
-    "platform/training/tasks/legan.py",
-}
-"""Files that would be imported instead of a module of the standard library or of an installed package."""
-
 SAME_NAME = {
     # To go: one word for several things.
     "Inputs": {"platform/training/checks.py", "serve/study/inputs.py"},
-    "Judges": {"platform/evaluation/paired.py", "platform/training/tasks/objective.py"},
-    "Recorder": {"platform/training/loop.py", "platform/training/recording.py"},
 }  # fmt: skip
 """Public classes that share a name, with their files."""
 
@@ -92,7 +84,7 @@ def test_no_file_shadows_a_module_for_a_script_started_beside_it():
     """A folder without ``__init__.py`` shadows nothing: Python takes any module or package of the name before it."""
     imported = {file.parent if file.name == "__init__.py" else file for file in modules()}
     taken = sys.stdlib_module_names | packages_distributions().keys()
-    assert {str(path.relative_to(REPOSITORY)) for path in imported if path.stem in taken} == SHADOWS
+    assert {str(path.relative_to(REPOSITORY)) for path in imported if path.stem in taken} == set()
 
 
 def test_public_classes_have_names_of_their_own():

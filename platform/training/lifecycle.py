@@ -38,8 +38,7 @@ from legan.platform.training.run_folder import EXPERIMENT, Run, changed_inputs, 
 from legan.platform.training.task import Task
 from legan.platform.training.tasks.classifier import classifier_task
 from legan.platform.training.tasks.identity import identity_task
-from legan.platform.training.tasks.legan import LeganTask
-from legan.platform.training.tasks.objective import Judges
+from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 from legan.platform.training.tasks.quality import quality_task
 from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, build_networks
 
@@ -201,7 +200,7 @@ def _critic_task(settings: LeganSettings | StarGanSettings, data: Dataset, ranks
     info = {name: quality.info[name] for name in RATINGS_INFO if name in quality.info} if quality is not None else {}
     # The model remembers T's hash, so that no score is taken with T.
     info |= {f"{name}_weights": digest for name, digest in hashes(settings, inputs).items() if name != "data"}
-    return LeganTask(settings, data, Judges(T, Q), ranks, G, D, info)
+    return LeganTask(settings, data, Critics(T, Q), ranks, G, D, info)
 
 
 def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks, inputs: Inputs) -> StoredNetwork:

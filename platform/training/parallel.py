@@ -1,10 +1,11 @@
-"""What a training step needs to know of the other workers: shares of a batch, and averages over all of them.
+"""How N workers train what one would: shares of a batch, averages over all of them, and updates on averaged gradients.
 
 Every random draw of a step is made for the whole batch from the step's number, and each worker takes its share; so
 N workers compute exactly the gradients of one, and a resumed run repeats exactly what a killed one would have done.
 """
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -12,8 +13,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.optim import Adam
 
 from legan.platform.errors import LeganError
+from legan.platform.settings import AdamSettings
 
 Value = TypeVar("Value")
 
@@ -86,3 +89,58 @@ def all_or_none(ranks: Ranks) -> Iterator[None]:
 def step_generator(seed: int, step: int) -> torch.Generator:
     """The generator of all random draws of one step, the same on every worker."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+class EagerAdam(Adam):
+    """PyTorch's Adam without its guards against being compiled, which import the compiler into every process that trains."""
+
+    add_param_group = inspect.unwrap(Adam.add_param_group)
+    load_state_dict = inspect.unwrap(Adam.load_state_dict)
+    state_dict = inspect.unwrap(Adam.state_dict)
+    zero_grad = inspect.unwrap(Adam.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(Adam.step))
+
+
+def adam(network: nn.Module, settings: AdamSettings) -> Adam:
+    """Adam over a network's parameters, all updated in one fused call."""
+    return EagerAdam(
+        network.parameters(),
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimiser: Adam, settings: AdamSettings, step: int, total: int) -> None:
+    """The learning rate of step number ``step`` of ``total``."""
+    for group in optimiser.param_groups:
+        group["lr"] = settings.rate(step, total)
+
+
+def update(optimiser: Adam, network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None) -> None:
+    """One optimiser step on the gradient of ``total``, averaged over all workers and clipped to the norm ``clip``."""
+    update_together([optimiser], network, total, ranks, clip)
+
+
+def update_together(
+    optimisers: Sequence[Adam], network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None
+) -> None:
+    """As ``update``, for a network whose parts have optimisers of their own."""
+    set_gradients(network, total)
+    apply_gradients(optimisers, network, ranks, clip)
+
+
+def set_gradients(network: nn.Module, total: Tensor) -> None:
+    """The gradient of ``total``, alone, in the network's parameters."""
+    network.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+
+
+def apply_gradients(optimisers: Sequence[Adam], network: nn.Module, ranks: Ranks, clip: float | None = None) -> None:
+    """One step of the optimisers on the network's gradients, averaged over all workers and clipped to the norm ``clip``."""
+    average_gradients(network.parameters(), ranks)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), clip)
+    for optimiser in optimisers:
+        optimiser.step()

@@ -22,8 +22,8 @@ from legan.platform.evaluation.pairs import reference_of
 from legan.platform.model import Model, identity_folder, network_folder, write_model
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.training.checks import Facts, Inputs, trainable
-from legan.platform.training.samples import goal_of, held_out_pairs
 from legan.platform.training.start import plan as plan_of_run
+from legan.platform.training.tasks.translator import goal_of, held_out_pairs
 from legan.sweeps.run.request import NETWORKS, settings_from, training_problems, variants
 from legan.sweeps.run.trial import asked_training, workers_of
 from legan.sweeps.search.space import SearchSettings, edges

@@ -27,8 +27,7 @@ from legan.platform.device import autocast, place
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import StarGanV2LossSettings, StarGanV2Settings
 from legan.platform.training.batches import Rows, mirror, shift
-from legan.platform.training.optimise import adam, set_learning_rate, update, update_together
-from legan.platform.training.parallel import Ranks
+from legan.platform.training.parallel import Ranks, adam, set_learning_rate, update, update_together
 from legan.platform.training.task import Batch
 from legan.platform.training.tasks.translator import TranslatorTask
 

@@ -15,8 +15,7 @@ from legan.platform.model import save_network
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.batches import Rows, mirror, rows_of_step
-from legan.platform.training.optimise import adam, set_learning_rate, total_steps, update
-from legan.platform.training.parallel import Ranks, step_generator
+from legan.platform.training.parallel import Ranks, adam, set_learning_rate, step_generator, update
 from legan.platform.training.task import Batch, Goal, Image
 
 
@@ -59,7 +58,7 @@ class SupervisedTask:
         self.networks: Mapping[str, nn.Module] = {kind: self.network}
         self.adam = adam(self.network, settings.adam)
         self.images_per_step = settings.batch_size
-        self.total_steps = total_steps(settings, len(data.train), settings.batch_size)
+        self.total_steps = settings.total_steps(len(data.train), settings.batch_size)
 
     def batch(self, step: int) -> Batch:
         """This worker's images and labels, some of them mirrored."""

@@ -4,11 +4,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from tests.platform.training.test_loop import Toy, settings
+from torch import nn
 
 from legan.platform.errors import DataError
+from legan.platform.settings import AdamSettings
 from legan.platform.training.loop import Listener, train
-from legan.platform.training.parallel import Ranks, all_or_none
+from legan.platform.training.parallel import Ranks, adam, all_or_none, set_learning_rate
 
 WORKER = textwrap.dedent("""
     import sys
@@ -72,3 +75,47 @@ def test_what_stops_one_worker_stops_all_instead_of_being_waited_for(tmp_path):
 def test_one_worker_alone_raises_its_own_error():
     with pytest.raises(DataError, match="nothing there"), all_or_none(Ranks()):
         raise DataError("nothing there")
+
+
+def test_the_learning_rate_of_a_step_is_set():
+    settings = AdamSettings(learning_rate=0.1, decay_from=0.5)
+    optimiser = adam(nn.Linear(1, 1), settings)
+    set_learning_rate(optimiser, settings, 75, 100)
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.05])
+
+
+def test_its_adam_is_pytorchs_also_where_it_goes_on():
+    networks = [nn.Linear(3, 2) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    settings = AdamSettings(learning_rate=0.01, weight_decay=0.1)
+    ours = adam(networks[0], settings)
+    theirs = torch.optim.Adam(networks[1].parameters(), lr=0.01, betas=(0.5, 0.999), weight_decay=0.1, fused=True)
+    for round_ in range(6):
+        if round_ == 3:
+            kept = ours.state_dict()
+            ours = adam(networks[0], settings)
+            ours.load_state_dict(kept)
+        for network, optimiser in zip(networks, (ours, theirs), strict=True):
+            optimiser.zero_grad()
+            network(torch.full((4, 3), 1.0 + round_)).square().sum().backward()
+            optimiser.step()
+    for mine, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=0)
+
+
+ALONE = """
+import sys, torch
+from legan.platform.settings import AdamSettings
+from legan.platform.training.parallel import adam
+network = torch.nn.Linear(1, 1)
+optimiser = adam(network, AdamSettings())
+network(torch.ones(1, 1)).sum().backward()
+optimiser.step()
+optimiser.zero_grad()
+optimiser.load_state_dict(optimiser.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_pytorchs_compiler_is_not_imported():
+    assert subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True).stdout == "False\n"

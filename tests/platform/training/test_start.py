@@ -28,7 +28,7 @@ from legan.platform.training.lifecycle import build_task, tags_of, train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, create_run, open_run
 from legan.platform.training.start import plan, resolve, resume_training, start_training
-from legan.platform.training.tasks.legan import LeganTask
+from legan.platform.training.tasks.legan_stargan import LeganTask
 
 SMALL = [
     "steps=4", "batch_size=4", "critic_steps=2", "log_every=2", "checkpoint_every=2", "validate_every=2", "sample_every=4",
@@ -57,7 +57,7 @@ def test_problems_of_settings_files_and_data_come_together(home, tiny_data, tmp_
     assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in text
 
 
-def test_data_and_judges_are_opened_whatever_else_is_wrong(home, tiny_data, tmp_path):
+def test_data_and_critics_are_opened_whatever_else_is_wrong(home, tiny_data, tmp_path):
     given = {"data": tiny_data, "identity": tmp_path}
     with pytest.raises(ConfigError) as caught:
         facts_of("legan", "quick", ["discriminator.layers=6", "foo=1", "loss.lambda_4=0"], given)
@@ -159,7 +159,7 @@ def test_a_check_opens_each_thing_once_and_the_task_is_built_of_them(home, tiny_
     assert opened == [tiny_data, home / "Q" / "model"]
     hashed = hashes(facts.settings, inputs)
     assert hashed == {"data": task.info["data_hash"], "quality": task.info["quality_weights"]}
-    assert hashed == {"data": open_dataset(tiny_data).content_hash, "quality": weights_hash(task.judges.quality)}
+    assert hashed == {"data": open_dataset(tiny_data).content_hash, "quality": weights_hash(task.critics.quality)}
 
 
 def test_missing_data_and_ratings_are_said(home, tmp_path):
@@ -292,7 +292,7 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
 
 
 def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_data, tmp_path, monkeypatch):
-    def save_judges(seed):
+    def save_critics(seed):
         torch.manual_seed(seed)
         numbers = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
         save_network(tmp_path / "Q", "quality", numbers, QualityModel(**numbers))
@@ -305,13 +305,13 @@ def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_
         return caught.value.problems
 
     shutil.copytree(tiny_data, tmp_path / "data")
-    save_judges(1)
+    save_critics(1)
     given = {"data": tmp_path / "data", "identity": tmp_path / "T", "quality": tmp_path / "Q"}
     asked = resolve("legan", "quick", [*SMALL, "loss.lambda_3=1", "loss.lambda_4=1"], given)
     start_training("legan", asked, "first", None, dry_run=False)
     resume_training("legan", "first", [], {}, None, None, dry_run=True)
 
-    save_judges(2)
+    save_critics(2)
     problems = refused()
     assert [problem.place for problem in problems] == ["identity", "quality"]
     assert problems[0].message.startswith(f"{tmp_path / 'T'} has changed since first began")
@@ -323,7 +323,7 @@ def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_
     with pytest.raises(CheckpointError, match=r"inputs\.json cannot be read .*; remove it if nothing changed"):
         resume_training("legan", "first", [], {}, None, None, dry_run=True)
     (home / "first" / "inputs.json").write_text(inputs)
-    save_judges(1)
+    save_critics(1)
     data = open_dataset(tiny_data)
     write_dataset(
         tmp_path / "data", name="other", schema=data.schema, faces=data.faces, images=data.images[::-1],
@@ -396,3 +396,8 @@ def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(ready, tiny_dat
     monkeypatch.setattr(LeganTask, "step", step)
     resume_training("legan", "stopped", [], {}, None, None, dry_run=False)
     assert client.get_run(run.info.run_id).info.status == "FINISHED"
+
+
+def test_auto_precision_is_what_the_machine_multiplies_natively():
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    assert resolve("classifier", "quick", ["precision=auto"], {}).settings.precision == ("bf16" if native else "fp32")

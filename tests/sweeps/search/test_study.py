@@ -16,7 +16,7 @@ from legan.platform.config import check_settings
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.metric_names import canonical
 from legan.platform.settings import LeganSettings
-from legan.platform.training.samples import goal_of
+from legan.platform.training.tasks.translator import goal_of
 from legan.sweeps.search.space import asha_problems, edges, last_rung
 from legan.sweeps.search.study import (
     UNFINISHED,

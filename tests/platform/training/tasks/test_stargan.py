@@ -14,7 +14,7 @@ from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.start import KINDS
-from legan.platform.training.tasks.legan import LeganTask
+from legan.platform.training.tasks.legan_stargan import LeganTask
 
 QUALITY = {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}
 

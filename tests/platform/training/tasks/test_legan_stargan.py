@@ -18,8 +18,7 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.tasks.legan import LeganTask
-from legan.platform.training.tasks.objective import Judges
+from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -42,13 +41,13 @@ def make_task(data_path: Path, ranks: Ranks | None = None, *, rival: bool = Fals
     )
     D = Discriminator(7, 32, width=8, layers=3)
     ranks = ranks or Ranks()
-    return LeganTask(settings, data, Judges(T.to(ranks.device), Q.to(ranks.device)), ranks, G, D)
+    return LeganTask(settings, data, Critics(T.to(ranks.device), Q.to(ranks.device)), ranks, G, D)
 
 
 def test_step_equals_the_straightforward_one(tiny_data, doubles):
     straightforward_step = runpy.run_path(str(REPOSITORY / "benchmarks" / "straightforward.py"))["straightforward_step"]
     task = in_double_precision(make_task(tiny_data))
-    G, D, T, Q = (copy.deepcopy(network) for network in (task.G, task.D, *task.judges))
+    G, D, T, Q = (copy.deepcopy(network) for network in (task.G, task.D, *task.critics))
     g_adam, d_adam = (torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999)) for network in (G, D))
     for step in range(2):
         batch = task.batch(step)
@@ -90,7 +89,7 @@ def test_one_hourglass_trains_too(tiny_data):
 
 def in_double_precision(task: LeganTask) -> LeganTask:
     """In float32 rounding moves flat areas over the kinks of ReLU and L1, and gradients differ by percents."""
-    for network in (task.G, task.D, *task.judges):
+    for network in (task.G, task.D, *task.critics):
         network.double()
     batch = task.batch
     task.batch = lambda step: {k: v.double() if v.is_floating_point() else v for k, v in batch(step).items()}
@@ -103,7 +102,7 @@ def take(task: LeganTask, steps: int) -> list[dict[str, float]]:
 
 @pytest.fixture
 def doubles(monkeypatch):
-    monkeypatch.setattr("legan.platform.training.tasks.legan.normalise", lambda images, _: images.double() / 127.5 - 1)
+    monkeypatch.setattr("legan.platform.training.tasks.legan_stargan.normalise", lambda images, _: images.double() / 127.5 - 1)
 
 
 @pytest.mark.parametrize("settings", [{}, {"channels_last": False}, {"compile": True}])

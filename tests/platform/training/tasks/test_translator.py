@@ -6,7 +6,7 @@ import torch
 
 from legan.models.generator import Generator
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.training.samples import goal_of, held_out_pairs, sample_grids
+from legan.platform.training.tasks.translator import goal_of, held_out_pairs, sample_grids
 
 
 class Watching(Generator):
