@@ -17,13 +17,14 @@ from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import Dataset, Split
-from legan.platform.errors import ConfigError, DataError, Problem, first_line
+from legan.platform.errors import ConfigError, DataError, Problem, Problems, first_line
 from legan.platform.evaluation.metric_names import Reference
 from legan.platform.files import whole_file
 from legan.platform.pixels import network_input
 
 Rows = NDArray[np.int64]
 
+OPTION = "--pairs-file"
 COLUMNS = (
     "source_row",
     "target_row",
@@ -106,9 +107,9 @@ def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFra
     named = set(pairs["data"])
     if named != {_short_hash(data)}:
         raise _refused(f"{path} was made for other data than {data.path}; leave it out, or give that data set")
-    wrong = _what_is_wrong(pairs, data, schema)
-    if wrong:
-        raise _refused(*(f"{path}: {each}" for each in wrong))
+    problems = _problems(path, pairs, data, schema)
+    if problems:
+        raise ConfigError(problems)
     return pairs[list(COLUMNS)]
 
 
@@ -140,44 +141,46 @@ def label_batch(schema: AttributeSchema, pairs: pd.DataFrame, device: torch.devi
     return torch.tensor(expression, device=device), torch.tensor(lighting, device=device)
 
 
-def _refused(*messages: str) -> ConfigError:
-    return ConfigError([Problem("--pairs-file", message) for message in messages])
+def _refused(message: str) -> ConfigError:
+    return ConfigError([Problem(OPTION, message)])
 
 
-def _what_is_wrong(pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> list[str]:
-    """Messages about a list of pairs, each to be said of its file."""
-    held_out = set(data.rows("test").tolist())
+def _problems(path: Path, pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> Problems:
+    """What is wrong with the pairs of a file; only the first thing where they cannot be those of any evaluation on the data."""
     rows = set(pairs["source_row"]) | set(pairs["target_row"].dropna())
-    strange = sorted(int(row) for row in rows - held_out)
+    strange = sorted(int(row) for row in rows - set(data.rows("test").tolist()))
     if strange:
-        return [f"row {strange[0]} is not held out: it is not in the data set's test split ({len(strange)} such)"]
+        what = f"row {strange[0]} is not held out: it is not in the data set's test split ({len(strange)} such)"
+        return Problems([Problem(OPTION, f"{path}: {what}")])
 
     unreal = sorted(int(row) for row in rows - set(data.real_rows("test").tolist()))
     if unreal:
-        what = "a translation or an exact copy, which nothing is measured on"
-        return [f"row {unreal[0]} is {what} ({len(unreal)} such); leave its pairs out"]
+        what = f"row {unreal[0]} is a translation or an exact copy, which nothing is measured on ({len(unreal)} such)"
+        return Problems([Problem(OPTION, f"{path}: {what}; leave its pairs out")])
 
-    problems = []
+    problems = Problems()
     if not (data.subject[pairs["source_row"].to_numpy()] == pairs["subject"].to_numpy(np.str_)).all():
-        problems.append("its subjects are not those of its source rows")
+        problems.add(OPTION, f"{path}: its subjects are not those of its source rows")
     if pairs["target_row"].isna().any() and not pairs["target_row"].isna().all():
-        problems.append("some pairs have a target and some have none")
+        problems.add(OPTION, f"{path}: some pairs have a target and some have none")
     for column, known in (("expression", schema.expressions), ("lighting", schema.lightings)):
         unknown = sorted(set(pairs[column]) - set(known))
         if unknown:
-            problems.append(f"it asks for {column} {', '.join(unknown)}, which the model doesn't know")
-
+            problems.add(OPTION, f"{path}: it asks for {column} {', '.join(unknown)}, which the model doesn't know")
     if not problems and pairs["target_row"].notna().all():
-        target = data.faces.iloc[pairs["target_row"].to_numpy(np.int64)]
-        if not (target["subject"].to_numpy(np.str_) == pairs["subject"].to_numpy(np.str_)).all():
-            problems.append("a target is of another subject than its source")
-        shown = (target["expression"].to_numpy() == pairs["expression"].to_numpy()) & (
-            target["lighting"].to_numpy() == pairs["lighting"].to_numpy()
-        )
-        if not shown.all():
-            problems.append("a target doesn't show the expression and lighting that its pair asks for")
-
+        problems += [Problem(OPTION, f"{path}: {message}") for message in _wrong_targets(pairs, data)]
     return problems
+
+
+def _wrong_targets(pairs: pd.DataFrame, data: Dataset) -> Iterator[str]:
+    target = data.faces.iloc[pairs["target_row"].to_numpy(np.int64)]
+    if not (target["subject"].to_numpy(np.str_) == pairs["subject"].to_numpy(np.str_)).all():
+        yield "a target is of another subject than its source"
+    shown = (target["expression"].to_numpy() == pairs["expression"].to_numpy()) & (
+        target["lighting"].to_numpy() == pairs["lighting"].to_numpy()
+    )
+    if not shown.all():
+        yield "a target doesn't show the expression and lighting that its pair asks for"
 
 
 def _short_hash(data: Dataset) -> str:
