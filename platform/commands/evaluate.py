@@ -155,7 +155,7 @@ def _print_table(evaluation: "Evaluation") -> None:
     metrics = evaluation.table.drop(columns="pairs")
     people = evaluation.pairs["subject"].nunique()
     table = Table(title=f"{len(evaluation.pairs)} translations of people of the test split")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for method in metrics.index:
         table.add_column(str(method), justify="right")
     table.add_column(f"95 % of the output, over {people} subjects", justify="right")
