@@ -54,6 +54,7 @@ def paste_face(photo: Picture, face: Picture, weight: NDArray[np.float32], matri
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, photo.shape[1::-1])
     if (high <= low).any():
         return photo.copy()
+
     width, height = (int(side) for side in high - low)
     to_part = np.array([[1.0, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]]) @ np.vstack([inverse, [0, 0, 1]])
     shrink = 1 / float(np.hypot(inverse[0, 0], inverse[1, 0]))
@@ -61,9 +62,9 @@ def paste_face(photo: Picture, face: Picture, weight: NDArray[np.float32], matri
     if shrink > 1.01:
         source = cv2.GaussianBlur(source, (0, 0), 0.5 * float(np.sqrt(shrink**2 - 1)), borderType=cv2.BORDER_REPLICATE)
     warped = cv2.warpAffine(source, to_part[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(weight, to_part[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[
-        ..., None
-    ]
+    weight = cv2.warpAffine(weight, to_part[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    alpha = weight[..., None]
+
     pasted = photo.copy()
     part = pasted[low[1] : high[1], low[0] : high[0]]
     blended = part + alpha * (warped - part)

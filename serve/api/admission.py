@@ -54,11 +54,13 @@ class Guard:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
+
         wait_s = self.pace.wait_s(time.monotonic())
         if self.pace.working >= self.limits.requests or wait_s > WAIT * self.limits.seconds:
             problem, headers = problem_of(Busy(wait_s / 4))  # some of the places are free by then
             await ProblemResponse(problem, headers, linger=True)(scope, receive, send)
             return
+
         self.pace.begin(time.monotonic())
         self.meter.record(WORKING, self.pace.working)
         try:

@@ -72,6 +72,7 @@ def _multipart(body: bytes, boundary: str, images: int, values: dict[str, list[s
             raise ValueError("its Content-Type names no boundary")
         decoder.receive_data(body)
         decoder.receive_data(None)
+
         part: Field | File | None = None
         while not isinstance(event := decoder.next_event(), Epilogue | NeedData):
             if isinstance(event, Field | File):
@@ -80,6 +81,7 @@ def _multipart(body: bytes, boundary: str, images: int, values: dict[str, list[s
                 _keep(part, event.data, found, values)
             if len(found) > images:
                 raise ProblemError(413, f"There are more than {images} images in the request; send them in several requests.")
+
     except RequestEntityTooLarge as error:
         raise ProblemError(413, f"The form has more than {FIELDS} fields; send fewer.") from error
     except ValueError as error:

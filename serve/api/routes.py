@@ -108,12 +108,14 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         if unknown:
             raise invalid(unknown)
         outcomes = await each_image(upload.images, lambda data, index: cases.translate(data, params, index))
+
         model = cases.session.info.label
         default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not params.masks else "json"
         form = wanted_form(request.headers.get("accept"), default)
         if form == "image":
             drawn = cast("Drawn", outcomes[0])
             return picture_reply(drawn, await encode(cast("Any", drawn.image), params.format), params.format, model)
+
         made = [
             _failed(outcome, index, params) if isinstance(outcome, ProblemDocument) else outcome
             for index, outcome in enumerate(outcomes)

@@ -140,11 +140,14 @@ class UseCases:
             expressions = params.expression or info.expressions
             lightings = params.lighting or info.lightings
             wanted = list(itertools.product(dict.fromkeys(expressions), dict.fromkeys(lightings)))
+
         problems += unknown_classes(info, expressions, lightings)
+
         count = params.n if params.variants == "random" else len(wanted)
         if count > self.limits.variants:
             message = f"{count} were asked for, more than {self.limits.variants}; ask for fewer at once"
             problems.append(Problem("variants", message))
+
         if params.min_quality is not None and not info.has_quality:
             problems.append(Problem("min_quality", "this model has no quality model; leave it out"))
         if params.min_similarity is not None and not info.has_matcher:

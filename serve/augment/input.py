@@ -6,7 +6,7 @@ set folder, and its rows as an Arrow file that is mapped into memory, so that ro
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,10 +158,29 @@ def labels_beforehand(given: Header | Photographs, schema: AttributeSchema) -> L
 
 
 def _table(file: Path) -> Photographs:
-    """Photographs of a table; a column that is missing becomes ``any``, the path as subject, and the split train."""
+    """Photographs of a table; a row that names no path, or one that was named before, is unusable."""
     given = read_plain_table(file)
     if "path" not in given.columns:
         raise DataError(f"the table {file} has no column path; its columns are: {', '.join(map(str, given.columns)) or 'none'}.")
+    rows = _table_rows(given)
+
+    pathless, repeated = rows["path"] == "", rows["path"].duplicated()
+    unusable = [(f"row {number + 1}", f"row {number + 1} of the table has no path") for number in np.flatnonzero(pathless)]
+    unusable += [
+        (str(rows["path"].iloc[number]), f"row {number + 1} names it once more")
+        for number in np.flatnonzero(repeated & ~pathless)
+    ]
+    rows = rows[~pathless & ~repeated].reset_index(drop=True)
+    problems = list(_table_problems(rows))
+    if problems:
+        raise DataError(f"the table {file} cannot be used: {'; '.join(problems)}.")
+
+    labelled = bool({"subject", "expression", "lighting"} & set(given.columns))
+    return Photographs(file.parent, rows, unusable, every_face=not labelled)
+
+
+def _table_rows(given: pd.DataFrame) -> pd.DataFrame:
+    """A table's rows as text; a class that is missing becomes ``any``, a subject the path, and a split train."""
     present = [column for column in _COLUMNS if column in given.columns]
     texts = pd.DataFrame({column: given[column].map(cell_text) for column in present}, dtype=object)
     rows = pd.DataFrame(
@@ -174,23 +193,15 @@ def _table(file: Path) -> Photographs:
         dtype=object,
     )
     rows["subject"] = rows["subject"].where(rows["subject"] != "", rows["path"])
-    pathless, repeated = rows["path"] == "", rows["path"].duplicated()
-    unusable = [(f"row {number + 1}", f"row {number + 1} of the table has no path") for number in np.flatnonzero(pathless)]
-    unusable += [
-        (str(rows["path"].iloc[number]), f"row {number + 1} names it once more")
-        for number in np.flatnonzero(repeated & ~pathless)
-    ]
-    rows = rows[~pathless & ~repeated].reset_index(drop=True)
-    problems = []
+    return rows
+
+
+def _table_problems(rows: pd.DataFrame) -> Iterator[str]:
     if rows.empty:
-        problems.append("no row has a path")
+        yield "no row has a path"
     unknown = sorted(set(rows["split"]) - set(SPLITS))
     if unknown:
-        problems.append(f"its column split holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known")
+        yield f"its column split holds {', '.join(unknown)} where only {', '.join(SPLITS)} are known"
     splits = rows.groupby("subject")["split"].nunique()
     if (splits > 1).any():
-        problems.append(f"subject {splits.index[splits > 1][0]} is in more than one split")
-    if problems:
-        raise DataError(f"the table {file} cannot be used: {'; '.join(problems)}.")
-    labelled = bool({"subject", "expression", "lighting"} & set(present))
-    return Photographs(file.parent, rows, unusable, every_face=not labelled)
+        yield f"subject {splits.index[splits > 1][0]} is in more than one split"

@@ -86,7 +86,9 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
             for part in range(parts)
             if not part_path(folder, "part", part).is_file()
         ]
-        _run(order, _work(order, folder, faces), todo, size, ProgressLines(say, "translating", "images", jobs, _units(todo)))
+        progress = ProgressLines(say, "translating", "images", jobs, _units(todo))
+        _run(order, _worker_settings(order, folder, faces), todo, size, progress)
+
     total = reduce(Done.__add__, (translated_counts(part_path(folder, "part", part)) for part in range(parts)), Done())
     values = report_values(order, folder, labels, parts, jobs, total)
     skipped = pq.read_table(faces / "skipped.parquet").to_pandas() if isinstance(order.given, Photographs) else None
@@ -95,6 +97,7 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
             f"none of the {jobs} translations reached the minimum ({total.low_quality} fell short in quality, "
             f"{total.low_similarity} in similarity), so there is no data set to write; ask for less, with --overwrite."
         )
+
     say("writing the data set …")
     assemble(
         folder, faces, order.model, order.origin, parts, total, order.originals,
@@ -121,7 +124,7 @@ def _faces(order: AugmentOrder, folder: Path, size: int, say: Say) -> Path:
                 photos = tuple(str(root / path) for path in paths.iloc[part * PHOTOS : (part + 1) * PHOTOS])
                 todo.append(AugmentTask("photos", part, len(photos), photos))
         progress = ProgressLines(say, "finding faces", "photographs", len(paths), _units(todo))
-        _run(order, _work(order, folder, faces), todo, size, progress)
+        _run(order, _worker_settings(order, folder, faces), todo, size, progress)
         assemble_faces(folder, order.given, order.model, parts)
     return faces
 
@@ -145,7 +148,7 @@ def _planned(order: AugmentOrder, folder: Path, faces: Path) -> tuple[Labels, in
     return labels, count
 
 
-def _work(order: AugmentOrder, folder: Path, faces: Path) -> WorkerSettings:
+def _worker_settings(order: AugmentOrder, folder: Path, faces: Path) -> WorkerSettings:
     request = order.request
     every_face = isinstance(order.given, Photographs) and order.given.every_face
     return WorkerSettings(folder, faces, request.batch_size, request.min_quality, request.min_similarity, every_face)
@@ -155,22 +158,23 @@ def _units(tasks: Sequence[AugmentTask]) -> int:
     return sum(task.units for task in tasks)
 
 
-def _run(order: AugmentOrder, work: WorkerSettings, todo: Sequence[AugmentTask], size: int, progress: ProgressLines) -> None:
+def _run(order: AugmentOrder, settings: WorkerSettings, todo: Sequence[AugmentTask], size: int, progress: ProgressLines) -> None:
     """Do these parts, in this process (``size`` 0) or by so many workers."""
     if not todo:
         return
     if size == 0:
-        worker = AugmentWorker(work, order.model, order.matcher, choose_device())
+        worker = AugmentWorker(settings, order.model, order.matcher, choose_device())
         for task in todo:
             progress.add(task.units, worker.do(task))
         return
+
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     gpus = int(ray.cluster_resources().get("GPU", 0)) > 0
     done = ray.data.from_items([task._asdict() for task in todo], override_num_blocks=min(len(todo), MOST_BLOCKS)).map_batches(
         _Actor,
-        fn_constructor_args=(work, order.model, order.matcher),
+        fn_constructor_args=(settings, order.model, order.matcher),
         batch_size=1,
         batch_format="pandas",
         compute=ray.data.ActorPoolStrategy(size=min(size, len(todo))),
@@ -189,10 +193,10 @@ def _run(order: AugmentOrder, work: WorkerSettings, todo: Sequence[AugmentTask],
 class _Actor:
     """A worker of the pool; one that dies is replaced by Ray, and its part is done by another."""
 
-    def __init__(self, work: WorkerSettings, model: Model, matcher: LightCNN | FacenetIdentity | None):
+    def __init__(self, settings: WorkerSettings, model: Model, matcher: LightCNN | FacenetIdentity | None):
         be_single_threaded()
         keep_freed_memory()
-        self._worker = AugmentWorker(work, model, matcher, choose_device())
+        self._worker = AugmentWorker(settings, model, matcher, choose_device())
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         rows = []

@@ -113,6 +113,7 @@ def _balancing(balance: Balance, labels: Labels, expressions: int, lightings: in
     drawn = np.random.default_rng([seed, 2])
     kept_expression = np.where(labels.expression == UNKNOWN, drawn.integers(expressions, size=len(labels)), labels.expression)
     kept_lighting = np.where(labels.lighting == UNKNOWN, drawn.integers(lightings, size=len(labels)), labels.lighting)
+
     lacking = missing_of_each(balance, labels, lightings)
     numbers = {pair: number for number, pair in _named(balance, classes[classes != UNKNOWN], lightings).items()}
     for pair, missing in lacking.items():

@@ -24,21 +24,23 @@ def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int,
     request, schema = order.request, order.model.schema
     options = ("labels", "all", "random", "balance", "min_quality", "min_similarity", "attempts", "seed", "batch_size")
     typed = {"matcher": None if request.matcher is None else str(request.matcher), "originals": order.originals}
+    made = {
+        "asked": jobs,
+        "made": total.made,
+        "translated": total.translated,
+        "low_quality": total.low_quality,
+        "low_similarity": total.low_similarity,
+        "originals": len(kept_rows(labels)) if order.originals else 0,
+        "sources": len(labels),
+    }
+
     return {
         "input": str(request.input),
         "model": {**asdict(order.origin), **dict(order.model.info)},
         "quality_hash": None if order.model.quality is None else weights_hash(order.model.quality),
         "matcher_hash": None if order.matcher is None else weights_hash(order.matcher),
         "request": {name: getattr(request, name) for name in options} | typed,
-        "made": {
-            "asked": jobs,
-            "made": total.made,
-            "translated": total.translated,
-            "low_quality": total.low_quality,
-            "low_similarity": total.low_similarity,
-            "originals": len(kept_rows(labels)) if order.originals else 0,
-            "sources": len(labels),
-        },
+        "made": made,
         "counted": "train" if order.wanted.balance else "all",
         "before": counts_of(_counted_rows(order, labels), schema),
         "after": _counts_after(order, folder, parts, labels),

@@ -52,10 +52,12 @@ def assemble_faces(folder: Path, photographs: Photographs, model: Model, parts: 
             counts.append(len(part["rows"]))
             paths = photographs.records["path"].iloc[part["skipped_rows"] + number * PHOTOS]
             skipped += list(zip(paths, part["reasons"].tolist(), strict=True))
+
     if sum(counts) == 0:
         drop_work(folder)
         most = pd.Series([reason for _, reason in skipped]).value_counts().index[0]
         raise DataError(f"none of the {len(skipped)} photographs of {photographs.root} could be used, most because: {most}")
+
     write_parts(
         folder / "faces",
         (

@@ -70,10 +70,10 @@ class AugmentTask(NamedTuple):
 class AugmentWorker:
     """A process's networks: the engine that the endpoint uses too, and a matcher where similarity is asked for."""
 
-    def __init__(self, work: WorkerSettings, model: Model, matcher: LightCNN | FacenetIdentity | None, device: torch.device):
-        self.work = work
-        self.engine = Engine(model, device, work.batch_size)
-        self.matcher = None if matcher is None else Matcher(matcher, device, work.batch_size)
+    def __init__(self, settings: WorkerSettings, model: Model, matcher: LightCNN | FacenetIdentity | None, device: torch.device):
+        self.settings = settings
+        self.engine = Engine(model, device, settings.batch_size)
+        self.matcher = None if matcher is None else Matcher(matcher, device, settings.batch_size)
 
     def do(self, task: AugmentTask) -> Done:
         """Do a part, unless it is done."""
@@ -81,7 +81,7 @@ class AugmentWorker:
 
     def align(self, part: int, photos: Sequence[str]) -> Done:
         """Find and align the faces of some photographs, as ``legan translate`` does, and store them."""
-        file = part_path(self.work.folder, "photos", part)
+        file = part_path(self.settings.folder, "photos", part)
         if not file.is_file():
             results = [self._faces(Path(photo)) for photo in photos]
             faces = [(row, face) for row, found in enumerate(results) if isinstance(found, list) for face in found]
@@ -102,10 +102,10 @@ class AugmentWorker:
 
     def translate(self, part: int) -> Done:
         """Translate the jobs of a part; where one falls short of a minimum, its next candidate, as long as it has one."""
-        file = part_path(self.work.folder, "part", part)
+        file = part_path(self.settings.folder, "part", part)
         if not file.is_file():
             # Mapped for the moment only: pages of a map that stays open count as this process's memory.
-            jobs = np.load(self.work.folder / JOBS_FILE, mmap_mode="r")[part * JOBS : (part + 1) * JOBS].copy()
+            jobs = np.load(self.settings.folder / JOBS_FILE, mmap_mode="r")[part * JOBS : (part + 1) * JOBS].copy()
             _store(file, **self._translated(jobs))
         return translated_counts(file)
 
@@ -115,6 +115,7 @@ class AugmentWorker:
         quality, similarity = (np.full(count, np.nan, np.float32) for _ in range(2))
         attempt, cause, translated = np.zeros(count, np.int16), np.full(count, LOW_QUALITY, np.int8), 0
         chosen = jobs[:, 0].copy()
+
         waiting = np.arange(count)
         for number in range(jobs.shape[1]):
             waiting = waiting[jobs[waiting, number, 0] != UNKNOWN]
@@ -129,6 +130,7 @@ class AugmentWorker:
             images[done], quality[done], similarity[done] = outputs[good], ratings[good], alike[good]
             chosen[done], attempt[done] = candidates[good], number + 1
             waiting = waiting[~good]
+
         made = attempt > 0
         return {
             "jobs": np.flatnonzero(made),
@@ -145,23 +147,23 @@ class AugmentWorker:
         """Translations of n candidates (n×3), their ratings and similarities; NaN where the model has no Q or nobody matches."""
         engine, unknown = self.engine, np.full(len(candidates), np.nan, np.float32)
         rows, schema = candidates[:, 0], engine.schema
-        images = np.load(self.work.faces / "images.npy", mmap_mode="r")[rows]
+        images = np.load(self.settings.faces / "images.npy", mmap_mode="r")[rows]
         outputs = engine.translate(
             images, [schema.expressions[e] for e in candidates[:, 1]], [schema.lightings[light] for light in candidates[:, 2]]
         )
         ratings = unknown
         if engine.quality_model is not None:
-            packed = np.load(self.work.faces / "hulls.npy", mmap_mode="r")[rows]
+            packed = np.load(self.settings.faces / "hulls.npy", mmap_mode="r")[rows]
             ratings = engine.quality(outputs, unpack_mask(packed, engine.image_size))
         return outputs, ratings, unknown if self.matcher is None else self.matcher.similarity(images, outputs)
 
     def _judged(self, quality: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.int8]:
         """ACCEPTED or why not; a NaN reaches no minimum."""
         cause = np.zeros(len(quality), np.int8)
-        if self.work.min_similarity is not None:
-            cause[~(similarity >= self.work.min_similarity)] = LOW_SIMILARITY
-        if self.work.min_quality is not None:
-            cause[~(quality >= self.work.min_quality)] = LOW_QUALITY
+        if self.settings.min_similarity is not None:
+            cause[~(similarity >= self.settings.min_similarity)] = LOW_SIMILARITY
+        if self.settings.min_quality is not None:
+            cause[~(quality >= self.settings.min_quality)] = LOW_QUALITY
         return cause
 
     def _faces(self, path: Path) -> list[dict[str, Any]] | str:
@@ -173,8 +175,9 @@ class AugmentWorker:
             return str(error)
         if not found:
             return f"no face was found; one of {smallest_face(photo)} pixels or more, towards the camera, is needed."
+
         faces = []
-        for number, each in enumerate(found if self.work.every_face else found[:1]):
+        for number, each in enumerate(found if self.settings.every_face else found[:1]):
             landmarks = place_mean_shape(each.aligned.points)
             faces.append(
                 {

@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from legan.platform.errors import DataError, LeganError, Problem, Problems, first_line
 from legan.platform.files import unwritable
-from legan.serve.client import AugmentOptions, Client, Rating, ServedModel, ServiceError, TranslateOptions, TranslationResult
+from legan.serve.client import (
+    AugmentOptions,
+    Client,
+    Rating,
+    ServedModel,
+    ServiceError,
+    TranslateOptions,
+    TranslationResult,
+    Variant,
+)
 from legan.serve.client.calls import of_the_image
 
 Done = TypeVar("Done")
@@ -58,10 +67,12 @@ def augment(
     if sum([n is not None, every, bool(labels)]) > 1:
         problems.add("", "-n, --all and --label exclude each other; give one")
     form = check(photos, out, form, "", problems)
+
     kind = "all" if every else "listed" if labels else "random"
     pairs = [(expression, lighting) for expression, _, lighting in (label.rpartition(":") for label in labels)]
     given = {"variants": kind, "n": n, "labels": pairs, "format": form, **options}
     chosen: AugmentOptions = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+
     wrong = []
     with Client(url) as client:
         for photo in photos:
@@ -73,14 +84,18 @@ def augment(
                 wrong.append(_named(photo, error))
                 continue
             for variant in made.variants:
-                labelled = f"{_plain(variant.expression)}.{_plain(variant.lighting)}"
-                if variant.picture is None:
-                    print(f"{photo.stem}: {labelled} was not accepted{_scores(variant)}")
-                    continue
-                target = out / f"{photo.stem}.{variant.index:03d}.{labelled}.{form}"
-                variant.picture.save(target)
-                print(f"{target}{_scores(variant)}")
+                _write_variant(variant, photo, out, form)
     _finish(wrong, len(photos))
+
+
+def _write_variant(variant: Variant, photo: Path, out: Path, form: str) -> None:
+    labelled = f"{_plain(variant.expression)}.{_plain(variant.lighting)}"
+    if variant.picture is None:
+        print(f"{photo.stem}: {labelled} was not accepted{_scores(variant)}")
+        return
+    target = out / f"{photo.stem}.{variant.index:03d}.{labelled}.{form}"
+    variant.picture.save(target)
+    print(f"{target}{_scores(variant)}")
 
 
 def quality(url: str, photos: Sequence[Path], *, face: int, aligned: bool) -> None:

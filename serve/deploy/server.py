@@ -56,11 +56,13 @@ def run(request: ServeRequest) -> None:
     elsewhere = request.address or os.environ.get("RAY_ADDRESS")
     if request.metrics_port is not None and (elsewhere or request.config_out):
         raise ConfigError([Problem("--metrics-port", "a cluster has its own (ray start --metrics-export-port); leave it out")])
+
     if request.config_out is not None:
         write_config(request.config_out, rollout.config_document(settings, request.host, request.port))
         for path in _not_here(settings):
             print(f"{path} is not on this machine; it has to be there on every node of the cluster.")
         return
+
     if not elsewhere:
         _expect_no_other()
     chosen = check(settings, request)
@@ -69,6 +71,7 @@ def run(request: ServeRequest) -> None:
     cpus = None if elsewhere else max(os.cpu_count() or 1, round(needed + 1))
     connect(request.address, cpus=cpus, metrics_port=request.metrics_port)
     require(needed, sum(each.min_replicas * each.num_gpus for each in settings.deployments().values()))
+
     url = f"http://{f'[{request.host}]' if ':' in request.host else request.host}:{request.port}/"
     print(f"{chosen.name} {chosen.version or ''}({chosen.folder}) is starting …", flush=True)
     if elsewhere:

@@ -123,13 +123,14 @@ def _ratings(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     images = image_table(answers)
     sources = images.groupby("source").agg(images=("mean", "size"), mean=("mean", "mean"), sd_between_images=("mean", "std"),
                                            mean_sd_of_raters=("std", "mean")).reset_index()  # fmt: skip
-    given = answers[~answers["timed_out"]]
     images.drop(columns=["item", "file"]).to_csv(draft / "images.csv", index=False)
     sources.to_csv(draft / "sources.csv", index=False)
     answers[["rater", "image", "round", "score", "timed_out", "seconds", "at"]].astype({"score": "Int64"}).to_csv(
         draft / "answers.csv", index=False
     )
     exported = _export(study, images, draft)
+
+    given = answers[~answers["timed_out"]]
     alpha = krippendorff_alpha([group.to_list() for _, group in given.groupby("item")["score"]])
     return [
         f"Mean rating {images['mean'].mean():.2f} over {len(images)} images. "
@@ -171,9 +172,11 @@ def _lineups(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     votes["place"] = [order.index(model) + 1 for order, model in zip(orders, votes["model"], strict=True)]
     preferences = preference_table(votes, models, study.about.seed)
     preferences.to_csv(draft / "preferences.csv", index=False)
+
     by_item = _counts(votes, "item", models)
     named = votes.groupby("item")[["image", "expression", "lighting"]].first().reset_index(drop=True)
     pd.concat([named, pd.DataFrame(by_item, columns=list(models))], axis=1).to_csv(draft / "lineups.csv", index=False)
+
     places = (
         votes["place"]
         .value_counts()
@@ -184,6 +187,7 @@ def _lineups(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     places.to_csv(draft / "places.csv", index=False)
     columns = ["rater", "image", "expression", "lighting", "round", "model", "place", "timed_out", "seconds", "at"]
     answers.assign(place=votes["place"].astype("Int64"))[columns].to_csv(draft / "answers.csv", index=False)
+
     return [
         f"Agreement: Fleiss' κ = {_or_none(fleiss_kappa(by_item))} over {len(by_item)} line-ups.",
         "## Preferences",

@@ -231,10 +231,12 @@ def write_store(
     item, order of its models).
     """
     (folder / ABOUT).write_text(json.dumps({"format": FORMAT, **asdict(about)}, indent=1) + "\n", encoding="utf-8")
+
     names = folder / RATERS
     names.touch(mode=0o600)
     with names.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("rater", "token"), *tokens])
+
     database = sqlite3.connect(folder / DATABASE)
     try:
         database.executescript(SCHEMA)
