@@ -74,7 +74,16 @@ class TranslatedFace:
 
 
 class Engine:
-    """A model ready for use: eval mode, in the device's faster memory format, bf16 where it multiplies that natively."""
+    """A model ready for use: eval mode, in the device's faster memory format, bf16 where it multiplies that natively.
+
+    >>> import legan
+    >>> from legan.platform.data.image import read_image
+    >>> engine = legan.load("model")
+    >>> photo = read_image("photo.jpg")
+    >>> translated = engine.translate_photo(photo, "smile", "left", paste=True)
+    >>> photo.shape, translated.shape
+    ((240, 240, 3), (240, 240, 3))
+    """
 
     def __init__(self, model: Model, device: torch.device, batch_size: int | None = None):
         """``batch_size`` images at most go through the networks at once; by default 64 on a GPU and 8 on a CPU."""
@@ -105,6 +114,13 @@ class Engine:
 
     def translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Pictures:
         """Aligned faces B×S×S×3 under the wanted attributes, one name of each kind per image; uint8 B×S×S×3.
+
+        >>> import legan
+        >>> engine = legan.load("model")
+        >>> faces = np.zeros((2, 32, 32, 3), np.uint8)
+        >>> images = engine.translate(faces, ["smile", "neutral"], ["left", "right"])
+        >>> images.shape, images.dtype
+        ((2, 32, 32, 3), dtype('uint8'))
 
         Raises ConfigError for names the model does not know and ImageError for images of another size.
         """
@@ -139,7 +155,15 @@ class Engine:
         return np.asarray(torch.cat(ratings).numpy() if ratings else [], np.float32)
 
     def find_faces(self, photo: Picture) -> list[FoundFace]:
-        """All faces of a photograph, the largest first, aligned; an empty list where there is none."""
+        """All faces of a photograph, the largest first, aligned; an empty list where there is none.
+
+        >>> import legan
+        >>> from legan.platform.data.image import read_image
+        >>> engine = legan.load("model")
+        >>> for found in engine.find_faces(read_image("photo.jpg")):
+        ...     print(found.face.confidence > 0.9, found.aligned.image.shape)
+        True (32, 32, 3)
+        """
         scale = max(1.0, max(photo.shape[:2]) / DETECTION_SIZE)
         detector = self._detector(max(FINEST, int(MIN_FACE / scale)))
         small = photo

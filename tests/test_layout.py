@@ -21,10 +21,7 @@ FOLDERS = ("models", "platform", "sweeps", "serve")
 
 MOST_FILES = 16
 
-SAME_NAME = {
-    # To go: one word for several things.
-    "Inputs": {"platform/training/checks.py", "serve/study/inputs.py"},
-}  # fmt: skip
+SAME_NAME: dict[str, set[str]] = {}
 """Public classes that share a name, with their files."""
 
 

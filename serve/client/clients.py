@@ -59,6 +59,14 @@ CONNECT_S = 10.0
 class Client:
     """Calls that wait for their answers; one client may be used by many threads.
 
+    >>> with Client(url) as client:  # the server's: "http://127.0.0.1:8000"
+    ...     model = client.model()
+    ...     translation = client.translate("photo.jpg", "smile", "left")
+    >>> model.expressions
+    ('neutral', 'smile')
+    >>> translation.image.shape, translation.quality is not None
+    ((32, 32, 3), True)
+
     ``token`` defaults to the environment's LEGAN_TOKEN; ``timeout_s`` limits each try. Raises ConfigError for an address or a
     token that cannot be used; every call raises ServiceError, and that of a single photograph ImageError where it cannot be
     read here.

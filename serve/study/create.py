@@ -15,7 +15,7 @@ from legan.platform.data.image import read_image
 from legan.platform.errors import ConfigError, DataError, Problems
 from legan.platform.files import whole_folder
 from legan.serve.study.assign import assign, item_order, model_order
-from legan.serve.study.inputs import InputItem, Inputs, read_lineup_inputs, read_rating_inputs
+from legan.serve.study.inputs import InputItem, StudyInputs, read_lineup_inputs, read_rating_inputs
 from legan.serve.study.store import IMAGES, About, Example, Item, Study, open_study, write_store
 
 RATINGS_SECONDS = 60.0
@@ -80,16 +80,16 @@ def create(request: StudyRequest) -> Study:
     return open_study(request.out)
 
 
-def _inputs(request: StudyRequest, problems: Problems) -> Inputs:
+def _inputs(request: StudyRequest, problems: Problems) -> StudyInputs:
     if request.ratings is not None and request.lineup is None:
         return read_rating_inputs(request.ratings, problems)
     if request.lineup is not None and request.ratings is None:
         return read_lineup_inputs(request.lineup, problems)
     problems.add("", "give either --ratings IMAGES or --lineup FOLDER")
-    return Inputs(())
+    return StudyInputs(())
 
 
-def _raters(request: StudyRequest, inputs: Inputs, units: int, problems: Problems) -> tuple[list[str], int]:
+def _raters(request: StudyRequest, inputs: StudyInputs, units: int, problems: Problems) -> tuple[list[str], int]:
     """Names of the raters, and how many of them judge each item."""
     given = list(dict.fromkeys(rater for item in inputs.items for rater in item.raters))
     if given:
@@ -135,7 +135,7 @@ def _given(items: Sequence[InputItem], names: Sequence[str]) -> list[list[int]]:
     return [[index for index, item in enumerate(items) if name in item.raters] for name in names]
 
 
-def _copy_images(inputs: Inputs, folder: Path) -> dict[Path, str]:
+def _copy_images(inputs: StudyInputs, folder: Path) -> dict[Path, str]:
     """Random names of the images by path, written as PNG without metadata; ConfigError with every image that cannot be read."""
     paths = [item.image for item in inputs.items]
     paths += [path for item in inputs.items for _, path in item.candidates]

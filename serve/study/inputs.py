@@ -39,7 +39,7 @@ class InputItem:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class StudyInputs:
     """Items, models (empty for ratings), and examples as (expression or lighting, name, path)."""
 
     items: tuple[InputItem, ...]
@@ -47,14 +47,14 @@ class Inputs:
     examples: tuple[tuple[str, str, Path], ...] = ()
 
 
-def read_rating_inputs(path: Path, problems: Problems) -> Inputs:
+def read_rating_inputs(path: Path, problems: Problems) -> StudyInputs:
     """A folder or table of images to rate; what is wrong is added to ``problems``."""
     if path.is_dir():
         images = list(_images(path, "**/*"))
         if not images:
             problems.add(str(path), "it holds no images; give a folder of images, or a table")
         names = [image.relative_to(path) for image in images]
-        return Inputs(
+        return StudyInputs(
             tuple(
                 InputItem(str(name), image, source=name.parts[0] if len(name.parts) > 1 else path.name)
                 for name, image in zip(names, images, strict=True)
@@ -63,7 +63,7 @@ def read_rating_inputs(path: Path, problems: Problems) -> Inputs:
 
     table = _read_table(path, ("image",), problems)
     if table is None:
-        return Inputs(())
+        return StudyInputs(())
     items: dict[str, InputItem] = {}
     for number, row in enumerate(table.to_dict(orient="records"), start=1):
         cells = {str(key): str(value).strip() for key, value in row.items()}
@@ -78,7 +78,7 @@ def read_rating_inputs(path: Path, problems: Problems) -> Inputs:
         items[name] = item if known is None else replace(known, raters=(*known.raters, *item.raters))
     if len({item.split == "" for item in items.values()}) > 1:
         problems.add(str(path), "some images have a split and others none; give all one, or leave the column out")
-    return Inputs(tuple(items.values()))
+    return StudyInputs(tuple(items.values()))
 
 
 def _row_problems(number: int, item: InputItem, known: InputItem | None) -> Iterator[Problem]:
@@ -100,11 +100,11 @@ def _row_problems(number: int, item: InputItem, known: InputItem | None) -> Iter
         yield Problem(place, f"{item.name} has another batch, source or split than in the row before")
 
 
-def read_lineup_inputs(folder: Path, problems: Problems) -> Inputs:
+def read_lineup_inputs(folder: Path, problems: Problems) -> StudyInputs:
     """A folder of line-ups; what is wrong is added to ``problems``."""
     if not folder.is_dir():
         problems.add(str(folder), "there is no such folder")
-        return Inputs(())
+        return StudyInputs(())
 
     models = sorted(
         path.name for path in folder.iterdir() if path.is_dir() and path.name not in ("base", "examples") and path.name[0] != "."
@@ -134,7 +134,7 @@ def read_lineup_inputs(folder: Path, problems: Problems) -> Inputs:
         for kind in ("expression", "lighting")
         for image in _images(folder / "examples" / kind, "*")
     ]  # fmt: skip
-    return Inputs(tuple(items), tuple(models), tuple(examples))
+    return StudyInputs(tuple(items), tuple(models), tuple(examples))
 
 
 def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str, tuple[str, str]]:

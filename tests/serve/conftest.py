@@ -117,29 +117,30 @@ def face() -> NDArray[np.uint8]:
 Serving = Callable[..., AbstractContextManager[Server]]
 
 
+@contextmanager
+def run_server(
+    backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = (), port: int = 0, meter: Meter | None = None
+) -> Iterator[Server]:
+    """The application on a port of its own."""
+    listener = bind("127.0.0.1", port)
+    made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
+    application = make_api(backend, limits or Limits(), tokens, made.log.append, meter)
+    server = uvicorn.Server(http_settings(application, "error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield made
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
 @pytest.fixture(scope="session")
 def serving() -> Serving:
     """``with serving(backend, limits, tokens) as server:`` runs the application on a port of its own."""
-
-    @contextmanager
-    def run(
-        backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = (), port: int = 0, meter: Meter | None = None
-    ) -> Iterator[Server]:
-        listener = bind("127.0.0.1", port)
-        made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
-        application = make_api(backend, limits or Limits(), tokens, made.log.append, meter)
-        server = uvicorn.Server(http_settings(application, "error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield made
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-    return run
+    return run_server
 
 
 @pytest.fixture(scope="session")
