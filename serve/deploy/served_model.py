@@ -1,17 +1,12 @@
-"""The model that is served: looked up once, loaded by every process, and kept beside the next one during an update."""
+"""The model that is served: looked up once, loaded by every process, and what is known about it."""
 
-import asyncio
-from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from legan.platform.model import MODEL_FILE, find_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
 from legan.serve.api.schema import ModelInfo
 from legan.serve.engine import Engine, load_engine
-
-Key = TypeVar("Key", bound=Hashable)
-Held = TypeVar("Held")
 
 
 class Chosen(NamedTuple):
@@ -80,29 +75,3 @@ def load_chosen(chosen: Chosen, device: str | None = None) -> Engine:
     if chosen.version is not None and not (Path(chosen.folder) / MODEL_FILE).is_file():
         return load_engine(f"models:/{chosen.name}/{chosen.version}", device)
     return load_engine(chosen.folder, device)
-
-
-class ModelCache(Generic[Key, Held]):
-    """What ``load`` makes of a key, kept for the keys that are wanted; others are loaded again when somebody asks."""
-
-    def __init__(self, load: Callable[[Key], Held]):
-        self._load = load
-        self._held: dict[Key, Held] = {}
-        self._loading = asyncio.Lock()
-
-    async def get(self, key: Key) -> Held:
-        """The thing, loaded in a thread if it is not here."""
-        if key in self._held:
-            return self._held[key]
-        async with self._loading:
-            if key not in self._held:
-                self._held[key] = await asyncio.to_thread(self._load, key)
-            return self._held[key]
-
-    async def keep(self, keys: Sequence[Key]) -> None:
-        """Load these, and then let go of all others; raises only where none can be loaded."""
-        loaded = await asyncio.gather(*(self.get(key) for key in keys), return_exceptions=True)
-        failed = [each for each in loaded if isinstance(each, BaseException)]
-        if failed and len(failed) == len(keys):
-            raise failed[0]
-        self._held = {key: held for key, held in self._held.items() if key in keys}

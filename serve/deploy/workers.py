@@ -7,9 +7,9 @@ it wants; a worker holds the present model and the previous one (``user_config``
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -20,9 +20,38 @@ from legan.platform.device import keep_freed_memory
 from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD
 from legan.serve.api.schema import ModelInfo
 from legan.serve.deploy.ray_metrics import RayMeter
-from legan.serve.deploy.served_model import Chosen, ModelCache, load_chosen, model_info
+from legan.serve.deploy.served_model import Chosen, load_chosen, model_info
 from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
+
+Key = TypeVar("Key", bound=Hashable)
+Held = TypeVar("Held")
+
+
+class ModelCache(Generic[Key, Held]):
+    """What ``load`` makes of a key, kept for the keys that are wanted; others are loaded again when somebody asks."""
+
+    def __init__(self, load: Callable[[Key], Held]):
+        self._load = load
+        self._held: dict[Key, Held] = {}
+        self._loading = asyncio.Lock()
+
+    async def get(self, key: Key) -> Held:
+        """The thing, loaded in a thread if it is not here."""
+        if key in self._held:
+            return self._held[key]
+        async with self._loading:
+            if key not in self._held:
+                self._held[key] = await asyncio.to_thread(self._load, key)
+            return self._held[key]
+
+    async def keep(self, keys: Sequence[Key]) -> None:
+        """Load these, and then let go of all others; raises only where none can be loaded."""
+        loaded = await asyncio.gather(*(self.get(key) for key in keys), return_exceptions=True)
+        failed = [each for each in loaded if isinstance(each, BaseException)]
+        if failed and len(failed) == len(keys):
+            raise failed[0]
+        self._held = {key: held for key, held in self._held.items() if key in keys}
 
 
 class Measured:

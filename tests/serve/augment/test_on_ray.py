@@ -80,7 +80,7 @@ def slow(tmp_path: Path) -> Path:
 PATCH = """
 import os, sys, time
 from pathlib import Path
-from legan.serve.augment.job import job as module
+from legan.serve.augment import job as module
 marks = Path(sys.argv[4])
 class Slow(module._Actor):
     def __call__(self, batch):
@@ -190,7 +190,7 @@ MEMORY = """
 import re, sys, threading, torch
 from pathlib import Path
 from legan.platform.data import stream
-from legan.serve.augment.job import input as augment_input
+from legan.serve.augment import input as augment_input
 from legan.serve.augment.job import augment
 from legan.serve.augment.request import AugmentRequest
 torch.set_num_threads(1)

@@ -16,9 +16,10 @@ from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.serve.api.schema import ModelInfo
 from legan.serve.deploy import rollout, server
 from legan.serve.deploy.rollout import Running
-from legan.serve.deploy.served_model import Chosen, ModelCache, Serving
+from legan.serve.deploy.served_model import Chosen, Serving
 from legan.serve.deploy.server import ServeRequest, check, settings_of
 from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
+from legan.serve.deploy.workers import ModelCache
 from legan.serve.study.app import bind
 
 HERE = {
