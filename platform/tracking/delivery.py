@@ -80,8 +80,7 @@ class Delivery:
     def _open(self) -> Store:
         if self._store is None:
             self._store = self._connect()
-        sent = self._sent
-        if not sent.run_id:
+        if not self._spool.sent_to(self._uri).run_id:
             opening = next(
                 (entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"), None
             )
@@ -89,14 +88,12 @@ class Delivery:
                 raise TrackingError(
                     f"{self._spool.folder / 'tracking.jsonl'} does not say which run it records; it cannot be sent."
                 )
-            sent = Delivered(0, self._uri, self._store.open_run(self._spool.uid, opening))
-            self._spool.mark_sent(sent)
-        self.run_id = sent.run_id
+            self._spool.mark_sent(Delivered(0, self._uri, self._store.open_run(self._spool.uid, opening)))
         return self._store
 
     def _drain(self, store: Store) -> int:
         count = 0
-        for batch in _batches(self._spool.entries(self._sent.offset)):
+        for batch in _batches(self._spool.entries(self._spool.sent_to(self._uri).offset)):
             self._send(store, batch)
             count += len(batch)
         return count
@@ -129,40 +126,38 @@ class Delivery:
         return {**entry.record, "file": str(found.absolute())}
 
 
-class Sender(threading.Thread):
-    """Drains a delivery every ``every_s`` seconds; it tries a store that is away ever more rarely."""
+def keep_sending(
+    spool: Spool,
+    uri: str,
+    connect: Callable[[], Store],
+    closing: threading.Event,
+    *,
+    every_s: float,
+    say: Callable[[str], None],
+) -> None:
+    """Send, wait, send, until ``closing`` is set, and a last time then; what the tracker's second thread does.
 
-    def __init__(self, delivery: Delivery, spool: Spool, *, every_s: float, shown: str, say: Callable[[str], None]):
-        super().__init__(name="legan-tracking", daemon=True)
-        self._delivery, self._spool, self._every_s, self._shown, self._say = delivery, spool, every_s, shown, say
-        self._closing = threading.Event()
+    A store that is away is tried again ever more rarely.
+    """
+    delivery = Delivery(spool, uri, connect, say)
+    away, wait_s, last = False, every_s, False
+    while True:
+        try:
+            count = delivery.drain()
+        except StoreAwayError as error:
+            wait_s = min(wait_s * 2, RETRY_MAX_S) if away else RETRY_FIRST_S
+            if not away:
+                say(f"MLflow at {uri} is away ({error}); the run goes on and is recorded in {spool.folder / 'tracking.jsonl'}.")
+            away = True
+        else:
+            wait_s = every_s
+            if away:
+                say(f"MLflow at {uri} is back; {count} records were sent.")
+            away = False
 
-    def run(self) -> None:
-        """Until ``finish``: send, wait, send."""
-        away, wait_s, closing = False, self._every_s, False
-        while True:
-            try:
-                count = self._delivery.drain()
-            except StoreAwayError as error:
-                wait_s = min(wait_s * 2, RETRY_MAX_S) if away else RETRY_FIRST_S
-                if not away:
-                    kept = self._spool.folder / "tracking.jsonl"
-                    self._say(f"MLflow at {self._shown} is away ({error}); the run goes on and is recorded in {kept}.")
-                away = True
-            else:
-                wait_s = self._every_s
-                if away:
-                    self._say(f"MLflow at {self._shown} is back; {count} records were sent.")
-                away = False
-            if closing:
-                return
-            closing = self._closing.wait(wait_s)
-
-    def finish(self, timeout_s: float) -> bool:
-        """Send a last time, for at most ``timeout_s`` seconds; False when it did not end in time."""
-        self._closing.set()
-        self.join(timeout_s)
-        return not self.is_alive()
+        if last:
+            return
+        last = closing.wait(wait_s)
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

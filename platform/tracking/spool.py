@@ -159,6 +159,19 @@ class Spool:
             raise TrackingError(f"{source} cannot be recorded: there is no such file or folder.")
         return {"outbox": str(box), "path": str(box / source.name), "source": str(source)}
 
+    def address(self, uri: str) -> None:
+        """Remember which store the record goes to, if it goes to none yet."""
+        if not self.sent.uri:
+            self.mark_sent(Delivered(0, uri))
+
+    def sent_to(self, uri: str) -> Delivered:
+        """How far the store ``uri`` has the record. A run moves to another store, which gets everything, once that is reached."""
+        return self.sent if self.sent.uri == uri else Delivered(0, uri)
+
+    def unsent(self, uri: str) -> int:
+        """Number of records that the store ``uri`` has not got yet."""
+        return sum(1 for _ in self.entries(self.sent_to(uri).offset))
+
     def mark_sent(self, sent: Delivered) -> None:
         """Remember how far the record has been sent."""
         _write_json(self.folder / "tracking.sent", asdict(sent))

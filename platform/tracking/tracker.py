@@ -18,7 +18,7 @@ from PIL import Image
 
 from legan.platform.errors import CheckpointError, TrackingError
 from legan.platform.files import whole_file
-from legan.platform.tracking.delivery import Delivery, Sender, StoreAwayError, say
+from legan.platform.tracking.delivery import Delivery, StoreAwayError, keep_sending, say
 from legan.platform.tracking.mlflow_access import open_store, system_metrics
 from legan.platform.tracking.places import default_home, git_commit, run_tracking_uri, shown
 from legan.platform.tracking.spool import Spool
@@ -56,22 +56,30 @@ class Tracker:
         system_every_s: float = 10.0,
     ):
         self._spool = Spool(folder)
-        self._uri = uri or run_tracking_uri(folder)
+        store = uri or run_tracking_uri(folder)
+        self._store = shown(store)
         self._say = say
-        self._ended = threading.Event()
         self._record_opening(experiment, run_name, params, tags)
-        self._delivery = Delivery(self._spool, shown(self._uri), lambda: open_store(self._uri), say)
-        self._sender = Sender(self._delivery, self._spool, every_s=send_every_s, shown=shown(self._uri), say=say)
-        self._sender.start()
+        self._spool.address(self._store)
+
+        self._ended, self._closing = threading.Event(), threading.Event()
+        self._sender = threading.Thread(
+            target=keep_sending,
+            args=(self._spool, self._store, lambda: open_store(store), self._closing),
+            kwargs={"every_s": send_every_s, "say": say},
+            name="legan-tracking",
+            daemon=True,
+        )
         self._sampler = threading.Thread(
             target=self._sample_system, args=(system_every_s,), name="legan-system-metrics", daemon=True
         )
+        self._sender.start()
         self._sampler.start()
 
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run; None until MLflow was reached for the first time."""
-        return self._delivery.run_id
+        return self._spool.sent_to(self._store).run_id or None
 
     def log_metrics(self, values: Mapping[str, float], step: int, again: bool = False) -> None:
         """Record named values at a step; ValueError for a name that MLflow does not take.
@@ -128,13 +136,15 @@ class Tracker:
         self._ended.set()
         self._sampler.join(timeout_s)
         self._spool.append("close", {"status": status})
-        finished = self._sender.finish(max(0.0, deadline - time.monotonic()))
-        unsent = self._delivery.unsent()
+        self._closing.set()
+        self._sender.join(max(0.0, deadline - time.monotonic()))
+
+        unsent = self._spool.unsent(self._store)
         if unsent:
             self._say(
                 f"{unsent} records of {self._spool.folder} are not in MLflow yet; send them with: legan sync {self._spool.folder}"
             )
-        if finished and not self._sampler.is_alive():
+        if not self._sender.is_alive() and not self._sampler.is_alive():
             self._spool.close()
         return unsent
 
@@ -181,11 +191,10 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         store = uri or run_tracking_uri(folder)
         if spool.history.last is not None and spool.history.last["kind"] != "close":
             spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
-        delivery = Delivery(spool, shown(store), lambda: open_store(store), say)
-        return delivery.drain()
+        return Delivery(spool, shown(store), lambda: open_store(store), say).drain()
     except StoreAwayError as error:
         raise TrackingError(
-            f"{delivery.unsent()} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "
+            f"{spool.unsent(shown(store))} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "
             "try again when it is back."
         ) from error
     finally:

@@ -1,3 +1,4 @@
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 
 from legan.platform.errors import TrackingError
 from legan.platform.tracking import delivery as module
-from legan.platform.tracking.delivery import Delivery, RecordRejectedError, RunGoneError, Sender, StoreAwayError
+from legan.platform.tracking.delivery import Delivery, RecordRejectedError, RunGoneError, StoreAwayError, keep_sending
 from legan.platform.tracking.spool import Record, Spool
 
 
@@ -70,7 +71,7 @@ def test_records_arrive_once_in_order_and_metrics_in_batches(spool: Spool) -> No
     sizes = [sum(len(record["values"]) for record in batch) for batch in store.batches if batch[0]["kind"] == "metrics"]
     assert sizes == [500, 500, 200, 100]
     assert sending.drain() == 0
-    assert sending.run_id == "run0"
+    assert spool.sent_to("here").run_id == "run0"
     metrics(spool, [130])
     assert sending.drain() == 1
     assert store.steps == list(range(131))
@@ -86,10 +87,9 @@ def test_a_store_that_goes_away_at_any_moment_gets_the_rest_later(spool: Spool, 
     with pytest.raises(StoreAwayError):
         deliver(spool, store).drain()
     store.away_after = None
-    again = deliver(spool, store)  # as after the process was killed
-    again.drain()
+    deliver(spool, store).drain()  # as after the process was killed
     assert store.steps == [0, 1, 2]
-    assert again.unsent() == 0
+    assert spool.unsent("here") == 0
     assert len(store.runs) == 1
 
 
@@ -104,10 +104,9 @@ def test_a_rejected_record_is_set_aside_and_only_that_one(spool: Spool) -> None:
     store, said = FakeStore(), list[str]()
     store.rejects = 4
     metrics(spool, range(8))
-    sending = deliver(spool, store, said=said)
-    sending.drain()
+    deliver(spool, store, said=said).drain()
     assert store.steps == [0, 1, 2, 3, 5, 6, 7]
-    assert sending.unsent() == 0
+    assert spool.unsent("here") == 0
     rejected = (spool.folder / "tracking.rejected.jsonl").read_text().splitlines()
     assert len(rejected) == 1
     assert '"step": 4' in rejected[0]
@@ -158,7 +157,7 @@ def test_a_store_that_is_never_reached_does_not_make_the_run_forget_its_own(spoo
     sending = deliver(spool, wrong, uri="there")
     with pytest.raises(StoreAwayError):
         sending.drain()
-    assert (sending.run_id, sending.unsent()) == (None, 2)
+    assert (spool.sent_to("there").run_id, spool.unsent("there")) == ("", 2)
     assert (spool.sent.uri, spool.sent.run_id) == ("here", "run0")
     metrics(spool, [1])
     assert deliver(spool, first).drain() == 1
@@ -195,8 +194,7 @@ def test_the_sender_speaks_once_when_the_store_goes_and_once_when_it_comes(spool
     monkeypatch.setattr(module, "RETRY_MAX_S", 0.02)
     store, said = FakeStore(), list[str]()
     store.away_after = 0
-    sender = Sender(deliver(spool, store), spool, every_s=0.01, shown="here", say=said.append)
-    sender.start()
+    sender, closing = start_sending(spool, store, 0.01, said.append)
     wait_for(lambda: len(said) == 1)
     assert "MLflow at here is away (no answer); the run goes on and is recorded in" in said[0]
     sender.join(0.2)
@@ -205,7 +203,9 @@ def test_the_sender_speaks_once_when_the_store_goes_and_once_when_it_comes(spool
     wait_for(lambda: len(said) == 2)
     assert said[1] == "MLflow at here is back; 1 records were sent."
     metrics(spool, [1])
-    assert sender.finish(60.0)
+    closing.set()
+    sender.join(60.0)
+    assert not sender.is_alive()
     assert store.steps == [1]
     assert len(said) == 2
 
@@ -213,11 +213,21 @@ def test_the_sender_speaks_once_when_the_store_goes_and_once_when_it_comes(spool
 def test_the_sender_ends_when_the_store_stays_away(spool: Spool) -> None:
     store = FakeStore()
     store.away_after = 0
-    sending = deliver(spool, store)
-    sender = Sender(sending, spool, every_s=60.0, shown="here", say=lambda line: None)
+    sender, closing = start_sending(spool, store, 60.0, lambda line: None)
+    closing.set()
+    sender.join(60.0)
+    assert not sender.is_alive()
+    assert spool.unsent("here") == 1
+
+
+def start_sending(
+    spool: Spool, store: FakeStore, every_s: float, say: Callable[[str], None]
+) -> tuple[threading.Thread, threading.Event]:
+    closing = threading.Event()
+    options = {"every_s": every_s, "say": say}
+    sender = threading.Thread(target=keep_sending, args=(spool, "here", lambda: store, closing), kwargs=options, daemon=True)
     sender.start()
-    assert sender.finish(60.0)
-    assert sending.unsent() == 1
+    return sender, closing
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
