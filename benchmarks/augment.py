@@ -31,8 +31,7 @@ import torch
 
 from legan.models.generator import Generator
 from legan.platform.cluster import connect
-from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, open_dataset
 from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import Model, read_model, write_model
 from legan.serve.augment.job import augment

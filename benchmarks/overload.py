@@ -33,7 +33,7 @@ from PIL import Image
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
-from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.model import Model, write_model
 from legan.serve.study.app import bind
 

@@ -28,7 +28,7 @@ import torch
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
-from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.device import keep_freed_memory
 from legan.platform.model import Model, write_model
 from legan.serve.client import Client, Retries

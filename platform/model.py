@@ -31,7 +31,7 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.data.align import Alignment
+from legan.platform.data.dataset import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import room_in, whole_folder
 from legan.platform.tracking.mlflow_access import resolve_model

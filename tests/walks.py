@@ -37,8 +37,7 @@ from tiny import RATER, SCHEDULE, draw_data, save_networks
 
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
-from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, open_dataset
 from legan.platform.model import Model, write_model
 from legan.serve.api.routes import make_api
 from legan.serve.api.session import Limits
@@ -47,7 +46,7 @@ from legan.serve.study.app import bind
 
 REPOSITORY = Path(__file__).parents[1]
 BASIS = tuple(f"platform/{name}.py" for name in ("errors", "files", "settings", "pixels", "device"))
-TRAINING = 22
+TRAINING = 20
 SWEEP = 39
 TRANSLATION = 16
 """The most files that each walk may pass."""

@@ -54,7 +54,7 @@ def prepare(
 
     The source table needs --table, all others need --root.
     """
-    from legan.platform.data.align import Alignment
+    from legan.platform.data.dataset import Alignment
     from legan.platform.data.landmarks import NAMES, choose_landmarks
     from legan.platform.data.pipeline import Options
     from legan.platform.data.prepare import prepare as run

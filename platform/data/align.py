@@ -5,15 +5,14 @@ nose tip, left mouth corner, right mouth corner; left is the viewer's left. Matr
 pixels of the aligned image.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.errors import ImageError, first_line
 
 Points = NDArray[np.float32]
@@ -71,33 +70,6 @@ class FaceDetector:
             if confidence >= _MIN_CONFIDENCE
         ]
         return sorted(faces, key=lambda face: (-float(np.prod(face.box[2:] - face.box[:2])), -face.confidence))
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Where the eyes come to lie, as fractions of the image: x pixel = fraction · image_size − 0.5."""
-
-    image_size: int = 128
-    left_eye: tuple[float, float] = (0.335, 0.40)
-    right_eye: tuple[float, float] = (0.665, 0.40)
-
-    @property
-    def eyes(self) -> Points:
-        """Both eyes in pixels of the aligned image, float32 2×2."""
-        return (np.array([self.left_eye, self.right_eye]) * self.image_size - 0.5).astype(np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"image_size": self.image_size, "left_eye": list(self.left_eye), "right_eye": list(self.right_eye)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Alignment":
-        """Inverse of ``to_dict``."""
-        (left_x, left_y), (right_x, right_y) = values["left_eye"], values["right_eye"]
-        return cls(int(values["image_size"]), (float(left_x), float(left_y)), (float(right_x), float(right_y)))
-
-
-DEFAULT_ALIGNMENT = Alignment()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,33 @@ DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException)
 _REQUIRED = ("subject", "expression", "lighting", "split", "landmarks")
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """Where the eyes come to lie, as fractions of the image: x pixel = fraction · image_size − 0.5."""
+
+    image_size: int = 128
+    left_eye: tuple[float, float] = (0.335, 0.40)
+    right_eye: tuple[float, float] = (0.665, 0.40)
+
+    @property
+    def eyes(self) -> NDArray[np.float32]:
+        """Both eyes in pixels of the aligned image, float32 2×2."""
+        return (np.array([self.left_eye, self.right_eye]) * self.image_size - 0.5).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"image_size": self.image_size, "left_eye": list(self.left_eye), "right_eye": list(self.right_eye)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Alignment":
+        """Inverse of ``to_dict``."""
+        (left_x, left_y), (right_x, right_y) = values["left_eye"], values["right_eye"]
+        return cls(int(values["image_size"]), (float(left_x), float(left_y)), (float(right_x), float(right_y)))
+
+
+DEFAULT_ALIGNMENT = Alignment()
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """An opened data set folder; images stay on disk until they are indexed.

@@ -15,15 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from legan.platform.data.align import (
-    DEFAULT_ALIGNMENT,
-    Alignment,
-    FaceDetector,
-    align_face,
-    estimate_yaw,
-    eye_matrix,
-    transform_points,
-)
+from legan.platform.data.align import FaceDetector, align_face, estimate_yaw, eye_matrix, transform_points
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.data.image import read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask

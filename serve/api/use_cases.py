@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from legan.platform.data.align import AlignedFace, Alignment, Face, eye_matrix, transform_points
+from legan.platform.data.align import AlignedFace, Face, eye_matrix, transform_points
+from legan.platform.data.dataset import Alignment
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
 from legan.platform.errors import Problem
 from legan.serve.api.errors import ProblemDocument, ProblemError, about_image, invalid, problem_of

@@ -13,8 +13,7 @@ import torch
 
 from legan.models.generator import Generator
 from legan.platform.config import flatten, read_section
-from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import Dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, prepare
 from legan.platform.evaluation.metric_names import LACKING, canonical, find

@@ -17,7 +17,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform import model as model_module
-from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import CheckpointError, WeightsError
 from legan.platform.model import (
     Model,

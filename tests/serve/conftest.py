@@ -20,7 +20,8 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
+from legan.platform.data.align import Face
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.model import Model, save_network, write_model
 from legan.serve.api.metrics import Meter
 from legan.serve.api.routes import make_api

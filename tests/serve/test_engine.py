@@ -13,7 +13,8 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Face, FaceDetector
+from legan.platform.data.align import Face, FaceDetector
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.data.image import read_image
 from legan.platform.data.rendered.faces import render_faces
 from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem

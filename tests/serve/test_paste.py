@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from legan.platform.data.align import Alignment, align_face, invert, transform_points
+from legan.platform.data.align import align_face, invert, transform_points
+from legan.platform.data.dataset import Alignment
 from legan.serve.paste import face_weight, paste_face
 
 SIZE = 64

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
+from legan.platform.data.align import Face
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import ConfigError, ImageError, LeganError
 from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Alignment
-from legan.platform.data.dataset import Dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment, Dataset
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
 from legan.platform.model import Model, write_model

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from legan.platform.data.align import Alignment, transform_points
+from legan.platform.data.align import transform_points
+from legan.platform.data.dataset import Alignment
 from legan.platform.data.masks import five_points, hull_mask, unpack_mask
 from legan.platform.data.pipeline import FacePreparer, Options, Prepared, Skipped, canonical_landmarks, prepare_part
 

@@ -15,8 +15,7 @@ from PIL import Image
 from ray.exceptions import NodeDiedError
 
 from legan.platform.data import prepare as module
-from legan.platform.data.align import Alignment
-from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.dataset import Alignment, Dataset, open_dataset
 from legan.platform.data.pipeline import PART_SIZE, Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.sources.registry import load_source
@@ -247,7 +246,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from legan.platform.data import pipeline, prepare
-from legan.platform.data.align import Alignment
+from legan.platform.data.dataset import Alignment
 from legan.platform.data.sources.registry import load_source
 
 def slow(*arguments):

@@ -13,8 +13,7 @@ from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, open_dataset
 from legan.platform.evaluation.distances import FeatureStatistics
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs

@@ -12,7 +12,7 @@ from PIL import Image
 import legan
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
-from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import TrackingError
 from legan.platform.model import Model, write_model
 from legan.platform.tracking.mlflow_access import model_version, resolve_model

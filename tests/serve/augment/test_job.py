@@ -16,8 +16,8 @@ from PIL import Image
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.align import DEFAULT_ALIGNMENT, Face
-from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.align import Face
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, open_dataset
 from legan.platform.data.unfinished import at_work
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError, DataError, FolderTakenError

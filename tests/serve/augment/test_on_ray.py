@@ -16,8 +16,7 @@ import pytest
 import torch
 
 from legan.models.generator import Generator
-from legan.platform.data.align import DEFAULT_ALIGNMENT
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, open_dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.device import ONE_ARENA
 from legan.platform.model import Model, write_model

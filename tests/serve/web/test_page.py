@@ -23,7 +23,7 @@ from tests.serve.study.test_page import wait as wait_s
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
-from legan.platform.data.align import DEFAULT_ALIGNMENT
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.data.rendered.render import render_faces
 from legan.platform.model import Model, write_model
 from legan.serve.api.session import Limits

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from legan.platform.data.align import Alignment
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import Alignment, open_dataset
 from legan.platform.data.masks import five_points, hull_mask
 from legan.platform.data.rendered.render import EXPRESSIONS, LIGHTINGS, SCHEMA, render_dataset, render_faces
 from legan.platform.errors import DataError

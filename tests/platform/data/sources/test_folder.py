@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from legan.platform.data.align import Alignment
+from legan.platform.data.dataset import Alignment
 from legan.platform.data.pipeline import Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.sources.registry import load_source
