@@ -2,15 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED = 0
 export MLFLOW_DISABLE_TELEMETRY = true
 export PYTHONWARNINGS =
 
-.PHONY: help quickstart test check lint types imports benchmark clean
+.PHONY: help quickstart test test-long check lint types imports benchmark clean
 
 help:
 	@echo "make quickstart   render faces, train T, Q and LEGAN, evaluate, register, translate (6 to 10 minutes on 2 cores)"
-	@echo "make test         the test suite"
+	@echo "make test         the test suite, without what takes long"
+	@echo "make test-long    the tests that take long: nodes killed, browsers, clusters of their own"
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make benchmark    the README's figures, one script after the other"
 
@@ -18,8 +20,12 @@ quickstart: $(VENV)/.installed
 	@PATH="$(abspath $(BIN)):$$PATH" ./quickstart.sh
 
 test: $(VENV)/.installed
-	@echo "== running the tests in two processes (about 15 minutes on 2 cores)"
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@echo "== running the tests in two processes (about X minutes on 2 cores)"
+	$(PYTEST) -m "not long" $(PYTEST_ARGS)
+
+test-long: $(VENV)/.installed
+	@echo "== running the long tests in two processes (about Y minutes on 2 cores)"
+	$(PYTEST) -m long $(PYTEST_ARGS)
 
 check: lint types imports
 

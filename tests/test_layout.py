@@ -159,6 +159,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("legan-*.whl"))
 
 
+@pytest.mark.long
 def test_wheel_holds_every_module_preset_and_page(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     for folder in FOLDERS:
@@ -167,6 +168,7 @@ def test_wheel_holds_every_module_preset_and_page(wheel):
                 assert f"legan/{path.relative_to(REPOSITORY)}" in packed
 
 
+@pytest.mark.long
 def test_wheel_in_a_clean_environment_imports_whole(wheel, tmp_path):
     """The environment sees the installed dependencies, but not the checkout."""
     python("-m", "venv", str(tmp_path / "clean"))

@@ -152,7 +152,7 @@ def test_the_file_of_serve_builds_the_application(old: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["suite", "search"])
+@pytest.mark.parametrize("name", ["suite", pytest.param("search", marks=pytest.mark.long)])
 def test_a_stopped_sweep_goes_on(ray_cluster: None, old: Path, name: str) -> None:
     sweep = old / "runs/sweeps" / name
     outcomes = {path: path.read_bytes() for path in sweep.glob("trials/*/outcome.json")}

@@ -65,6 +65,7 @@ def client(code: str, *arguments: str, **more: str) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_job_from_its_submission_to_its_end(head_node: HeadNode, tmp_path: Path) -> None:
     head = head_node.dashboard
@@ -92,6 +93,7 @@ def test_a_job_from_its_submission_to_its_end(head_node: HeadNode, tmp_path: Pat
     assert "good morning" in anew.partition("another")[0]
 
 
+@pytest.mark.long
 @pytest.mark.kills
 @pytest.mark.parametrize(
     ("token", "said"),

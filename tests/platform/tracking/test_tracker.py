@@ -218,6 +218,7 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(ready: Path) -> None:
     assert len(list((ready / "run/samples").iterdir())) == 2
 
 
+@pytest.mark.long
 @pytest.mark.kills
 @pytest.mark.usefixtures("quick_retries")
 def test_a_server_killed_in_the_middle_loses_nothing(tmp_path: Path, server: Server) -> None:
@@ -390,6 +391,7 @@ print(run.close(timeout_s=120))
 """
 
 
+@pytest.mark.long
 def test_two_processes_make_the_store_at_the_same_time(home: Path) -> None:
     home.mkdir()
     starts = [

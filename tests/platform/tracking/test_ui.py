@@ -27,6 +27,7 @@ app()
 """
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_the_pages_are_served_and_end_with_all_their_processes(home: Path) -> None:
     port = free_port()

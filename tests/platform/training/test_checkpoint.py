@@ -118,6 +118,7 @@ WRITER = textwrap.dedent("""
 """)
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_writer_killed_at_any_moment_leaves_only_whole_checkpoints(tmp_path):
     for delay in (0.02, 0.07, 0.11):

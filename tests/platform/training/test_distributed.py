@@ -80,6 +80,7 @@ def test_a_worker_trains_on_a_gpu(ray_cluster, tiny_data, store, tmp_path, gpu):
     assert all(torch.isfinite(values).all() for values in load_file(run.model / "generator.safetensors").values())
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted, tiny_data, store, tmp_path):
     run = create_run(tmp_path, "legan", settings(tiny_data), "killed")
@@ -103,6 +104,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(uninterrupted,
     assert weights(run) == weights(uninterrupted)
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, tiny_data, ready, tmp_path):
     file = tmp_path / "settings.yaml"
@@ -134,6 +136,7 @@ def test_a_killed_driver_is_resumed_and_the_weights_are_the_same(uninterrupted, 
     assert [version.version for version in client.search_model_versions("name = 'legan'")] == [1]
 
 
+@pytest.mark.long
 def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(ray_cluster, tiny_data, store, tmp_path):
     broken = QualityModel(32, width=8, layers=3, hidden=8)
     with torch.no_grad():
@@ -145,6 +148,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_name_and_no_retries(
     assert len(list((run.folder / "ray").glob("wild-attempt-*"))) == 1
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_controller_leaves_no_process_and_no_processors_behind(ray_cluster, tiny_data, store, tmp_path):
     run = create_run(tmp_path, "legan", settings(tiny_data, workers=1, steps=4000), "orphaned")

@@ -169,6 +169,7 @@ KILLED = textwrap.dedent("""
 """)
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
     here = str(Path(__file__).parent)

@@ -444,6 +444,7 @@ def test_bodies_that_never_come_to_an_end_keep_nobody_else_waiting(fuzzed) -> No
     assert fuzzed.post("quality", b"x").status_code == 415
 
 
+@pytest.mark.long
 def test_memory_stays_flat(fuzzed) -> None:
     process, rng = psutil.Process(), random.Random(SEED + 3)
     large = io.BytesIO()

@@ -128,6 +128,7 @@ def test_on_ray_the_result_is_that_of_one_process(
     assert any("576 of 576 images (100%)" in line and "images/s" in line for line in lines)
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_driver_goes_on_without_a_part_lost_or_done_twice(
     tiny_data: Path, model: Path, plain: Path, tmp_path: Path, slow: Path, ray_cluster: None
@@ -156,6 +157,7 @@ def test_a_killed_driver_goes_on_without_a_part_lost_or_done_twice(
     assert same(plain, out)
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_worker_is_replaced_and_no_row_is_lost(
     tiny_data: Path, model: Path, plain: Path, tmp_path: Path, slow: Path, ray_cluster: None
@@ -219,6 +221,7 @@ print(augmented(small, out + "-small"), augmented(large, out + "-large"))
 PLAIN_ALLOCATORS = {**ONE_ARENA, "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_input(tiny_data: Path, model: Path, tmp_path: Path) -> None:
     small = open_dataset(tiny_data)
     folders, pixels = [], []

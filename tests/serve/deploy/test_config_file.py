@@ -19,7 +19,7 @@ from tests.serve.web.test_page import choose, done, pixels, shown, upload, wait
 from legan.platform.model import write_model
 from legan.serve.engine import load_engine
 
-pytestmark = [pytest.mark.kills, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.kills, pytest.mark.timeout(600)]
 BIN = Path(sys.executable).parent
 
 

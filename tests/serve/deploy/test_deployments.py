@@ -32,7 +32,7 @@ from legan.serve.deploy.served_model import choose_model
 from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.engine import load_engine
 
-pytestmark = pytest.mark.timeout(600)  # nine processes that import torch: half a minute on a quiet machine, minutes on a busy one
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # nine processes that import torch take half a minute to start
 LABELS = {"expression": "smile", "lighting": "left", "aligned": "true"}
 
 

@@ -17,6 +17,7 @@ from tests.serve.study.conftest import COLOURS, Served, make
 from legan.platform.data.image import read_image
 from legan.serve.study.store import Study
 
+pytestmark = pytest.mark.long
 Start = Callable[[Study], Served]
 
 

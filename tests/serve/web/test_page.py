@@ -30,6 +30,7 @@ from legan.serve.api.session import Limits
 from legan.serve.api.use_cases import aligned_face
 from legan.serve.deploy.local import local_backend
 
+pytestmark = pytest.mark.long
 Picture = NDArray[np.uint8]
 BREAK_SECOND = """
 const real = window.fetch;

@@ -32,6 +32,7 @@ from legan.platform.training.checkpoint import list_checkpoints
 from legan.sweeps.search.study import open_study
 from legan.sweeps.sweep import Outcome, open_sweep, write_outcome
 
+pytestmark = [pytest.mark.long, pytest.mark.kills, pytest.mark.timeout(600)]
 REPOSITORY = Path(__file__).parents[3]
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"), key=lambda path: int(path.parent.name))
 SECRETS = {
@@ -135,8 +136,6 @@ def _database(native: Native, folder: Path, owner: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.kills
-@pytest.mark.timeout(600)
 def test_the_doors_are_locked(cluster: Cluster) -> None:
     assert requests.get(f"{cluster.dashboard}/api/jobs/", timeout=20).status_code == 401
     listed = f"{cluster.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
@@ -208,8 +207,6 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0, tell: Callable
         time.sleep(0.1)
 
 
-@pytest.mark.kills
-@pytest.mark.timeout(600)
 def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Cluster, options: list[str]) -> None:
     done = legan(cluster, "submit", *options, "--name=up", "--ship-code", "--follow")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -239,8 +236,6 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
     assert open_sweep(cluster.folder / "srv/legan/runs", "up").settings.preset.endswith("tiny.yaml")
 
 
-@pytest.mark.kills
-@pytest.mark.timeout(600)
 def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_again(
     cluster: Cluster, options: list[str]
 ) -> None:
@@ -279,8 +274,6 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     ]
 
 
-@pytest.mark.kills
-@pytest.mark.timeout(600)
 def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
     cluster: Cluster, options: list[str], tmp_path: Path
 ) -> None:
@@ -311,8 +304,6 @@ def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
     assert {"search/pareto-front.png", "search/parallel-coordinates.png"} <= stored
 
 
-@pytest.mark.kills
-@pytest.mark.timeout(600)
 def test_what_only_the_cluster_can_know_is_told_in_the_log_and_by_the_exit_code(cluster: Cluster, options: list[str]) -> None:
     asked = [f"--data={cluster.folder}/nothing" if part.startswith("--data=") else part for part in options]
     done = legan(cluster, "submit", *asked, "--name=wrong", "--follow")

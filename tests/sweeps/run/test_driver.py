@@ -87,6 +87,7 @@ def end_trial(sweep: Sweep, *names: str) -> None:
         write_outcome(sweep, name, Outcome("finished", {"eval/quality": 5.0}, None))
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, new_sweep: NewSweep, broken_quality: Path) -> None:
     sweep = new_sweep()
@@ -127,6 +128,7 @@ def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, n
     assert steps == list(range(1, 25))
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_sweep_whose_driver_was_killed_is_resumed(ray_cluster: None, new_sweep: NewSweep, home: Path) -> None:
     sweep = new_sweep()
@@ -181,6 +183,7 @@ def test_a_trial_that_dies_too_often_has_failed_and_its_run_is_closed(ray_cluste
     assert runs()[SHUFFLE].info.status == "KILLED"
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_an_mlflow_server_that_dies_in_mid_sweep_loses_nothing(
     ray_cluster: None, new_sweep: NewSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -265,6 +268,7 @@ def search_of(**values: Any) -> dict[str, Any]:
     return {"objectives": {"eval/quality": "maximize"}, "trials": 3, "parameters": parameters} | values
 
 
+@pytest.mark.long
 def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None, new_sweep: NewSweep) -> None:
     sweep = new_sweep(suite=None, search=search_of(trials=2), seeds=2, overrides=["steps=2"], cpus=2)
     lines: list[str] = []
@@ -283,6 +287,7 @@ def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None
     assert not [line for line in again if line.endswith(": started")]
 
 
+@pytest.mark.long
 def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep) -> None:
     asha = {"metric": "val/l1_to_target", "grace": 2, "reduction": 2}
     sweep = new_sweep(
@@ -299,6 +304,7 @@ def test_a_search_stops_weak_trials_early(ray_cluster: None, new_sweep: NewSweep
     assert {run.info.status for run in stopped} == {"FINISHED"}
 
 
+@pytest.mark.long
 def test_a_trial_of_two_workers_is_stopped_where_it_was_told_to(ray_cluster: None, new_sweep: NewSweep) -> None:
     sweep = new_sweep(overrides=["workers=2", "steps=500", "validate_every=2"])
     trial = suite_trials(sweep.settings)[0]

@@ -74,6 +74,7 @@ def make(home, name, storage):
     return create_sweep(home, name, settings)
 
 
+@pytest.mark.long
 def test_a_study_in_postgresql_is_shared_by_jobs_and_goes_on(postgres, tmp_path, monkeypatch):
     monkeypatch.delenv("PGPASSWORD", raising=False)
     one, two = make(tmp_path, "one", postgres), make(tmp_path, "two", postgres)

@@ -277,6 +277,7 @@ def test_another_study_of_that_name_and_a_storage_that_is_away_are_said_in_a_sen
         searcher(make(tmp_path, "fifth", storage="postgresql://me@127.0.0.1:1/db"))
 
 
+@pytest.mark.long
 @pytest.mark.kills
 def test_a_killed_driver_is_continued_by_another_process_without_repeats(tmp_path):
     sweep = make(tmp_path, trials=6)
