@@ -127,6 +127,17 @@ def check_apart(kind: type[AnySettings], values: Mapping[str, Any]) -> Checked[A
     return Checked(again.settings, problems, wrong + again.wrong)
 
 
+def resolve(kind: str, preset: str, overrides: Iterable[str], given: Mapping[str, Any]) -> Checked[TrainingSettings]:
+    """The preset, then ``overrides``, then what is ``given``, and what is wrong with it; nothing but the preset is opened.
+
+    ConfigError where there is no such preset.
+    """
+    values, unread = apply_overrides(read_section(preset, kind), overrides)
+    values.update({key: value for key, value in given.items() if value is not None})
+    asked = check_apart(KINDS[kind], values)
+    return asked._replace(problems=[*unread, *asked.problems])
+
+
 def read_yaml(text: str) -> Any:
     """The value of a YAML text; YAMLError also for one that holds itself, and for a date that is none."""
     endless = "it is nested too deeply, or holds itself through an alias"

@@ -16,7 +16,7 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.evaluation.pairs import choose_pairs, load_batch
 from legan.platform.evaluation.report import write_picture
 from legan.platform.model import read_model
-from legan.sweeps.report.grids import samples_grid, translate, varied
+from legan.sweeps.report.report import samples_grid, translate, varied
 
 CPU = torch.device("cpu")
 PRESET = "rendered"

@@ -75,7 +75,8 @@ def _command(kind: str, inputs: tuple[str, ...]) -> Callable[..., None]:
         dry_run: DryRun = False,
         **given: Path | None,
     ) -> None:
-        from legan.platform.training.start import resolve, resume_training, start_training
+        from legan.platform.config import resolve
+        from legan.platform.training.start import resume_training, start_training
 
         values = {**given, "workers": workers, "gpu": gpu}
         if resume is not None:

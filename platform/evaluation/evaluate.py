@@ -19,16 +19,7 @@ from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
-from legan.platform.model import (
-    Model,
-    StoredNetwork,
-    find_model,
-    identity_folder,
-    load_network,
-    network_folder,
-    read_model,
-    weights_hash,
-)
+from legan.platform.model import Model, find_model, load_identity, load_network, network_folder, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import default_home
 from legan.platform.weights import PRETRAINED
@@ -109,28 +100,19 @@ class Bench:
         }
 
 
-def prepare(
-    source: str,
-    request: EvaluationRequest,
-    out: Path | None = None,
-    open_data: Callable[[Path], Dataset] = open_dataset,
-    open_network: Callable[[Path], StoredNetwork] = load_network,
-) -> Bench:
-    """Load and check all that an evaluation needs, and that ``out`` can be its folder; ConfigError with every problem.
-
-    Whoever has the data or the networks open already gives ``open_data`` and ``open_network``.
-    """
+def prepare(source: str, request: EvaluationRequest, out: Path | None = None) -> Bench:
+    """Load and check all that an evaluation needs, and that ``out`` can be its folder; ConfigError with every problem."""
     problems = Problems()
     problem = unwritable(out) if out is not None else None
     if problem is not None:
         problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
 
     model = problems.from_(lambda: read_model(find_model(source)), "MODEL")
-    data = problems.from_(lambda: open_data(request.data), "--data")
-    classifier = problems.from_(lambda: open_network(network_folder(request.classifier)), "--classifier")
-    matcher = problems.from_(lambda: open_network(identity_folder(request.matcher)), "--matcher")
+    data = problems.from_(lambda: open_dataset(request.data), "--data")
+    classifier = problems.from_(lambda: load_network(network_folder(request.classifier)), "--classifier")
+    matcher = problems.from_(lambda: load_identity(request.matcher), "--matcher")
     given = request.quality
-    quality = problems.from_(lambda: open_network(network_folder(given)), "--quality") if given is not None else None
+    quality = problems.from_(lambda: load_network(network_folder(given)), "--quality") if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():
         problems.add("--pairs-file", f"{request.pairs_file} does not exist; give the pairs.csv of an evaluation")
 

@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from legan.platform.files import whole_file
+from legan.platform.pixels import to_images
 
 Picture = NDArray[np.uint8]
 
@@ -63,6 +68,19 @@ def labelled_grid(
                 canvas.paste(Image.fromarray(picture).resize((tile, tile), Image.Resampling.NEAREST), (x, y))
 
     return np.asarray(canvas)
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a picture as PNG."""
+    with whole_file(path) as draft:
+        Image.fromarray(picture).save(draft, format="png")
+
+
+def to_pictures(images: Tensor | None, count: int) -> list[Picture | None]:
+    """Images B×3×H×W in [-1, 1] as uint8 H×W×3 each; ``count`` times None where there are none."""
+    if images is None:
+        return [None] * count
+    return list(to_images(images))
 
 
 class _Label:

@@ -17,11 +17,10 @@ from PIL import Image
 
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, Problem, Problems
-from legan.platform.evaluation.figures import Picture
+from legan.platform.evaluation.figures import Picture, to_pictures
 from legan.platform.evaluation.judges import data_problems
 from legan.platform.evaluation.paired import BATCH, translate
 from legan.platform.evaluation.pairs import asked_pairs, label_batch, load_batch, same_classes, write_pairs
-from legan.platform.evaluation.report import to_pictures
 from legan.platform.evaluation.tables.collect import parse_models
 from legan.platform.files import refuse_existing, whole_folder
 from legan.platform.model import Model, find_model, read_model

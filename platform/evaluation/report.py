@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
-from torch import Tensor
 
 from legan.platform.data.dataset import Dataset
 from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
-from legan.platform.evaluation.figures import Picture, labelled_grid
+from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
 from legan.platform.evaluation.metric_names import MATCH, QUALITY, heading
 from legan.platform.evaluation.paired import Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
-from legan.platform.files import whole_file, write_whole
+from legan.platform.files import write_whole
 from legan.platform.model import Model
-from legan.platform.pixels import to_images
 
 PICTURES = 8
 FILE = "evaluation.json"
@@ -172,19 +169,6 @@ def _counted(evaluation: Evaluation) -> str:
         f"over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
         f"{evaluation.pairs['subject'].nunique()} subjects."
     )
-
-
-def write_picture(path: Path, picture: Picture) -> None:
-    """Write a picture as PNG."""
-    with whole_file(path) as draft:
-        Image.fromarray(picture).save(draft, format="png")
-
-
-def to_pictures(images: Tensor | None, count: int) -> list[Picture | None]:
-    """Images B×3×H×W in [-1, 1] as uint8 H×W×3 each; ``count`` times None where there are none."""
-    if images is None:
-        return [None] * count
-    return list(to_images(images))
 
 
 def _markdown_table(table: pd.DataFrame) -> list[str]:

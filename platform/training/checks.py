@@ -10,6 +10,7 @@ import torch
 from legan.platform.config import Checked
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_ratings
+from legan.platform.device import native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.model import StoredNetwork, identity_folder, load_network, network_folder, weights_hash
 from legan.platform.settings import (
@@ -96,7 +97,7 @@ def trainable(asked: Checked[TrainingSettings], inputs: Inputs) -> Facts:
 
 def check(settings: TrainingSettings, inputs: Inputs) -> Facts:
     """Open everything the settings name and compare it."""
-    settings, problems = _located(settings)
+    settings, problems = _settled(settings)
     data = None
     if settings.gpu and settings.workers == 0 and not torch.cuda.is_available():
         problems.add("gpu", "PyTorch finds no GPU on this machine; leave --gpu out, or give --workers on a cluster with some")
@@ -148,9 +149,11 @@ def given(path: Path | None) -> Path:
     return path
 
 
-def _located(settings: TrainingSettings) -> tuple[TrainingSettings, Problems]:
-    """The settings with whole paths, without what cannot be found."""
-    problems, found = Problems(), {}
+def _settled(settings: TrainingSettings) -> tuple[TrainingSettings, Problems]:
+    """The settings with whole paths, without what cannot be found, and with this machine's precision in place of auto."""
+    problems, found = Problems(), dict[str, object]()
+    if settings.precision == "auto":
+        found["precision"] = native_precision(settings.gpu)
     for name, folder_of in FOLDERS.items():
         path = getattr(settings, name) if name in type(settings).model_fields else None
         if path is not None:

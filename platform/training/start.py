@@ -1,4 +1,4 @@
-"""From the command line to a running training: resolve, check everything, plan, start or resume."""
+"""From settings to a running training: check everything, plan, start or resume."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,29 +7,15 @@ from typing import Any
 import torch
 
 from legan.platform.cluster import connect, require
-from legan.platform.config import Checked, apply_overrides, check_apart, read_section, to_yaml
-from legan.platform.device import native_precision
+from legan.platform.config import Checked, to_yaml
 from legan.platform.errors import Problems
-from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Facts, Inputs, check, hashes, idle_settings, trainable
 from legan.platform.training.lifecycle import build_task, train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, changed_inputs, check_run_name, create_run, open_run
-
-
-def resolve(kind: str, preset: str, overrides: Sequence[str], given: Mapping[str, Any]) -> Checked[TrainingSettings]:
-    """The preset, then ``overrides``, then what is ``given``, and what is wrong with it; nothing but the preset is opened.
-
-    ConfigError where there is no such preset.
-    """
-    values, unread = apply_overrides(read_section(preset, kind), overrides)
-    values.update({key: value for key, value in given.items() if value is not None})
-    if values.get("precision") == "auto":
-        values["precision"] = native_precision(bool(values.get("gpu")))
-    asked = check_apart(KINDS[kind], values)
-    return asked._replace(problems=[*unread, *asked.problems])
 
 
 def start_training(kind: str, asked: Checked[TrainingSettings], name: str | None, address: str | None, dry_run: bool) -> None:

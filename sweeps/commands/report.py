@@ -1,15 +1,13 @@
 """``legan sweep report`` and ``legan sweep promote``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from legan.platform.commands.options import out_option
 from legan.sweeps.commands.options import SweepName
-
-if TYPE_CHECKING:
-    from legan.sweeps.sweep import Sweep
+from legan.sweeps.commands.run import print_report
 
 Out = Annotated[Path | None, out_option("Folder of tables and grids.", "report/ in the sweep's folder")]
 Metric = Annotated[str, typer.Option("--metric", "-m", help="Metric of the trials' evaluation, such as eval/ssim_to_target.")]
@@ -48,14 +46,3 @@ def mount(app: typer.Typer) -> None:
         from legan.sweeps.sweep import open_sweep
 
         print("\n".join(promote_best(open_sweep(default_home(), name), metric, direction)))
-
-
-def print_report(sweep: "Sweep", out: Path | None = None) -> None:
-    """Write a sweep's report, print its table and say where the files are; LeganError where that cannot be done."""
-    from legan.platform.device import choose_device
-    from legan.sweeps.report.report import write_report
-
-    device = choose_device()
-    text, files = write_report(sweep, out, device, print)
-    print(text.replace("<br>", "; "))
-    print("Written: " + ", ".join(str(path) for path in files), flush=True)

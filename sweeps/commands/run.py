@@ -20,10 +20,9 @@ from legan.platform.commands.options import (
     Set,
 )
 from legan.sweeps.commands.options import Cpus, Gpus, Kind, MaybeHead, Name, Preset, Retries, Seeds, SweepName, What
-from legan.sweeps.commands.report import print_report
 
 if TYPE_CHECKING:
-    from legan.sweeps.run.parent_run import Outcomes
+    from legan.sweeps.run.progress import Outcomes
     from legan.sweeps.sweep import Sweep
 
 GIVEN = (
@@ -100,6 +99,17 @@ def run_folder(folder: Path, address: str | None) -> None:
         _report(sweep)
     if any(outcome is None or outcome.status == "failed" for _, outcome in outcomes):
         raise typer.Exit(1)
+
+
+def print_report(sweep: "Sweep", out: Path | None = None) -> None:
+    """Write a sweep's report, print its table and say where the files are; LeganError where that cannot be done."""
+    from legan.platform.device import choose_device
+    from legan.sweeps.report.report import write_report
+
+    device = choose_device()
+    text, files = write_report(sweep, out, device, print)
+    print(text.replace("<br>", "; "))
+    print("Written: " + ", ".join(str(path) for path in files), flush=True)
 
 
 def _report(sweep: "Sweep") -> None:

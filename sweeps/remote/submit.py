@@ -19,11 +19,9 @@ from tempfile import TemporaryDirectory
 import legan
 from legan._version import __version__
 from legan.platform import jobs
-from legan.platform.config import apply_overrides, check_settings, read_section
 from legan.platform.errors import ConfigError, Problem, Problems
-from legan.platform.settings import KINDS
 from legan.sweeps.remote.status import STOP_WITHIN_S
-from legan.sweeps.run.request import asked_of, training_problems, variants
+from legan.sweeps.run.request import settings_of, training_problems, variants
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -67,17 +65,11 @@ def submit_sweep(
 
 def elsewhere_problems(sweep: Sweep) -> Problems:
     """What is wrong with a sweep that can be seen without its data and networks: names and ranges of the trials' settings."""
-    problems, asked = Problems(), sweep.settings
-    section = problems.from_(partial(read_section, sweep.preset, asked.kind))
-    for changes in variants(asked).values() if section is not None else ():
-        overrides, given = asked_of(sweep, changes, seed=0, gpu=asked.gpus > 0)
-        values, unread = apply_overrides(section or {}, overrides)
-        resolved, wrong = check_settings(
-            KINDS[asked.kind], values | {key: value for key, value in given.items() if value is not None}
-        )
-        problems += [*unread, *wrong]
-        if resolved is not None:
-            problems += training_problems(asked, resolved)
+    problems = Problems()
+    for changes in variants(sweep.settings).values():
+        settings = problems.from_(partial(settings_of, sweep, changes, seed=0, gpu=sweep.settings.gpus > 0))
+        if settings is not None:
+            problems += training_problems(sweep.settings, settings)
     return problems
 
 

@@ -1,22 +1,32 @@
-"""``legan sweep report``: a suite as a table of the paper, a search as its best trials, both with grids of faces."""
+"""``legan sweep report``: a suite as a table of the paper, a search as its best trials, both with grids of faces.
 
-from collections.abc import Callable, Sequence
+The grids are the paper's Figures 11-13: all variants side by side on the same held-out faces.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 
+from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
+from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
+from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch
 from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
+from legan.platform.model import Model, read_model
 from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.tracking.spool import read_sent
-from legan.sweeps.report.grids import write_grids
-from legan.sweeps.report.results import TrialResult, metric_names
+from legan.sweeps.report.results import TrialResult, by_variant, metric_names
 from legan.sweeps.report.search_report import Suggestion, search_table, write_search
-from legan.sweeps.report.suite_report import write_suite
-from legan.sweeps.report.suite_table import suite_table
+from legan.sweeps.report.suite_report import suite_table, write_suite
 from legan.sweeps.sweep import Sweep
+
+FACES, MASKED_FACES = 6, 3
 
 
 def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Callable[[str], None]) -> tuple[str, list[Path]]:
@@ -64,6 +74,79 @@ def write_trials(out: Path, results: Sequence[TrialResult]) -> Path:
     return out / "trials.csv"
 
 
+class Shown(NamedTuple):
+    """A variant's translations of the faces, and its masks, None where it has none."""
+
+    label: str
+    images: Sequence[Picture | None]
+    expression_masks: Sequence[Picture | None]
+    lighting_masks: Sequence[Picture | None]
+
+
+def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device: torch.device) -> list[Path]:
+    """Write samples.png, and masks.png where a variant has masks; no file when no trial has finished.
+
+    Of each variant the finished trial of the first seed is shown. Raises DataError and CheckpointError for data and models
+    that are gone or damaged.
+    """
+    chosen = {name: trial for name, trials in by_variant(results).items() if (trial := _first(trials)) is not None}
+    if not chosen:
+        return []
+    data = open_dataset(sweep.settings.data)
+    models = {name: read_model(trial.model) for name, trial in chosen.items()}
+    schema = next(iter(models.values())).schema
+    pairs = varied(choose_pairs(data, sweep.settings.pairs, seed=0, schema=schema))
+    rows = pairs["source_row"].to_numpy(np.int64)
+    sources = load_batch(data, rows, device)
+    shown = [translate(_label(name, chosen[name]), model, pairs, sources) for name, model in models.items()]
+    targets: list[Picture | None] = [None if pd.isna(row) else data.images[row] for row in pairs["target_row"]]
+    inputs: list[Picture | None] = list(data.images[rows])
+    names = [
+        f"{each.source_expression}, {each.source_lighting}\nto {each.expression}, {each.lighting}" for each in pairs.itertuples()
+    ]
+    grids = {"samples.png": samples_grid(inputs, targets, shown, names)}
+    masked = [each for each in shown if any(mask is not None for mask in each.expression_masks)]
+    if masked:
+        grids["masks.png"] = masks_grid(inputs, masked, names[:MASKED_FACES])
+    return _write(out, grids)
+
+
+def samples_grid(
+    inputs: Sequence[Picture | None], targets: Sequence[Picture | None], shown: Sequence[Shown], names: Sequence[str]
+) -> Picture:
+    """A row per face: input, every variant's output, and the true target where there is one."""
+    columns = [("input", inputs), *((each.label, each.images) for each in shown)]
+    if any(target is not None for target in targets):
+        columns.append(("target", targets))
+    cells = list(zip(*(pictures for _, pictures in columns), strict=True))
+    return labelled_grid(cells, [label for label, _ in columns], names)
+
+
+def masks_grid(inputs: Sequence[Picture | None], shown: Sequence[Shown], names: Sequence[str]) -> Picture:
+    """Two rows per face, M_e and M_l of every variant that has them, as in the paper's Figure 12."""
+    cells, labels = [], []
+    for i, name in enumerate(names):
+        cells.append([inputs[i], *(each.expression_masks[i] for each in shown)])
+        cells.append([inputs[i], *(each.lighting_masks[i] for each in shown)])
+        labels += [f"{name}\nMe", "Ml"]
+    return labelled_grid(cells, ["input", *(each.label for each in shown)], labels)
+
+
+def varied(pairs: pd.DataFrame, count: int = FACES) -> pd.DataFrame:
+    """The first pairs, of as many people and targets as there are: whoever was not shown yet goes first."""
+    turn = pairs.groupby("subject").cumcount()
+    return pairs.iloc[np.argsort(turn.to_numpy(), kind="stable")[:count]]
+
+
+def translate(label: str, model: Model, pairs: pd.DataFrame, sources: torch.Tensor) -> Shown:
+    """The ``sources`` of these pairs, float32 B×3×H×W, by a model, as a column of a grid."""
+    generator = model.generator.to(sources.device)
+    with torch.inference_mode():
+        made = generator(sources, model.schema.encode(*label_batch(model.schema, pairs, sources.device)))
+    parts = (made.image, made.expression_mask, made.lighting_mask)
+    return Shown(label, *(to_pictures(part, len(pairs)) for part in parts))
+
+
 def _trials(shown: Sequence[Suggestion]) -> list[TrialResult]:
     return [trial for each in shown for trial in each.trials]
 
@@ -80,3 +163,21 @@ def _log(sweep: Sweep, files: Sequence[Path], say: Callable[[str], None]) -> Non
         say(f"The report is in these files and not in MLflow: {error}")
     else:
         say(f"Logged as report/ to the sweep's MLflow run {run_id}.")
+
+
+def _first(trials: Sequence[TrialResult]) -> TrialResult | None:
+    return min((each for each in trials if each.finished), key=lambda each: each.trial.seed, default=None)
+
+
+def _label(name: str, result: TrialResult) -> str:
+    """The variant's name, and its seed where that is not the first."""
+    return name if result.trial.seed == 0 else f"{name}\n(seed {result.trial.seed})"
+
+
+def _write(out: Path, grids: Mapping[str, Picture]) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, grid in grids.items():
+        write_picture(out / name, grid)
+        paths.append(out / name)
+    return paths

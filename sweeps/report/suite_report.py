@@ -1,9 +1,27 @@
-"""A suite's table as Markdown, CSV and PNG."""
+"""Table 11, 12 or 13 of a sweep, as Markdown, CSV and PNG: ours by variant and metric beside the paper's.
 
-from collections.abc import Sequence
+Below each number stands whether it differs from the full model's by more than the seeds do (results.py, ``paired_difference``).
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from legan.platform.evaluation.tables.paper import COPY_INPUT, REAL_IMAGES, arrow, lower_is_better
+from legan.platform.errors import ConfigError, Problem
+from legan.platform.evaluation.metric_names import FD_IDENTITY, L1, QUALITY, Reference
+from legan.platform.evaluation.tables.paper import (
+    COPY_INPUT,
+    OUR_METRICS,
+    PAPER_METRICS,
+    REAL_IMAGES,
+    PaperTable,
+    arrow,
+    fixed_row,
+    lower_is_better,
+    metric_key,
+)
 from legan.platform.evaluation.tables.sheets import (
     Place,
     Sheet,
@@ -14,13 +32,88 @@ from legan.platform.evaluation.tables.sheets import (
     spread,
     write_sheet,
 )
-from legan.sweeps.report.comparison import Difference
-from legan.sweeps.report.results import about, run_lines
-from legan.sweeps.report.suite_table import SuiteTable
+from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
+from legan.sweeps.report.results import (
+    LEVEL,
+    PREFIX,
+    Difference,
+    TrialResult,
+    about,
+    by_seed,
+    by_variant,
+    metric_names,
+    paired_difference,
+    read_results,
+    require_finished,
+    run_lines,
+    trouble_notes,
+)
+from legan.sweeps.sweep import Sweep
 
 CSV_COLUMNS = (
     "table", "sweep", "variant", "metric", "mean", "sd", "seeds", "best", "difference", "low", "high", "verdict", "runs", "paper",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VariantScore:
+    """A variant's metric: ours by seed, the paper's, the difference to the full model, and whether it is the column's best."""
+
+    ours: Mapping[int, float]
+    paper: float | None
+    difference: Difference | None = None
+    best: bool = False
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds there are; None without any."""
+        return statistics.fmean(self.ours.values()) if self.ours else None
+
+    @property
+    def sd(self) -> float | None:
+        """The seeds' standard deviation (n - 1); None below two."""
+        return statistics.stdev(self.ours.values()) if len(self.ours) > 1 else None
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """A suite's results as a table of the paper: cells by variant and metric, the trials by variant, and what has to be said."""
+
+    sweep: Sweep
+    paper: PaperTable
+    full: str
+    metrics: tuple[str, ...]
+    variants: Mapping[str, Sequence[TrialResult]]
+    cells: Mapping[tuple[str, str], VariantScore]
+    fixed: Mapping[tuple[str, str], float | None]
+    notes: tuple[str, ...] = ()
+
+
+def suite_table(sweep: Sweep) -> SuiteTable:
+    """The table of a suite's finished trials; what is unfinished or failed is named in its notes."""
+    suite = sweep.settings.suite
+    if suite is None:
+        raise ConfigError([Problem("", f"{sweep.name} is a search, no suite")])
+    results = read_results(sweep)
+    require_finished(sweep, results)
+    paper, full, variants = PAPER[suite], FULL_MODEL[suite], by_variant(results)
+    reference = _reference(results)
+    known = set(metric_names(results))
+    metrics = tuple(
+        name
+        for name in (*PAPER_METRICS, *OUR_METRICS)
+        if name in paper.numbers[full] or f"{PREFIX}{metric_key(name, reference)}" in known
+    )
+    cells = {}
+    for metric in metrics:
+        ours = {name: by_seed(trials, f"{PREFIX}{metric_key(metric, reference)}") for name, trials in variants.items()}
+        best = _best(ours, metric)
+        for name, values in ours.items():
+            difference = paired_difference(values, ours[full]) if name != full else None
+            cells[name, metric] = VariantScore(values, paper.numbers[name].get(metric), difference, name in best)
+    fixed = {(row, metric): _fixed(row, metric, reference, results) for row in (COPY_INPUT, REAL_IMAGES) for metric in metrics}
+    table = SuiteTable(sweep, paper, full, metrics, variants, cells, fixed)
+    return replace(table, notes=tuple(_notes(table, reference)))
 
 
 def write_suite(out: Path, table: SuiteTable) -> tuple[str, list[Path]]:
@@ -59,6 +152,70 @@ def as_csv(table: SuiteTable) -> str:
         row = [table.paper.number, table.sweep.name, name, metric, cell.mean, cell.sd, len(cell.ours), int(cell.best)]
         rows.append([*row, difference.mean if difference is not None else None, low, high, verdict, runs, cell.paper])
     return csv_text(CSV_COLUMNS, rows)
+
+
+def _reference(results: Sequence[TrialResult]) -> Reference:
+    """What the trials' translations were compared with."""
+    names = metric_names(results)
+    to_target, to_source = (f"{PREFIX}{L1.key(reference)}" in names for reference in ("target", "source"))
+    return "source" if to_source and not to_target else "target"
+
+
+def _best(ours: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
+    """The variants with the best mean of a column; none where there is nothing to compare.
+
+    Those with fewer seeds than another don't compete: the best of few numbers is soon a lucky one.
+    """
+    seeds = max(map(len, ours.values()), default=0)
+    means = {name: statistics.fmean(values.values()) for name, values in ours.items() if values and len(values) == seeds}
+    if sum(1 for values in ours.values() if values) < 2:
+        return set()
+    best = min(means.values()) if lower_is_better(metric) else max(means.values())
+    return {name for name, mean in means.items() if math.isclose(mean, best, rel_tol=1e-9)}
+
+
+def _fixed(row: str, metric: str, reference: Reference, results: Sequence[TrialResult]) -> float | None:
+    """A row that no model decides, from the first finished trial."""
+    source = fixed_row(row, metric, reference)
+    if source is None:
+        return None
+    name = f"{PREFIX}{source.replace(' ', '_')}/{metric_key(metric, reference)}"
+    return next((each.number(name) for each in results if each.finished), None)
+
+
+def _notes(table: SuiteTable, reference: Reference) -> list[str]:
+    settings, full, paper = table.sweep.settings, table.full, table.paper
+    compared = [cell for cell in table.cells.values() if cell.difference is not None and cell.difference.interval is not None]
+    changed = f" with {', '.join(settings.overrides)}" if settings.overrides else ""
+    lacking = [metric for metric in table.metrics if not any(table.cells[name, metric].ours for name in table.variants)]
+    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+    notes = trouble_notes([each for row in table.variants.values() for each in row])
+    notes.append(
+        f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} held-out pairs of "
+        f"{settings.data.name}; preset {Path(settings.preset).name}{changed}. All have the same data, pairs, judges and budget, "
+        "and none is stopped early. Bold: the best mean of a column over all seeds, which may be chance. – : absent."
+    )
+    if compared:
+        notes.append(
+            f"Better, worse: the {100 * LEVEL:.0f} % t interval of the differences to {full}, paired by seed, leaves out 0. "
+            "Within seed spread: it holds 0, so nothing was shown, not even that both are equal. Of "
+            f"{len(compared)} such comparisons, about {len(compared) * (1 - LEVEL):.1f} would be called better or worse by "
+            "chance alone."
+        )
+    notes.append(
+        f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
+    )
+    if reference != paper.reference:
+        notes.append(f"Images are compared with the {reference}; the paper compares them with the {paper.reference}.")
+    if lacking:
+        notes.append(
+            f"Absent: {', '.join(lacking)}: the networks they need were not where the trials were judged (`legan doctor`)."
+        )
+    if QUALITY.title in table.metrics and QUALITY.title not in lacking:
+        notes.append("Quality is Q's, which most variants were trained with: a high value is no proof.")
+    if FD_IDENTITY.title in table.metrics:
+        notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
+    return notes
 
 
 def _place(table: SuiteTable, name: str, metric: str) -> Place:

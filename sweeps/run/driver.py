@@ -25,9 +25,9 @@ from legan.platform.tracking.spool import read_sent
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.weights import weights_folder
 from legan.sweeps.run.actor import SweepContext, TrialActor, together, trials_of
-from legan.sweeps.run.parent_run import Outcomes, open_parent, record_results, settle
-from legan.sweeps.run.progress import SweepProgress
-from legan.sweeps.run.trial import VALIDATION, files_of, settings_of, workers_of
+from legan.sweeps.run.progress import Outcomes, SweepProgress, open_parent, record_results, settle
+from legan.sweeps.run.request import settings_of, workers_of
+from legan.sweeps.run.trial import VALIDATION, files_of
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.search.plots import search_plots
 from legan.sweeps.search.study import STEP, UNFINISHED, counted_trials, reachable, scheduler, searcher

@@ -6,25 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import torch
 
 from legan.models.generator import Generator
 from legan.platform.config import flatten, read_section
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset
-from legan.platform.errors import ConfigError, LeganError, Problem, Problems
-from legan.platform.evaluation.evaluate import Bench, EvaluationRequest, prepare
-from legan.platform.evaluation.metric_names import LACKING, canonical, find
-from legan.platform.evaluation.pairs import reference_of
-from legan.platform.model import Model, identity_folder, network_folder, write_model
+from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError
+from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.metric_names import LACKING, Need, canonical, find
+from legan.platform.evaluation.pairs import choose_pairs, reference_of
+from legan.platform.model import Model, identity_folder, network_folder
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.start import plan as plan_of_run
 from legan.platform.training.tasks.translator import goal_of, held_out_pairs
-from legan.sweeps.run.request import NETWORKS, settings_from, training_problems, variants
-from legan.sweeps.run.trial import asked_training, workers_of
+from legan.platform.weights import check_weights
+from legan.sweeps.run.request import NETWORKS, asked_training, settings_from, training_problems, variants, workers_of
 from legan.sweeps.search.space import SearchSettings, edges
 from legan.sweeps.search.study import check_storage
 from legan.sweeps.sweep import Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
@@ -121,24 +121,49 @@ def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[Problem]:
 
 def check_evaluation(settings: SweepSettings, inputs: Inputs) -> None:
     """Hold the judges against the data and T, as the evaluation of a trial will; ConfigError with every problem."""
-    try:
+    problems = Problems()
+    classifier = problems.from_(partial(inputs.network, settings.classifier), "--classifier")
+    matcher = problems.from_(partial(inputs.network, settings.matcher), "--matcher")
+    data = quality = None
+    with suppress(LeganError):  # which the trainings' settings name too
         data = inputs.dataset(settings.data)
-    except LeganError:  # which the trainings' settings name too
-        problems = Problems()
-        for option, judge in (("--classifier", settings.classifier), ("--matcher", settings.matcher)):
-            problems.from_(partial(inputs.network, judge), option)
-        problems.raise_if_any()
-        return
+        quality = inputs.network(settings.quality) if settings.quality is not None else None
+    if data is not None and classifier is not None and matcher is not None:
+        problems.from_(partial(check_judges, _stand_in(settings, data, inputs), data, classifier, matcher, quality))
+    pairs = problems.from_(partial(choose_pairs, data, settings.pairs, seed=0), "--data") if data is not None else None
 
-    with TemporaryDirectory() as folder:
-        model = Path(folder) / "model"
-        write_model(model, _stand_in(settings, data, inputs))
-        request = EvaluationRequest(settings.data, settings.classifier, settings.matcher, settings.quality, settings.pairs)
-        bench = prepare(str(model), request, open_data=inputs.dataset, open_network=inputs.network)
-    if settings.search is not None:
-        unmeasured = [*objectives_out_of_reach(settings.search.objectives, bench), *_asha_metric_problems(settings.search, data)]
-        if unmeasured:
-            raise ConfigError(unmeasured)
+    if data is not None and pairs is not None and settings.search is not None:
+        problems += objectives_out_of_reach(settings.search.objectives, data, pairs, _lacking(settings))
+        problems += _asha_metric_problems(settings.search, data)
+    problems.raise_if_any()
+
+
+def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.DataFrame, lacking: frozenset[Need]) -> Problems:
+    """The metrics that evaluations of these pairs, where judges lack this, will not have."""
+    reference, problems = reference_of(pairs), Problems()
+    for name in objectives:
+        metric, place = find(name), f"search.objectives.{name}"
+        if metric is None:
+            continue
+        measured = f"{metric.prefix}{metric.key(reference)}"
+        if name != measured:
+            problems.add(place, f"on {data.name} outputs are compared with the {reference}; take {measured}")
+        for need in metric.needs:
+            if need in lacking:
+                problems.add(place, LACKING[need])
+    return problems
+
+
+def _lacking(settings: SweepSettings) -> frozenset[Need]:
+    """What metrics need and the judges of the trials will lack."""
+    lacking: set[Need] = {"quality"} if settings.quality is None else set()
+    downloads: tuple[Need, ...] = ("inception", "alexnet")
+    for name in downloads:
+        try:
+            check_weights(name)
+        except WeightsError:
+            lacking.add(name)
+    return frozenset(lacking)
 
 
 def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[Problem]:
@@ -153,23 +178,6 @@ def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[Problem
         message = f"validation on {data.path} measures {measured}; take that instead of {search.asha.metric}"
         return [Problem("search.asha.metric", message)]
     return []
-
-
-def objectives_out_of_reach(objectives: Iterable[str], bench: Bench) -> Problems:
-    """The metrics that evaluations on this data, by these judges, with the weights here, will not have."""
-    reference, lacking = reference_of(bench.pairs), bench.judges.lacking()
-    problems = Problems()
-    for name in objectives:
-        metric, place = find(name), f"search.objectives.{name}"
-        if metric is None:
-            continue
-        measured = f"{metric.prefix}{metric.key(reference)}"
-        if name != measured:
-            problems.add(place, f"on {bench.data.name} outputs are compared with the {reference}; take {measured}")
-        for need in metric.needs:
-            if need in lacking:
-                problems.add(place, LACKING[need])
-    return problems
 
 
 def describe(sweep: Sweep, address: str | None, inputs: Inputs) -> str:

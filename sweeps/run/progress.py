@@ -1,13 +1,29 @@
-"""What a user sees of a running sweep: a line when a trial starts, ends, dies or fails, what is left and how long that takes."""
+"""What a sweep tells of its trials: to the user line by line, and to its own run in MLflow, which has theirs as children."""
 
+import csv
+import io
+import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from legan.platform.evaluation.metric_names import EVALUATION
-from legan.sweeps.run.parent_run import main_metrics
-from legan.sweeps.sweep import Outcome, Sweep
+from legan.platform.config import flatten
+from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
+from legan.platform.evaluation.metric_names import EVALUATION, find
+from legan.platform.tracking.delivery import StoreAwayError
+from legan.platform.tracking.mlflow_access import open_store
+from legan.platform.tracking.places import shown
+from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.tracker import Tracker, sync_run
+from legan.platform.training.run_folder import EXPERIMENT
+from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 
+ANSWER_WITHIN_S = 30.0
+TAIL_BYTES = 4096
+STATUSES = ("finished", "stopped", "failed")
+Outcomes = Sequence[tuple[Trial, Outcome | None]]
 MOST = 5
 
 
@@ -80,3 +96,135 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> tuple[Tracker, str]:
+    """The recorder of the sweep's own run, and the run's id, under which its trials are filed.
+
+    Raises TrackingError when MLflow is away, and ConfigError when another process is running this sweep.
+    """
+    try:
+        open_store(tracking_uri)
+    except StoreAwayError as error:
+        raise TrackingError(
+            f"MLflow at {shown(tracking_uri)} is away ({error}); start it, or correct MLFLOW_TRACKING_URI: nothing was started."
+        ) from error
+    asked = sweep.settings
+    params = {key: value for key, value in flatten(asked.model_dump(mode="json")).items() if value is not None}
+    kind = asked.suite or "search"
+    tags = {"kind": "sweep", "suite": kind, "sweep": sweep.name}
+    try:
+        tracker = Tracker(
+            sweep.parent, experiment=EXPERIMENT, run_name=sweep.name, params=params, tags=tags, uri=tracking_uri, say=say
+        )
+    except RecordTakenError as error:
+        taken = f"the sweep {sweep.name} is being run by another process; wait until that has ended"
+        raise ConfigError([Problem("", taken)]) from error
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while tracker.run_id is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if tracker.run_id is None:
+        tracker.close("FAILED", timeout_s=1.0)
+        raise TrackingError(f"MLflow at {shown(tracking_uri)} does not take the sweep's run; nothing was started.")
+    return tracker, tracker.run_id
+
+
+def record_results(tracker: Tracker, sweep: Sweep, outcomes: Outcomes) -> None:
+    """Leave the table of outcomes and the metrics of each variant on the sweep's own run.
+
+    ``mean/METRIC/VARIANT`` and ``best/METRIC/VARIANT`` are over the seeds that finished; of a search only ``best/METRIC``.
+    """
+    tracker.log_text(outcomes_csv(outcomes), "outcomes.csv")
+    counts = {status: sum(1 for _, each in outcomes if each is not None and each.status == status) for status in STATUSES}
+    values = {f"trials/{status}": float(count) for status, count in counts.items()}
+    values |= suite_metrics(outcomes) if sweep.settings.suite else best_metrics(outcomes)
+    tracker.log_metrics(values, step=sum(counts.values()), again=True)
+
+
+def suite_metrics(outcomes: Outcomes) -> dict[str, float]:
+    """Mean and best of each metric over the seeds of each variant."""
+    values = {}
+    for variant in dict.fromkeys(trial.variant for trial, _ in outcomes):
+        for name, numbers in _numbers([pair for pair in outcomes if pair[0].variant == variant]).items():
+            values[f"mean/{name}/{slug(variant)}"] = statistics.fmean(numbers)
+            values[f"best/{name}/{slug(variant)}"] = _best(name, numbers)
+    return values
+
+
+def best_metrics(outcomes: Outcomes) -> dict[str, float]:
+    """Best of each metric over all trials."""
+    return {f"best/{name}": _best(name, numbers) for name, numbers in _numbers(outcomes).items()}
+
+
+def outcomes_csv(outcomes: Outcomes) -> str:
+    """A row per trial: name, variant, seed, how it ended, its run, why it failed, and its metrics."""
+    names = list(dict.fromkeys(key for _, outcome in outcomes if outcome is not None for key in outcome.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "variant", "seed", "status", "run_id", "error", *names])
+    for trial, outcome in outcomes:
+        row: list[object] = [trial.name, trial.variant, trial.seed]
+        if outcome is not None:
+            row += [outcome.status, outcome.run_id, outcome.error, *(outcome.metrics.get(name) for name in names)]
+        else:
+            row += ["unfinished", *[None] * (len(names) + 2)]
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def main_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of a model itself, without those of copied inputs and real images and without the prefix."""
+    return {key.removeprefix("eval/"): value for key, value in metrics.items() if key.startswith("eval/") and key.count("/") == 1}
+
+
+def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: float = 15.0) -> None:
+    """Send what trials recorded while MLflow was away, and close the runs of those that nobody works on any more.
+
+    Call it when no process of the sweep runs; one that is just ending is waited for, ``wait_s`` seconds in all.
+    """
+    deadline = time.monotonic() + wait_s
+    for folder in sorted(path.parent for path in sweep.trials.glob("*/tracking.jsonl")):
+        if _settled(folder, tracking_uri):
+            continue
+        try:
+            _sync(folder, tracking_uri, deadline)
+        except TrackingError as error:
+            say(f"some records are not in MLflow: {error}")
+            say(f"they are kept; send them later with `legan sweep resume {sweep.name}`")
+            return
+
+
+def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
+    while True:
+        try:
+            sync_run(folder, tracking_uri)
+        except RecordTakenError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def _settled(folder: Path, tracking_uri: str) -> bool:
+    """Whether the run is closed and all of it is in the store."""
+    sent = read_sent(folder)
+    with (folder / "tracking.jsonl").open("rb") as record:
+        size = record.seek(0, os.SEEK_END)
+        record.seek(max(0, size - TAIL_BYTES))
+        last = record.read().rstrip(b"\n").rpartition(b"\n")[2]
+    return sent.uri == tracking_uri and sent.offset >= size and b'"kind": "close"' in last
+
+
+def _numbers(outcomes: Outcomes) -> dict[str, list[float]]:
+    numbers: dict[str, list[float]] = {}
+    for _, outcome in outcomes:
+        if outcome is not None and outcome.status == "finished":
+            for name, value in main_metrics(outcome.metrics).items():
+                if math.isfinite(value):
+                    numbers.setdefault(name, []).append(value)
+    return numbers
+
+
+def _best(name: str, numbers: Sequence[float]) -> float:
+    metric = find(name)
+    return min(numbers) if metric is not None and metric.better == "lower" else max(numbers)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from legan.platform.config import check_settings
+from legan.platform.config import Checked, check_settings, resolve
 from legan.platform.errors import ConfigError, Problem
 from legan.platform.settings import KINDS, TrainingSettings
 from legan.sweeps.ablations import SUITES
@@ -71,10 +71,22 @@ def training_problems(settings: SweepSettings, resolved: TrainingSettings) -> li
     return problems
 
 
-def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) -> tuple[list[str], dict[str, Any]]:
-    """Overrides and values that are set over the preset."""
+def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
+    """What a training of the sweep is asked for, without opening what it names; ConfigError with what is wrong with it."""
+    asked = asked_training(sweep, changes, seed, gpu)
+    if asked.problems or asked.settings is None:
+        raise ConfigError(asked.problems)
+    return asked.settings
+
+
+def asked_training(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> Checked[TrainingSettings]:
+    """The preset, then what all trials have in common, then ``changes``, by dotted names; no data and no network is opened.
+
+    ``gpu`` is for the node that trains: whether there is one cannot be told from another.
+    """
     asked = sweep.settings
-    given: dict[str, Any] = {
+    overrides = [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())]
+    given = {
         "data": asked.data,
         "identity": asked.identity,
         "quality": asked.quality if "quality" in KINDS[asked.kind].model_fields else None,
@@ -82,4 +94,9 @@ def asked_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool) 
         "gpu": gpu,
         "max_failures": asked.retries,
     }
-    return [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())], given
+    return resolve(asked.kind, sweep.preset, overrides, given)
+
+
+def workers_of(sweep: Sweep) -> int:
+    """How many processes train one trial of the sweep."""
+    return max(1, settings_of(sweep, {}, 0).workers)

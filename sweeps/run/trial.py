@@ -12,22 +12,19 @@ from pathlib import Path
 
 import torch
 
-from legan.platform.config import Checked
-from legan.platform.errors import ConfigError, LeganError
+from legan.platform.errors import LeganError
 from legan.platform.evaluation.evaluate import EvaluationRequest, prepare, score
 from legan.platform.evaluation.metric_names import canonical
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.model import FACENET
-from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.spool import read_sent
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run
-from legan.platform.training.start import resolve
-from legan.sweeps.run.request import asked_of
+from legan.sweeps.run.request import asked_training
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
 
@@ -85,27 +82,6 @@ def _ended(sweep: Sweep, folder: Path, error: Exception) -> Ended:
         node=socket.gethostname(),
         tries=sweep.settings.retries + 1,
     )
-
-
-def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
-    """What a training of the sweep is asked for, without opening what it names; ConfigError with what is wrong with it."""
-    asked = asked_training(sweep, changes, seed, gpu)
-    if asked.problems or asked.settings is None:
-        raise ConfigError(asked.problems)
-    return asked.settings
-
-
-def asked_training(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> Checked[TrainingSettings]:
-    """The preset, then what all trials have in common, then ``changes``, by dotted names; no data and no network is opened.
-
-    ``gpu`` is for the node that trains: whether there is one cannot be told from another.
-    """
-    return resolve(sweep.settings.kind, sweep.preset, *asked_of(sweep, changes, seed, gpu))
-
-
-def workers_of(sweep: Sweep) -> int:
-    """How many processes train one trial of the sweep."""
-    return max(1, settings_of(sweep, {}, 0).workers)
 
 
 def files_of(sweep: Sweep) -> list[Path]:

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from legan.cli import app
+from legan.platform.config import resolve
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import CheckpointError, ConfigError, TrackingError
 from legan.platform.evaluation.figures import GAP
@@ -23,10 +24,8 @@ from legan.platform.tracking.tracker import Tracker
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import create_run
-from legan.platform.training.start import resolve
-from legan.sweeps.report.grids import Shown, masks_grid, varied, write_grids
 from legan.sweeps.report.promote import promote
-from legan.sweeps.report.report import write_report
+from legan.sweeps.report.report import Shown, masks_grid, varied, write_grids, write_report
 from legan.sweeps.report.results import read_results
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, create_sweep, suite_trials, write_outcome
 

@@ -11,8 +11,7 @@ from legan.platform.evaluation.tables.sheets import markdown, picture
 from legan.platform.tracking.spool import Delivered, Spool
 from legan.sweeps.report.report import write_trials
 from legan.sweeps.report.results import read_results
-from legan.sweeps.report.suite_report import as_csv, as_sheet
-from legan.sweeps.report.suite_table import suite_table
+from legan.sweeps.report.suite_report import as_csv, as_sheet, suite_table
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, create_sweep, suite_trials, write_outcome
 
 SSIM = {

@@ -27,7 +27,8 @@ from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
 from legan.sweeps.run.actor import together
 from legan.sweeps.run.driver import run_sweep
-from legan.sweeps.run.trial import run_trial, settings_of
+from legan.sweeps.run.request import settings_of
+from legan.sweeps.run.trial import run_trial
 from legan.sweeps.search.study import open_study, suggested
 from legan.sweeps.sweep import Outcome, Sweep, read_outcome, suite_trials, write_outcome
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from legan.platform.errors import ConfigError
 from legan.sweeps.commands import app as commands
-from legan.sweeps.run.trial import workers_of
+from legan.sweeps.run.request import workers_of
 from legan.sweeps.sweep import Outcome, Sweep, sweeps_home, write_outcome
 
 Command = Callable[..., Any]

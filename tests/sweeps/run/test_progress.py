@@ -1,12 +1,42 @@
+"""The lines of a running sweep, the numbers of its own run, and records that did not reach MLflow."""
+
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
+from legan.platform.errors import ConfigError, RecordTakenError
+from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.tracker import Tracker
 from legan.sweeps.run import progress
-from legan.sweeps.run.progress import SweepProgress, ending
-from legan.sweeps.sweep import Outcome, Sweep, SweepSettings
+from legan.sweeps.run.progress import (
+    SweepProgress,
+    best_metrics,
+    ending,
+    open_parent,
+    outcomes_csv,
+    record_results,
+    settle,
+    suite_metrics,
+)
+from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep
 
-SETTINGS = SweepSettings(suite="losses", data=Path("d"), classifier=Path("c"), matcher=Path("m"))
+RESULTS = [
+    (Trial("a-0", "Variant A", 0, {}), Outcome("finished", {"eval/quality": 4.0, "eval/fid": 30.0}, "id-a0")),
+    (Trial("a-1", "Variant A", 1, {}), Outcome("finished", {"eval/quality": 5.0, "eval/fid": 20.0}, "id-a1")),
+    (Trial("b-0", "Variant B", 0, {}), Outcome("finished", {"eval/quality": 1.0, "eval/copy_input/quality": 9.0}, "id-b0")),
+    (Trial("b-1", "Variant B", 1, {}), Outcome("failed", {}, None, "it broke, badly")),
+    (Trial("c-0", "Variant C", 0, {}), None),
+]
+
+
+@pytest.fixture
+def sweep(ready: Path) -> Sweep:
+    folder = Path("x")
+    return create_sweep(ready, "s", SweepSettings(suite="q", data=folder, classifier=folder, matcher=folder))
 
 
 def finished(quality: float) -> Outcome:
@@ -14,11 +44,11 @@ def finished(quality: float) -> Outcome:
     return Outcome("finished", metrics, "id")
 
 
-def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     lines: list[str] = []
-    shown = SweepProgress(Sweep(Path("s"), SETTINGS), 6, 2, lines.append)
+    shown = SweepProgress(sweep, 6, 2, lines.append)
     shown.started("a")
     now[0] = 10.0
     shown.started("b")
@@ -48,3 +78,98 @@ def test_objectives_are_shown_first() -> None:
 def test_other_endings() -> None:
     assert ending(Outcome("stopped", {"step": 200, "val/l1_to_target": 0.5}, None)) == "stopped early at step 200"
     assert ending(None) == "stopped early"
+
+
+def test_metrics_of_each_variant_are_over_the_seeds_that_finished() -> None:
+    assert suite_metrics(RESULTS) == {
+        "mean/quality/variant-a": 4.5, "best/quality/variant-a": 5.0, "mean/fid/variant-a": 25.0, "best/fid/variant-a": 20.0,
+        "mean/quality/variant-b": 1.0, "best/quality/variant-b": 1.0,
+    }  # fmt: skip
+    assert best_metrics(RESULTS) == {"best/quality": 5.0, "best/fid": 20.0}
+
+
+def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
+    assert outcomes_csv(RESULTS).splitlines() == [
+        "trial,variant,seed,status,run_id,error,eval/quality,eval/fid,eval/copy_input/quality",
+        "a-0,Variant A,0,finished,id-a0,,4.0,30.0,",
+        "a-1,Variant A,1,finished,id-a1,,5.0,20.0,",
+        "b-0,Variant B,0,finished,id-b0,,1.0,,9.0",
+        'b-1,Variant B,1,failed,,"it broke, badly",,,',
+        "c-0,Variant C,0,unfinished,,,,,",
+    ]
+
+
+def test_what_became_of_a_trial_that_was_run_again_replaces_what_was_recorded(sweep: Sweep) -> None:
+    for last, failed in ((Outcome("failed", {}, None, "it broke"), 1), (Outcome("finished", {"eval/quality": 7.0}, "id"), 0)):
+        tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
+        record_results(tracker, sweep, [*RESULTS[:2], (Trial("a-2", "Variant A", 2, {}), last)])
+        tracker.close("FINISHED")
+        metrics = MlflowClient(default_tracking_uri()).get_run(run_id).data.metrics
+        assert (metrics["trials/failed"], metrics["trials/finished"]) == (failed, 3 - failed)
+        assert metrics["best/quality/variant-a"] == (5.0 if failed else 7.0)
+
+
+def record(folder: Path, uri: str, status: str | None) -> None:
+    tracker = Tracker(folder, experiment="legan", run_name=folder.name, params={}, tags={}, uri=uri, say=str)
+    tracker.log_metrics({"loss/rec": 0.5}, 1)
+    if status is not None:
+        tracker.close(status)  # type: ignore[arg-type]
+        return
+    tracker._ended.set()  # as its process's death would
+    tracker._sender.finish(30)
+    tracker._spool.close()
+
+
+def test_what_was_not_sent_is_sent_and_runs_that_nobody_works_on_are_closed(sweep: Sweep) -> None:
+    uri = default_tracking_uri()
+    record(sweep.trials / "done", "http://127.0.0.1:9", "FINISHED")
+    record(sweep.trials / "dead", uri, None)
+    lines: list[str] = []
+    settle(sweep, uri, lines.append)
+    assert lines == []
+    client = MlflowClient(uri)
+    found = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    assert {run.info.run_name: (run.info.status, run.data.metrics["loss/rec"]) for run in found} == {
+        "done": ("FINISHED", 0.5), "dead": ("KILLED", 0.5),
+    }  # fmt: skip
+
+
+def test_records_stay_when_mlflow_is_still_away_and_that_is_said_once(sweep: Sweep) -> None:
+    for name in ("a", "b"):
+        record(sweep.trials / name, "http://127.0.0.1:9", "FINISHED")
+    lines: list[str] = []
+    settle(sweep, "http://127.0.0.1:9", lines.append)
+    assert len(lines) == 2
+    assert lines[1] == "they are kept; send them later with `legan sweep resume s`"
+
+
+@pytest.mark.kills
+def test_a_trial_that_is_just_ending_is_waited_for_but_not_for_ever(sweep: Sweep) -> None:
+    uri, folder = default_tracking_uri(), sweep.trials / "ending"
+    record(folder, "http://127.0.0.1:9", "FINISHED")
+    code = "import time, pathlib, legan.platform.tracking.spool as m; s = m.Spool(pathlib.Path()); print(1); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-uc", code], cwd=folder, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        lines: list[str] = []
+        settle(sweep, uri, lines.append, wait_s=0.0)
+        assert "is being recorded by another process" in lines[0]
+        threading.Timer(1.5, holder.kill).start()  # longer than one look at the record takes
+        settle(sweep, uri, lines.append)
+        assert len(lines) == 2
+    assert b'"kind": "close"' in (folder / "tracking.jsonl").read_bytes()
+
+
+def test_a_sweep_that_is_being_run_is_not_run_twice(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker, run_id = open_parent(sweep, default_tracking_uri(), print)
+    tracker.close()
+    again, same = open_parent(sweep, default_tracking_uri(), print)
+    again.close()
+    assert same == run_id
+
+    def held(*_: object, **__: object) -> None:
+        raise RecordTakenError("held")
+
+    monkeypatch.setattr(progress, "Tracker", held)  # a POSIX lock does not hold against its own process
+    with pytest.raises(ConfigError, match="the sweep s is being run by another process"):
+        open_parent(sweep, default_tracking_uri(), print)

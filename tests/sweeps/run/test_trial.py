@@ -15,7 +15,8 @@ from legan.platform.errors import ClusterError, ConfigError, TrackingError
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
-from legan.sweeps.run.trial import NotNowError, run_trial, settings_of
+from legan.sweeps.run.request import settings_of
+from legan.sweeps.run.trial import NotNowError, run_trial
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
 
 NewSweep = Callable[..., Sweep]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from legan.sweeps.report.comparison import paired_difference
+from legan.sweeps.report.results import paired_difference
 
 FULL = {0: 0.5, 1: 0.6, 2: 0.7}
 
