@@ -48,7 +48,7 @@ class SweepSettings(Settings):
     seeds: int = Field(3, ge=1, le=100)
     """Trials of each variant, seeded 0, 1, …; a search trains each suggestion this often and tells the mean."""
     data: Path
-    """Data set folder; held-out subjects of its test split are what trials are evaluated on."""
+    """Data set folder; trials are evaluated on the held-out subjects of its test split."""
     identity: Path | None = None
     """T, for Lid."""
     quality: Path | None = None
@@ -109,8 +109,8 @@ class Trial(NamedTuple):
 class Outcome(NamedTuple):
     """How a trial ended.
 
-    ``metrics`` are those of its evaluation, as MLflow has them; of a trial that a search's scheduler stopped early, which is
-    not evaluated, those of its last validation and the ``step``. ``error`` is why it failed.
+    ``metrics`` are those of its evaluation, as MLflow has them. A trial that a search's scheduler stopped early is not evaluated:
+    it has the metrics of its last validation and the ``step``. ``error`` is why it failed.
     """
 
     status: Literal["finished", "stopped", "failed"]
@@ -158,7 +158,7 @@ def sweeps_home(home: Path) -> Path:
 
 
 def create_sweep(home: Path, name: str, settings: SweepSettings, preset: str | None = None) -> Sweep:
-    """Make the folder of a sweep; ConfigError when there is one of that name. A ``preset`` stands in for the settings' own."""
+    """Make the folder of a sweep; ConfigError when there is one of that name. ``preset`` takes the place of the settings' own."""
     folder = (sweeps_home(home) / name).absolute()
     problems = name_problems(home, name)
     if problems:
@@ -210,14 +210,14 @@ def suite_trials(settings: SweepSettings) -> list[Trial]:
 
 
 def known_trials(sweep: Sweep) -> list[Trial]:
-    """All trials of a suite; of a search those that were begun or failed, with their suggestion's name, without its changes."""
+    """All trials of a suite, or those of a search that were begun or failed; these have their suggestion's name, no changes."""
     if sweep.settings.suite is not None:
         return suite_trials(sweep.settings)
     return [_begun_trial(folder) for folder in begun(sweep)]
 
 
 def begun(sweep: Sweep) -> list[Path]:
-    """The folders of trials that have settings, or an outcome without: they failed before they had any."""
+    """The folders of trials with settings, and of those with an outcome alone, which failed before they had any."""
     return sorted({file.parent for name in ("config.yaml", OUTCOME) for file in sweep.trials.glob(f"*/{name}")})
 
 

@@ -1,4 +1,4 @@
-"""A submitted sweep at its cluster: what travelled becomes a sweep there, or goes on as the one that is there already."""
+"""A submitted sweep at its cluster: what travelled becomes a sweep there, or the one that is there already goes on."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sweeps that a cluster elsewhere was sent: how they stand, what they print, and having them end.
+"""Sweeps that were sent to a cluster elsewhere: how they stand, what they print, and how to end them.
 
 Apart from sweeps/remote/submit.py, so that asking how a sweep stands imports nothing of what checks one.
 """
@@ -30,7 +30,7 @@ def follow(address: str, name: str, say: Callable[[str], None]) -> jobs.Job:
 
 
 def stop_sweep(address: str, name: str) -> jobs.Job:
-    """Have a sweep end with its checkpoints, and wait until it has; how it stands then."""
+    """Tell a sweep to end with its checkpoints, and wait until it has; how it stands then."""
     jobs.stop(address, name)
     deadline = time.monotonic() + STOP_WITHIN_S + 30
     while not (job := jobs.status(address, name)).over:

@@ -1,7 +1,7 @@
-"""Sending a sweep to a cluster elsewhere: checked as far as that can be done here, then a job that carries it along.
+"""Sending a sweep to a cluster elsewhere: it is checked as far as that can be done here, and travels with a job.
 
-The job's name is the sweep's. What travels is the sweep's folder as ``create_sweep`` makes it, so that a preset of the user's
-own is in it; paths in its settings are the cluster's. ``legan sweep job`` is the other end (sweeps/remote/receive.py).
+The job's name is the sweep's. The sweep's folder travels as ``create_sweep`` makes it, with a preset of the user's own in it.
+Paths in its settings are the cluster's. ``legan sweep job`` is the other end (sweeps/remote/receive.py).
 """
 
 import os
@@ -43,14 +43,17 @@ def submit_sweep(
             problems.add("--home", f"{home} is a folder of the cluster; give its whole path")
         problems.raise_if_any()
         known = _known(address, name)
+
         with TemporaryDirectory(prefix="legan-") as scratch:
             packages = [built_package(Path(scratch))] if ship_code else []
             if known is not None:
                 jobs.forget(address, name)
+
             variables = {key: os.environ[key] for key in MLFLOW if os.environ.get(key)}
             variables |= {"LEGAN_HOME": home} if home is not None else {}
             for line in _told(variables, packages):
                 say(line)
+
             return jobs.submit(
                 address,
                 name,
@@ -64,7 +67,7 @@ def submit_sweep(
 
 
 def elsewhere_problems(sweep: Sweep) -> Problems:
-    """What is wrong with a sweep that can be seen without its data and networks: names and ranges of the trials' settings."""
+    """What can be seen of a sweep's faults without its data and networks: names and ranges of the trials' settings."""
     problems = Problems()
     for changes in variants(sweep.settings).values():
         settings = problems.from_(partial(settings_of, sweep, changes, seed=0, gpu=sweep.settings.gpus > 0))
@@ -76,13 +79,14 @@ def elsewhere_problems(sweep: Sweep) -> Problems:
 def built_package(scratch: Path) -> Path:
     """The package of the source tree that this legan runs from, as its wheel has it; unpacked under ``scratch``.
 
-    Not the wheel itself: Ray has pip install that beside everything it depends on, gigabytes of what the cluster has already.
+    It is not the wheel itself: Ray would have pip install that with all its dependencies, gigabytes that the cluster has already.
     Raises ConfigError when legan was installed without its source, and when the wheel cannot be built.
     """
     source = Path(legan.__file__).resolve().parents[2]
     if not (source / "pyproject.toml").is_file():
         message = f"this legan is in {source} without its source; run it from a checkout, or leave it out"
         raise ConfigError([Problem("--ship-code", message)])
+
     # A copy, because setuptools leaves build/ beside the source and packs what it finds there the next time.
     copy = scratch / "source"
     copy.mkdir()
@@ -92,6 +96,7 @@ def built_package(scratch: Path) -> Path:
             shutil.copytree(source / part, copy / part, symlinks=True, ignore=unwanted)
         else:
             shutil.copy(source / part, copy / part)
+
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     build = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(scratch), str(copy)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
@@ -99,6 +104,7 @@ def built_package(scratch: Path) -> Path:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         message = f"the wheel could not be built ({last.strip()}); install the extra `dev` of legan, and pip"
         raise ConfigError([Problem("--ship-code", message)])
+
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(scratch / "wheel", [each for each in packed.namelist() if each.startswith("legan/")])

@@ -34,9 +34,9 @@ def direction_of(metric: str) -> Direction | None:
 def choose(sweep: Sweep, results: Sequence[TrialResult], metric: str, direction: Direction | None = None) -> BestTrial:
     """The variant with the best mean over its finished seeds, and the best of these.
 
-    Variants with fewer finished seeds than another don't compete: the best of few numbers is soon a lucky one. ``direction`` is
-    by default what the search asks for or what is known of the metric. ConfigError when there is no finished trial, when none
-    has the metric, and when nobody knows which way it is better.
+    Variants with fewer finished seeds than another don't compete: the best of few numbers is soon a lucky one. The default of
+    ``direction`` is what the search asks for, or else what is known of the metric. Raises ConfigError when there is no finished
+    trial, when none has the metric, and when nobody knows which way it is better.
     """
     require_finished(sweep, results)
     names = metric_names(results)
@@ -48,11 +48,13 @@ def choose(sweep: Sweep, results: Sequence[TrialResult], metric: str, direction:
     if way is None:
         message = f"whether less or more of {metric} is better is not known; say it with --direction"
         raise ConfigError([Problem("--metric", message)])
+
     values = {variant: by_seed(trials, metric) for variant, trials in by_variant(results).items()}
     seeds = max(map(len, values.values()))
     if seeds == 0:
         message = f"{metric} is no number in any finished trial of {sweep.name}; choose {', '.join(names)}"
         raise ConfigError([Problem("--metric", message)])
+
     better = min if way == "minimize" else max
     means = {variant: statistics.fmean(numbers.values()) for variant, numbers in values.items() if len(numbers) == seeds}
     variant = better(means, key=means.__getitem__)

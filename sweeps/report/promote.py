@@ -12,9 +12,9 @@ from legan.sweeps.sweep import Sweep
 def promote(sweep: Sweep, metric: str, direction: Direction | None = None) -> list[str]:
     """Register the best trial's model as a new version with the alias champion; what was done and how to undo it, line by line.
 
-    The variant is chosen by its mean over the seeds, then its best seed (choice.py). A model that was promoted before gets no
-    second version. Raises ConfigError for the metric, CheckpointError for a damaged model, TrackingError when MLflow is away
-    or lacks the trial's run.
+    choice.py chooses the variant by its mean over the seeds, then its best seed. A model that was promoted before gets no
+    second version. Raises ConfigError for the metric, CheckpointError for a damaged model, and TrackingError when MLflow is
+    away or lacks the trial's run.
     """
     choice = choose(sweep, read_results(sweep), metric, direction)
     result, name = choice.result, sweep.settings.kind
@@ -22,12 +22,14 @@ def promote(sweep: Sweep, metric: str, direction: Direction | None = None) -> li
         raise CheckpointError(
             f"{result.trial.name} is finished, but its model {result.model} is gone; bring it back to promote it."
         )
-    read_model(result.model)
+    read_model(result.model)  # an error where it is damaged
     if result.run_id is None:
         raise TrackingError(f"{result.trial.name} has no run in MLflow yet; send it with: legan sync {result.folder}")
+
     store = run_tracking_uri(result.folder)
     tags = {"sweep": sweep.name, "trial": result.trial.name, "variant": result.trial.variant, "seed": str(result.trial.seed)}
     made = promote_model(result.run_id, result.model, name, {**tags, metric: f"{choice.value:.6g}"}, uri=store)
+
     lines = [in_words(choice)]
     if made.before == made.version:
         return [*lines, f"It is version {made.version}, which models:/{name}@champion was already."]

@@ -30,10 +30,10 @@ FACES, MASKED_FACES = 6, 3
 
 
 def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Callable[[str], None]) -> tuple[str, list[Path]]:
-    """Write everything that a sweep's finished trials show into ``out``, and onto the sweep's MLflow run.
+    """Write everything that a sweep's finished trials show into ``out`` and onto the sweep's MLflow run.
 
     That is tableN or search as .md, .csv and .png, trials.csv with a row per trial, samples.png and masks.png. Returns the table
-    as Markdown and the files. Grids whose data or models are gone are left out, and MLflow may be away: ``say`` tells both.
+    as Markdown and the files. ``say`` tells where grids are left out, because data or models are gone, and where MLflow is away.
     Raises ConfigError when nothing has finished, and when ``out`` cannot be written.
     """
     out = out or sweep.report
@@ -86,24 +86,26 @@ class Shown(NamedTuple):
 def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device: torch.device) -> list[Path]:
     """Write samples.png, and masks.png where a variant has masks; no file when no trial has finished.
 
-    Of each variant the finished trial of the first seed is shown. Raises DataError and CheckpointError for data and models
-    that are gone or damaged.
+    Each variant shows its first finished seed. Raises DataError or CheckpointError where data or models are gone or damaged.
     """
     chosen = {name: trial for name, trials in by_variant(results).items() if (trial := _first(trials)) is not None}
     if not chosen:
         return []
+
     data = open_dataset(sweep.settings.data)
     models = {name: read_model(trial.model) for name, trial in chosen.items()}
     schema = next(iter(models.values())).schema
     pairs = varied(choose_pairs(data, sweep.settings.pairs, seed=0, schema=schema))
     rows = pairs["source_row"].to_numpy(np.int64)
     sources = load_batch(data, rows, device)
+
     shown = [translate(_label(name, chosen[name]), model, pairs, sources) for name, model in models.items()]
     targets: list[Picture | None] = [None if pd.isna(row) else data.images[row] for row in pairs["target_row"]]
     inputs: list[Picture | None] = list(data.images[rows])
     names = [
         f"{each.source_expression}, {each.source_lighting}\nto {each.expression}, {each.lighting}" for each in pairs.itertuples()
     ]
+
     grids = {"samples.png": samples_grid(inputs, targets, shown, names)}
     masked = [each for each in shown if any(mask is not None for mask in each.expression_masks)]
     if masked:

@@ -51,12 +51,12 @@ class TrialResult(NamedTuple):
 
     @property
     def run_id(self) -> str | None:
-        """Its MLflow run; also of one that got there only after the trial had ended."""
+        """Its MLflow run, even where that was made only after the trial had ended."""
         return (self.outcome.run_id if self.outcome is not None else None) or read_sent(self.folder).run_id or None
 
     @property
     def link(self) -> str | None:
-        """The page of its run, where runs go to a server."""
+        """The page of its run; None where runs do not go to a server."""
         uri = shown(run_tracking_uri(self.folder))
         return f"{uri.rstrip('/')}/#/runs/{self.run_id}" if self.run_id and uri.startswith(("http://", "https://")) else None
 
@@ -66,7 +66,7 @@ class TrialResult(NamedTuple):
         return value if value is not None and math.isfinite(value) else None
 
     def trouble(self) -> str | None:
-        """Why there are no numbers of it; None of a finished one."""
+        """Why there are no numbers of it; None where it has finished."""
         if self.finished:
             return None
         if self.outcome is not None and self.outcome.status != "failed":
@@ -94,7 +94,7 @@ class Difference(NamedTuple):
 
 
 def read_results(sweep: Sweep) -> list[TrialResult]:
-    """All trials of a suite, those of a search that were begun; CheckpointError for an outcome that cannot be read."""
+    """All trials of a suite, or those of a search that were begun; CheckpointError for an outcome that cannot be read."""
     trials = suite_trials(sweep.settings) if sweep.settings.suite is not None else _searched(sweep)
     return [TrialResult(trial, sweep.trials / trial.name, read_outcome(sweep, trial.name)) for trial in trials]
 
@@ -155,7 +155,7 @@ def run_lines(results: Sequence[TrialResult]) -> list[RunLine]:
 
 
 def trouble_notes(results: Sequence[TrialResult]) -> list[str]:
-    """Lines that name the trials without numbers, with the reason, and those that others judged than the first one."""
+    """Lines that name the trials without numbers, with the reason, and those that were judged otherwise than the first one."""
     reasons: dict[str, list[str]] = {}
     for each in results:
         reason = each.trouble()
@@ -174,9 +174,9 @@ def trouble_notes(results: Sequence[TrialResult]) -> list[str]:
 
 
 def _searched(sweep: Sweep) -> list[Trial]:
-    """A search's trials with what was chosen; those of equal settings but for the seed are one variant.
+    """A search's trials with what was chosen. Trials whose settings differ in the seed alone are one variant.
 
-    What was suggested twice is two variants.
+    A suggestion that was made twice is two variants.
     """
     searched = sweep.settings.search.parameters if sweep.settings.search is not None else {}
     names: dict[tuple[str, int], str] = {}

@@ -1,4 +1,4 @@
-"""A search as a table: its best trials by the objective, or with several objectives those that nothing beats in all of them."""
+"""A search as a table: its best trials by the objective, or with several objectives those that no other beats in all of them."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def write_search(out: Path, table: SearchTable) -> tuple[str, list[Path]]:
 
 
 def search_table(sweep: Sweep) -> SearchTable:
-    """The ten best suggestions by the objective, or the Pareto set; what is unfinished or failed is named in the notes.
+    """The ten best suggestions by the objective, or the Pareto set; the notes name what is unfinished or failed.
 
     Only suggestions with all seeds finished, and with numbers for all objectives, are ranked.
     """
@@ -80,7 +80,7 @@ def search_table(sweep: Sweep) -> SearchTable:
 
 
 def pareto(suggestions: Sequence[Suggestion], objectives: Mapping[str, str]) -> list[Suggestion]:
-    """Those that no other is at least as good as in every objective and better in one."""
+    """Those that no other dominates: none is as good in every objective and better in one."""
     points = [[each.mean(name) * (1 if way == "minimize" else -1) for name, way in objectives.items()] for each in suggestions]
     return [
         each

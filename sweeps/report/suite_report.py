@@ -90,20 +90,21 @@ class SuiteTable:
 
 
 def suite_table(sweep: Sweep) -> SuiteTable:
-    """The table of a suite's finished trials; what is unfinished or failed is named in its notes."""
+    """The table of a suite's finished trials; its notes name those that are unfinished or failed."""
     suite = sweep.settings.suite
     if suite is None:
         raise ConfigError([Problem("", f"{sweep.name} is a search, no suite")])
     results = read_results(sweep)
     require_finished(sweep, results)
+
     paper, full, variants = PAPER[suite], FULL_MODEL[suite], by_variant(results)
-    reference = _reference(results)
-    known = set(metric_names(results))
+    reference, known = _reference(results), set(metric_names(results))
     metrics = tuple(
         name
         for name in (*PAPER_METRICS, *OUR_METRICS)
         if name in paper.numbers[full] or f"{PREFIX}{metric_key(name, reference)}" in known
     )
+
     cells = {}
     for metric in metrics:
         ours = {name: by_seed(trials, f"{PREFIX}{metric_key(metric, reference)}") for name, trials in variants.items()}
@@ -111,6 +112,7 @@ def suite_table(sweep: Sweep) -> SuiteTable:
         for name, values in ours.items():
             difference = paired_difference(values, ours[full]) if name != full else None
             cells[name, metric] = VariantScore(values, paper.numbers[name].get(metric), difference, name in best)
+
     fixed = {(row, metric): _fixed(row, metric, reference, results) for row in (COPY_INPUT, REAL_IMAGES) for metric in metrics}
     table = SuiteTable(sweep, paper, full, metrics, variants, cells, fixed)
     return replace(table, notes=tuple(_notes(table, reference)))
@@ -189,6 +191,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
     changed = f" with {', '.join(settings.overrides)}" if settings.overrides else ""
     lacking = [metric for metric in table.metrics if not any(table.cells[name, metric].ours for name in table.variants)]
     seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+
     notes = trouble_notes([each for row in table.variants.values() for each in row])
     notes.append(
         f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} held-out pairs of "
@@ -202,11 +205,13 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
             f"{len(compared)} such comparisons, about {len(compared) * (1 - LEVEL):.1f} would be called better or worse by "
             "chance alone."
         )
+
     notes.append(
         f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
     )
     if reference != paper.reference:
         notes.append(f"Images are compared with the {reference}; the paper compares them with the {paper.reference}.")
+
     if lacking:
         notes.append(
             f"Absent: {', '.join(lacking)}: the networks they need were not where the trials were judged (`legan doctor`)."

@@ -1,4 +1,4 @@
-"""The process of a trial: what Ray Tune starts, asks for reports, and gives the next trial when one is done."""
+"""The process of a trial. Ray Tune starts it, asks it for reports, and gives it the next trial when one is done."""
 
 import math
 import os
@@ -32,7 +32,7 @@ class SweepContext(NamedTuple):
 
 
 def trials_of(sweep: Sweep, config: Mapping[str, Any]) -> list[Trial]:
-    """The trials behind what Ray Tune calls a trial: one of a suite, or those of a suggestion, one a seed."""
+    """The trials behind what Ray Tune calls a trial: one of a suite, or one for each seed of a suggestion."""
     if sweep.settings.search is not None:
         return suggested(sweep, config)
     return [trial for trial in suite_trials(sweep.settings) if trial.name == config["trial"]]
@@ -49,7 +49,7 @@ def together(outcomes: Sequence[Outcome | None]) -> Outcome | None:
 
 
 def told(sweep: Sweep, outcome: Outcome | None) -> dict[str, Any]:
-    """What Ray Tune, and through it the search, gets at the end; NaN for the objectives of what failed."""
+    """What Ray Tune gets at the end, and the search through it; NaN for the objectives of what failed."""
     search = sweep.settings.search
     if search is None or outcome is None:
         return {}
@@ -62,7 +62,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     """The process that trains trials, one after the other; Ray Tune asks it for the next report by ``step``.
 
     The training waits at each report until Ray Tune has decided on it, so that a trial stops where it was told to. The driver
-    writes the outcome of one that it stops early; one that has none is interrupted with the sweep, and goes on with it.
+    writes the outcome of a trial that it stops early. A trial without one is interrupted with the sweep, and goes on with it.
     """
 
     _thread: threading.Thread | None

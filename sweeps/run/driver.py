@@ -1,7 +1,7 @@
 """Running a sweep on Ray Tune: every trial that has no outcome yet, as many at once as the cluster has room for.
 
-Ray Tune decides when and where; what became of a trial is only in its folder. A sweep that was interrupted is therefore run
-again by the same function, and nothing of Ray Tune's own state is needed for that.
+Ray Tune decides when and where a trial runs. What became of it is only in its folder. So the same function runs an interrupted
+sweep again, and it needs nothing of Ray Tune's own state.
 """
 
 import logging
@@ -30,7 +30,8 @@ from legan.sweeps.run.request import settings_of, workers_of
 from legan.sweeps.run.trial import VALIDATION, files_of
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.search.plots import search_plots
-from legan.sweeps.search.study import STEP, UNFINISHED, counted_trials, reachable, scheduler, searcher
+from legan.sweeps.search.storage import reachable
+from legan.sweeps.search.study import STEP, UNFINISHED, counted_trials, scheduler, searcher
 from legan.sweeps.search.study import settle as settle_study
 from legan.sweeps.sweep import FILE, Outcome, Sweep, Trial, known_trials, read_outcome, suite_trials, write_outcome
 
@@ -68,8 +69,8 @@ class Room(NamedTuple):
 def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> Outcomes:
     """Run every trial of ``sweep`` that has no outcome, from where it was; all trials with their outcomes.
 
-    Raises ClusterError and TrackingError before anything is computed when the cluster or MLflow is away or too small, and
-    KeyboardInterrupt, everything stopped and kept, on Ctrl-C.
+    Where the cluster is away or too small, or MLflow is away, ClusterError or TrackingError come before anything is computed.
+    On Ctrl-C everything is stopped and kept, and KeyboardInterrupt is raised.
     """
     tracking_uri = run_tracking_uri(sweep.parent)
     left = [trial for trial in suite_trials(sweep.settings) if read_outcome(sweep, trial.name) is None]
@@ -77,6 +78,7 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
     room = find_room(sweep, address) if left or search is not None else None
     if room is not None:
         check_shared(sweep)
+
     parent, parent_run = open_parent(sweep, tracking_uri, say)
     status: Status = "FAILED"
     try:
@@ -84,11 +86,13 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
             settle_study(sweep)
         count = len(left) if search is None else search.trials - counted_trials(sweep)
         say(f"sweep {sweep.name} in {sweep.folder}: {count} trials to run; its MLflow run is {parent_run}")
+
         if room is not None:
             say(f"a trial takes {room}")
             places = {"LEGAN_HOME": str(default_home()), "LEGAN_WEIGHTS": str(weights_folder())}
             with _interruptible():
                 _tune(sweep, left, count, room, SweepContext(sweep, tracking_uri, parent_run, places), say)
+
         settle(sweep, tracking_uri, say)
         outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
         record_results(parent, sweep, outcomes)
@@ -111,9 +115,9 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
 
 
 def find_room(sweep: Sweep, address: str | None) -> Room:
-    """Connect to the cluster that the sweep is to run on, and say how its trials fit there.
+    """Connect to the cluster that the sweep is to run on; how its trials fit there.
 
-    Raises ClusterError when nobody answers, and where not even one trial fits.
+    Raises ClusterError when no cluster answers, and when not even one trial fits.
     """
     os.environ.update(QUIET)
     asked, workers = sweep.settings, workers_of(sweep)
@@ -138,8 +142,8 @@ def check_shared(sweep: Sweep) -> None:
     if missing:
         where = "; ".join(f"{path} on {node}" for node, path in missing.items())
         raise ClusterError(
-            f"not every node of the cluster sees the sweep's files, missing are {where}; put them, and LEGAN_HOME, into a folder "
-            "that all nodes share under one path."
+            f"not every node of the cluster sees the sweep's files ({where} cannot be found there); put them, and LEGAN_HOME, "
+            "into a folder that all nodes share under one path."
         )
 
 
@@ -148,7 +152,7 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: Swee
     scratch = sweep.folder / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     at_once = room.at_once if room.workers > 1 else None  # with one worker Ray Tune sees by itself what there is room for
-    listener = _Listener(sweep, SweepProgress(sweep, count, room.at_once, say))
+
     if sweep.settings.search is None:
         space = {"trial": tune.grid_search([trial.name for trial in left])}
         config = tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once)
@@ -161,6 +165,7 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: Swee
             reuse_actors=True,
             max_concurrent_trials=at_once,
         )
+
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(TrialActor, context=context), _resources(room)),
         param_space=space,
@@ -170,10 +175,11 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: Swee
             storage_path=str(sweep.folder),
             failure_config=tune.FailureConfig(max_failures=sweep.settings.retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[listener],
+            callbacks=[_Listener(sweep, SweepProgress(sweep, count, room.at_once, say))],
             verbose=0,
         ),
     )
+
     try:
         tuner.fit()
     except (OSError, RuntimeError, ray.exceptions.RayError, tune.TuneError, LeganError) as error:
@@ -186,21 +192,21 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: Swee
 
 
 def _interruption(error: BaseException) -> str:
-    """Why Ray Tune ended; of what is wrapped in its tracebacks, our own sentence or the last line."""
+    """Why Ray Tune ended: our own error, which its tracebacks wrap, or else the last line of what it says."""
     ours = next((cause for cause in causes(error) if isinstance(cause, LeganError)), None)
     lines = str(error).strip().splitlines() if ours is None else []
     return lines[-1][:300] if isinstance(error, tune.TuneError) and lines else one_line(ours or error)
 
 
 def _resources(room: Room) -> dict[str, float]:
-    """What Ray Tune sets aside: with several workers next to nothing, because Ray Train sets aside what they need."""
+    """What Ray Tune sets aside for a trial. It is next to nothing with several workers, for which Ray Train sets aside all."""
     if room.workers > 1:
         return {"CPU": 0, "memory": 1e6}
     return {"CPU": room.cpus, **({"GPU": room.gpus} if room.gpus else {})}
 
 
 class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
-    """Tells the user what happens, and writes the outcomes of trials that are stopped early or whose process died too often."""
+    """Tells the user what happens. It writes the outcomes of trials that are stopped early or whose process died too often."""
 
     def __init__(self, sweep: Sweep, progress: SweepProgress):
         self.sweep, self.progress = sweep, progress
@@ -221,11 +227,11 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._end(trial, Ended(StoppedEarly()))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """It died more often than is put up with."""
+        """It ended more often than it is tried."""
         self._end(trial, Ended(_cause(trial), tries=self.sweep.settings.retries + 1, tries_left=0))
 
     def _end(self, trial: Any, ended: Ended) -> None:
-        """Leave the outcome of the training that was under way, of those of a suggestion, if it has left none itself."""
+        """Write the outcome of the training that was under way, one of a suggestion's, if it has written none itself."""
         if self._outcome(trial) is None:
             name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
             seen = {key: value for key, value in trial.last_result.items() if key.startswith(VALIDATION)}
@@ -242,7 +248,7 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         return trials_of(self.sweep, trial.config)
 
     def _name(self, trial: Any) -> str:
-        """A suggestion that is trained with several seeds goes by what their names have in common."""
+        """A suggestion that is trained with several seeds has the name that their names have in common."""
         names = [each.name for each in self._trials(trial)]
         return names[0] if len(names) == 1 else names[0].rpartition("-")[0]
 

@@ -1,4 +1,4 @@
-"""What a sweep is going to do, checked in all its parts before anything starts."""
+"""What a sweep is going to do: checked in all its parts before anything starts, and told by a dry run."""
 
 import json
 import os
@@ -26,12 +26,12 @@ from legan.platform.training.tasks.translator import goal_of, held_out_pairs
 from legan.platform.weights import check_weights
 from legan.sweeps.run.request import NETWORKS, asked_training, settings_from, training_problems, variants, workers_of
 from legan.sweeps.search.space import SearchSettings, edges
-from legan.sweeps.search.study import check_storage
+from legan.sweeps.search.storage import check_storage
 from legan.sweeps.sweep import Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
 
 
 def locate(values: dict[str, Any]) -> list[Problem]:
-    """Make the paths in a sweep's settings absolute, and runs the folders of their networks; what is wrong with them."""
+    """Make the paths in a sweep's settings absolute, and put a run's network in place of the run; what is wrong with them."""
     problems: list[Problem] = []
     for key in NETWORKS:
         folder_of = identity_folder if key in ("identity", "matcher") else network_folder
@@ -45,7 +45,10 @@ def locate(values: dict[str, Any]) -> list[Problem]:
 
 
 def planned(home: Path, name: str, what: str, given: Mapping[str, Any], inputs: Inputs) -> Sweep:
-    """The sweep that a command asks for, checked; where its settings cannot be made, what is wrong with the rest is said too."""
+    """The sweep that a command asks for, checked.
+
+    Raises ConfigError with every problem; those of the name and the preset come also where the settings cannot be made.
+    """
     problems = Problems(name_problems(home, name))
     settings = problems.from_(partial(settings_from, what, given, locate))
     if settings is not None:
@@ -58,7 +61,7 @@ def planned(home: Path, name: str, what: str, given: Mapping[str, Any], inputs: 
 def checked(home: Path, name: str, settings: SweepSettings, inputs: Inputs) -> Sweep:
     """The sweep that these settings would make, if every part of it can be run; ConfigError with every problem.
 
-    Each variant's settings are held against data and networks, and the judges against data and T; nothing is written.
+    Each variant's settings are held against data and networks, and the judges against data and T. Nothing is written.
     """
     sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
     problems = Problems([*name_problems(home, name), *parts_problems(sweep, inputs)])
@@ -89,7 +92,7 @@ def _trainable(sweep: Sweep, changes: Mapping[str, object], inputs: Inputs) -> T
 
 
 def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[Problem]:
-    """Variants whose trainings would be the same, because what tells them apart is switched off for all."""
+    """Variants whose trainings would be the same, because their only difference is switched off for all."""
     first: dict[str, str] = {}
     problems = []
     for variant, settings in trained.items():
@@ -105,7 +108,7 @@ def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[Problem]:
 
 
 def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[Problem]:
-    """What is wrong with settings that a search may suggest, where what all suggestions have in common is right."""
+    """What is wrong with settings that a search may suggest. Call it where what all suggestions have in common is right."""
     found: dict[Problem, str] = {}
     for changes in edges(sweep.settings.search) if sweep.settings.search is not None else ():
         try:
@@ -139,7 +142,7 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs) -> None:
 
 
 def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.DataFrame, lacking: frozenset[Need]) -> Problems:
-    """The metrics that evaluations of these pairs, where judges lack this, will not have."""
+    """The objectives that evaluations of these pairs will not measure, by judges that lack this."""
     reference, problems = reference_of(pairs), Problems()
     for name in objectives:
         metric, place = find(name), f"search.objectives.{name}"
@@ -167,7 +170,7 @@ def _lacking(settings: SweepSettings) -> frozenset[Need]:
 
 
 def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[Problem]:
-    """What ASHA is to compare trials by has to be what validation on this data measures."""
+    """Why ASHA cannot compare trials by its metric: validation on this data does not measure it."""
     if search.pruning == "none":
         return []
     pairs = held_out_pairs(data)
@@ -228,7 +231,7 @@ def _at_once(sweep: Sweep, workers: int, address: str | None) -> str:
 
 
 def _stand_in(settings: SweepSettings, data: Dataset, inputs: Inputs) -> Model:
-    """A model like those that will be trained, as far as judges ask: classes, image size, and which T it had."""
+    """A model like those that will be trained in what judges ask for: classes, image size, and which T it had."""
     G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=4, blocks=0)
     info = {}
     if settings.identity is not None:

@@ -46,7 +46,7 @@ class SweepProgress:
         self.say(f"{name}: {reason}; it goes on from its last checkpoint")
 
     def ended(self, name: str, outcome: Outcome | None) -> None:
-        """A trial came to its end; None: it was stopped without an outcome."""
+        """A trial came to its end; ``outcome`` is None where it was stopped without one."""
         self.done += 1
         seconds = time.monotonic() - self.since.pop(name, time.monotonic())
         if outcome is not None and outcome.status == "finished":
@@ -60,7 +60,7 @@ class SweepProgress:
         self.say(f"{name}: unfinished: {reason.rstrip('.')}; {self.left()}")
 
     def left(self) -> str:
-        """How many trials are to be ended, and when that will be, by the median of those that finished."""
+        """How many trials are left, and for how long, by the median of those that finished."""
         left = self.total - self.done
         if not left or not self.seconds:
             return f"{left} left"
@@ -99,9 +99,9 @@ def duration(seconds: float) -> str:
 
 
 def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> tuple[Tracker, str]:
-    """The recorder of the sweep's own run, and the run's id, under which its trials are filed.
+    """The tracker of the sweep's own run, and the run's id, whose children its trials are.
 
-    Raises TrackingError when MLflow is away, and ConfigError when another process is running this sweep.
+    Raises TrackingError when MLflow is away, and ConfigError when another process runs this sweep.
     """
     try:
         open_store(tracking_uri)
@@ -109,10 +109,10 @@ def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> 
         raise TrackingError(
             f"MLflow at {shown(tracking_uri)} is away ({error}); start it, or correct MLFLOW_TRACKING_URI: nothing was started."
         ) from error
+
     asked = sweep.settings
     params = {key: value for key, value in flatten(asked.model_dump(mode="json")).items() if value is not None}
-    kind = asked.suite or "search"
-    tags = {"kind": "sweep", "suite": kind, "sweep": sweep.name}
+    tags = {"kind": "sweep", "suite": asked.suite or "search", "sweep": sweep.name}
     try:
         tracker = Tracker(
             sweep.parent, experiment=EXPERIMENT, run_name=sweep.name, params=params, tags=tags, uri=tracking_uri, say=say
@@ -120,6 +120,7 @@ def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> 
     except RecordTakenError as error:
         taken = f"the sweep {sweep.name} is being run by another process; wait until that has ended"
         raise ConfigError([Problem("", taken)]) from error
+
     deadline = time.monotonic() + ANSWER_WITHIN_S
     while tracker.run_id is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -180,7 +181,7 @@ def main_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
 def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: float = 15.0) -> None:
     """Send what trials recorded while MLflow was away, and close the runs of those that nobody works on any more.
 
-    Call it when no process of the sweep runs; one that is just ending is waited for, ``wait_s`` seconds in all.
+    Call it when no process of the sweep runs. It waits for processes that are just ending, ``wait_s`` seconds in all.
     """
     deadline = time.monotonic() + wait_s
     for folder in sorted(path.parent for path in sweep.trials.glob("*/tracking.jsonl")):

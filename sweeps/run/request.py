@@ -1,6 +1,6 @@
-"""What a sweep is asked for, as far as names and ranges go: its settings, its variants, and each training's part of them.
+"""What a sweep is asked for, as far as names and ranges go: its settings, its variants, and what each training gets of them.
 
-Data and networks are not opened here (sweeps/run/plan.py does), so that a sweep can be sent away without PyTorch.
+Nothing here opens data or networks, or needs PyTorch, so that a sweep is sent away quickly; sweeps/run/plan.py opens them.
 """
 
 import json
@@ -23,8 +23,8 @@ NETWORKS = ("identity", "quality", "classifier", "matcher")
 def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[Problem]]) -> SweepSettings:
     """The settings of a sweep from the command line's; ConfigError with every problem.
 
-    ``what`` is the name of a suite or the file of a search space. ``place`` may change the paths in what is given, and tells what
-    is wrong with them: sweeps/run/plan.py's ``locate`` where the sweep is to run here, ``elsewhere`` for another machine's.
+    ``what`` is the name of a suite or the file of a search space. ``place`` may change the given paths, and tells what is wrong
+    with them: ``locate`` (plan.py) does so for a sweep that is to run here, ``elsewhere`` for another machine's.
     """
     values = {key: value for key, value in given.items() if value is not None}
     problems: list[Problem] = []
@@ -59,12 +59,12 @@ def elsewhere(values: Mapping[str, Any]) -> list[Problem]:
 
 
 def variants(settings: SweepSettings) -> Mapping[str, Mapping[str, Any]]:
-    """What is compared by name; of a search what all suggestions have in common."""
+    """What a suite compares, by name; for a search, one entry: what all suggestions have in common."""
     return SUITES[settings.suite] if settings.suite is not None else {"search": {}}
 
 
 def training_problems(settings: SweepSettings, resolved: TrainingSettings) -> list[Problem]:
-    """Why trainings with these settings, checked by themselves, cannot be a variant of the sweep."""
+    """Why trainings with these settings, which are right by themselves, cannot be a variant of the sweep."""
     problems = asha_problems(settings.search, resolved) if settings.search is not None else []
     if resolved.workers > 1 and 0 < settings.gpus < 1:  # Ray Train gives a worker whole GPUs
         problems.append(Problem("--gpus", f"{resolved.workers} workers cannot share a GPU; give each 1, or set workers=1"))
@@ -72,7 +72,7 @@ def training_problems(settings: SweepSettings, resolved: TrainingSettings) -> li
 
 
 def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> TrainingSettings:
-    """What a training of the sweep is asked for, without opening what it names; ConfigError with what is wrong with it."""
+    """The settings of a training of the sweep, without opening what they name; ConfigError with what is wrong with them."""
     asked = asked_training(sweep, changes, seed, gpu)
     if asked.problems or asked.settings is None:
         raise ConfigError(asked.problems)
@@ -82,7 +82,7 @@ def settings_of(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: boo
 def asked_training(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: bool = False) -> Checked[TrainingSettings]:
     """The preset, then what all trials have in common, then ``changes``, by dotted names; no data and no network is opened.
 
-    ``gpu`` is for the node that trains: whether there is one cannot be told from another.
+    Only the node that trains gives ``gpu``: other nodes cannot tell whether it has one.
     """
     asked = sweep.settings
     overrides = [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())]

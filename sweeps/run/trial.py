@@ -1,8 +1,7 @@
 """One trial of a sweep, from its start or from where it was: train, evaluate, record, and leave its outcome.
 
-A trial that is wrong in itself (a loss that is not a number, settings that do not fit) has failed and is not tried again.
-Whatever else ends it is raised (a full disk, data that is not there for now, a process of the machine's that died): it has no
-outcome then, and goes on from its last checkpoint when it is run again.
+verdict.py judges what ends a trial. Where it has to go on later, the error is raised, and the trial has no outcome: it goes on
+from its last checkpoint when it is run again.
 """
 
 import shutil
@@ -34,15 +33,15 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 
 class NotNowError(LeganError):
-    """There is no room for what a trial writes, or what it reads is away; nothing of the trial is wrong."""
+    """A trial has no room for what it writes, or what it reads is away; nothing is wrong with it."""
 
 
 def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | None, report: Report | None = None) -> Outcome:
     """Bring ``trial`` to its outcome, or give the one that it has.
 
-    ``report`` gets the step and the metrics while it trains, the last validation's among them, and may raise StoppedEarly.
-    Ray has to be connected where the trial has several workers. Raises NotNowError, and what else is no fault of the trial's:
-    TrackingError when another process holds its record, ClusterError when Ray Train died.
+    While it trains, ``report`` gets the step and the metrics, the last validation's among them; it may raise StoppedEarly.
+    Ray has to be connected where the trial has several workers. Raises NotNowError, and whatever else is not the trial's fault:
+    RecordTakenError when another process holds its record, ClusterError when Ray Train died.
     """
     known = read_outcome(sweep, trial.name)
     if known is not None:

@@ -19,7 +19,7 @@ PAPER, JUDGES = "paper", ("identity", "quality")
 
 
 def holds(parameter: Parameter, chosen: Mapping[str, Any]) -> bool:
-    """Whether its condition holds with what is ``chosen`` before it."""
+    """Whether the parameter's condition holds with what is ``chosen`` before it."""
     return all(
         other in chosen and any(same(chosen[other], value) for value in values) for other, values in parameter.when.items()
     )
@@ -85,7 +85,7 @@ def _never_true(name: str, other: str, values: tuple[Value, ...], parameters: Ma
 
 
 def _waits_for(name: str, parameters: Mapping[str, Parameter | None]) -> set[str]:
-    """Itself and all that it depends on, directly or not."""
+    """The parameter ``name`` and all that it depends on, directly or not."""
     found, left = set(), [name]
     while left:
         current = left.pop()
@@ -110,7 +110,7 @@ def point_problems(points: Any, parameters: Mapping[str, Parameter | None]) -> l
 
 
 def kind_problems(kind: str, parameters: Mapping[str, Parameter | None], points: Any, pruning: str) -> list[Problem]:
-    """Parameters that the kind has not, values that a setting forbids, and a paper's point outside the space."""
+    """Parameters that this kind of training lacks, values that a setting forbids, and a paper's point outside the space."""
     problems: list[Problem] = []
     paper = paper_values(kind)
     whole = {name: parameter for name, parameter in parameters.items() if parameter is not None}

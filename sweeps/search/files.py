@@ -82,14 +82,14 @@ def _parameter(value: Any) -> Parameter | None:
 
 
 def _line(place: str, lines: Mapping[str, int]) -> int:
-    """The line of the innermost key of a place that is in the file."""
+    """The line of a place, or of the innermost key around it that is in the file."""
     while place and place not in lines:
         place = place.rpartition(".")[0]
     return lines.get(place, 1)
 
 
 def _read_lines(node: yaml.Node | None, place: str, lines: dict[str, int]) -> Iterator[Problem]:
-    """Fill ``lines`` with where each key stands; yields those that stand twice, of which YAML silently takes the last."""
+    """Fill ``lines`` with where each key stands. Yields keys that stand twice: YAML silently takes the last."""
     if isinstance(node, yaml.MappingNode):
         names = set()
         for key, value in node.value:

@@ -36,18 +36,20 @@ class Plot(NamedTuple):
 
 
 def search_plots(sweep: Sweep, out: Path, say: Callable[[str], None] = print) -> list[Path]:
-    """Draw the study of ``sweep`` into ``out``; the files, without those for which there are too few trials, which it says."""
+    """Draw the study of ``sweep`` into ``out``; the files. ``say`` tells which are missing, since they need more trials."""
     study = open_study(sweep)
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(finished) < FEWEST:
         say(f"no plots of the search: they need {FEWEST} finished trials, and there are {len(finished)}")
         return []
+
     out.mkdir(parents=True, exist_ok=True)
     files = []
     for plot in _plots(study, list(study.user_attrs["objectives"]), finished):
         if plot.missing is not None:
             say(f"no {plot.name}: {plot.missing}")
             continue
+
         with _drawing():
             axes = plot.draw()
             axes.set_facecolor("0.88")  # on white, the palest lines would be lost
@@ -98,7 +100,7 @@ def _unimportant(index: int, finished: list[FrozenTrial]) -> str | None:
 
 @contextmanager
 def _drawing() -> Iterator[None]:
-    """Without a display, without Optuna's style for what is drawn later, and without its word that plots may change."""
+    """Draw without a display; keep Optuna's style from what is drawn later, and its warning that plots may change to itself."""
     mpl.use("agg")
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -1,4 +1,4 @@
-"""Search spaces: what Optuna may choose, in YAML, checked before anything starts.
+"""Search spaces: what Optuna may choose. They are YAML, and checked before anything starts.
 
 Shapes of a parameter (``parameters:`` maps settings of the kind that is trained to them):
 
@@ -72,7 +72,7 @@ class SearchSettings(Settings):
     """asha: stop weak trials early; with one objective and one seed."""
     asha: AshaSettings = AshaSettings()
     points: tuple[Point, ...] = (PAPER,)
-    """What is tried first, each a value for some parameters (Optuna chooses the others); paper: what the paper has."""
+    """Points to try first. Each has values for some parameters, and Optuna chooses the others; paper: what the paper has."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the suggestions."""
     study: str | None = Field(None, min_length=1, max_length=200)
@@ -123,7 +123,7 @@ class SearchSettings(Settings):
 
 
 def define_by_run(search: SearchSettings) -> Callable[[optuna.Trial], dict[str, Any]]:
-    """The space as Optuna's function of a trial: it gives the settings that are chosen, those whose condition holds."""
+    """The space as Optuna's function of a trial, which gives the chosen settings: those whose condition holds."""
     return partial(_suggest, search.parameters)
 
 
@@ -149,9 +149,9 @@ def starting_points(search: SearchSettings, kind: str) -> list[dict[str, Value]]
 
 
 def edges(search: SearchSettings) -> list[dict[str, Value]]:
-    """Changes that together touch all choices and both ends of all ranges, to resolve before a search starts.
+    """Changes that together touch all choices and both ends of all ranges; they are resolved before a search starts.
 
-    Each is of one parameter, with what its condition asks for.
+    Each changes one parameter, and the others as its condition asks for.
     """
     return [
         {**_condition(search.parameters, parameter), name: value}
@@ -181,5 +181,5 @@ def asha_problems(search: SearchSettings, training: TrainingSettings) -> list[Pr
 
 
 def last_rung(training: TrainingSettings) -> int:
-    """The last step before the end at which a training validates; 0 where there is none or where it is counted in epochs."""
+    """The last step before the end at which a training validates; 0 where there is none, or where its length is in epochs."""
     return ((training.steps or 1) - 1) // training.validate_every * training.validate_every

@@ -1,8 +1,8 @@
 """A search on Ray Tune: who suggests, who stops weak trials early, and which trainings a suggestion is.
 
-The study is in a database, by default ``study.db`` in the sweep's folder, and outlives the driver: another process, or another
-job on another machine, opens it again and goes on. What ends a suggestion for good is its trials' outcomes; ``settle`` gives
-those that a killed driver left open to whoever asks next, by the same names, so that they go on from their run folders.
+The study is in a database (storage.py) and outlives the driver: another process, or a job on another machine, opens it again and
+goes on. A suggestion ends for good with its trials' outcomes. A killed driver leaves some open: ``settle`` offers these to
+whoever asks next, under the same names, so that they go on from their run folders.
 """
 
 import hashlib
@@ -10,9 +10,7 @@ import json
 import math
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,20 +19,18 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
-from sqlalchemy.engine import URL, create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from legan.platform.errors import ConfigError, Problem, Problems, one_line
-from legan.platform.files import unwritable
+from legan.platform.errors import Problems
 from legan.platform.settings import TrainingSettings
 from legan.sweeps.search.space import SearchSettings, define_by_run, last_rung, starting_points
+from legan.sweeps.search.storage import reachable, storage_url
 from legan.sweeps.sweep import Sweep, Trial
 
 STEP = "step"
 """Where a report of a training says how far it is."""
 UNFINISHED = "unfinished"
-"""Where a last report says why the trial has to be gone on with at another time."""
+"""Where a last report says why the trial has to wait for another time."""
 SWEEP, LEFT_OUT = "sweep", "left_out"
 """Attributes of a trial in the study: whose it is, and why it does not count."""
 REPEATS = 50
@@ -44,7 +40,7 @@ REPEATS = 50
 def searcher(sweep: Sweep) -> "StudySearch":
     """Who suggests the trials of ``sweep``, with the study as it is in the storage.
 
-    Raises ConfigError when the storage cannot be used, or when the study there is of other objectives or of another space.
+    Raises ConfigError when the storage cannot be used, and when the study there has other objectives or another space.
     """
     search = _search(sweep)
     with reachable(search):
@@ -74,7 +70,7 @@ def scheduler(sweep: Sweep, training: TrainingSettings) -> TrialScheduler | None
 
 
 def suggested(sweep: Sweep, config: Mapping[str, Any]) -> list[Trial]:
-    """The trainings of a suggestion, one a seed; the same suggestion has the same names wherever and whenever it is made."""
+    """The trainings of a suggestion, one a seed; the same suggestion has the same names everywhere and at any time."""
     changes = {name: config[name] for name in _search(sweep).parameters if name in config}
     key, variant = suggestion_key(changes), _readable(changes)
     return [Trial(f"{key}-{seed}", variant, seed, changes) for seed in range(sweep.settings.seeds)]
@@ -87,16 +83,16 @@ def suggestion_key(changes: Mapping[str, Any]) -> str:
 
 
 def settle(sweep: Sweep) -> int:
-    """Offer again what a driver of this sweep left under way, before it is resumed; how many that were.
+    """Offer again the suggestions that a driver of this sweep left under way; how many there were.
 
-    Their trials in the study become failed ones that don't count. Only for a sweep that nobody runs.
+    In the study they become failed trials that don't count. Call it only for a sweep that nobody runs.
     """
     search = _search(sweep)
     with reachable(search):
         study = open_study(sweep)
         left = [trial for trial in study.get_trials(states=(TrialState.RUNNING,)) if trial.user_attrs.get(SWEEP) == sweep.name]
         for trial in left:
-            # Of one that was interrupted while it was suggested, not all is drawn, or not even what is drawn first.
+            # A suggestion that was interrupted has drawn only some of its values, or none.
             known = trial.system_attrs.get("fixed_params", {}) | trial.params
             if known:
                 study.enqueue_trial(known)
@@ -107,8 +103,8 @@ def settle(sweep: Sweep) -> int:
 def open_study(sweep: Sweep) -> optuna.Study:
     """The study of a sweep, made if there is none yet."""
     search = _search(sweep)
-    # A connection a query: between two of them trainings take hours, in which servers restart and networks forget.
-    storage = optuna.storages.RDBStorage(storage_url(sweep), engine_kwargs={"poolclass": NullPool})
+    # A connection for each query: hours of training lie between two, in which servers restart and networks forget.
+    storage = optuna.storages.RDBStorage(storage_url(search, sweep.folder), engine_kwargs={"poolclass": NullPool})
     name = search.study or sweep.name
     directions = list(search.objectives.values())
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
@@ -116,24 +112,12 @@ def open_study(sweep: Sweep) -> optuna.Study:
     return study
 
 
-def storage_url(sweep: Sweep) -> str:
-    """Where the study is; psycopg reads a password from PGPASSWORD."""
-    given = _search(sweep).storage
-    if given is None:
-        return f"sqlite:///{sweep.folder / 'study.db'}"
-    return _driven(make_url(given)).render_as_string()
-
-
-def _driven(url: URL) -> URL:
-    return url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url
-
-
 class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
     """Ray's OptunaSearch for trainings that report more than objectives, for a study that several jobs share.
 
-    It has finished when the study has as many suggestions as were asked for, over all jobs (jobs that ask at the same moment
-    may exceed that by one each), when the space is exhausted, or when a trial could not be finished for now. Of two equal
-    suggestions only the first is trained. Raises ConfigError when the study's database is away.
+    It has finished when the study has as many suggestions as were asked for, when the space is exhausted, or when a trial could
+    not be finished for now. Suggestions are counted over all jobs, and jobs that ask at the same moment may make one more each.
+    Of two equal suggestions only the first is trained. Raises ConfigError when the study's database is away.
     """
 
     _interrupted = False
@@ -162,11 +146,11 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
             before = counted(self._ot_study)
             if self._interrupted or len(before) >= self.search.trials:
                 break
-            # Ours from the first moment on, so that ``settle`` finds it whatever interrupts its suggestion.
+            # It is marked as ours at once, so that ``settle`` finds it whatever interrupts its suggestion.
             asked = self._ot_trials[trial_id] = self._ot_study.ask()
             asked.set_user_attr(SWEEP, self.sweep.name)
             with warnings.catch_warnings():
-                # A slow database or sampler is not what Ray takes it for, a training inside the space.
+                # Ray takes a slow database or sampler for a training inside the space.
                 warnings.filterwarnings("ignore", "Define-by-run function")
                 changes: dict[str, Any] = super().suggest(trial_id)
             if suggestion_key(changes) not in {suggestion_key(trial.params) for trial in before}:
@@ -176,7 +160,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
         return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """What a training validates to on its way, for the sampler's judgement of trials that are stopped early."""
+        """Pass on what a training validates to on its way, by which the sampler judges trials that are stopped early."""
         metric = self.search.asha.metric
         minimised = list(self.search.objectives.values()) == ["minimize"]  # as the validation's distance is
         if self.search.pruning == "asha" and minimised and metric in result and math.isfinite(result[metric]):
@@ -184,14 +168,15 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
                 self._ot_trials[trial_id].report(result[metric], result[STEP])
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study: complete with all objectives, else stopped early where somebody does that, else failed.
+        """Tell the study how a trial ended: complete with all objectives, else stopped early by ASHA, else failed.
 
-        One that could not be finished is left as it is: ``settle`` offers it again.
+        A trial that could not be finished for now is left as it is: ``settle`` offers it again.
         """
         if result is not None and UNFINISHED in result:
             self._interrupted = True
             self._completed_trials.add(trial_id)
             return
+
         values = [(result or {}).get(name, math.nan) for name in self.search.objectives]
         found = not error and all(math.isfinite(value) for value in values)
         stopped = (
@@ -204,23 +189,9 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
 
 
 def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The suggestions that were made, over all jobs: without those that wait and those that were left out."""
+    """The suggestions that all jobs have made, without those that wait and those that were left out."""
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if trial.state != TrialState.WAITING and LEFT_OUT not in trial.user_attrs]
-
-
-def check_storage(search: SearchSettings) -> None:
-    """ConfigError when the database that a space names cannot be reached; nothing is written."""
-    if search.storage is None:
-        return
-    url = make_url(search.storage)
-    if url.get_backend_name() == "sqlite":
-        problem = unwritable(Path(str(url.database)).parent)
-        if problem is not None:
-            raise ConfigError([Problem("search.storage", f"{search.storage} cannot be written: {problem}; name another file")])
-        return
-    with reachable(search):
-        create_engine(_driven(url), poolclass=NullPool).connect().close()
 
 
 def counted_trials(sweep: Sweep) -> int:
@@ -237,7 +208,7 @@ def _leave_out(study: optuna.Study, trial_id: int, reason: str) -> None:
 
 
 def _sampler(sweep: Sweep, drawn: int) -> optuna.samplers.BaseSampler:
-    """The sampler, with a seed that the same process would draw the same from, but neither a later one nor another sweep."""
+    """The sampler. It is seeded so that a process draws the same again, and a later process or another sweep draws otherwise."""
     search = _search(sweep)
     other = zlib.crc32(sweep.name.encode()) if search.study is not None else 0
     seed = int(np.random.SeedSequence([search.seed, drawn, other]).generate_state(1)[0])
@@ -245,7 +216,7 @@ def _sampler(sweep: Sweep, drawn: int) -> optuna.samplers.BaseSampler:
         case "random":
             return optuna.samplers.RandomSampler(seed=seed)
         case "nsga2":
-            # A generation of 50, Optuna's default, would be all of a small search.
+            # Optuna's default, a generation of 50, would be all of a small search.
             return optuna.samplers.NSGAIISampler(population_size=min(50, max(4, search.trials // 5)), seed=seed)
         case "gp":
             return optuna.samplers.GPSampler(seed=seed)
@@ -264,6 +235,7 @@ def _check_study(study: optuna.Study, search: SearchSettings) -> None:
             study.set_metric_names(list(search.objectives))  # for plots
     elif objectives != dict(search.objectives):
         problems.add("search.objectives", f"the study {study.study_name} has {objectives}; name another one with search.study")
+
     for name, before in (
         item for trial in counted(study) for item in trial.distributions.items() if item[0] in search.parameters
     ):
@@ -273,18 +245,6 @@ def _check_study(study: optuna.Study, search: SearchSettings) -> None:
             cause = f"the study {study.study_name} has {before}"
             problems.add(f"search.parameters.{name}", f"{cause}; name another one with search.study")
     problems.raise_if_any()
-
-
-@contextmanager
-def reachable(search: SearchSettings) -> Iterator[None]:
-    """ConfigError for a database that cannot be used."""
-    try:
-        yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ or error
-        place = search.storage or "the sweep's folder"
-        problem = f"the study in {place} cannot be used ({one_line(cause)}); start or correct its database"
-        raise ConfigError([Problem("search.storage", problem)]) from error
 
 
 def _search(sweep: Sweep) -> SearchSettings:

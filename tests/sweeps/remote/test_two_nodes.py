@@ -95,6 +95,7 @@ def _interpolated(text: str) -> str:
 def cluster() -> Iterator[Cluster]:
     if not (POSTGRES / "initdb").exists():
         pytest.skip("needs PostgreSQL's server (Debian's package postgresql)")
+
     # PostgreSQL refuses to run as root; sockets need short paths.
     owner = {"user": "postgres"} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="two", dir="/tmp"))

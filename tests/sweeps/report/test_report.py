@@ -46,6 +46,7 @@ def sweep(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         patch.setenv("LEGAN_HOME", str(home))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(home)
+
         settings = SweepSettings(
             suite="upsampling",
             seeds=2,
@@ -58,6 +59,7 @@ def sweep(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         made, uri = create_sweep(home, "up", settings), f"sqlite:///{home / 'mlflow.db'}"
         parent = Tracker(made.parent, experiment="legan", run_name="up", params={}, tags={}, uri=uri)
         assert parent.close(timeout_s=120) == 0
+
         for trial in suite_trials(settings):
             if trial.name in SSIM:
                 overrides = [*SMALL, *(f"{key}={value}" for key, value in trial.changes.items())]

@@ -126,10 +126,12 @@ def test_failed_and_unfinished_trials_are_named_and_not_counted(sweep: Sweep) ->
     (sweep.trials / "transposed-convolution-1/outcome.json").unlink()
     (sweep.trials / "transposed-convolution-1/config.yaml").touch()
     (sweep.trials / "bilinear-interpolation-1/outcome.json").unlink()
+
     table = suite_table(sweep)
     full = table.cells["Pixel Shuffling", "SSIM"]
     assert (len(full.ours), full.mean) == (2, pytest.approx(0.605))
     assert table.cells["Transposed Convolution", "SSIM"].difference.seeds == 1, "seed 0 is the only one that both have"
+
     text = markdown(as_sheet(table))
     assert "0.605 ± 0.007 (N = 2)" in text
     assert "one seed only" in text

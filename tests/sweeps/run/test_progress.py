@@ -59,6 +59,7 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(sweep: Sw
     now[0] = 110.0
     shown.ended("b", Outcome("failed", {}, None, "it was no good."))
     shown.unfinished("c", "the disk is full")
+
     assert lines == [
         "a: started",
         "b: started",

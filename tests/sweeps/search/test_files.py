@@ -30,6 +30,7 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path):
     path.write_text(BAD)
     with pytest.raises(ConfigError) as error:
         read_space(path)
+
     problems = error.value.problems
     assert {problem.file for problem in problems} == {str(path)}
     for line, place, cause in (

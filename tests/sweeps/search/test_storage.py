@@ -27,6 +27,7 @@ def postgres():
     known = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))[-1:], shutil.which("initdb")]
     if known[0] is None:
         pytest.skip("needs PostgreSQL's server")
+
     programs = Path(known[0]).resolve().parent
     # The server refuses to run as root.
     who = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
