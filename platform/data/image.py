@@ -79,7 +79,9 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height <= max_pixels:
-                    return np.ascontiguousarray(_to_rgb(in_srgb(_upright(image))))
+                    upright = _upright(image)
+                    coloured = in_srgb(upright) if "icc_profile" in upright.info else upright
+                    return np.ascontiguousarray(_to_rgb(coloured))
                 size = f"{image.width}×{image.height}"
     except UnidentifiedImageError as error:
         raise ImageError(f"{named} is no image of a known format.") from error
