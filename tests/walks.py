@@ -48,7 +48,7 @@ REPOSITORY = Path(__file__).parents[1]
 BASIS = tuple(f"platform/{name}.py" for name in ("errors", "files", "settings", "pixels", "device"))
 TRAINING = 20
 SWEEP = 30
-TRANSLATION = 16
+TRANSLATION = 18
 """The most files that each walk may pass."""
 
 
