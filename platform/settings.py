@@ -85,7 +85,7 @@ class TrainingSettings(Settings):
     sample_every: int = Field(500, ge=1)
     """Steps between logged sample grids."""
     checkpoint_every: int = Field(500, ge=1)
-    """Steps between checkpoints."""
+    """Steps between checkpoints; the best validation so far becomes one too, at its own step."""
     keep_last: int = Field(3, ge=1)
     """Checkpoints kept beside the best one."""
 

@@ -6,6 +6,7 @@ and renamed; whatever a killed writer left behind has the other name and is remo
 """
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from torch import nn
 
 from legan.models.identity import UNREADABLE
 from legan.platform.errors import CheckpointError, first_line
+from legan.platform.evaluation.metric_names import canonical
 from legan.platform.files import flush, room_in
 
 UNFINISHED = ".unfinished-"
@@ -100,8 +102,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint at ``path``; CheckpointError when it is none."""
     try:
         record = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
-        return Checkpoint(path, int(record["step"]), dict(record["metrics"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Checkpoint(path, int(record["step"]), {_of_validation(name): value for name, value in record["metrics"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a complete checkpoint; remove it to go on from the one before.") from error
 
 
@@ -112,8 +114,8 @@ def list_checkpoints(folder: Path) -> list[Checkpoint]:
 
 
 def best_checkpoint(checkpoints: list[Checkpoint], metric: str, mode: Literal["min", "max"]) -> Checkpoint | None:
-    """The one with the best ``metric``, the earliest of equals; None when none has it."""
-    having = [checkpoint for checkpoint in checkpoints if metric in checkpoint.metrics]
+    """The one with the best ``metric``, the earliest of equals; None when none has it as a number."""
+    having = [checkpoint for checkpoint in checkpoints if math.isfinite(checkpoint.metrics.get(metric, math.nan))]
     if not having:
         return None
     sign = 1.0 if mode == "min" else -1.0
@@ -132,3 +134,9 @@ def prune_checkpoints(folder: Path, keep_last: int, metric: str, mode: Literal["
             doomed = folder / f"{UNFINISHED}{checkpoint.path.name}"
             checkpoint.path.rename(doomed)  # first out of sight, so that no half-removed checkpoint is ever listed
             shutil.rmtree(doomed)
+
+
+def _of_validation(name: str) -> str:
+    """Today's name of a checkpoint's metric, which is one of validation: older ones are ``validation/…`` and ``eval/…``."""
+    name = canonical(name)
+    return f"val/{name.removeprefix('eval/')}" if name.startswith("eval/") else name

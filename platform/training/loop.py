@@ -2,14 +2,17 @@
 
 A step's data and random draws depend on its number alone, so a loop that starts at a checkpoint does what one that
 never stopped would have done. Losses stay on the device; one transfer per ``log_every`` steps brings them all, names
-the step and the term of the first that is not finite, and stops before such weights are ever written.
+the step and the term of the first that is not finite, and stops before anything is made of such weights.
+
+What is done after a step is ``due`` by the step's number. One thing more is saved: the weights of a validation that is better
+than those of all checkpoints. So a checkpoint has the metrics of its own step or none, and the best validation has a checkpoint.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -26,7 +29,7 @@ from legan.platform.training.checkpoint import (
     save_checkpoint,
 )
 from legan.platform.training.parallel import Ranks, all_or_none, average, everyones
-from legan.platform.training.task import Image, Task
+from legan.platform.training.task import Batch, Goal, Image, Task
 
 
 class Recorder(Protocol):
@@ -49,88 +52,131 @@ class Listener(NamedTuple):
     recorder: Recorder | None = None
     say: Callable[[str], None] = print
     report: Callable[[int, Mapping[str, float]], None] | None = None
-    """Called on every worker after each logged step, when its validation and its checkpoint are done, with the step and its
-    metrics; those of the validation only at steps that validate, and only on the first worker."""
+    """Called on every worker after each logged step, when all that is due after it is done, with the step and its metrics; those
+    of the validation only at steps that validate, and only on the first worker."""
 
 
-def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Ranks, listener: Listener) -> dict[str, float]:
-    """Train to the end from the last checkpoint in ``checkpoints``, or from the start; the last validation's metrics.
+class Due(NamedTuple):
+    """What is to be done after a step."""
 
-    Raises on every worker at the same step: NonFiniteLossError when a loss term, or a weight that a checkpoint is to hold, is
+    logged: bool
+    validated: bool
+    sampled: bool
+    saved: bool
+
+    @property
+    def looked(self) -> bool:
+        """Whether anything is made of the weights."""
+        return self.validated or self.sampled or self.saved
+
+
+def due(step: int, settings: TrainingSettings, total: int) -> Due:
+    """What is to be done after ``step`` of ``total`` steps: each by its own ``…_every``, and all of it at the end.
+
+    Whatever is made of weights is made when the losses that led to them are known, so such a step is logged too.
+
+    >>> due(50, TrainingSettings(steps=200, log_every=20, validate_every=50, sample_every=100, checkpoint_every=170), 200)
+    Due(logged=True, validated=True, sampled=False, saved=False)
+    """
+    last = step == total
+    intervals = settings.validate_every, settings.sample_every, settings.checkpoint_every
+    validated, sampled, saved = (last or step % every == 0 for every in intervals)
+    logged = step % settings.log_every == 0 or validated or sampled or saved
+    return Due(logged, validated, sampled, saved)
+
+
+def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Ranks, listener: Listener) -> None:
+    """Train to the end from the last checkpoint in ``checkpoints``, or from the start.
+
+    Raises on every worker at the same step: NonFiniteLossError when a loss term, or a weight that something is to be made of, is
     not finite, CheckpointError when a worker cannot read or write checkpoints, or sees others than the first, and whatever
     ``report`` raises.
     """
+    start = _start(task, checkpoints, ranks, listener)
+    clock = _Clock(start)
+    pending: list[dict[str, Tensor]] = []
+    with closing(_batches(task, start)) as batches:
+        for number, batch in batches:
+            torch.manual_seed(settings.seed * 1_000_003 + number * ranks.world + ranks.rank)  # dropout
+            pending.append(task.step(batch, number))
+
+            step = number + 1
+            now = due(step, settings, task.total_steps)
+            if not now.logged:
+                continue
+            told = _finite_means(pending, step, ranks, checkpoints)
+            pending.clear()
+            rate = clock.rate(step, task.images_per_step)
+            if ranks.is_first:
+                listener.say(progress_line(step, task.total_steps, rate, task.images_per_step, told))
+            told["images_per_s"] = rate
+            if ranks.is_first and listener.recorder is not None:
+                listener.recorder.log_metrics(told, step)
+
+            if now.looked:
+                _expect_finite(task.networks, step, checkpoints)
+                with all_or_none(ranks), clock.stopped():
+                    if ranks.is_first:
+                        told |= _look(task, settings, checkpoints, listener.recorder, step, now)
+            if listener.report is not None:
+                listener.report(step, told)
+
+
+def _start(task: Task, checkpoints: Path, ranks: Ranks, listener: Listener) -> int:
+    """Load the last checkpoint, the same on all workers; its step, 0 where there is none."""
+    step = 0
     with all_or_none(ranks):
-        step, metrics = resume(task, checkpoints, listener if ranks.is_first else None)
+        done = list_checkpoints(checkpoints)
+        if done:
+            task.load_state_dict(load_checkpoint(done[-1], task.networks))
+            step = done[-1].step
     begins = everyones(step, ranks)
     if len(set(begins)) > 1:
         raise CheckpointError(
             f"the workers see different checkpoints in {checkpoints} (steps {', '.join(map(str, begins))}); "
             "the run's folder has to be the same on every node."
         )
-    clock = _Clock(step)
-    pending: list[dict[str, Tensor]] = []
-    with ExitStack() as stack:
-        loader = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="batch"))
-        stack.callback(loader.shutdown, wait=True, cancel_futures=True)
-        upcoming = loader.submit(task.batch, step) if step < task.total_steps else None
-        while upcoming is not None:
+    if done and ranks.is_first:
+        listener.say(f"resumed from step {step} of {task.total_steps}")
+    return step
+
+
+def _batches(task: Task, start: int) -> Generator[tuple[int, Batch]]:
+    """The numbers and batches of all steps from ``start`` on; the next one is made meanwhile, in a thread."""
+    if start == task.total_steps:
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="batch") as loader:
+        upcoming = loader.submit(task.batch, start)
+        for step in range(start, task.total_steps):
             batch = upcoming.result()
-            upcoming = loader.submit(task.batch, step + 1) if step + 1 < task.total_steps else None
-            torch.manual_seed(settings.seed * 1_000_003 + step * ranks.world + ranks.rank)  # dropout
-            pending.append(task.step(batch, step))
-            step += 1
-            last = step == task.total_steps
-            # Nothing is made of weights before it is known that the losses which led to them are finite.
-            looks = (settings.log_every, settings.validate_every, settings.sample_every, settings.checkpoint_every)
-            told: dict[str, float] = {}
-            looking = last or any(step % every == 0 for every in looks)
-            if looking:
-                terms = _finite_means(pending, step, ranks, checkpoints)
-                pending.clear()
-                rate = clock.rate(step, task.images_per_step)
-                if ranks.is_first:
-                    if listener.recorder is not None:
-                        listener.recorder.log_metrics({**terms, "images_per_s": rate}, step)
-                    listener.say(progress_line(step, task.total_steps, rate, task.images_per_step, terms))
-                told = {**terms, "images_per_s": rate}
-            if last or step % settings.checkpoint_every == 0:
-                _expect_finite(task.networks, step, checkpoints)
-                with all_or_none(ranks), clock.stopped():
-                    found = _look(task, settings, checkpoints, listener.recorder, step) if ranks.is_first else {}
-                metrics = found or metrics
-                told |= found
-            if told and listener.report is not None:
-                listener.report(step, told)
-    return metrics
+            if step + 1 < task.total_steps:
+                upcoming = loader.submit(task.batch, step + 1)
+            yield step, batch
 
 
-def resume(task: Task, checkpoints: Path, listener: Listener | None) -> tuple[int, dict[str, float]]:
-    """Load the last checkpoint into ``task``; its step, 0 when there is none, and its metrics."""
-    done = list_checkpoints(checkpoints)
-    if not done:
-        return 0, {}
-    task.load_state_dict(load_checkpoint(done[-1], task.networks))
-    if listener is not None:
-        listener.say(f"resumed from step {done[-1].step} of {task.total_steps}")
-    return done[-1].step, dict(done[-1].metrics)
-
-
-def _look(task: Task, settings: TrainingSettings, checkpoints: Path, recorder: Recorder | None, step: int) -> dict[str, float]:
-    """Validate, record pictures and write a checkpoint where ``step`` asks for it; the validation's metrics."""
-    last = step == task.total_steps
-    metrics: dict[str, float] = {}
-    if last or step % settings.validate_every == 0:
-        metrics = task.validate()
-        if recorder is not None and metrics:
-            recorder.log_metrics(metrics, step)
-    if recorder is not None and (last or step % settings.sample_every == 0):
+def _look(
+    task: Task, settings: TrainingSettings, checkpoints: Path, recorder: Recorder | None, step: int, now: Due
+) -> dict[str, float]:
+    """Validate, record pictures and write a checkpoint, as far as that is due; the validation's metrics."""
+    metrics = task.validate() if now.validated else {}
+    if recorder is not None and metrics:
+        recorder.log_metrics(metrics, step)
+    if recorder is not None and now.sampled:
         for key, image in task.samples().items():
             recorder.log_image(key, image, step)
-    if last or step % settings.checkpoint_every == 0:
+    if now.saved or _is_best(metrics, task.goal, checkpoints):
         save_checkpoint(checkpoints, step, task.networks, task.state_dict(), metrics)
         prune_checkpoints(checkpoints, settings.keep_last, *task.goal)
     return metrics
+
+
+def _is_best(metrics: Mapping[str, float], goal: Goal, checkpoints: Path) -> bool:
+    """Whether a validation is better than those of all checkpoints."""
+    value = metrics.get(goal.metric, math.nan)
+    best = best_checkpoint(list_checkpoints(checkpoints), *goal)
+    if best is None:
+        return math.isfinite(value)
+    return value < best.metrics[goal.metric] if goal.mode == "min" else value > best.metrics[goal.metric]
 
 
 def load_for_export(task: Task, checkpoints: Path) -> int:

@@ -88,7 +88,7 @@ def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None) -> str
     lines += [f"{name}: {count:,} parameters" for name, count in parameters.items()]
     lines.append(f"{task.total_steps} steps of {task.images_per_step} images, on {_where(settings)}")
     lines.append(
-        f"checkpoints: every {settings.checkpoint_every} steps, {checkpoint_bytes / 1e6:.0f} MB each, "
+        f"checkpoints: every {settings.checkpoint_every} steps and of the best validation, {checkpoint_bytes / 1e6:.0f} MB each, "
         f"at most {settings.keep_last + 1} kept"
     )
     lines.append(f"tracking: {shown(uri or default_tracking_uri())}")

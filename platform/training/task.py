@@ -49,7 +49,7 @@ class Task(Protocol):
         """Inverse of ``state_dict``."""
 
     def validate(self) -> dict[str, float]:
-        """Metrics on the held-out split."""
+        """Metrics on the validation split, ``val/…``; empty where nobody is held out."""
 
     def samples(self) -> dict[str, Image]:
         """Pictures of the same held-out faces each time, by name; empty where there is nothing to see."""

@@ -39,9 +39,9 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
         expression = torch.cat([answer[0] for answer in answers]).argmax(1).cpu() == labels["expression"][index]
         lighting = torch.cat([answer[1] for answer in answers]).argmax(1).cpu() == labels["lighting"][index]
         return {
-            "eval/expression_accuracy": float(expression.float().mean()),
-            "eval/lighting_accuracy": float(lighting.float().mean()),
-            "eval/both_accuracy": float((expression & lighting).float().mean()),
+            "val/expression_accuracy": float(expression.float().mean()),
+            "val/lighting_accuracy": float(lighting.float().mean()),
+            "val/both_accuracy": float((expression & lighting).float().mean()),
         }
 
     return SupervisedTask(
@@ -53,7 +53,7 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
         numbers=numbers,
         loss=attribute_loss,
         validation=validation,
-        goal=Goal("eval/both_accuracy", "max"),
+        goal=Goal("val/both_accuracy", "max"),
         mirror=mirror,
         info={"schema": data.schema.to_dict(), "data_hash": data.content_hash},
     )

@@ -42,7 +42,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         if len(held_out) == 0 or len(np.unique(same)) in (1, len(same)):
             return {}
         features = torch.cat(in_batches(T.features, data.images, held_out, ranks.device))
-        return {"eval/verification_auc": verification_auc(features, same)}
+        return {"val/verification_auc": verification_auc(features, same)}
 
     return SupervisedTask(
         settings,
@@ -53,7 +53,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         numbers=numbers,
         loss=subject_loss,
         validation=validation,
-        goal=Goal("eval/verification_auc", "max"),
+        goal=Goal("val/verification_auc", "max"),
         mirror=lambda labels, mirrored: labels,
         info={"data_hash": data.content_hash},
     )

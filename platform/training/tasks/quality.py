@@ -41,9 +41,9 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
         prediction = torch.cat(in_batches(network, ratings.images, held_out, ranks.device)).float().cpu()
         error = (prediction - labels["mean"][torch.from_numpy(held_out)]).abs()
         return {
-            "eval/rating_error": float(error.mean()),
-            "eval/rating_correlation": float(pearsonr(prediction.numpy(), ratings.mean[held_out]).statistic),
-            "eval/share_inside_margin": float((error <= labels["std"][torch.from_numpy(held_out)]).float().mean()),
+            "val/rating_error": float(error.mean()),
+            "val/rating_correlation": float(pearsonr(prediction.numpy(), ratings.mean[held_out]).statistic),
+            "val/share_inside_margin": float((error <= labels["std"][torch.from_numpy(held_out)]).float().mean()),
         }
 
     return SupervisedTask(
@@ -55,7 +55,7 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
         numbers=numbers,
         loss=loss,
         validation=validation,
-        goal=Goal("eval/rating_error", "min"),
+        goal=Goal("val/rating_error", "min"),
         mirror=lambda labels, mirrored: labels,
         clip=settings.clip_gradient,
         info=ratings.provenance,

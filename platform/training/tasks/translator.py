@@ -105,7 +105,7 @@ def held_out_pairs(data: Dataset) -> pd.DataFrame | None:
 
 def goal_of(pairs: pd.DataFrame | None) -> Goal:
     """The smaller the distance, the better; with nobody held out no checkpoint is called best."""
-    return Goal(f"validation/{_distance_name(pairs)}", "min")
+    return Goal(f"val/{_distance_name(pairs)}", "min")
 
 
 def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, device: torch.device) -> dict[str, float]:
@@ -125,7 +125,7 @@ def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, 
             else:
                 image, reference = G(image, _labels(data, source).to(device)).image, x
             distances.append(F.l1_loss(image.double(), reference.double(), reduction="none").mean(dim=(1, 2, 3)))
-    return {f"validation/{_distance_name(pairs)}": float(torch.cat(distances).mean())}
+    return {f"val/{_distance_name(pairs)}": float(torch.cat(distances).mean())}
 
 
 def sample_grids(G: Translator, data: Dataset, device: torch.device) -> dict[str, Image]:

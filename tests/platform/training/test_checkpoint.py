@@ -29,12 +29,12 @@ def network(value: float) -> nn.Module:
 
 def test_weights_and_state_come_back(tmp_path):
     saved = network(0.25)
-    save_checkpoint(tmp_path, 7, {"generator": saved}, {"counter": 3, "moment": torch.ones(2)}, {"eval/l1": 0.5})
+    save_checkpoint(tmp_path, 7, {"generator": saved}, {"counter": 3, "moment": torch.ones(2)}, {"val/l1": 0.5})
     (checkpoint,) = list_checkpoints(tmp_path)
     loaded = network(0.0)
     state = load_checkpoint(checkpoint, {"generator": loaded})
     assert checkpoint.step == 7
-    assert checkpoint.metrics == {"eval/l1": 0.5}
+    assert checkpoint.metrics == {"val/l1": 0.5}
     assert torch.equal(saved.weight, loaded.weight)
     assert state["counter"] == 3
     assert torch.equal(state["moment"], torch.ones(2))
@@ -42,14 +42,14 @@ def test_weights_and_state_come_back(tmp_path):
 
 def test_the_last_and_the_best_are_kept(tmp_path):
     for step, score in ((1, 0.9), (2, 0.1), (3, 0.8), (4, 0.7), (5, 0.6)):
-        save_checkpoint(tmp_path, step, {"g": network(step)}, {}, {"eval/l1": score})
-        prune_checkpoints(tmp_path, 2, "eval/l1", "min")
+        save_checkpoint(tmp_path, step, {"g": network(step)}, {}, {"val/l1": score})
+        prune_checkpoints(tmp_path, 2, "val/l1", "min")
     assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [2, 4, 5]
-    best = best_checkpoint(list_checkpoints(tmp_path), "eval/l1", "min")
+    best = best_checkpoint(list_checkpoints(tmp_path), "val/l1", "min")
     assert best is not None
     assert best.step == 2
-    assert best_checkpoint(list_checkpoints(tmp_path), "eval/l1", "max").step == 4
-    assert best_checkpoint(list_checkpoints(tmp_path), "eval/other", "max") is None
+    assert best_checkpoint(list_checkpoints(tmp_path), "val/l1", "max").step == 4
+    assert best_checkpoint(list_checkpoints(tmp_path), "val/other", "max") is None
 
 
 def test_a_full_disk_leaves_the_checkpoints_before_and_no_draft(tmp_path, monkeypatch):
@@ -91,6 +91,15 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, file, content):
     with pytest.raises(CheckpointError, match=r"step-00000001 .*; remove it to go on from the one before"):
         load_checkpoint(*list_checkpoints(tmp_path), {"g": loaded})
     assert torch.all(loaded.weight == 0)
+
+
+def test_metrics_of_older_checkpoints_have_todays_names(tmp_path):
+    old = {"validation/l1_to_target": 0.5, "eval/expression_accuracy": 0.25, "eval/rating_error": 1.5}
+    save_checkpoint(tmp_path, 1, {"g": network(1)}, {}, old)
+    save_checkpoint(tmp_path, 2, {"g": network(1)}, {}, {"val/l1_to_target": 0.75})
+    first, _ = list_checkpoints(tmp_path)
+    assert first.metrics == {"val/l1_to_target": 0.5, "val/expression_accuracy": 0.25, "val/rating_error": 1.5}
+    assert best_checkpoint(list_checkpoints(tmp_path), "val/l1_to_target", "min") == first
 
 
 def test_state_with_code_in_it_is_refused(tmp_path):

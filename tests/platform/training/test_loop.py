@@ -1,5 +1,6 @@
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from torch import nn
 from legan.platform.errors import NonFiniteLossError
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.loop import Listener, load_for_export, progress_line, train
+from legan.platform.training.loop import Due, Listener, due, load_for_export, progress_line, train
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Goal
 
@@ -23,7 +24,7 @@ class Toy:
 
     exports = "best"
     images_per_step = 4
-    goal = Goal("eval/error", "min")
+    goal = Goal("val/error", "min")
 
     def __init__(self, total_steps: int, poison: int | None = None):
         torch.manual_seed(3)
@@ -51,7 +52,7 @@ class Toy:
         self.adam.load_state_dict(state["adam"])
 
     def validate(self):
-        return {"eval/error": float(self.network.weight.detach().abs().sum())}
+        return {"val/error": float(self.network.weight.detach().abs().sum())}
 
     def samples(self):
         return {}
@@ -83,19 +84,33 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path):
     assert "resumed from step 10 of 20" in lines
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (1, ""), (10, "logged"), (20, "logged"), (25, "logged sampled"), (40, "logged"), (50, "logged validated sampled"),
+        (100, "logged validated sampled"), (150, "logged validated sampled"), (170, "logged saved"),
+        (340, "logged saved"), (850, "logged validated sampled saved"),
+        (901, "logged validated sampled saved"),  # the last
+    ],
+)  # fmt: skip
+def test_what_is_due_after_a_step(step, expected):
+    asked = settings(log_every=10, validate_every=50, sample_every=25, checkpoint_every=170)
+    assert due(step, asked, total=901) == Due(**{name: name in expected.split() for name in Due._fields})
+
+
 def test_metrics_are_means_over_the_logged_steps(tmp_path):
     records, lines = Records(), []
     train(Toy(12), settings(), tmp_path, Ranks(), Listener(records, lines.append))
     assert sorted(records.metrics["loss/total"]) == [5, 10, 12]
     assert records.metrics["loss/fine"][10] == 1.0
     assert records.metrics["images_per_s"][12] > 0
-    assert sorted(records.metrics["eval/error"]) == [5, 10, 12]
+    assert sorted(records.metrics["val/error"]) == [5, 10, 12]
     assert lines[-1].startswith("step 12/12  ")
 
 
 def test_reports_have_a_validation_at_its_own_step_and_nowhere_else(tmp_path):
     told, task = {}, Toy(12)
-    task.validate = lambda: {"eval/error": float(len(told))}
+    task.validate = lambda: {"val/error": float(len(told))}
     train(
         task,
         settings(log_every=2, checkpoint_every=6, validate_every=6),
@@ -103,11 +118,11 @@ def test_reports_have_a_validation_at_its_own_step_and_nowhere_else(tmp_path):
         Ranks(),
         Listener(None, str, told.__setitem__),
     )
-    assert {step: metrics.get("eval/error") for step, metrics in told.items()} == {
+    assert {step: metrics.get("val/error") for step, metrics in told.items()} == {
         2: None, 4: None, 6: 2.0, 8: None, 10: None, 12: 5.0,
     }  # fmt: skip
     assert all(metrics["loss/fine"] == 1.0 for metrics in told.values())
-    assert [checkpoint.metrics["eval/error"] for checkpoint in list_checkpoints(tmp_path)] == [2.0, 5.0]
+    assert [checkpoint.metrics["val/error"] for checkpoint in list_checkpoints(tmp_path)] == [2.0, 5.0]
 
 
 def test_a_nan_names_step_and_term_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -142,14 +157,83 @@ def test_weights_that_a_finite_loss_spoilt_are_never_written(tmp_path):
 def test_export_takes_the_best_checkpoint(tmp_path):
     task = Toy(20)
     train(task, settings(keep_last=10), tmp_path, Ranks(), Listener(None, str))
-    errors = {checkpoint.step: checkpoint.metrics["eval/error"] for checkpoint in list_checkpoints(tmp_path)}
+    errors = {checkpoint.step: checkpoint.metrics["val/error"] for checkpoint in list_checkpoints(tmp_path)}
     assert load_for_export(task, tmp_path) == min(errors, key=errors.get)
-    assert task.validate()["eval/error"] == min(errors.values())
+    assert task.validate()["val/error"] == min(errors.values())
 
 
-def test_a_checkpoint_has_the_metrics_of_its_own_step_or_none(tmp_path):
-    train(Toy(12), settings(checkpoint_every=4, validate_every=6, keep_last=10), tmp_path, Ranks(), Listener(None, str))
-    assert {each.step: bool(each.metrics) for each in list_checkpoints(tmp_path)} == {4: False, 8: False, 12: True}
+class Scripted(Toy):
+    """Its validations at the steps of ``errors`` give these."""
+
+    def __init__(self, total_steps: int, errors: dict[int, float]):
+        super().__init__(total_steps)
+        self.errors, self.at = errors, 0
+
+    def step(self, batch, step):
+        self.at = step + 1
+        return super().step(batch, step)
+
+    def validate(self):
+        return {"val/error": self.errors[self.at]}
+
+
+def test_each_thing_happens_by_its_own_interval(tmp_path):
+    records, told = Records(), {}
+    errors = {3: 0.5, 6: 0.9, 9: 0.4, 12: 0.4, 14: 0.6}
+    pictures = []
+    task = Scripted(14, errors)
+    task.samples = lambda: pictures.append(task.at) or {}
+    asked = settings(log_every=7, validate_every=3, sample_every=4, checkpoint_every=5, keep_last=10)
+    train(task, asked, tmp_path, Ranks(), Listener(records, str, told.__setitem__))
+    assert records.metrics["val/error"] == errors
+    assert {step: metrics["val/error"] for step, metrics in told.items() if "val/error" in metrics} == errors
+    assert pictures == [4, 8, 12, 14]
+    assert sorted(told) == sorted(records.metrics["loss/total"]) == [3, 4, 5, 6, 7, 8, 9, 10, 12, 14]
+
+
+@pytest.mark.parametrize("keep_last", [1, 10])
+def test_the_best_validation_is_a_checkpoint_with_metrics_of_its_own_step(tmp_path, keep_last):
+    errors = {3: 0.5, 6: 0.9, 9: 0.4, 12: 0.4, 14: 0.6}
+    asked = settings(validate_every=3, checkpoint_every=5, keep_last=keep_last)
+    task = Scripted(14, errors)
+    train(task, asked, tmp_path, Ranks(), Listener(None, str))
+    kept = {checkpoint.step: checkpoint.metrics.get("val/error") for checkpoint in list_checkpoints(tmp_path)}
+    assert kept == ({3: 0.5, 5: None, 9: 0.4, 10: None, 14: 0.6} if keep_last == 10 else {9: 0.4, 14: 0.6})
+    assert load_for_export(task, tmp_path) == 9
+
+
+def test_what_is_best_is_not_forgotten_when_a_run_goes_on(tmp_path):
+    asked = settings(validate_every=3, checkpoint_every=5, keep_last=1)
+    train(Scripted(6, {3: 0.5, 6: 0.9}), asked, tmp_path, Ranks(), Listener(None, str))
+    train(Scripted(14, {9: 0.7, 12: 0.6, 14: 0.8}), asked, tmp_path, Ranks(), Listener(None, str))
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [3, 14]
+
+
+def test_a_run_that_goes_on_from_a_best_validation_ends_with_the_same_weights(tmp_path):
+    asked = settings(validate_every=3, checkpoint_every=50)
+    whole, rest = Scripted(14, dict.fromkeys((3, 6, 9, 12, 14), 1.0)), Scripted(14, {6: 2.0, 9: 2.0, 12: 2.0, 14: 2.0})
+    train(whole, asked, tmp_path / "whole", Ranks(), Listener(None, str))
+    (tmp_path / "parts").mkdir()
+    shutil.copytree(tmp_path / "whole" / "step-00000003", tmp_path / "parts" / "step-00000003")
+    train(rest, asked, tmp_path / "parts", Ranks(), Listener(None, str))
+    assert torch.equal(whole.network.weight, rest.network.weight)
+
+
+def test_a_validation_without_a_number_is_never_the_best(tmp_path):
+    asked = settings(validate_every=3, checkpoint_every=50)
+    train(Scripted(9, {3: math.nan, 6: 2.0, 9: math.nan}), asked, tmp_path, Ranks(), Listener(None, str))
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [6, 9]
+    assert load_for_export(Toy(9), tmp_path) == 6
+
+
+@pytest.mark.parametrize("what", ["validate_every", "sample_every"])
+def test_weights_that_are_not_finite_are_not_looked_at(tmp_path, what):
+    task = Toy(20)
+    task.network.weight.register_hook(lambda gradient: gradient * math.inf if task.adam.state_dict()["state"] else gradient)
+    task.validate = task.samples = lambda: pytest.fail("weights without meaning were looked at")
+    rare = dict.fromkeys(("log_every", "validate_every", "sample_every", "checkpoint_every"), 20)
+    with pytest.raises(NonFiniteLossError, match="step 2: a weight of the toy became nan"):
+        train(task, settings(**rare | {what: 2}), tmp_path, Ranks(), Listener(Records(), str))
 
 
 def test_progress_line_tells_rate_losses_and_time_left():

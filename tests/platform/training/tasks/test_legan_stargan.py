@@ -262,5 +262,5 @@ def test_samples_show_input_translations_and_masks(tiny_data):
 def test_validation_measures_the_distance_to_the_true_target(tiny_data):
     task = make_task(tiny_data)
     value = task.validate()[task.goal.metric]
-    assert task.goal.metric == "validation/l1_to_target"
+    assert task.goal.metric == "val/l1_to_target"
     assert 0 < value < 2

@@ -260,7 +260,7 @@ def test_a_checkpoint_continues_bit_for_bit_and_exports_the_average(tiny_data, t
 def test_samples_and_validation(tiny_data):
     task = make_task(tiny_data)
     assert set(task.samples()) == {"samples/translation"}
-    assert task.goal.metric == "validation/l1_to_target"
+    assert task.goal.metric == "val/l1_to_target"
     assert 0 < task.validate()[task.goal.metric] < 2
 
 

@@ -10,6 +10,7 @@ from legan.platform.data.ratings.ratings import read_ratings
 from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.model import load_network
 from legan.platform.settings import ClassifierSettings, IdentitySettings, QualitySettings
+from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks.classifier import classifier_task
@@ -30,7 +31,7 @@ def test_judge_learns_and_is_exported_with_its_schema(tiny_data, tmp_path):
     losses = [float(task.step(task.batch(0), 0)["loss/total"]) for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]
     metrics = task.validate()
-    assert set(metrics) == {"eval/expression_accuracy", "eval/lighting_accuracy", "eval/both_accuracy"}
+    assert set(metrics) == {"val/expression_accuracy", "val/lighting_accuracy", "val/both_accuracy"}
     task.export(tmp_path / "judge", {"run": "x"})
     stored = load_network(tmp_path / "judge")
     assert stored.kind == "attribute_classifier"
@@ -53,7 +54,7 @@ def test_translations_are_not_validated_on(tiny_data):
     two = replace(data, faces=data.faces.assign(split=["val" if name in "ef" else "train" for name in data.subject]))
     made = replace(two, faces=two.faces.assign(synthetic=data.subject == "f"))
     settings = IdentitySettings.model_validate(common(network="lightcnn9", width=0.25, features=32))
-    assert set(identity_task(settings, two, Ranks()).validate()) == {"eval/verification_auc"}
+    assert set(identity_task(settings, two, Ranks()).validate()) == {"val/verification_auc"}
     assert identity_task(settings, made, Ranks()).validate() == {}  # one subject is left, so there is nobody to tell apart
     judge = ClassifierSettings.model_validate(common(width=8))
     assert classifier_task(judge, replace(two, faces=two.faces.assign(synthetic=True)), Ranks()).validate() == {}
@@ -80,9 +81,10 @@ def test_quality_trains_with_every_loss_and_reports_on_held_out_ratings(ratings,
     torch.manual_seed(0)
     settings = QualitySettings.model_validate(common(image_size=32, width=8, layers=3, hidden=8, loss=loss, flip=True))
     task = quality_task(settings, ratings, Ranks())
-    metrics = train(task, settings, tmp_path, Ranks(), Listener(None, str))
-    assert set(metrics) == {"eval/rating_error", "eval/rating_correlation", "eval/share_inside_margin"}
-    assert 0 < metrics["eval/rating_error"] < 4
+    train(task, settings, tmp_path, Ranks(), Listener(None, str))
+    metrics = list_checkpoints(tmp_path)[-1].metrics
+    assert set(metrics) == {"val/rating_error", "val/rating_correlation", "val/share_inside_margin"}
+    assert 0 < metrics["val/rating_error"] < 4
     assert task.numbers["mean_rating"] == pytest.approx(float(np.mean(ratings.mean[ratings.split == "train"])), abs=1e-3)
 
 

@@ -29,7 +29,7 @@ def test_translations_are_not_validated_on(tiny_data: Path) -> None:
     assert set(pairs["source_row"]) | set(pairs["target_row"]) == set(held_out[9:])
     nobody = held_out_pairs(marked(data, held_out))
     assert nobody is None
-    assert goal_of(nobody).metric == "validation/l1_cycle"
+    assert goal_of(nobody).metric == "val/l1_cycle"
 
 
 def test_pictures_show_a_photograph_that_is_held_out(tiny_data: Path) -> None:
