@@ -9,11 +9,11 @@ from legan.models import stargan
 from legan.models.quality import QualityModel
 from legan.platform.config import check_settings, read_section
 from legan.platform.model import load_network, read_model, save_network, weights_hash
+from legan.platform.settings import KINDS
 from legan.platform.training.checks import Inputs
 from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.start import KINDS
 from legan.platform.training.tasks.legan_stargan import LeganTask
 
 QUALITY = {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}

@@ -16,12 +16,11 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import Problem
 from legan.platform.model import read_model, weights_hash
-from legan.platform.settings import StarGanV2LossSettings
+from legan.platform.settings import KINDS, StarGanV2LossSettings
 from legan.platform.training.checks import Inputs, check
 from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.start import KINDS
 from legan.platform.training.tasks import stargan_v2
 from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, d_objective, moving_average
 
