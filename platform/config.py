@@ -15,8 +15,26 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from legan.platform.errors import ConfigError, Problem, without_passwords
-from legan.platform.settings import CONFLICT, KINDS, Settings, TrainingSettings
+from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
+from legan.platform.settings import (
+    CONFLICT,
+    ClassifierSettings,
+    IdentitySettings,
+    LeganSettings,
+    QualitySettings,
+    Settings,
+    TrainingSettings,
+)
 
+KINDS: dict[str, type[TrainingSettings]] = {
+    "identity": IdentitySettings,
+    "quality": QualitySettings,
+    "classifier": ClassifierSettings,
+    "legan": LeganSettings,
+    "stargan": StarGanSettings,
+    "stargan_v2": StarGanV2Settings,
+}
+"""The sections of a preset, and the commands of ``legan train``."""
 PRESETS = Path(__file__).parent / "presets"
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -205,7 +223,7 @@ def problem_of(kind: type[BaseModel], detail: Mapping[str, Any]) -> Problem:
         return Problem(place, f"there is no such setting; known here: {', '.join(known)}")
     if detail["type"] == CONFLICT:
         return Problem(place, str(detail["msg"]))
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = str(detail["ctx"]["error"] if detail["type"] == "value_error" else detail["msg"])
     message = message[0].lower() + message[1:]
     return Problem(place, f"{message} (given: {without_passwords(repr(detail['input']))})" if place else message)
 

@@ -13,12 +13,12 @@ from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_rati
 from legan.platform.device import native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.model import StoredNetwork, identity_folder, load_network, network_folder, weights_hash
+from legan.platform.rival_settings import StarGanV2Settings
 from legan.platform.settings import (
     ClassifierSettings,
     CriticSettings,
     IdentitySettings,
     QualitySettings,
-    StarGanV2Settings,
     TrainingSettings,
     TranslatorSettings,
 )

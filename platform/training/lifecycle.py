@@ -20,15 +20,8 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError
 from legan.platform.model import MODEL_FILE, StoredNetwork
-from legan.platform.settings import (
-    ClassifierSettings,
-    IdentitySettings,
-    LeganSettings,
-    QualitySettings,
-    StarGanSettings,
-    StarGanV2Settings,
-    TrainingSettings,
-)
+from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
+from legan.platform.settings import ClassifierSettings, IdentitySettings, LeganSettings, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import git_commit
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, given, hashes

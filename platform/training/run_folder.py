@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import yaml
 
-from legan.platform.config import check_settings
+from legan.platform.config import KINDS, check_settings
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, TrackingError
 from legan.platform.files import is_empty, misnamed, new_folder, write_whole
-from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import StoppedEarly
 
@@ -113,6 +113,7 @@ def changed_inputs(run: Run, made_of: Mapping[str, str]) -> list[Problem]:
         return []
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{run.folder / 'inputs.json'} cannot be read ({error}); remove it if nothing changed.") from error
+
     return [
         Problem(
             name,

@@ -78,6 +78,7 @@ def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None) -> str
     task = build_task(settings, Ranks(), inputs)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in task.networks.items()}
     checkpoint_bytes = sum(parameters.values()) * 4 * 3  # weights and Adam's two moments, fp32
+
     lines = [f"kind: {kind}", to_yaml(settings).rstrip(), ""]
     if data is not None:
         sizes = ", ".join(f"{split} {len(data.rows(split))}" for split in ("train", "val", "test"))

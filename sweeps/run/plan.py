@@ -12,14 +12,14 @@ import pandas as pd
 import torch
 
 from legan.models.generator import Generator
-from legan.platform.config import flatten, read_section
+from legan.platform.config import KINDS, flatten, read_section
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import LACKING, Need, canonical, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
 from legan.platform.model import Model, identity_folder, network_folder
-from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.settings import TrainingSettings
 from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.start import plan as plan_of_run
 from legan.platform.training.tasks.translator import goal_of, held_out_pairs

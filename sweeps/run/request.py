@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from legan.platform.config import Checked, check_settings, resolve
+from legan.platform.config import KINDS, Checked, check_settings, resolve
 from legan.platform.errors import ConfigError, Problem
-from legan.platform.settings import KINDS, TrainingSettings
+from legan.platform.settings import TrainingSettings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.search.files import read_space, space_names
 from legan.sweeps.search.space import asha_problems

@@ -5,10 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from legan.platform.config import check_settings, flatten, problem_of, read_section
+from legan.platform.config import KINDS, check_settings, flatten, problem_of, read_section
 from legan.platform.errors import Problem
 from legan.platform.evaluation.metric_names import EVALUATION
-from legan.platform.settings import KINDS
 from legan.sweeps.search.parameter import Parameter, Value, same
 
 METRICS = tuple(name for metric in EVALUATION for name in metric.names)

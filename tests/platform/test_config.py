@@ -5,9 +5,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legan.platform.config import PRESETS, apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
+from legan.platform.config import KINDS, PRESETS, apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
 from legan.platform.errors import ConfigError, Problem
-from legan.platform.settings import KINDS, ClassifierSettings, LeganSettings, QualitySettings, StarGanV2Settings
+from legan.platform.rival_settings import StarGanV2Settings
+from legan.platform.settings import ClassifierSettings, LeganSettings, QualitySettings
 
 # Section 5 and Tables 6-10, as printed.
 SECTION_5 = {

@@ -25,7 +25,7 @@ from legan.models.stargan_v2 import (
 from legan.platform.data.dataset import Dataset
 from legan.platform.device import autocast, place
 from legan.platform.pixels import normalise, to_tensor
-from legan.platform.settings import StarGanV2LossSettings, StarGanV2Settings
+from legan.platform.rival_settings import StarGanV2LossSettings, StarGanV2Settings
 from legan.platform.training.batches import Rows, mirror, shift
 from legan.platform.training.parallel import Ranks, adam, set_learning_rate, update, update_together
 from legan.platform.training.task import Batch
@@ -121,6 +121,7 @@ class StarGanV2Task(TranslatorTask):
         }  # fmt: skip
         for network in self.networks.values():
             place(network, ranks.device, settings.channels_last)
+
         mapping = settings.adam.model_copy(update={"learning_rate": settings.mapping_learning_rate})
         self.rates = {
             "generator": settings.adam,
@@ -142,6 +143,7 @@ class StarGanV2Task(TranslatorTask):
         y_trg = self.pool.domains[torch.randint(len(self.pool.domains), (B,), generator=generator)]
         z = torch.randn(2, B, latent, generator=generator)
         u = torch.rand(2, B, generator=generator, dtype=torch.float64)
+
         mine = self.ranks.share(B)
         ref_rows, ref_mirrored = self.pool.draw(y_trg[mine], u[:, mine])
         x, ref = to_tensor(self.data.images[rows[mine]]), to_tensor(self.data.images[ref_rows.reshape(-1).numpy()])
@@ -164,6 +166,7 @@ class StarGanV2Task(TranslatorTask):
         y_org, y_trg, z = (batch[name].to(device, non_blocking=True) for name in ("y_org", "y_trg", "z"))
         y_twice = y_trg.repeat(2)
 
+        # D, on an image with a style of a latent and on one with a style of a reference.
         with self._autocast():
             s_trg, s_other = self.F(z, y_twice).chunk(2)
             x_fake = self.G(x, s_trg)
@@ -172,6 +175,7 @@ class StarGanV2Task(TranslatorTask):
             x_ref_fake = self.G(x, self.E(ref.chunk(2)[0], y_trg))
         terms.append(self._update_d(x, y_org, x_ref_fake, y_trg))
 
+        # G, F and E together, with styles of latents.
         self.D.requires_grad_(False)
         with self._autocast():
             total, latent_terms = g_objective(
@@ -179,6 +183,8 @@ class StarGanV2Task(TranslatorTask):
             )
         together = [self.adams[name] for name in ("generator", "mapping", "style_encoder")]
         update_together(together, self.together, total, self.ranks)
+
+        # G alone, with styles of references.
         self.E.requires_grad_(False)
         with torch.no_grad(), self._autocast():
             s_ref, s_ref_other = self.E(ref, y_twice).chunk(2)
@@ -189,9 +195,9 @@ class StarGanV2Task(TranslatorTask):
         update(self.adams["generator"], self.G, total, self.ranks)
         self.E.requires_grad_(True)
         self.D.requires_grad_(True)
+
         for average, network in ((self.average.generator, self.G), (self.average.mapping, self.F)):
             moving_average(average, network, settings.average_decay)
-
         pairs = (
             *zip(terms[0].items(), terms[1].values(), strict=True),
             *zip(latent_terms.items(), ref_terms.values(), strict=True),

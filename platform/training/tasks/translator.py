@@ -123,7 +123,7 @@ def held_out_distance(G: Translator, data: Dataset, pairs: pd.DataFrame | None, 
             if paired:
                 reference = load_batch(data, piece["target_row"].to_numpy(np.int64), device)
             else:
-                image, reference = G(image, _labels(data, source).to(device)).image, x
+                image, reference = G(image, _labels(data, source).to(device)).image, x  # there and back
             distances.append(F.l1_loss(image.double(), reference.double(), reduction="none").mean(dim=(1, 2, 3)))
     return {f"val/{_distance_name(pairs)}": float(torch.cat(distances).mean())}
 
@@ -135,6 +135,7 @@ def sample_grids(G: Translator, data: Dataset, device: torch.device) -> dict[str
     lightings = np.unique(np.linspace(0, len(schema.lightings) - 1, LIGHTINGS).round().astype(np.int64))
     targets = [(e, None) for e in range(len(schema.expressions))] + [(None, int(index)) for index in lightings]
     names = [schema.expressions[e] if e is not None else schema.lightings[light or 0] for e, light in targets]
+
     x = load_batch(data, rows, device)
     columns: dict[str, list[Tensor]] = {"translation": [], "expression_mask": [], "lighting_mask": []}
     with torch.inference_mode():
@@ -145,6 +146,7 @@ def sample_grids(G: Translator, data: Dataset, device: torch.device) -> dict[str
             if translation.expression_mask is not None and translation.lighting_mask is not None:
                 columns["expression_mask"].append(translation.expression_mask)
                 columns["lighting_mask"].append(translation.lighting_mask)
+
     sources = data.images[rows]
     grids = {}
     for key, images in columns.items():

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from legan.platform.config import check_settings, flatten
+from legan.platform.config import KINDS, check_settings, flatten
 from legan.platform.errors import Problem
 from legan.platform.evaluation.scoring import image_metrics
-from legan.platform.settings import KINDS
 from legan.sweeps.search.checks import METRICS, kind_problems, paper_section, paper_values, with_values
 from legan.sweeps.search.parameter import Parameter
 from legan.sweeps.search.space import SearchSettings, define_by_run, starting_points

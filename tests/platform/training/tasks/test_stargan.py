@@ -7,9 +7,8 @@ import torch
 
 from legan.models import stargan
 from legan.models.quality import QualityModel
-from legan.platform.config import check_settings, read_section
+from legan.platform.config import KINDS, check_settings, read_section
 from legan.platform.model import load_network, read_model, save_network, weights_hash
-from legan.platform.settings import KINDS
 from legan.platform.training.checks import Inputs
 from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, train

@@ -11,12 +11,12 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from legan.models.stargan_v2 import StarGanV2Discriminator
-from legan.platform.config import check_settings, read_section
+from legan.platform.config import KINDS, check_settings, read_section
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import Problem
 from legan.platform.model import read_model, weights_hash
-from legan.platform.settings import KINDS, StarGanV2LossSettings
+from legan.platform.rival_settings import StarGanV2LossSettings
 from legan.platform.training.checks import Inputs, check
 from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, load_for_export, train
