@@ -138,5 +138,7 @@ def prune_checkpoints(folder: Path, keep_last: int, metric: str, mode: Literal["
 
 def _of_validation(name: str) -> str:
     """Today's name of a checkpoint's metric, which is one of validation: older ones are ``validation/…`` and ``eval/…``."""
+    if name.startswith("val/"):
+        return name
     name = canonical(name)
     return f"val/{name.removeprefix('eval/')}" if name.startswith("eval/") else name

@@ -1,93 +1,32 @@
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
-from PIL import Image
+from tests.platform.training.test_checks import SMALL
 
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.config import resolve
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import CheckpointError, ClusterError, ConfigError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
-from legan.platform.model import find_model, read_model, save_network, weights_hash
-from legan.platform.training import checks, start
+from legan.platform.model import find_model, read_model, save_network
+from legan.platform.training import start
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.checks import Facts, Inputs, hashes, trainable
-from legan.platform.training.lifecycle import build_task, tags_of, train_run
+from legan.platform.training.checks import Inputs, trainable
+from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import Run, create_run, open_run
+from legan.platform.training.run_folder import create_run, open_run
 from legan.platform.training.start import plan, resume_training, start_training
 from legan.platform.training.tasks.legan_stargan import LeganTask
-
-SMALL = [
-    "steps=4", "batch_size=4", "critic_steps=2", "log_every=2", "checkpoint_every=2", "validate_every=2", "sample_every=4",
-    "generator.width=8", "generator.blocks=1", "discriminator.width=8", "discriminator.layers=3",
-    "loss.lambda_3=0", "loss.lambda_4=0", "workers=0",
-]  # fmt: skip
-
-
-def facts_of(kind, preset, overrides, given) -> Facts:
-    return trainable(resolve(kind, preset, overrides, given), Inputs())
-
-
-def test_problems_of_settings_files_and_data_come_together(home, tiny_data, tmp_path):
-    save_network(tmp_path / "Q", "quality", {"image_size": 64, "width": 8, "layers": 3, "hidden": 8}, QualityModel(64, 8, 3, 8))
-    given = {"data": tiny_data, "identity": tmp_path / "nothing", "quality": tmp_path / "Q"}
-    with pytest.raises(ConfigError) as caught:
-        facts_of("legan", "quick", ["discriminator.layers=6", "sedd=1"], given)
-    text = str(caught.value)
-    assert "sedd: there is no such setting" in text
-    assert f"identity: there is nothing at {tmp_path / 'nothing'}" in text
-    with pytest.raises(ConfigError) as caught:
-        facts_of("legan", "quick", ["discriminator.layers=6"], given)
-    text = str(caught.value)
-    assert "identity: " in text
-    assert "is for 64×64 images, the data set has 32×32" in text
-    assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in text
-
-
-def test_data_and_critics_are_opened_whatever_else_is_wrong(home, tiny_data, tmp_path):
-    given = {"data": tiny_data, "identity": tmp_path}
-    with pytest.raises(ConfigError) as caught:
-        facts_of("legan", "quick", ["discriminator.layers=6", "foo=1", "loss.lambda_4=0"], given)
-    assert [problem.place for problem in caught.value.problems] == ["foo", "data", "identity"]
-    with pytest.raises(ConfigError) as caught:
-        facts_of("legan", "quick", ["discriminator.layers=99"], {"data": tmp_path})
-    assert [problem.place for problem in caught.value.problems] == [
-        "discriminator.layers", "identity", "quality", "data",
-    ]  # fmt: skip
-    with pytest.raises(ConfigError) as caught:
-        facts_of("legan", "quick", ["discriminator.layers=99", "loss.lambda_3=0", "loss.lambda_4=0"], {"data": tiny_data})
-    assert len(caught.value.problems) == 1
-
-
-def test_one_person_is_not_enough_to_tell_people_apart(home, tiny_data, tmp_path):
-    data = open_dataset(tiny_data)
-    rows = np.flatnonzero(data.faces.subject == "a")
-    write_dataset(
-        tmp_path / "one", name="one", schema=data.schema, faces=data.faces.iloc[rows], images=data.images[rows],
-        hulls=data.hulls(rows), source="drawn for tests",
-    )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"data: the training split of .*/one shows one subject; T learns to tell two or more"):
-        facts_of("identity", "quick", [], {"data": tmp_path / "one"})
-
-
-def test_images_are_not_shifted_out_of_sight(home, tiny_data):
-    assert facts_of("stargan_v2", "quick", ["shift=15"], {"data": tiny_data}).settings.shift == 15
-    with pytest.raises(ConfigError, match=r"shift: 16 pixels move half of an image of 32×32 out of sight; take fewer"):
-        facts_of("stargan_v2", "quick", ["shift=16"], {"data": tiny_data})
 
 
 @pytest.mark.parametrize("name", ["../esc", "a b/ü*?", "", ".", ".hidden"])
@@ -118,7 +57,7 @@ def test_a_cluster_that_cannot_train_leaves_no_run_behind(home, tiny_data, monke
 
 
 def test_the_plan_names_the_store_and_no_password(home, tiny_data, monkeypatch, capsys):
-    settings = facts_of("classifier", "quick", ["workers=0"], {"data": tiny_data}).settings
+    settings = resolve("classifier", "quick", ["workers=0"], {"data": tiny_data}).settings
     run = create_run(home, "classifier", settings, "first")
     (run.folder / "tracking.sent").write_text(json.dumps({"offset": 0, "uri": "http://me:secret@before", "run_id": "1"}))
     resume_training("classifier", "first", [], {}, None, None, dry_run=True)
@@ -126,108 +65,6 @@ def test_the_plan_names_the_store_and_no_password(home, tiny_data, monkeypatch, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@now")
     resume_training("classifier", "first", [], {}, None, None, dry_run=True)
     assert "tracking: http://now\n" in capsys.readouterr().out
-
-
-def test_a_judge_of_the_wrong_kind_is_named(home, tiny_data, tmp_path):
-    save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}, QualityModel(32, 8, 3, 8))
-    with pytest.raises(ConfigError, match=r"identity: .* holds a quality, not a lightcnn or facenet"):
-        facts_of("legan", "quick", ["discriminator.layers=3", "loss.lambda_4=0"], {"data": tiny_data, "identity": tmp_path / "Q"})
-
-
-def test_a_check_opens_each_thing_once_and_the_task_is_built_of_them(home, tiny_data, tmp_path, monkeypatch):
-    opened = []
-
-    def counted(load):
-        def once(*of):
-            opened.append(of[0])
-            return load(*of)
-
-        return once
-
-    for name in ("open_dataset", "load_network"):
-        monkeypatch.setattr(checks, name, counted(getattr(checks, name)))
-    numbers = {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}
-    save_network(home / "Q" / "model", "quality", numbers, QualityModel(**numbers))
-    (home / "Q" / "config.yaml").touch()
-    asked = resolve("legan", "quick", [*SMALL, "loss.lambda_4=1"], {"data": tiny_data, "quality": "Q"})
-    assert asked.settings.quality == Path("Q")
-    assert opened == []
-    inputs = Inputs()
-    facts = trainable(asked, inputs)
-    assert facts.settings.quality == home / "Q" / "model"
-    assert trainable(asked, inputs) == facts
-    task = build_task(facts.settings, Ranks(), inputs)
-    assert opened == [tiny_data, home / "Q" / "model"]
-    hashed = hashes(facts.settings, inputs)
-    assert hashed == {"data": task.info["data_hash"], "quality": task.info["quality_weights"]}
-    assert hashed == {"data": open_dataset(tiny_data).content_hash, "quality": weights_hash(task.critics.quality)}
-
-
-def test_missing_data_and_ratings_are_said(home, tmp_path):
-    with pytest.raises(ConfigError, match="data: training needs a data set folder"):
-        facts_of("identity", "quick", [], {})
-    with pytest.raises(ConfigError, match="ratings: there is nothing at"):
-        facts_of("quality", "quick", [], {"ratings": tmp_path / "none"})
-    with pytest.raises(ConfigError, match="is no data set"):
-        facts_of("classifier", "quick", [], {"data": tmp_path})
-
-
-def rated_images(folder, shade, split="train"):
-    """A table of four squares, grey in the middle and ``shade`` in the corners, and its path."""
-    folder.mkdir()
-    for i in range(4):
-        pixels = np.full((32, 32, 3), shade, np.uint8)
-        pixels[8:24, 8:24] = 100 + i
-        Image.fromarray(pixels).save(folder / f"{i}.png")
-    table = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], "mean": 5.0, "std": 1.0, "source": "x", "split": split})
-    table.to_csv(folder / "ratings.csv", index=False)
-    return folder / "ratings.csv"
-
-
-def test_ratings_that_q_cannot_be_trained_with_are_refused_before_there_is_a_run(home, tiny_data, tmp_path):
-    small = ["image_size=32", "layers=3"]
-    with pytest.raises(ConfigError) as caught:
-        facts_of("quality", "quick", small, {"ratings": rated_images(tmp_path / "whole", shade=200, split="test")})
-    text = str(caught.value)
-    assert "is in the split train" in text
-    assert "ratings: 4 of 4 images of" in text
-    assert "are not masked, the first is 0.png" in text
-    folder = make_simulated_ratings(open_dataset(tiny_data), tmp_path / "simulated", count=6).path
-    about = json.loads((folder / "ratings.json").read_text())
-    (folder / "ratings.json").write_text(json.dumps(about | {"masked": False}))
-    with pytest.raises(ConfigError, match=r"6 of 6 images of .* are not masked"):
-        facts_of("quality", "quick", small, {"ratings": folder})
-    with pytest.raises(ConfigError, match=r"ratings: .* holds no ratings"):
-        facts_of("quality", "quick", small, {"ratings": tmp_path})
-    (folder / "ratings.json").write_text(json.dumps(about))
-    for masked in (folder, rated_images(tmp_path / "masked", shade=9)):
-        assert facts_of("quality", "quick", small, {"ratings": masked}).problems == []
-
-
-def test_simulated_ratings_are_named_by_q_and_by_what_is_trained_with_it(home, tiny_data, tmp_path):
-    ratings = make_simulated_ratings(open_dataset(tiny_data), tmp_path / "simulated", count=6)
-    small = ["image_size=32", "layers=3", "width=4", "hidden=8", "workers=0"]
-    settings = facts_of("quality", "quick", small, {"ratings": ratings.path}).settings
-    Q = build_task(settings, Ranks(), Inputs())
-    expected = {"simulated_ratings": "true", "ratings_hash": ratings.content_hash}
-    tags = tags_of(Run(home / "Q", "quality", settings), Q)
-    assert tags | expected | {"data_hash": ratings.content_hash, "data": str(ratings.path)} == tags
-    Q.export(tmp_path / "Q", {})
-    settings = facts_of("legan", "quick", [*SMALL, "loss.lambda_4=0.5"], {"data": tiny_data, "quality": tmp_path / "Q"}).settings
-    task = build_task(settings, Ranks(), Inputs())
-    assert tags_of(Run(home / "legan", "legan", settings), task).items() >= expected.items()
-    task.export(tmp_path / "model", {})
-    info = read_model(tmp_path / "model").info
-    assert info | {"simulated_ratings": True, "ratings_hash": ratings.content_hash} == info
-
-
-def test_a_gpu_that_is_not_there_is_said_before_the_run_begins(home, tiny_data, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"gpu: PyTorch finds no GPU on this machine; leave --gpu out"):
-        facts_of("classifier", "quick", ["workers=0"], {"data": tiny_data, "gpu": True})
-    assert facts_of(
-        "classifier", "quick", [], {"data": tiny_data, "gpu": True, "workers": 1}
-    ).settings.gpu  # the cluster may have one
 
 
 def test_a_damaged_run_is_no_run(home):
@@ -357,27 +194,6 @@ def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(ready, 
     assert 0 < table.loc["output", "l1_to_target"] < 2
 
 
-def test_problems_of_a_rival_come_together(home, tiny_data, tmp_path):
-    with pytest.raises(ConfigError) as caught:
-        facts_of("stargan", "quick", ["loss.lambda_4=0.5"], {"data": tiny_data})
-    assert "Lqual needs a trained Q" in str(caught.value)
-    with pytest.raises(ConfigError) as caught:
-        facts_of("stargan", "quick", ["loss.lambda_4=0.5", "discriminator.layers=6"], {"data": tiny_data, "quality": tmp_path})
-    assert f"quality: {tmp_path} is no network folder" in str(caught.value)
-    assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in str(caught.value)
-
-
-def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
-    (home / "unfinished").mkdir(parents=True)
-    (home / "unfinished" / "config.yaml").write_text("kind: identity\n")
-    with pytest.raises(ConfigError) as caught:
-        facts_of("legan", "quick", ["discriminator.layers=6", "loss.lambda_4=0"], {"data": tiny_data, "identity": "unfinished"})
-    text = str(caught.value)
-    assert text.count("identity: ") == 1
-    assert "identity: the run unfinished has no model yet" in text
-    assert "data: the image size 32 has to be a multiple of 64" in text
-
-
 def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(ready, tiny_data, monkeypatch, capsys):
     asked = resolve("legan", "quick", SMALL, {"data": tiny_data})
     step = LeganTask.step
@@ -397,9 +213,3 @@ def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(ready, tiny_dat
     monkeypatch.setattr(LeganTask, "step", step)
     resume_training("legan", "stopped", [], {}, None, None, dry_run=False)
     assert client.get_run(run.info.run_id).info.status == "FINISHED"
-
-
-def test_auto_precision_is_what_the_machine_multiplies_natively(tiny_data):
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    settings = facts_of("classifier", "quick", ["precision=auto"], {"data": tiny_data}).settings
-    assert settings.precision == ("bf16" if native else "fp32")
