@@ -58,14 +58,14 @@ class Problem(NamedTuple):
 class ConfigError(LeganError):
     """Settings or arguments that cannot be used; ``problems`` are all of them."""
 
-    def __init__(self, problems: Sequence[Problem | str]):
-        self.problems = [each if isinstance(each, Problem) else Problem("", each) for each in problems]
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = list(problems)
         count = len(self.problems)
         head = f"{count} problem{'s' if count != 1 else ''}:"
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
 
 
-class Problems(list["Problem | str"]):
+class Problems(list[Problem]):
     """Problems found so far."""
 
     def add(self, place: str, message: str, *also: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -114,7 +114,7 @@ def check(settings: TrainingSettings, inputs: Inputs) -> Facts:
         problems += _data_problems(settings, data)
     if isinstance(settings, CriticSettings):
         problems += _critics_problems(settings, data, inputs)
-    return Facts(settings, cast("list[Problem]", problems), data)
+    return Facts(settings, problems, data)
 
 
 def hashes(settings: TrainingSettings, inputs: Inputs) -> dict[str, str]:

@@ -4,8 +4,8 @@ from legan.platform.errors import ConfigError, Problem, first_line, one_line
 
 
 def test_all_problems_come_with_their_count() -> None:
-    assert str(ConfigError(["--pairs is 0"])) == "1 problem:\n  - --pairs is 0"
-    assert str(ConfigError(["a", "b"])) == "2 problems:\n  - a\n  - b"
+    assert str(ConfigError([Problem("--pairs", "0 is too few")])) == "1 problem:\n  - --pairs: 0 is too few"
+    assert str(ConfigError([Problem("", "a"), Problem("", "b")])) == "2 problems:\n  - a\n  - b"
 
 
 def test_a_problem_of_a_file_names_it_and_the_line() -> None:

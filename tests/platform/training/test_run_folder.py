@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from legan.platform.errors import ConfigError, LeganError, TrackingError
+from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import Run, create_run, open_run, raise_status, write_status
@@ -14,7 +14,7 @@ from legan.platform.training.run_folder import Run, create_run, open_run, raise_
     [
         (StoppedEarly(), StoppedEarly),
         (LeganError("the loss became nan"), LeganError),
-        (ConfigError(["one", "two"]), LeganError),
+        (ConfigError([Problem("loss.q", "one"), Problem("", "two")]), LeganError),
         (TrackingError("another process holds the record"), TrackingError),  # which is worth another try
     ],
 )
