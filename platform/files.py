@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from legan.platform.errors import CheckpointError, DataError
 
@@ -50,6 +51,15 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file, UTF-8, whole or not at all."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def at_home(given: Any) -> Any:
+    """A path, or several, in which a leading ``~`` is the user's home, also where no shell replaced it: ``--out=~/faces``."""
+    if isinstance(given, list | tuple):
+        return [at_home(each) for each in given]
+    if isinstance(given, str):
+        return str(Path(given).expanduser()) if given.startswith("~") else given
+    return given.expanduser() if isinstance(given, Path) else given
 
 
 def misnamed(name: str) -> str | None:

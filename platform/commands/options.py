@@ -9,21 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from legan.platform.files import at_home
+
 CHAMPION = "models:/legan@champion"
 PAIRS = 400
 LOCAL = "127.0.0.1"
 MODEL_HELP = "A run, a model folder, or an MLflow URI such as models:/legan@champion."
 PERSON_HELP = "a run of `legan train identity`, a network folder, or facenet"
 RATINGS_HELP = "Ratings folder or table."
-
-
-def at_home(given: Any) -> Any:
-    """A path, or several, in which a leading ``~`` is the user's home, also where no shell replaced it: ``--out=~/faces``."""
-    if isinstance(given, list | tuple):
-        return [at_home(each) for each in given]
-    if isinstance(given, str):
-        return str(Path(given).expanduser()) if given.startswith("~") else given
-    return given.expanduser() if isinstance(given, Path) else given
 
 
 def path(*names: str, **about: Any) -> Any:

@@ -15,6 +15,8 @@ Reference = Literal["target", "source"]
 """What outputs are compared with: the true image of what was asked for, or the input where the data has none."""
 
 SPLITS = ("train", "val", "test")
+COPY_INPUT, REAL_IMAGES = "Copy input", "Real images"
+"""The rows that every table has beside its methods; an evaluation names them in small letters."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,34 @@ def find(name: str) -> Metric | None:
 def titled(title: str) -> Metric | None:
     """The metric of an evaluation by its title; None for a column that no evaluation measures."""
     return next((metric for metric in EVALUATION if metric.title == title), None)
+
+
+def metric_key(title: str, reference: Reference) -> str | None:
+    """The name in an evaluation of a column; ``reference`` is what images are compared with. None for what isn't evaluated."""
+    found = titled(title)
+    return None if found is None else found.key(reference)
+
+
+def lower_is_better(title: str) -> bool:
+    """Whether the smaller number of a column is the better one."""
+    found = titled(title)
+    return found is not None and found.better == "lower"
+
+
+def arrow(title: str) -> str:
+    """Which way a column is better."""
+    return "↓" if lower_is_better(title) else "↑"
+
+
+def fixed_row(method: str, title: str, reference: Reference) -> str | None:
+    """The row of an evaluation from which *Copy input* or *Real images* takes a column's number; None where it has none.
+
+    Real images held against themselves say nothing. Their match is that of two real images of one person, as of copied inputs.
+    """
+    found = titled(title)
+    if method == REAL_IMAGES and found is not None and found.compared:
+        return COPY_INPUT.lower() if found is MATCH and reference == "target" else None
+    return method.lower()
 
 
 def needing(need: Need) -> list[Metric]:

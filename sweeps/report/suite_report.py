@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem
-from legan.platform.evaluation.metric_names import FD_IDENTITY, L1, QUALITY, Reference
-from legan.platform.evaluation.tables.paper import (
+from legan.platform.evaluation.metric_names import (
     COPY_INPUT,
-    OUR_METRICS,
-    PAPER_METRICS,
+    FD_IDENTITY,
+    L1,
+    QUALITY,
     REAL_IMAGES,
-    PaperTable,
+    Reference,
     arrow,
     fixed_row,
     lower_is_better,
     metric_key,
 )
+from legan.platform.evaluation.tables.paper import OUR_METRICS, PAPER_METRICS, PaperTable
 from legan.platform.evaluation.tables.sheets import (
     Place,
     Sheet,

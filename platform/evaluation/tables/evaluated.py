@@ -8,8 +8,9 @@ from typing import Any
 
 from legan.platform.data.plain_table import read_plain_table
 from legan.platform.errors import CheckpointError, DataError, Problem, first_line
+from legan.platform.evaluation.metric_names import metric_key
 from legan.platform.evaluation.report import FILE
-from legan.platform.evaluation.tables.paper import method_name, metric_key
+from legan.platform.evaluation.tables.paper import method_name
 
 
 @dataclass(frozen=True)

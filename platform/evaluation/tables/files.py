@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from legan.platform.evaluation.metric_names import arrow
 from legan.platform.evaluation.tables import sheets
-from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE, arrow
+from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE
 from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
 from legan.platform.evaluation.tables.tables import ComparedNumber, Table
 

@@ -14,13 +14,12 @@ from legan.platform.evaluation.metric_names import (
     LPIPS,
     MATCH,
     QUALITY,
+    REAL_IMAGES,
     SSIM,
     Reference,
-    titled,
 )
 
 STARGAN, STARGAN_LQUAL, STARGAN_V2, LEGAN = "StarGAN", "StarGAN w/ Lqual", "StarGAN-v2", "LEGAN"
-COPY_INPUT, REAL_IMAGES = "Copy input", "Real images"
 HUMAN_PREFERENCE = "Human preference"
 """Column of what people chose in a line-up study; no evaluation measures it."""
 PAPER_METRICS = (*(metric.title for metric in (FID, LPIPS, SSIM, MATCH, QUALITY)), HUMAN_PREFERENCE)
@@ -91,34 +90,6 @@ PAPER = {
         },
     ),
 }
-
-
-def metric_key(metric: str, reference: Reference) -> str | None:
-    """The name in an evaluation of a column; ``reference`` is what images are compared with. None for what isn't evaluated."""
-    found = titled(metric)
-    return None if found is None else found.key(reference)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether the smaller number of a column is the better one."""
-    found = titled(metric)
-    return found is not None and found.better == "lower"
-
-
-def arrow(metric: str) -> str:
-    """Which way a column is better."""
-    return "↓" if lower_is_better(metric) else "↑"
-
-
-def fixed_row(method: str, metric: str, reference: Reference) -> str | None:
-    """The row of an evaluation from which *Copy input* or *Real images* takes a column's number; None where it has none.
-
-    Real images held against themselves say nothing. Their match is that of two real images of one person, as of copied inputs.
-    """
-    found = titled(metric)
-    if method == REAL_IMAGES and found is not None and found.compared:
-        return COPY_INPUT.lower() if found is MATCH and reference == "target" else None
-    return method.lower()
 
 
 def method_name(name: str) -> str:

@@ -9,19 +9,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from legan.platform.evaluation.metric_names import find
+from legan.platform.evaluation.metric_names import COPY_INPUT, REAL_IMAGES, find, fixed_row
 from legan.platform.evaluation.report import CHECKED
 from legan.platform.evaluation.tables.evaluated import Evaluated
-from legan.platform.evaluation.tables.paper import (
-    COPY_INPUT,
-    HUMAN_PREFERENCE,
-    OUR_METRICS,
-    PAPER,
-    PAPER_METRICS,
-    REAL_IMAGES,
-    PaperTable,
-    fixed_row,
-)
+from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE, OUR_METRICS, PAPER, PAPER_METRICS, PaperTable
 
 
 @dataclass(frozen=True)
