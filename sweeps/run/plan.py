@@ -16,7 +16,7 @@ from legan.platform.config import KINDS, flatten, read_section
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError
 from legan.platform.evaluation.judges import check_judges
-from legan.platform.evaluation.metric_names import LACKING, Need, canonical, find
+from legan.platform.evaluation.metric_names import LACKING, Need, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
 from legan.platform.model import Model, identity_folder, network_folder
 from legan.platform.settings import TrainingSettings
@@ -176,7 +176,7 @@ def _asha_metric_problems(search: SearchSettings, data: Dataset) -> list[Problem
     pairs = held_out_pairs(data)
     if pairs is None:
         return [Problem("search.pruning", f"asha goes by the validation split, and {data.path} has none; set pruning: none")]
-    measured = canonical(goal_of(pairs).metric)
+    measured = goal_of(pairs).metric
     if search.asha.metric != measured:
         message = f"validation on {data.path} measures {measured}; take that instead of {search.asha.metric}"
         return [Problem("search.asha.metric", message)]

@@ -13,7 +13,6 @@ import torch
 
 from legan.platform.errors import LeganError
 from legan.platform.evaluation.evaluate import EvaluationRequest, prepare, score
-from legan.platform.evaluation.metric_names import canonical
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.model import FACENET
@@ -50,7 +49,6 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | N
     seen: dict[str, float] = {}
 
     def tell(step: int, metrics: Mapping[str, float]) -> None:
-        metrics = {canonical(name): value for name, value in metrics.items()}
         seen.update({name: value for name, value in metrics.items() if name.startswith(VALIDATION)}, step=step)
         if report is not None:
             report(step, metrics)
