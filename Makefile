@@ -14,7 +14,7 @@ help:
 	@echo "make test         the test suite, without what takes long"
 	@echo "make test-long    the tests that take long: nodes killed, browsers, clusters of their own"
 	@echo "make check        ruff, mypy --strict, import-linter"
-	@echo "make benchmark    the README's figures, one script after the other"
+	@echo "make benchmark    the figures of docs/figures.md, one script after the other"
 
 quickstart: $(VENV)/.installed
 	@PATH="$(abspath $(BIN)):$$PATH" ./quickstart.sh

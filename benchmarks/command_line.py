@@ -1,4 +1,4 @@
-"""How long `legan --help` takes, as a whole process; the README promises under a second.
+"""How long `legan --help` takes, as a whole process; our aim is under a second.
 
 python benchmarks/command_line.py [--rounds 9]
 """
