@@ -28,12 +28,14 @@ os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (Ray spells it so; the 
 import numpy as np
 import psutil
 import torch
+from options import numbers
 
 from legan.models.generator import Generator
 from legan.platform.cluster import connect
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, open_dataset
 from legan.platform.data.rendered.render import render_dataset
 from legan.platform.model import Model, read_model, write_model
+from legan.platform.pixels import network_input
 from legan.serve.augment.job import augment
 from legan.serve.augment.request import AugmentRequest
 from legan.serve.augment.worker import JOBS, part_path
@@ -47,7 +49,7 @@ class Rate(NamedTuple):
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = numbers(__doc__, width=64, size=64, batch=8, faces=6, rounds=3)
     connect(None, cpus=1)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -121,7 +123,7 @@ def bare_pass(home: Path, arguments: argparse.Namespace) -> Rate:
     model = read_model(home / "model")
     G = model.generator.to(memory_format=torch.channels_last).eval()
     images = np.array(open_dataset(home / "faces").images[: arguments.batch])
-    x = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    x = network_input(images, torch.device("cpu"))
     f = torch.eye(model.schema.size)[: len(x)]
     count = max(2, 2 * JOBS // arguments.batch)
     with torch.inference_mode():
@@ -130,13 +132,6 @@ def bare_pass(home: Path, arguments: argparse.Namespace) -> Rate:
         for _ in range(count):
             G(x, f)
     return Rate(count * len(x) / (time.perf_counter() - start), count * len(x) / (time.process_time() - used))
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("width", 64), ("size", 64), ("batch", 8), ("faces", 6), ("rounds", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from options import numbers
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,7 +46,7 @@ class Round(NamedTuple):
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = numbers(__doc__, width=64, size=128, batch=8, threads=1, rounds=7)
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     x = (torch.rand(arguments.batch, 3, arguments.size, arguments.size) * 2 - 1).to(device)
@@ -140,13 +141,6 @@ def breakdown(precision: str, run: Callable[[], None]) -> None:
     total = sum(kinds.values())
     parts = (f"{kind} {time / total:.0%}" for kind, time in sorted(kinds.items(), key=lambda item: -item[1]))
     print(f"{precision}, channels_last: {', '.join(parts)}")
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("width", 64), ("size", 128), ("batch", 8), ("threads", 1), ("rounds", 7)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

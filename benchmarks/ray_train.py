@@ -22,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import psutil
 import torch
+from options import numbers
 
 from legan.platform.cluster import connect
 from legan.platform.data.rendered.render import render_dataset
@@ -39,7 +40,7 @@ RATIOS = (
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = numbers(__doc__, width=16, size=128, batch=8, steps=10, rounds=3)
     connect(None, cpus=2)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -109,13 +110,6 @@ def bare_loop(home: Path, data: Path, arguments: argparse.Namespace, name: str, 
 def median_rate(lines: list[str]) -> float:
     found = [float(match[1]) for line in lines if (match := re.search(r"([\d.]+) images/s", line))]
     return statistics.median(found[1:])
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("width", 16), ("size", 128), ("batch", 8), ("steps", 10), ("rounds", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

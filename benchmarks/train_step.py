@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from options import numbers
 from straightforward import straightforward_step
 
 from legan.models.discriminator import Discriminator
@@ -30,7 +31,7 @@ from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = numbers(__doc__, width=64, size=128, batch=2, rounds=5, threads=2)
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # for both sides, as the workers have it
     with tempfile.TemporaryDirectory() as folder:
@@ -109,13 +110,6 @@ def timed(step: Callable[[], None], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("width", 64), ("size", 128), ("batch", 2), ("rounds", 5), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
