@@ -4,15 +4,15 @@ import pytest
 from typer.testing import CliRunner
 
 from legan.cli import app
-from legan.platform import settings
+from legan.platform import config
 from legan.platform.commands.train import KINDS
 from legan.platform.errors import ConfigError
 
 
 def test_every_kind_of_training_has_a_command_with_inputs_that_its_settings_have() -> None:
-    assert list(KINDS) == list(settings.KINDS)
+    assert list(KINDS) == list(config.KINDS)
     for kind, (_, inputs) in KINDS.items():
-        assert set(inputs) <= set(settings.KINDS[kind].model_fields)
+        assert set(inputs) <= set(config.KINDS[kind].model_fields)
 
 
 def test_what_a_kind_is_given_reaches_its_settings(home: Path, tiny_data: Path) -> None:

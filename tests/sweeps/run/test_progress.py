@@ -117,7 +117,8 @@ def record(folder: Path, uri: str, status: str | None) -> None:
         tracker.close(status)  # type: ignore[arg-type]
         return
     tracker._ended.set()  # as its process's death would
-    tracker._sender.finish(30)
+    tracker._closing.set()
+    tracker._sender.join(30)
     tracker._spool.close()
 
 
