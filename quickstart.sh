@@ -46,7 +46,7 @@ half=$(python -c 'import os; print(max(1, (os.cpu_count() or 1) // 2))')
 step "what this machine has" legan doctor
 # With bf16 a processor computes five times as many images in these ten minutes: more steps, of larger minibatches.
 longer=()
-if [ "$(python -c 'from legan.platform.training.optimise import native_precision; print(native_precision(gpu=False))')" = bf16 ]; then
+if [ "$(python -c 'from legan.platform.device import native_precision; print(native_precision(gpu=False))')" = bf16 ]; then
     longer=(--set steps=1600 --set batch_size=16 --set adam.learning_rate=0.001)
 fi
 step "draw people under 6 expressions × 20 lightings, so that every translation has a true target" \

@@ -1,5 +1,6 @@
 """What the documentation says of files and pages is there."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_links_lead_to_files_and_headings(page):
         assert not heading or heading in anchors(target), f"{target.name}#{heading}"
 
 
+def test_what_scripts_and_pages_import_is_there():
+    scripts = [REPOSITORY / "quickstart.sh", *(REPOSITORY / "docs").glob("*.py"), *(REPOSITORY / "benchmarks").rglob("*.py")]
+    found = {(file.name, *names) for file in (*PAGES, *scripts) for names in imported(file.read_text())}
+    assert {file for file, _, _ in found} >= {"quickstart.sh", "client.md", "train_step.py"}
+    for file, module, name in sorted(found):
+        assert hasattr(importlib.import_module(module), name), f"{file}: from {module} import {name}"
+
+
 @every_page
 def test_files_and_what_they_hold_are_where_a_page_says(page):
     for path, names in re.findall(r"`((?:\w+/)+[\w.]+\.(?:py|ya?ml|json))(?:: ([\w, ]+))?`", page.read_text()):
@@ -48,3 +57,12 @@ def anchors(page: Path) -> set[str]:
     """The headings of a page as GitHub makes addresses of them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def imported(text: str) -> list[tuple[str, str]]:
+    """Module and name of everything that a text imports from this package."""
+    return [
+        (module, name)
+        for module, names in re.findall(r"from (legan(?:\.\w+)*) import (\([^)]*\)|[^\n;]+)", text)
+        for name in re.findall(r"(\w+)(?: as \w+)?", names)
+    ]
