@@ -20,11 +20,11 @@ quickstart: $(VENV)/.installed
 	@PATH="$(abspath $(BIN)):$$PATH" ./quickstart.sh
 
 test: $(VENV)/.installed
-	@echo "== running the tests in two processes (about 5 minutes on 2 cores)"
+	@echo "== running the tests in two processes (about 4 minutes on 2 cores)"
 	$(PYTEST) -m "not long" $(PYTEST_ARGS)
 
 test-long: $(VENV)/.installed
-	@echo "== running the long tests in two processes (about 7 minutes on 2 cores)"
+	@echo "== running the long tests in two processes (about 9 minutes on 2 cores)"
 	$(PYTEST) -m long $(PYTEST_ARGS)
 
 check: lint types imports
