@@ -93,7 +93,11 @@ class DataError(LeganError):
 
 
 class ImageError(DataError):
-    """One image that cannot be used."""
+    """One image that cannot be used; ``kind`` is what it is counted by among skipped files."""
+
+    def __init__(self, message: str, kind: str = "unusable"):
+        super().__init__(message)
+        self.kind = kind
 
 
 class FolderTakenError(DataError):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.pipeline import PART_SIZE, Options, part_path
+from legan.platform.data.skipped import skipped_of, skipped_table
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
@@ -28,16 +29,15 @@ def assemble(
     loaded = [_read(file, without="images") for file in files]
     rows = np.concatenate([part["rows"] + index * PART_SIZE for index, part in enumerate(loaded)])
 
-    skipped = pd.DataFrame(
+    skipped = skipped_table(
         [
             *(
-                (str(records["path"].iloc[row + index * PART_SIZE]), str(reason))
+                (str(records["path"].iloc[row + index * PART_SIZE]), why)
                 for index, part in enumerate(loaded)
-                for row, reason in zip(part["skipped_rows"], part["reasons"], strict=True)
+                for row, why in skipped_of(part)
             ),
             *source.unusable,
-        ],
-        columns=["path", "reason"],
+        ]
     )
 
     if len(rows) == 0:

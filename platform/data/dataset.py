@@ -4,7 +4,7 @@
     faces.parquet    a row per face: subject, expression, lighting, split, landmarks, yaw, source_path, duplicate_of, …
     images.npy       uint8 N×H×W×3 RGB, row i = row i of faces.parquet; opened memory-mapped
     hulls.npy        uint8 N×⌈H·W/8⌉, the hull masks as packed bits
-    skipped.parquet  path, reason: the files that could not be used
+    skipped.parquet  path, kind, reason: the files that could not be used
 
 Shapes: N faces, H = W = image size, K landmarks per face.
 """
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.masks import unpack_mask
+from legan.platform.data.skipped import read_skipped
 from legan.platform.errors import DataError, first_line
 
 FORMAT = 1
@@ -169,7 +170,7 @@ def open_dataset(path: Path | str) -> Dataset:
         schema = AttributeSchema.from_dict(values["schema"])
         size = int(values["image_size"])
         faces = pq.read_table(path / "faces.parquet").to_pandas()
-        skipped = pq.read_table(path / "skipped.parquet").to_pandas()
+        skipped = read_skipped(path)
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         hulls = np.load(path / "hulls.npy", mmap_mode="r", allow_pickle=False)
 

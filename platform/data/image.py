@@ -68,10 +68,10 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ImageError(f"{named} cannot be read: {cause}.") from error
+        raise ImageError(f"{named} cannot be read: {cause}.", kind="unreadable") from error
 
     if not data:
-        raise ImageError(f"{named} is empty.")
+        raise ImageError(f"{named} is empty.", kind="unreadable")
 
     try:
         # Pillow warns of odd metadata and large files; the first do not matter here, the second are refused below.
@@ -84,11 +84,11 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
                     return np.ascontiguousarray(_to_rgb(coloured))
                 size = f"{image.width}×{image.height}"
     except UnidentifiedImageError as error:
-        raise ImageError(f"{named} is no image of a known format.") from error
+        raise ImageError(f"{named} is no image of a known format.", kind="no_image") from error
     except _DECODE_ERRORS as error:
-        raise ImageError(f"{named} cannot be decoded: {first_line(error)}.") from error
+        raise ImageError(f"{named} cannot be decoded: {first_line(error)}.", kind="unreadable") from error
 
-    raise ImageError(f"{named} has {size} pixels, more than the limit of {max_pixels:,}; scale it down first.")
+    raise ImageError(f"{named} has {size} pixels, more than the limit of {max_pixels:,}; scale it down first.", kind="too_large")
 
 
 def _upright(image: Image.Image) -> Image.Image:

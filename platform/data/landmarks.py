@@ -71,5 +71,5 @@ class _ExactLandmarks:
     def __call__(self, image: NDArray[np.uint8], face: Face) -> Points:
         found = self._network.get_landmarks_from_image(image, detected_faces=[face.box.tolist()])
         if not found:
-            raise ImageError("no landmarks were found on this face.")
+            raise ImageError("no landmarks were found on this face.", kind="no_landmarks")
         return np.asarray(found[0], np.float32)

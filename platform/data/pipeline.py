@@ -20,6 +20,7 @@ from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.data.image import read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
+from legan.platform.data.skipped import Skipped
 from legan.platform.errors import ImageError
 from legan.platform.files import whole_file
 
@@ -62,13 +63,6 @@ class Prepared:
     faces_found: int
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """Why a file could not be used."""
-
-    reason: str
-
-
 class FacePreparer:
     """What is loaded once per process: the detector and the landmark network."""
 
@@ -83,17 +77,19 @@ class FacePreparer:
             photo = read_image(path, name="the file")
             return self._already_aligned(photo) if self._detector is None else self._cut_out(photo, self._detector)
         except ImageError as error:
-            return Skipped(str(error))
+            return Skipped(error.kind, str(error))
 
     def _cut_out(self, photo: NDArray[np.uint8], detector: FaceDetector) -> Prepared:
         options = self.options
         faces = detector.detect(photo)
         if not faces:
-            raise ImageError(f"no face of at least {detector.min_size} pixels was found.")
+            raise ImageError(f"no face of at least {detector.min_size} pixels was found.", kind="no_face")
         face = faces[0]
         eyes = float(np.linalg.norm(face.points[1] - face.points[0]))
         if face.size < options.min_face or eyes < MIN_EYE_DISTANCE:
-            raise ImageError(f"the face is too small: {face.size:.0f} pixels wide with the eyes {eyes:.0f} apart.")
+            raise ImageError(
+                f"the face is too small: {face.size:.0f} pixels wide with the eyes {eyes:.0f} apart.", kind="small_face"
+            )
         aligned = align_face(photo, face.points, options.alignment)
         landmarks = transform_points(self._landmarks(photo, face), aligned.matrix)
         return _prepared(photo, aligned.image, landmarks, estimate_yaw(face.points), len(faces))
@@ -101,7 +97,7 @@ class FacePreparer:
     def _already_aligned(self, photo: NDArray[np.uint8]) -> Prepared:
         height, width = photo.shape[:2]
         if height != width:
-            raise ImageError(f"it is {width}×{height}, but an aligned image is square.")
+            raise ImageError(f"it is {width}×{height}, but an aligned image is square.", kind="not_square")
         size = self.options.alignment.image_size
         quality = cv2.INTER_AREA if width > size else cv2.INTER_CUBIC
         image = photo if width == size else np.asarray(cv2.resize(photo, (size, size), interpolation=quality), np.uint8)
@@ -140,6 +136,7 @@ def prepare_part(worker: FacePreparer, files: Sequence[Path], file: Path) -> tup
             pixels=np.array([result.pixels for _, result in used], "U64"),
             faces_found=np.array([result.faces_found for _, result in used], np.int64),
             skipped_rows=np.array([row for row, _ in skipped], np.int64),
+            kinds=np.array([result.kind for _, result in skipped], np.str_),
             reasons=np.array([result.reason for _, result in skipped], np.str_),
         )
     return len(used), len(skipped)

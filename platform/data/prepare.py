@@ -117,7 +117,8 @@ def _with_splits(source: SourceFaces, seed: int, val_share: float | None, test_s
 def _digest(source: SourceFaces, records: pd.DataFrame, files: Sequence[Path], options: Options, name: str) -> str:
     """Sha256 of names, labels, sizes and times of the files, and of the options: equal digests give equal data sets."""
     stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(file)) else None for file in files]
-    values = [name, source.name, source.schema.to_dict(), source.unusable, dict(source.info), options.to_dict(), PART_SIZE, stats]
+    unusable = [(path, why.reason) for path, why in source.unusable]
+    values = [name, source.name, source.schema.to_dict(), unusable, dict(source.info), options.to_dict(), PART_SIZE, stats]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     digest.update(records.to_json(orient="split").encode())
     return digest.hexdigest()

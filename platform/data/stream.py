@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import DAMAGE, FILE, FORMAT, SPLITS, checked_faces, unusable
-from legan.platform.data.write import arrow_faces, arrow_skipped, content_hash_of_parts
+from legan.platform.data.skipped import arrow_skipped
+from legan.platform.data.write import arrow_faces, content_hash_of_parts
 from legan.platform.errors import DataError
 from legan.platform.files import refuse_existing, whole_folder
 

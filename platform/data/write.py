@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import FILE, FORMAT, Dataset, checked_faces, open_dataset, splits_of
 from legan.platform.data.masks import pack_mask
+from legan.platform.data.skipped import arrow_skipped
 from legan.platform.errors import DataError
 from legan.platform.files import refuse_existing, whole_folder
 
@@ -144,14 +145,6 @@ def arrow_faces(faces: pd.DataFrame) -> pa.Table:
         if column not in columns:
             columns[str(column)] = pa.array(faces[column])
     return pa.table(columns)
-
-
-def arrow_skipped(skipped: pd.DataFrame | None) -> pa.Table:
-    """The table of skipped files as text; no rows for None."""
-    rows: dict[str, list[str]] = {"path": [], "reason": []}
-    if skipped is not None:
-        rows = {column: [str(value) for value in skipped[column]] for column in rows}
-    return pa.table({column: pa.array(values, pa.string()) for column, values in rows.items()})
 
 
 def _write_images(path: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int, int]) -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import FILE, SPLITS
 from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.folder import SUFFIXES, folder
 from legan.platform.data.sources.table import ANY
 from legan.platform.data.stream import Header, read_header
@@ -43,7 +44,7 @@ class Photographs:
 
     root: Path
     records: pd.DataFrame
-    unusable: list[tuple[str, str]]
+    unusable: list[tuple[str, Skipped]]
     every_face: bool
 
     @property
@@ -54,7 +55,8 @@ class Photographs:
 
     def digest(self) -> str:
         """Sha256 of names, labels, sizes and times of the files."""
-        digest = hashlib.sha256(json.dumps([self.every_face, self.unusable]).encode())
+        unusable = [(path, why.reason) for path, why in self.unusable]
+        digest = hashlib.sha256(json.dumps([self.every_face, unusable]).encode())
         for row in self.records.itertuples(index=False):
             try:
                 stat = (self.root / str(row.path)).stat()
@@ -165,9 +167,12 @@ def _table(file: Path) -> Photographs:
     rows = _table_rows(given)
 
     pathless, repeated = rows["path"] == "", rows["path"].duplicated()
-    unusable = [(f"row {number + 1}", f"row {number + 1} of the table has no path") for number in np.flatnonzero(pathless)]
+    unusable = [
+        (f"row {number + 1}", Skipped("unlabelled", f"row {number + 1} of the table has no path"))
+        for number in np.flatnonzero(pathless)
+    ]
     unusable += [
-        (str(rows["path"].iloc[number]), f"row {number + 1} names it once more")
+        (str(rows["path"].iloc[number]), Skipped("repeated", f"row {number + 1} names it once more"))
         for number in np.flatnonzero(repeated & ~pathless)
     ]
     rows = rows[~pathless & ~repeated].reset_index(drop=True)

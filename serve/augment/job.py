@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import ray
 from ray.exceptions import RayError
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.cluster import connect, require
+from legan.platform.data.skipped import read_skipped
 from legan.platform.data.stream import Header, npy_header
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.device import ONE_ARENA, choose_device, keep_freed_memory
@@ -91,7 +91,7 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
 
     total = reduce(Done.__add__, (translated_counts(part_path(folder, "part", part)) for part in range(parts)), Done())
     values = report_values(order, folder, labels, parts, jobs, total)
-    skipped = pq.read_table(faces / "skipped.parquet").to_pandas() if isinstance(order.given, Photographs) else None
+    skipped = read_skipped(faces) if isinstance(order.given, Photographs) else None
     if total.made == 0 and not order.originals:
         raise DataError(
             f"none of the {jobs} translations reached the minimum ({total.low_quality} fell short in quality, "

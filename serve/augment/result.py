@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.skipped import skipped_of, skipped_table
 from legan.platform.data.stream import Part, write_parts
 from legan.platform.data.unfinished import drop_work
 from legan.platform.errors import DataError
@@ -51,11 +52,11 @@ def assemble_faces(folder: Path, photographs: Photographs, model: Model, parts: 
         with np.load(file, allow_pickle=False) as part:
             counts.append(len(part["rows"]))
             paths = photographs.records["path"].iloc[part["skipped_rows"] + number * PHOTOS]
-            skipped += list(zip(paths, part["reasons"].tolist(), strict=True))
+            skipped += [(str(path), why) for path, (_, why) in zip(paths, skipped_of(part), strict=True)]
 
     if sum(counts) == 0:
         drop_work(folder)
-        most = pd.Series([reason for _, reason in skipped]).value_counts().index[0]
+        most = pd.Series([why.reason for _, why in skipped]).value_counts().index[0]
         raise DataError(f"none of the {len(skipped)} photographs of {photographs.root} could be used, most because: {most}")
 
     write_parts(
@@ -69,7 +70,7 @@ def assemble_faces(folder: Path, photographs: Photographs, model: Model, parts: 
         image_size=model.image_size,
         name="faces",
         schema=photographs.schema,
-        skipped=pd.DataFrame(skipped, columns=["path", "reason"]),
+        skipped=skipped_table(skipped),
         source="photographs",
         alignment=model.alignment.to_dict(),
     )

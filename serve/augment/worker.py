@@ -19,6 +19,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.align import estimate_yaw
 from legan.platform.data.image import read_image
 from legan.platform.data.masks import hull_mask, mean_shape, pack_mask, place_mean_shape, unpack_mask
+from legan.platform.data.skipped import Skipped
 from legan.platform.errors import ImageError
 from legan.platform.files import whole_file
 from legan.platform.model import Model
@@ -85,7 +86,7 @@ class AugmentWorker:
         if not file.is_file():
             results = [self._faces(Path(photo)) for photo in photos]
             faces = [(row, face) for row, found in enumerate(results) if isinstance(found, list) for face in found]
-            skipped = [(row, reason) for row, reason in enumerate(results) if isinstance(reason, str)]
+            skipped = [(row, why) for row, why in enumerate(results) if isinstance(why, Skipped)]
             size = self.engine.image_size
             _store(
                 file,
@@ -96,7 +97,8 @@ class AugmentWorker:
                 landmarks=np.array([face["landmarks"] for _, face in faces], np.float32).reshape(len(faces), mean_shape().size),
                 yaw=np.array([face["yaw"] for _, face in faces], np.float32),
                 skipped_rows=np.array([row for row, _ in skipped], np.int64),
-                reasons=np.array([reason for _, reason in skipped], np.str_),
+                kinds=np.array([why.kind for _, why in skipped], np.str_),
+                reasons=np.array([why.reason for _, why in skipped], np.str_),
             )
         return aligned_counts(file)
 
@@ -166,15 +168,16 @@ class AugmentWorker:
             cause[~(quality >= self.settings.min_quality)] = LOW_QUALITY
         return cause
 
-    def _faces(self, path: Path) -> list[dict[str, Any]] | str:
+    def _faces(self, path: Path) -> list[dict[str, Any]] | Skipped:
         """The faces of a photograph, or why it has none."""
         try:
             photo = read_image(path, name="the file")
             found = self.engine.find_faces(photo)
         except ImageError as error:
-            return str(error)
+            return Skipped(error.kind, str(error))
         if not found:
-            return f"no face was found; one of {smallest_face(photo)} pixels or more, towards the camera, is needed."
+            why = f"no face was found; one of {smallest_face(photo)} pixels or more, towards the camera, is needed."
+            return Skipped("no_face", why)
 
         faces = []
         for number, each in enumerate(found if self.settings.every_face else found[:1]):

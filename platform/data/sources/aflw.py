@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.sources.table import ANY
 from legan.platform.errors import DataError, first_line
@@ -53,9 +54,8 @@ def aflw(root: Path) -> SourceFaces:
     subjects = [f"face{number}" for number in faces["face_id"]]
     faces = faces.assign(path=photographs, subject=subjects, published_yaw=np.degrees(faces["yaw"].astype(float)))
     smaller = faces["path"].duplicated()
-    unusable = [
-        (f"{row.path} ({row.subject})", "a larger face of the same photograph is used") for row in faces[smaller].itertuples()
-    ]
+    why = Skipped("smaller_face", "a larger face of the same photograph is used")
+    unusable = [(f"{row.path} ({row.subject})", why) for row in faces[smaller].itertuples()]
     used = faces.loc[~smaller, ["path", "subject", "published_yaw", "points"]].reset_index(drop=True)
     return SourceFaces("aflw", root, SCHEMA, used.assign(expression=ANY, lighting=ANY, split="test"), unusable)
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.align import estimate_yaw
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.sources.table import ANY
 from legan.platform.errors import DataError, Problem, first_line
@@ -73,8 +74,10 @@ def _usable(root: Path, records: pd.DataFrame) -> SourceFaces:
     unknown = records["subject"].isna() | records["split"].isna()
     first = records[~unknown].groupby("subject")["split"].transform("first").reindex(records.index)
     torn = ~unknown & (records["split"] != first)
-    unusable = [(str(path), f"{IDENTITIES} or {PARTITION} does not name it") for path in records.loc[unknown, "path"]]
-    unusable += [(str(path), "its person is in another split as well") for path in records.loc[torn, "path"]]
+    unnamed = Skipped("unlabelled", f"{IDENTITIES} or {PARTITION} does not name it")
+    in_two = Skipped("torn", "its person is in another split as well")
+    unusable = [(str(path), unnamed) for path in records.loc[unknown, "path"]]
+    unusable += [(str(path), in_two) for path in records.loc[torn, "path"]]
     used = records[~unknown & ~torn].reset_index(drop=True)
     if used.empty:
         raise DataError(f"{root} does not hold CelebA: its lists name no image in common; give the published files as --root.")

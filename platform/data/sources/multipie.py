@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError
 
@@ -53,9 +54,11 @@ def multipie(root: Path) -> SourceFaces:
                 relative = path.relative_to(root).as_posix()
                 name = _NAME.fullmatch(path.name)
                 if name is None:
-                    unusable.append((relative, "its name is not SSS_SN_RN_051_II.png with an illumination of 00 to 19"))
+                    why = "its name is not SSS_SN_RN_051_II.png with an illumination of 00 to 19"
+                    unusable.append((relative, Skipped("misnamed", why)))
                 elif (name["subject"], int(name["session"]), int(name["recording"])) != (subject, session, recording):
-                    unusable.append((relative, "its name and its folders differ in subject, session or recording"))
+                    why = "its name and its folders differ in subject, session or recording"
+                    unusable.append((relative, Skipped("misnamed", why)))
                 else:
                     expression, lighting = RECORDINGS[session, recording], f"light_{name['light']}"
                     records.append((relative, subject, expression, lighting, session, recording))

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.skipped import Skipped
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class SourceFaces:
     """The photographs of a source and their labels.
 
     ``records`` has a row per photograph: path (relative to ``root``, or absolute), subject, expression, lighting, and, where
-    the source itself says so, split; further columns go into faces.parquet as they are. ``unusable`` (path, reason)
+    the source itself says so, split; further columns go into faces.parquet as they are. ``unusable`` (path, why)
     are files whose names alone say that they are none of it. The shares hold where the records have no split.
     """
 
@@ -23,7 +24,7 @@ class SourceFaces:
     root: Path
     schema: AttributeSchema
     records: pd.DataFrame
-    unusable: list[tuple[str, str]] = field(default_factory=list)
+    unusable: list[tuple[str, Skipped]] = field(default_factory=list)
     val_share: float = 0.0
     test_share: float = 0.0
     info: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import pandas as pd
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError, Problem
 
@@ -68,6 +69,8 @@ def _numbered(rows: pd.DataFrame) -> list[tuple[int, "pd.Series[str]"]]:
     return [(int(str(index)) + 1, row) for index, row in rows.iterrows()]
 
 
-def _reason(row: "pd.Series[str]", number: int) -> str:
+def _reason(row: "pd.Series[str]", number: int) -> Skipped:
     lacking = [str(column) for column, value in row.items() if value == ""]
-    return f"row {number} of the table has no {' and no '.join(lacking)}" if lacking else f"row {number} names it once more"
+    if lacking:
+        return Skipped("unlabelled", f"row {number} of the table has no {' and no '.join(lacking)}")
+    return Skipped("repeated", f"row {number} names it once more")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError
 
@@ -44,7 +45,8 @@ def yale(root: Path) -> SourceFaces:
         if path.name.startswith(".") or not path.is_file():
             continue
         if name is None or name["condition"] not in CONDITIONS:
-            unusable.append((path.name, "its name is not subjectNN.condition with one of Yale's eleven conditions"))
+            why = "its name is not subjectNN.condition with one of Yale's eleven conditions"
+            unusable.append((path.name, Skipped("misnamed", why)))
             continue
         records.append((path.name, name["subject"], *CONDITIONS[name["condition"]], name["condition"]))
     if not records:

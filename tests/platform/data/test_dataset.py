@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import open_dataset, split_by_subject
+from legan.platform.data.skipped import Skipped, skipped_table
 from legan.platform.data.stream import read_header
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
@@ -46,7 +47,7 @@ def write(out: Path, **changes: Any) -> Any:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    skipped = pd.DataFrame({"path": ["x.png"], "reason": ["no face"]})
+    skipped = skipped_table([("x.png", Skipped("no_face", "no face"))])
     write(tmp_path / "deep" / "set", skipped=skipped, alignment={"image_size": 18}, info={"a": 1})
     dataset = open_dataset(tmp_path / "deep" / "set")
     assert (dataset.name, dataset.source, dataset.image_size, dataset.schema) == ("tiny", "test", 18, SCHEMA)

@@ -9,7 +9,8 @@ from PIL import Image
 from legan.platform.data.align import transform_points
 from legan.platform.data.dataset import Alignment
 from legan.platform.data.masks import five_points, hull_mask, unpack_mask
-from legan.platform.data.pipeline import FacePreparer, Options, Prepared, Skipped, canonical_landmarks, prepare_part
+from legan.platform.data.pipeline import FacePreparer, Options, Prepared, canonical_landmarks, prepare_part
+from legan.platform.data.skipped import Skipped
 
 Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -61,14 +62,15 @@ def test_unusable_files_give_a_reason(worker: FacePreparer, draw_face: Draw, tmp
     (tmp_path / "empty.png").touch()
     tiny = np.asarray(cv2.resize(draw_face()[0], (60, 60), interpolation=cv2.INTER_AREA))
     files = {
-        "is no image of a known format": tmp_path / "text.png",
-        "is empty": tmp_path / "empty.png",
-        "cannot be read: No such file": tmp_path / "gone.png",
-        "no face of at least 40 pixels was found": save(tmp_path / "wall.png", np.full((90, 90, 3), 90, np.uint8)),
+        ("no_image", "is no image of a known format"): tmp_path / "text.png",
+        ("unreadable", "is empty"): tmp_path / "empty.png",
+        ("unreadable", "cannot be read: No such file"): tmp_path / "gone.png",
+        ("no_face", "no face of at least 40 pixels was found"): save(tmp_path / "wall.png", np.full((90, 90, 3), 90, np.uint8)),
     }
-    for reason, path in files.items():
+    for (kind, reason), path in files.items():
         result = worker.prepare_one(path)
         assert isinstance(result, Skipped)
+        assert result.kind == kind
         assert reason in result.reason
     result = worker.prepare_one(save(tmp_path / "tiny.png", tiny))
     assert isinstance(result, Skipped)
@@ -89,7 +91,7 @@ def test_aligned_images_are_taken_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(double.image, image)
     assert double.pixels != result.pixels
     oblong = worker.prepare_one(save(tmp_path / "c.png", image[:20]))
-    assert oblong == Skipped("it is 32×20, but an aligned image is square.")
+    assert oblong == Skipped("not_square", "it is 32×20, but an aligned image is square.")
 
 
 def test_a_part_is_written_whole_and_again(tmp_path: Path) -> None:

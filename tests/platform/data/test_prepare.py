@@ -55,8 +55,8 @@ def test_a_table_becomes_a_data_set(squares: Path, tmp_path: Path) -> None:
     dataset = run(squares, tmp_path / "out")
     assert len(dataset) == COUNT - 1
     assert dataset.skipped.to_dict("records") == [
-        {"path": "040.png", "reason": "the file is no image of a known format."},
-        {"path": "lost.png", "reason": f"row {COUNT + 1} of the table has no expression"},
+        {"path": "040.png", "kind": "no_image", "reason": "the file is no image of a known format."},
+        {"path": "lost.png", "kind": "unlabelled", "reason": f"row {COUNT + 1} of the table has no expression"},
     ]
     assert dataset.faces["source_path"].tolist() == [f"{i:03d}.png" for i in range(COUNT) if i != 40]
     for row in (0, 39, 40, 99):

@@ -239,8 +239,8 @@ def test_a_folder_of_photographs_gives_a_row_per_face_and_lists_the_bad_ones(
     found = engine.find_faces(np.asarray(Image.open(photographs / "two.png")))
     for row, face in ((1, found[0]), (2, found[1])):
         np.testing.assert_array_equal(made.images[row], engine.translate_faces([face], "smile", "left")[0].image)
-    reasons = dict(made.skipped.to_numpy().tolist())
-    assert set(reasons) == {"dark.png", "broken.jpg"}
+    assert dict(zip(made.skipped["path"], made.skipped["kind"], strict=True)) == {"dark.png": "no_face", "broken.jpg": "no_image"}
+    reasons = dict(zip(made.skipped["path"], made.skipped["reason"], strict=True))
     assert "no face was found" in reasons["dark.png"]
     assert "is no image of a known format" in reasons["broken.jpg"]
 
@@ -255,10 +255,10 @@ def test_a_table_names_photographs_and_may_label_them(photographs: Path, model: 
         ["x", "smile", "any"],
         ["y", "neutral", "any"],
     ]
-    assert dict(made.skipped.to_numpy().tolist()) == {
-        "gone.png": "the file cannot be read: No such file or directory.",
-        "row 4": "row 4 of the table has no path",
-    }
+    assert made.skipped.to_numpy().tolist() == [
+        ["row 4", "unlabelled", "row 4 of the table has no path"],
+        ["gone.png", "unreadable", "the file cannot be read: No such file or directory."],
+    ]
     frame[["path"]].iloc[:2].to_parquet(photographs / "p.parquet")
     assert len(run(photographs / "p.parquet", tmp_path / "plain", model, labels="smile:left")) == 3
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from legan.platform.data.pipeline import Options
 from legan.platform.data.prepare import prepare
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.aflw import aflw
 from legan.platform.data.sources.registry import load_source
 from legan.platform.errors import DataError
@@ -57,7 +58,8 @@ def test_reads_the_published_layout(tmp_path: Path, database: str, images: str) 
     assert found.records["points"].tolist() == [2, 1, 0]
     assert set(found.records["split"]) == {"test"}
     assert found.schema.expressions == found.schema.lightings == ("any",)
-    assert found.unusable == [(f"{images}/2/image00013.jpg (face40)", "a larger face of the same photograph is used")]
+    why = Skipped("smaller_face", "a larger face of the same photograph is used")
+    assert found.unusable == [(f"{images}/2/image00013.jpg (face40)", why)]
 
 
 def test_what_is_no_aflw_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from legan.platform.data.pipeline import Options
 from legan.platform.data.prepare import prepare
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.registry import load_source
 from legan.platform.errors import DataError
@@ -79,8 +80,11 @@ def test_people_stay_in_one_split(tmp_path: Path) -> None:
         stream.writelines(kept)
     found = celeba(tmp_path)
     assert found.unusable == [
-        ("Img/img_align_celeba/000002.jpg", "identity_CelebA.txt or list_eval_partition.txt does not name it"),
-        ("Img/img_align_celeba/000005.jpg", "its person is in another split as well"),
+        (
+            "Img/img_align_celeba/000002.jpg",
+            Skipped("unlabelled", "identity_CelebA.txt or list_eval_partition.txt does not name it"),
+        ),
+        ("Img/img_align_celeba/000005.jpg", Skipped("torn", "its person is in another split as well")),
     ]
     assert len(found.records) == 3
 

@@ -55,9 +55,10 @@ def test_odd_files_are_named(tmp_path: Path) -> None:
     (folder / "008_01_01_051_01.png").touch()
     found = multipie(tmp_path)
     assert len(found.records) == 1
-    reasons = {Path(path).name: reason for path, reason in found.unusable}
+    reasons = {Path(path).name: why.reason for path, why in found.unusable}
     assert set(reasons) == {"Thumbs.db", "007_01_01_051_20.png", "008_01_01_051_01.png"}
     assert "differ in subject" in reasons["008_01_01_051_01.png"]
+    assert {why.kind for _, why in found.unusable} == {"misnamed"}
 
 
 def test_finds_the_sessions_in_a_data_folder(tmp_path: Path) -> None:

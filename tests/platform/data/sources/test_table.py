@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.registry import load_source
 from legan.platform.data.sources.table import table
 from legan.platform.errors import DataError
@@ -43,16 +44,19 @@ def test_parquet_with_numbers_and_gaps(tmp_path: Path) -> None:
     found = table(tmp_path / "faces.parquet", tmp_path / "images")
     assert found.root == tmp_path / "images"
     assert found.records[["path", "subject", "lighting"]].to_numpy().tolist() == [["a", "7", "1"], ["c", "12", "3"]]
-    assert found.unusable == [("b", "row 2 of the table has no subject"), ("row 4", "row 4 of the table has no path")]
+    assert found.unusable == [
+        ("b", Skipped("unlabelled", "row 2 of the table has no subject")),
+        ("row 4", Skipped("unlabelled", "row 4 of the table has no path")),
+    ]
 
 
 def test_rows_that_lack_values_or_repeat_a_file_are_skipped(tmp_path: Path) -> None:
     found = table(csv(tmp_path, "path,subject,expression\na,s,x\nb,s,\nc,,\na,s,x\nd,s,x\n"))
     assert found.records["path"].tolist() == ["a", "d"]
     assert found.unusable == [
-        ("b", "row 2 of the table has no expression"),
-        ("c", "row 3 of the table has no subject and no expression"),
-        ("a", "row 4 names it once more"),
+        ("b", Skipped("unlabelled", "row 2 of the table has no expression")),
+        ("c", Skipped("unlabelled", "row 3 of the table has no subject and no expression")),
+        ("a", Skipped("repeated", "row 4 names it once more")),
     ]
     assert table(csv(tmp_path, "\ufeffpath,subject\na,s\n")).records["path"].tolist() == ["a"], "a byte order mark is no name"
 

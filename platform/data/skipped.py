@@ -1,0 +1,74 @@
+"""Files that could not be used: of what kind, and why.
+
+Code looks at the kind alone; the reason is a sentence about the one file, for people.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+FILE = "skipped.parquet"
+COLUMNS = ("path", "kind", "reason")
+
+
+class Kind(NamedTuple):
+    """What is said of all files of a kind together: what is wrong with them, and what to do about it ("": nothing)."""
+
+    what: str
+    remedy: str = ""
+
+
+KINDS = {
+    "unreadable": Kind("cannot be read", "restore the files, or correct their permissions"),
+    "no_image": Kind("no image of a known format", "convert the files to JPEG or PNG"),
+    "too_large": Kind("too many pixels", "scale the images down"),
+    "no_face": Kind("no face was found"),
+    "small_face": Kind("the face is too small"),
+    "no_landmarks": Kind("no landmarks were found on the face", "prepare with --landmarks mean"),
+    "not_square": Kind("not square", "leave --aligned out, or crop the images as their data set does"),
+    "smaller_face": Kind("a larger face of the same photograph is used"),
+    "misnamed": Kind("the file's name is not one of this source", "rename the files, or name them in a table (source table)"),
+    "unlabelled": Kind("not labelled", "fill in what is missing"),
+    "repeated": Kind("named more than once", "name each photograph once"),
+    "torn": Kind("the person is in several splits", "put each person into one split"),
+    "unusable": Kind("cannot be used"),
+}
+
+
+class Skipped(NamedTuple):
+    """Why a file could not be used: the ``kind`` (a name in KINDS), and the ``reason``, a sentence about this file."""
+
+    kind: str
+    reason: str
+
+
+def skipped_table(skipped: Iterable[tuple[str, Skipped]]) -> pd.DataFrame:
+    """A row per path with its kind and reason."""
+    return pd.DataFrame([(path, why.kind, why.reason) for path, why in skipped], columns=list(COLUMNS))
+
+
+def skipped_of(part: Mapping[str, NDArray[Any]]) -> list[tuple[int, Skipped]]:
+    """The skipped rows of a finished part, with why; parts that earlier versions left unfinished work with have no kinds."""
+    kinds = part.get("kinds", [""] * len(part["reasons"]))
+    return [
+        (int(row), Skipped(str(kind), str(reason)))
+        for row, kind, reason in zip(part["skipped_rows"], kinds, part["reasons"], strict=True)
+    ]
+
+
+def arrow_skipped(skipped: pd.DataFrame | None) -> pa.Table:
+    """The table of skipped files as text; no rows for None, and "" for the kinds where they are not said."""
+    texts = pd.DataFrame() if skipped is None else skipped
+    texts = texts.reindex(columns=list(COLUMNS), fill_value="")
+    return pa.table({column: pa.array([str(value) for value in texts[column]], pa.string()) for column in COLUMNS})
+
+
+def read_skipped(folder: Path) -> pd.DataFrame:
+    """The skipped files of a data set folder: path, kind, reason; folders of earlier versions say no kind, which is "" then."""
+    table: pd.DataFrame = pq.read_table(folder / FILE).to_pandas()
+    return table.reindex(columns=list(COLUMNS), fill_value="")

@@ -1,0 +1,37 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from legan.platform.data.skipped import FILE, KINDS, Skipped, arrow_skipped, read_skipped, skipped_of, skipped_table
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    table = skipped_table([("a", Skipped("no_face", "no face.")), ("b", Skipped("repeated", "row 2 names it once more"))])
+    pq.write_table(arrow_skipped(table), tmp_path / FILE)
+    pd.testing.assert_frame_equal(read_skipped(tmp_path), table, check_dtype=False)
+    pq.write_table(arrow_skipped(None), tmp_path / FILE)
+    assert read_skipped(tmp_path).empty
+
+
+def test_folders_and_unfinished_work_of_earlier_versions_say_no_kind(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"path": ["a"], "reason": ["is empty"]}), tmp_path / FILE)
+    assert read_skipped(tmp_path).to_dict("records") == [{"path": "a", "kind": "", "reason": "is empty"}]
+    np.savez(tmp_path / "part.npz", skipped_rows=np.array([3]), reasons=np.array(["is empty"]))
+    with np.load(tmp_path / "part.npz") as part:
+        assert skipped_of(part) == [(3, Skipped("", "is empty"))]
+
+
+def test_every_kind_that_is_given_is_in_the_table() -> None:
+    given = set()
+    for file in [*REPOSITORY.glob("platform/**/*.py"), *REPOSITORY.glob("serve/**/*.py")]:
+        text = file.read_text()
+        given |= set(re.findall(r'Skipped\(\s*"(\w+)"', text))
+        given |= set(re.findall(r'kind="(\w+)"', text)) if "ImageError(" in text else set()
+    assert {"no_face", "unreadable", "misnamed"} <= given
+    assert given <= set(KINDS)
