@@ -28,6 +28,12 @@ ENOUGH = 8
 """Finished requests before which nothing is known."""
 
 
+def called_path(scope: Scope) -> str:
+    """The path of a call, without what stands before it where the application does not have the whole host (``root_path``)."""
+    path, before = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(before) if path.removeprefix(before)[:1] in ("", "/") else path
+
+
 def needs_token(path: str) -> bool:
     """Whether a path asks for a token, where the server has some."""
     return path.startswith(CALLS) and path != OPEN
@@ -43,7 +49,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it before anything of its body is read."""
-        if scope["type"] != "http" or not needs_token(scope["path"]):
+        if scope["type"] != "http" or not needs_token(called_path(scope)):
             await self.app(scope, receive, send)
             return
         if self.tokens and not self._known(Headers(scope=scope).get("authorization", "")):

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from legan.serve.api.admission import called_path
 from legan.serve.api.errors import ProblemResponse, failure
 from legan.serve.api.metrics import REQUEST_SECONDS, REQUESTS, Meter
 
@@ -38,20 +39,22 @@ errors = logging.getLogger("legan.serve")
 class Outermost:
     """Request id, security headers, access log and measures; an error of the program becomes a plain 500 and is logged here.
 
-    ``routes`` are the paths that are served, those of files by the folder's.
+    ``routes`` are the paths that are served, ``folders`` those of files.
     """
 
-    def __init__(self, app: ASGIApp, routes: Collection[str], log: Log, meter: Meter):
-        self.app, self.routes, self.log, self.meter = app, frozenset(routes), log, meter
+    def __init__(self, app: ASGIApp, routes: Collection[str], folders: Collection[str], log: Log, meter: Meter):
+        self.app, self.routes, self.folders, self.log, self.meter = app, frozenset(routes), frozenset(folders), log, meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = self._without_slash(scope)
+        path = called_path(scope)
         number, begun, seen = uuid.uuid4().hex[:16], time.perf_counter(), _Seen()
         extra = {**SECURITY, REQUEST_ID: number}
-        extra["content-security-policy"] = DOCS_POLICY if scope["path"] == "/docs" else POLICY
+        extra["content-security-policy"] = DOCS_POLICY if path == "/docs" else POLICY
 
         async def counted() -> Message:
             message = await receive()
@@ -75,7 +78,7 @@ class Outermost:
             if seen.status is None:
                 await ProblemResponse(failure())(scope, counted, marked)
         finally:
-            route = self._route(scope["path"])
+            route = self._route(path)
             status = 499 if seen.left else seen.status or 499
             seconds = time.perf_counter() - begun
             # Paths that nobody serves share one label: they are the callers' to choose, and without end.
@@ -94,10 +97,20 @@ class Outermost:
                 }
             )
 
+    def _without_slash(self, scope: Scope) -> Scope:
+        """A call with a slash at its end is the same call: to redirect it would lose a prefix that only a proxy knows of."""
+        path = called_path(scope)
+        shorter = path.rstrip("/")
+        if path in self.routes or shorter not in self.routes:
+            return scope
+        return {**scope, "path": scope["path"].removesuffix(path) + shorter}
+
     def _route(self, path: str) -> str | None:
         """By the path alone, since who is refused before his route is found is counted too."""
         folder = f"/{path.split('/')[1]}" if path.count("/") > 1 else None
-        return next((each for each in (path, folder) if each in self.routes), None)
+        if path in self.routes:
+            return path
+        return folder if folder in self.folders else None
 
 
 def json_lines(write: Callable[[str], object]) -> Log:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import FastAPI, Query
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -26,6 +26,7 @@ from starlette.types import ASGIApp
 from legan._version import __version__
 from legan.serve.api.admission import Guard
 from legan.serve.api.body import Upload, read_body, take_apart
+from legan.serve.api.cors import with_cors
 from legan.serve.api.errors import MEDIA_TYPE, Busy, ProblemDocument, ProblemError, handle_problems, invalid, problem_of
 from legan.serve.api.examples import example
 from legan.serve.api.images import PixelBudget, encode
@@ -60,11 +61,16 @@ STATIC = "/static"
 
 
 def make_api(
-    backend: Backend, limits: Limits, tokens: Sequence[str] = (), log: Log | None = None, meter: Meter | None = None
+    backend: Backend,
+    limits: Limits,
+    tokens: Sequence[str] = (),
+    log: Log | None = None,
+    meter: Meter | None = None,
+    cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
     """The application; ``log`` gets a dict per request for the access log, ``meter`` what Prometheus is told.
 
-    With ``tokens``, the calls under /v1/ need one of them as a bearer token.
+    With ``tokens``, the calls under /v1/ need one of them as a bearer token. Pages of ``cors_origins`` may call from a browser.
     """
     api = FastAPI(
         title="LEGAN",
@@ -81,8 +87,10 @@ def make_api(
         _add_metrics(api, meter)
     api.openapi = lambda: openapi(api, tokens)  # type: ignore[method-assign]
     meter = meter or Unmetered()
-    routes = {str(route.path) for route in api.routes if isinstance(route, Route | Mount)}
-    return Outermost(Guard(api, limits, tokens, meter), routes, log or (lambda _: None), meter)
+    routes = {str(route.path) for route in api.routes if isinstance(route, Route)}
+    folders = {str(route.path) for route in api.routes if isinstance(route, Mount)}
+    guarded = with_cors(Guard(api, limits, tokens, meter), cors_origins)
+    return Outermost(guarded, routes, folders, log or (lambda _: None), meter)
 
 
 def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
@@ -199,6 +207,10 @@ def _add_pages(api: FastAPI, backend: Backend, limits: Limits) -> None:
     @api.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         return HTMLResponse(docs_page(api.openapi()))
+
+    @api.get("/docs/", include_in_schema=False)
+    async def docs_without_slash() -> Response:
+        return RedirectResponse("../docs")  # relative, since only a proxy knows what it has put before the path
 
     if (PAGE / "index.html").is_file():
         api.mount(STATIC, _Fresh(directory=PAGE), name="static")

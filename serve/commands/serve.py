@@ -43,6 +43,15 @@ def start(
             help="Environment variable with bearer tokens, separated by commas.", show_default="LEGAN_SERVE_TOKENS, if it is set"
         ),
     ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors-origin",
+            metavar="ORIGIN",
+            help="Its pages may call the API from a browser, for example https://app.example.org; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
     address: Address = None,
     metrics_port: Annotated[
         int | None,
@@ -58,7 +67,19 @@ def start(
     from legan.serve.deploy.server import ServeRequest, run
 
     request = ServeRequest(
-        model, matcher, host, port, replicas, gpus, threads, tokens_from_env, address, config_out, metrics_port, seconds
+        model,
+        matcher,
+        host,
+        port,
+        replicas,
+        gpus,
+        threads,
+        tokens_from_env,
+        address,
+        config_out,
+        metrics_port,
+        seconds,
+        tuple(cors_origin or ()),
     )
     run(request)
 

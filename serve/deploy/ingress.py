@@ -90,7 +90,8 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application."""
         settings = self._settings
-        return make_api(self, settings.limits, read_tokens(settings.tokens_env), _access_log(settings.access_log), self._meter)
+        tokens, log = read_tokens(settings.tokens_env), _access_log(settings.access_log)
+        return make_api(self, settings.limits, tokens, log, self._meter, settings.cors_origins)
 
     def session(self) -> RaySession:
         """The model of the moment."""

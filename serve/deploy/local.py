@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from legan.platform.errors import LeganError
+from legan.serve.api.cors import checked_origin
 from legan.serve.api.errors import Busy
 from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY, Meter, PrometheusMeter, Unmetered
 from legan.serve.api.routes import make_api
@@ -178,7 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--matcher", help="a run or network folder of legan train identity")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    parser.add_argument(
+        "--cors-origin", action="append", default=[], metavar="ORIGIN", help="its pages may call the API; repeatable"
+    )
     given = parser.parse_args(arguments)
+    try:
+        origins = [checked_origin(origin) for origin in given.cors_origin]
+    except ValueError as error:
+        parser.error(f"--cors-origin: {error}")
     try:
         meter = PrometheusMeter()
         backend = local_backend(given.model, given.matcher, meter=meter)
@@ -187,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"legan: {error}", file=sys.stderr)
         sys.exit(2)
     print(f"{backend.info.label}: http://{given.host}:{listener.getsockname()[1]}/", flush=True)
-    application = make_api(backend, Limits(), meter=meter)
+    application = make_api(backend, Limits(), meter=meter, cors_origins=origins)
     uvicorn.Server(http_settings(application)).run(sockets=[listener])
 
 

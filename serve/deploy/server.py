@@ -28,7 +28,7 @@ from legan.serve.study.app import bind
 TOKENS = "LEGAN_SERVE_TOKENS"
 CHAMPION = "champion"
 LOCAL = ("127.0.0.1", "localhost", "::1")
-OPTIONS = {"min_replicas": "replicas", "num_gpus": "gpus", "tokens_env": "tokens-from-env"}
+OPTIONS = {"min_replicas": "replicas", "num_gpus": "gpus", "tokens_env": "tokens-from-env", "cors_origins": "cors-origin"}
 """Options that are called otherwise than what they set."""
 
 
@@ -48,6 +48,7 @@ class ServeRequest:
     config_out: Path | None
     metrics_port: int | None = None
     seconds: float = 30.0
+    cors_origins: tuple[str, ...] = ()
 
 
 def run(request: ServeRequest) -> None:
@@ -92,6 +93,7 @@ def settings_of(request: ServeRequest) -> ServeSettings:
         "model": _absolute(request.model),
         "matcher": None if request.matcher is None else str(identity_folder(request.matcher).absolute()),
         "tokens_env": request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None),
+        "cors_origins": request.cors_origins,
         "access_log": str(default_home() / "serve" / "access.jsonl"),
         "threads": request.threads,
         "limits": limits or Limits(),

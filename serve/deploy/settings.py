@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from legan.platform.settings import Settings
+from legan.serve.api.cors import checked_origin
 from legan.serve.api.session import Limits
 from legan.serve.api.use_cases import CHUNK
 
@@ -88,6 +89,8 @@ class ServeSettings(Settings):
     """A run or folder of `legan train identity`; None: no similarities."""
     tokens_env: str | None = None
     """Environment variable of the ingress with the bearer tokens, separated by commas; None: open to all who reach the port."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins, such as https://app.example.org, whose pages may call the API from a browser; ``*``: all; none by default."""
     access_log: str | None = None
     """File that each ingress appends a JSON line to for every request."""
     limits: Limits = Limits()
@@ -102,6 +105,11 @@ class ServeSettings(Settings):
     generator: DeploymentSettings = DeploymentSettings()
     quality: DeploymentSettings = DeploymentSettings()
     matching: DeploymentSettings = DeploymentSettings()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked_origin(value) for value in values)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,8 @@ import torch
 import uvicorn
 from numpy.typing import NDArray
 from requests import Response
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
@@ -120,12 +122,20 @@ Serving = Callable[..., AbstractContextManager[Server]]
 
 @contextmanager
 def run_server(
-    backend: LocalSession, limits: Limits | None = None, tokens: Sequence[str] = (), port: int = 0, meter: Meter | None = None
+    backend: LocalSession,
+    limits: Limits | None = None,
+    tokens: Sequence[str] = (),
+    port: int = 0,
+    meter: Meter | None = None,
+    cors_origins: Sequence[str] = (),
+    prefix: str = "",
 ) -> Iterator[Server]:
-    """The application on a port of its own."""
+    """The application on a port of its own; below ``prefix`` as Ray Serve puts an application that has not the whole host."""
     listener = bind("127.0.0.1", port)
-    made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
-    application = make_api(backend, limits or Limits(), tokens, made.log.append, meter)
+    made = Server(f"http://127.0.0.1:{listener.getsockname()[1]}{prefix}", backend)
+    application = make_api(backend, limits or Limits(), tokens, made.log.append, meter, cors_origins)
+    if prefix:
+        application = Starlette(routes=[Mount(prefix, application)])
     server = uvicorn.Server(http_settings(application, "error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -34,6 +34,7 @@ from legan.serve.engine import load_engine
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # nine processes that import torch take half a minute to start
 LABELS = {"expression": "smile", "lighting": "left", "aligned": "true"}
+PAGE = "https://app.example.org"
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
@@ -60,7 +61,7 @@ def url(ray_cluster: None, model_folder: Path) -> Iterator[str]:
     small = DeploymentSettings(num_cpus=0.1)
     settings = ServeSettings(
         model=str(model_folder), batch_wait_timeout_s=0.02, limits={"requests": 8}, generator={"replicas": 2, "cpus": 0.1},
-        ingress=small, aligner=small, quality=small,
+        ingress=small, aligner=small, quality=small, cors_origins=(PAGE,),
     )  # fmt: skip
     port = free_port()
     deploy(config_document(settings, "127.0.0.1", port), wait_s=400)
@@ -70,6 +71,15 @@ def url(ray_cluster: None, model_folder: Path) -> Iterator[str]:
 
 def post(url: str, image: bytes, **values: object) -> requests.Response:
     return requests.post(f"{url}/v1/translate", files={"image": ("x.png", image)}, data=LABELS | values, timeout=30)
+
+
+def test_pages_of_a_named_origin_may_call(url: str, face: NDArray[np.uint8]) -> None:
+    asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    first = requests.options(f"{url}/v1/translate", headers=asked, timeout=30)
+    assert (first.status_code, first.headers["access-control-allow-origin"]) == (200, PAGE)
+    form = {"files": {"image": ("x.png", png(face))}, "data": LABELS}
+    answer = requests.post(f"{url}/v1/translate/", **form, headers={"origin": PAGE}, allow_redirects=False, timeout=30)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
 
 
 class Load:

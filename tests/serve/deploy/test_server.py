@@ -116,9 +116,11 @@ def test_the_config_file_builds_the_same_application(home: Path, model_folder: P
 
 def test_a_time_limit_and_folders_of_elsewhere_go_into_the_file(home: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "serve.yaml"
-    server.run(ServeRequest("nope", None, **HERE | {"port": 8000, "config_out": out, "seconds": 90.0}))
+    given = {"port": 8000, "config_out": out, "seconds": 90.0, "cors_origins": ("https://App.example.org",)}
+    server.run(ServeRequest("nope", None, **HERE | given))
     document = yaml.safe_load(out.read_text())
     assert document["applications"][0]["args"]["limits"] == {"seconds": 90.0}
+    assert document["applications"][0]["args"]["cors_origins"] == ["https://app.example.org"]
     assert document["http_options"]["request_timeout_s"] == 100
     assert f"{Path('nope').absolute()} is not on this machine; it has to be there on every node" in capsys.readouterr().out
 
@@ -132,10 +134,13 @@ def test_a_folder_is_no_place_for_the_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_settings_are_checked(home: Path) -> None:
-    wrong = ServeRequest("m", None, **HERE | {"port": 1, "gpus": 20.0, "threads": 999, "replicas": 1001, "seconds": 0.0})
+    given = {"port": 1, "gpus": 20.0, "threads": 999, "replicas": 1001, "seconds": 0.0, "cors_origins": ("here",)}
+    wrong = ServeRequest("m", None, **HERE | given)
     with pytest.raises(ConfigError) as caught:
         settings_of(wrong)
-    assert [problem.place for problem in caught.value.problems] == ["--replicas", "--gpus", "--seconds", "--threads"]
+    assert [problem.place for problem in caught.value.problems] == [
+        "--replicas", "--gpus", "--seconds", "--cors-origin", "--threads",
+    ]  # fmt: skip
 
 
 def test_the_next_model_is_the_one_that_is_named(model_folder: Path, plain_folder: Path) -> None:

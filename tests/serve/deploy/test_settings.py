@@ -62,3 +62,11 @@ def test_what_cannot_be_used_is_refused(values: dict[str, Any], said: str) -> No
 def test_what_is_no_mapping_is_no_setting() -> None:
     with pytest.raises(ValidationError, match="valid dictionary or instance of ServeSettings"):
         ServeSettings.model_validate(["replicas"])
+
+
+def test_origins_are_brought_to_the_form_of_browsers_or_refused() -> None:
+    settings = ServeSettings(cors_origins=("https://App.example.org:443", "http://localhost:3000"))
+    assert settings.cors_origins == ("https://app.example.org", "http://localhost:3000")
+    assert ServeSettings().cors_origins == ()
+    with pytest.raises(ValidationError, match=r"'app\.example\.org' is no origin; write https://HOST"):
+        ServeSettings(cors_origins=("app.example.org",))
