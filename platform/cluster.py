@@ -9,8 +9,10 @@ import logging
 import math
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +25,9 @@ from legan.platform.errors import ClusterError, one_line
 
 ANSWER_WITHIN_S = 5.0
 TASK_WITHIN_S = 120.0
+LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
+"""Bytes of the name of a Unix socket."""
+SHORTER = "name a shorter folder in RAY_TMPDIR, for example RAY_TMPDIR=/tmp"
 logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it tells at every start that there is a token
 
 
@@ -167,6 +172,15 @@ def answers(address: str) -> bool:
         return False
 
 
+def no_room_for_sockets() -> str | None:
+    """The setting of the folder in which a cluster on this machine would have sockets of longer names than the system takes."""
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), "")
+    folder = os.environ.get(variable, "/tmp")  # noqa: S108  (where Ray itself goes)
+    session = f"session_{datetime.now():%Y-%m-%d_%H-%M-%S_%f}_{os.getpid()}"
+    socket_name = os.fsencode(Path(folder, "ray", session, "sockets", "plasma_store"))
+    return f"{variable}={folder}" if len(socket_name) > LONGEST_SOCKET else None
+
+
 def _runtime(environment: Mapping[str, str]) -> dict[str, dict[str, str]] | None:
     return {"env_vars": dict(environment)} if environment else None
 
@@ -174,6 +188,10 @@ def _runtime(environment: Mapping[str, str]) -> dict[str, dict[str, str]] | None
 def _start(
     cpus: int | None, gpus: int | None, include_dashboard: bool, environment: Mapping[str, str], metrics_port: int | None
 ) -> None:
+    too_long = no_room_for_sockets()
+    if too_long is not None:
+        raise ClusterError(f"the path {too_long} is too long for the sockets of a Ray cluster on this machine; {SHORTER}.")
+
     # Nobody takes this machine away with a warning, so Ray Train need not start a process for each training to wait for that.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 

@@ -14,7 +14,7 @@ import psutil
 import requests
 import torch
 
-from legan.platform.cluster import answers
+from legan.platform.cluster import SHORTER, answers, no_room_for_sockets
 from legan.platform.data.landmarks import WEIGHTS_URL, weights_path
 from legan.platform.errors import WeightsError
 from legan.platform.tracking.places import default_home, default_tracking_uri, shown, sqlite_file
@@ -95,11 +95,14 @@ def _packages() -> Iterator[Fact]:
 
 def _ray() -> Fact:
     address = os.environ.get("RAY_ADDRESS")
-    if not address:
-        return Fact("Ray cluster", "ok", "RAY_ADDRESS is not set: one is started on this machine when needed")
-    if answers(address):
+    if address and answers(address):
         return Fact("Ray cluster", "ok", f"answers at {address}")
-    return Fact("Ray cluster", "problem", f"nothing answers at {address}", "start it, or correct or unset RAY_ADDRESS")
+    if address:
+        return Fact("Ray cluster", "problem", f"nothing answers at {address}", "start it, or correct or unset RAY_ADDRESS")
+    too_long = no_room_for_sockets()
+    if too_long is not None:
+        return Fact("Ray cluster", "problem", f"the path {too_long} is too long for the sockets of one on this machine", SHORTER)
+    return Fact("Ray cluster", "ok", "RAY_ADDRESS is not set: one is started on this machine when needed")
 
 
 def _mlflow() -> Fact:

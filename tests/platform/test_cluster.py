@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,37 @@ print(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True,
     done = run(begin, HOME=str(tmp_path))
     assert done.stdout.split() == ["1.0", "1", "7", "1.0"], done
     assert done.stderr == ""
+
+
+def test_a_temporary_folder_too_long_for_sockets_is_named_with_the_remedy(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 60) / ("y" * 60)
+    long.mkdir(parents=True)
+    code = "from legan.platform.cluster import connect; print(connect(cpus=1, gpus=0).cpus)"
+    said = f"TMPDIR={long} is too long for the sockets of a Ray cluster on this machine; name a shorter folder in RAY_TMPDIR"
+    assert said in run(code, TMPDIR=str(long)).stderr
+    assert f"RAY_{said}" in run(code, RAY_TMPDIR=str(long)).stderr
+
+
+@pytest.mark.parametrize("spare", [pytest.param(0, marks=pytest.mark.long), -1])
+def test_the_longest_temporary_folder_that_ray_takes(tmp_path: Path, spare: int) -> None:
+    # /ray/session_YYYY-mm-dd_HH-MM-SS_ffffff_PID/sockets/plasma_store, with a PID of as many digits as there may be
+    code = """
+import os
+from pathlib import Path
+from legan.platform.cluster import LONGEST_SOCKET, connect, no_room_for_sockets
+rest = len("/ray/session_2026-01-01_00-00-00_000000_/sockets/plasma_store") + len(str(os.getpid()))
+folder = Path(os.environ["HERE"])
+folder = folder / ("x" * (LONGEST_SOCKET - rest - int(os.environ["SPARE"]) - len(str(folder)) - 1))
+folder.mkdir()
+os.environ["RAY_TMPDIR"] = str(folder)
+print(no_room_for_sockets() is None)
+import ray
+ray.init(address="local", num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False)
+print("started")
+"""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own folder may be too long
+        done = run(code, HERE=short, SPARE=str(spare))
+    assert done.stdout.split() == (["True", "started"] if spare == 0 else ["False"])
 
 
 def test_a_dead_address_is_told_within_seconds() -> None:

@@ -105,6 +105,13 @@ def test_a_cluster_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyP
     )
 
 
+def test_a_temporary_folder_too_long_for_ray_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", f"/{'x' * 90}")
+    told = fact("Ray cluster")
+    assert (told.status, told.remedy) == ("problem", "name a shorter folder in RAY_TMPDIR, for example RAY_TMPDIR=/tmp")
+
+
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
     class Handler(BaseHTTPRequestHandler):
