@@ -64,6 +64,8 @@ def prepare(
     faces = load_source(source, root, table)
     options = Options(Alignment(image_size=size), aligned, choose_landmarks("mean" if aligned else landmarks), min_face)
     typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
+    for note in faces.info.get("notes", ()):
+        typer.echo(note)
     typer.echo(f"landmarks: {NAMES[options.landmarks]}")
 
     dataset = run(

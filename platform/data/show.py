@@ -73,6 +73,7 @@ def describe(dataset: Dataset) -> str:
         "",
         *_skipped(dataset.skipped),
         *([f"not there at all: {', '.join(dataset.info['missing'])}"] if dataset.info.get("missing") else []),
+        *dataset.info.get("notes", []),
     ]
     return "\n".join(lines)
 

@@ -6,13 +6,19 @@
     Eval/list_eval_partition.txt           0 train, 1 validation, 2 test
     Anno/list_landmarks_align_celeba.txt   optional (list_landmarks_celeba.txt for img_celeba): five points
 
-All of them may also lie directly in the root, as torchvision puts them. CelebA names no expression but Smiling: an image is
-``smile`` or ``neutral``, which only means *not smiling*. It names no lighting, so there is the one class ``any``. The paper
-trains nothing on CelebA; Table 3 compares outputs with their sources, whatever the pose, so no image is left out for its yaw.
-Where there are landmarks, the yaw that follows from them stands in the column published_yaw.
+All of them may also lie directly in the root, as torchvision puts them, or as Kaggle does: the lists as .csv, and the images in
+img_align_celeba/img_align_celeba. Kaggle leaves out who is who: without identity_CelebA.txt every image counts as a person of its
+own, in the published split.
+
+CelebA names no expression but Smiling: an image is ``smile`` or ``neutral``, which only means *not smiling*. It names no
+lighting, so there is the one class ``any``. The paper trains nothing on CelebA; Table 3 compares outputs with their sources,
+whatever the pose, so no image is left out for its yaw. Where there are landmarks, the yaw that follows from them stands in the
+column published_yaw.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,9 +30,10 @@ from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.sources.table import ANY
 from legan.platform.errors import DataError, Problem, first_line
 
-IMAGES = {"img_align_celeba": "list_landmarks_align_celeba.txt", "img_celeba": "list_landmarks_celeba.txt"}
-ATTRIBUTES, IDENTITIES, PARTITION = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
+IMAGES = {"img_align_celeba": "list_landmarks_align_celeba", "img_celeba": "list_landmarks_celeba"}
+ATTRIBUTES, IDENTITIES, PARTITION = "list_attr_celeba", "identity_CelebA", "list_eval_partition"
 SCHEMA = AttributeSchema(("neutral", "smile"), (ANY,), {ANY: ANY})
+NOBODY = f"there is no {IDENTITIES}.txt (Kaggle leaves it out): every image counts as a person of its own"
 
 _SPLITS = {"0": "train", "1": "val", "2": "test"}
 
@@ -37,60 +44,74 @@ def celeba(root: Path) -> SourceFaces:
     The aligned images are taken where both kinds are there. People keep the published split. An image is unusable when it names
     nobody, or a person who is in another split as well.
     """
-    images = next((found for name in IMAGES if (found := _find(root, name)) is not None), None)
+    images = next((found for name in IMAGES if (found := _images(root, name)) is not None), None)
     problems = [] if images is not None else [Problem(" or ".join(IMAGES), "there is no such folder")]
     tables: dict[str, pd.Series[str]] = {}
     for name in (ATTRIBUTES, IDENTITIES, PARTITION):
-        file = _find(root, name)
+        file = _list(root, name)
         try:
-            if file is None:
-                problems.append(Problem(name, "there is no such file"))
-            else:
+            if file is not None:
                 tables[name] = _smiling(file) if name == ATTRIBUTES else _plain(file)
+            elif name != IDENTITIES:
+                problems.append(Problem(f"{name}.txt", "there is no such file, and no .csv"))
         except (OSError, ValueError) as error:
-            problems.append(Problem(name, f"it is damaged ({first_line(error)})"))
+            problems.append(Problem(file.name if file else name, f"it is damaged ({first_line(error)})"))
     if problems or images is None:
         wrong = "; ".join(map(str, problems))
         raise DataError(f"{root} does not hold CelebA: {wrong}; give the folder with Img, Anno and Eval as --root.")
 
-    smiling = tables[ATTRIBUTES]
+    smiling, people = tables[ATTRIBUTES], tables.get(IDENTITIES)
     records = pd.DataFrame(
         {
             "path": [(images.relative_to(root) / str(name)).as_posix() for name in smiling.index],
-            "subject": tables[IDENTITIES].reindex(smiling.index).to_numpy(),
+            "subject": smiling.index if people is None else people.reindex(smiling.index).to_numpy(),
             "expression": np.where(smiling == "1", "smile", "neutral"),
             "lighting": ANY,
             "split": tables[PARTITION].reindex(smiling.index).map(_SPLITS).to_numpy(),
         },
         index=smiling.index,
     )
-    landmarks = _find(root, IMAGES[images.name])
+    landmarks = _list(root, IMAGES[images.name])
     if landmarks is not None:
         records["published_yaw"] = _yaw(landmarks).reindex(records.index)
-    return _usable(root, records)
+    return _usable(root, records, {"notes": [NOBODY]} if people is None else {})
 
 
-def _usable(root: Path, records: pd.DataFrame) -> SourceFaces:
+def _usable(root: Path, records: pd.DataFrame, info: Mapping[str, Any]) -> SourceFaces:
     unknown = records["subject"].isna() | records["split"].isna()
     first = records[~unknown].groupby("subject")["split"].transform("first").reindex(records.index)
     torn = ~unknown & (records["split"] != first)
-    unnamed = Skipped("unlabelled", f"{IDENTITIES} or {PARTITION} does not name it")
+    unnamed = Skipped("unlabelled", f"{IDENTITIES}.txt or {PARTITION}.txt does not name it")
     in_two = Skipped("torn", "its person is in another split as well")
     unusable = [(str(path), unnamed) for path in records.loc[unknown, "path"]]
     unusable += [(str(path), in_two) for path in records.loc[torn, "path"]]
     used = records[~unknown & ~torn].reset_index(drop=True)
     if used.empty:
         raise DataError(f"{root} does not hold CelebA: its lists name no image in common; give the published files as --root.")
-    return SourceFaces("celeba", root, SCHEMA, used, unusable)
+    return SourceFaces("celeba", root, SCHEMA, used, unusable, info=info)
 
 
-def _find(root: Path, name: str) -> Path | None:
-    return next((path for folder in ("Img", "Anno", "Eval", ".") if (path := root / folder / name).exists()), None)
+def _images(root: Path, name: str) -> Path | None:
+    """The folder of the images; where an unpacked archive has doubled it, the inner one."""
+    found = next((path for path in _places(root, name) if path.is_dir()), None)
+    return found / name if found is not None and (found / name).is_dir() else found
+
+
+def _list(root: Path, name: str) -> Path | None:
+    """A list of the data set: .txt as published, or .csv."""
+    return next((path for suffix in (".txt", ".csv") for path in _places(root, f"{name}{suffix}") if path.is_file()), None)
+
+
+def _places(root: Path, name: str) -> list[Path]:
+    return [root / folder / name for folder in ("Img", "Anno", "Eval", ".")]
 
 
 def _plain(file: Path) -> "pd.Series[str]":
     """Two columns: image and value."""
-    values = pd.read_csv(file, sep=r"\s+", header=None, names=["image", "value"], dtype=str, index_col="image")["value"]
+    if file.suffix == ".csv":
+        values = _csv(file).iloc[:, 0]
+    else:
+        values = pd.read_csv(file, sep=r"\s+", header=None, names=["image", "value"], dtype=str, index_col="image")["value"]
     return values[~values.index.duplicated()]
 
 
@@ -102,7 +123,9 @@ def _smiling(file: Path) -> "pd.Series[str]":
 
 
 def _headed(file: Path) -> pd.DataFrame:
-    """A line with the number of images, a line with the columns' names, a line per image that starts with its name."""
+    """A line with the number of images (.txt only), the columns' names, and a line per image that starts with its name."""
+    if file.suffix == ".csv":
+        return _csv(file)
     with file.open(encoding="utf-8") as stream:
         count, names = stream.readline().strip(), stream.readline().split()
     if not count.isdigit() or not names:
@@ -110,6 +133,14 @@ def _headed(file: Path) -> pd.DataFrame:
     table = pd.read_csv(file, sep=r"\s+", skiprows=2, header=None, names=["image", *names], dtype=str, index_col="image")
     if len(table) != int(count):
         raise ValueError(f"it names {len(table)} images where it says {count}")
+    return table[~table.index.duplicated()]
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    """The columns of a list in Kaggle's form, by the image that each row begins with."""
+    table = pd.read_csv(file, dtype=str, index_col=0, skipinitialspace=True)
+    if table.shape[1] == 0:
+        raise ValueError("it has a single column")
     return table[~table.index.duplicated()]
 
 

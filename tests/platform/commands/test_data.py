@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.platform.data.sources.test_celeba import PEOPLE, write_kaggle
 from typer.testing import CliRunner
 
 from legan.platform.commands.data import data
+from legan.platform.data.sources.celeba import NOBODY
 from legan.platform.errors import DataError
 
 runner = CliRunner()
@@ -57,3 +59,15 @@ def test_bad_input_is_one_sentence(table: Path, tmp_path: Path) -> None:
             runner.invoke(data, ["show", str(tmp_path / "set"), "--sheet", str(tmp_path / sheet)], catch_exceptions=False)
     with pytest.raises(DataError, match="already exists"):
         runner.invoke(data, prepare(table, tmp_path / "set", "--seed", "3"), catch_exceptions=False)
+
+
+def test_what_a_source_has_to_say_is_said_before_and_after(tmp_path: Path) -> None:
+    write_kaggle(tmp_path / "kaggle")
+    rng = np.random.default_rng(0)
+    for name, *_ in PEOPLE:
+        square = Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+        square.save(tmp_path / "kaggle" / "img_align_celeba" / "img_align_celeba" / name)
+    options = ["--root", str(tmp_path / "kaggle"), "--aligned", "--size", "16", "--workers", "0"]
+    made = runner.invoke(data, ["prepare", "celeba", *options, "--out", str(tmp_path / "set")], catch_exceptions=False)
+    assert made.output.count(NOBODY) == 2
+    assert NOBODY in runner.invoke(data, ["show", str(tmp_path / "set")], catch_exceptions=False).output

@@ -10,7 +10,7 @@ from PIL import Image
 from legan.platform.data.pipeline import Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.skipped import Skipped
-from legan.platform.data.sources.celeba import celeba
+from legan.platform.data.sources.celeba import NOBODY, celeba
 from legan.platform.data.sources.registry import load_source
 from legan.platform.errors import DataError
 
@@ -97,8 +97,7 @@ def test_all_that_is_missing_is_told(tmp_path: Path) -> None:
     for part in (
         "img_align_celeba or img_celeba: there is no such folder",
         "list_attr_celeba.txt: it is damaged (it names 1 images where it says 202599)",
-        "identity_CelebA.txt: there is no such file",
-        "list_eval_partition.txt: there is no such file",
+        "list_eval_partition.txt: there is no such file, and no .csv",
         "give the folder with Img, Anno and Eval as --root",
     ):
         assert part in str(caught.value)
@@ -119,3 +118,38 @@ def test_drawn_faces_become_a_data_set(tmp_path: Path, draw_face: Callable[..., 
     assert dataset.skipped["path"].tolist() == ["Img/img_align_celeba/000004.jpg"]
     assert dataset.faces["expression"].tolist() == ["smile", "neutral", "neutral"]
     assert "published_yaw" in dataset.faces
+
+
+def write_kaggle(root: Path, *, identities: bool = False) -> None:
+    """As Kaggle's copy is unpacked: the images' folder doubled, the lists as .csv, and none that says who is who."""
+    (root / "img_align_celeba" / "img_align_celeba").mkdir(parents=True)
+    attributes = ["image_id,5_o_Clock_Shadow,Smiling,Young", *(f"{name},-1,{smiling},1" for name, _, _, smiling in PEOPLE)]
+    partition = ["image_id,partition", *(f"{name},{part}" for name, _, part, _ in PEOPLE)]
+    head = "image_id,lefteye_x,lefteye_y,righteye_x,righteye_y,nose_x,nose_y,leftmouth_x,leftmouth_y,rightmouth_x,rightmouth_y"
+    points = [head, *(f"{name},{(POINTS if i else TURNED).replace(' ', ',')}" for i, (name, *_) in enumerate(PEOPLE))]
+    for name, lines in (("attr_celeba", attributes), ("eval_partition", partition), ("landmarks_align_celeba", points)):
+        (root / f"list_{name}.csv").write_text("\n".join(lines) + "\n")
+    if identities:
+        (root / "identity_CelebA.txt").write_text("".join(f"{name} {person}\n" for name, person, _, _ in PEOPLE))
+
+
+@pytest.mark.parametrize("identities", [False, True])
+def test_kaggles_copy_is_found(tmp_path: Path, identities: bool) -> None:
+    write_kaggle(tmp_path, identities=identities)
+    found = load_source("celeba", tmp_path)
+    assert found.records["path"].tolist() == [f"img_align_celeba/img_align_celeba/{name}" for name, *_ in PEOPLE]
+    assert found.records["expression"].tolist() == ["smile", "neutral", "neutral", "smile"]
+    assert found.records["split"].tolist() == ["train", "train", "val", "test"]
+    assert found.records["published_yaw"][0] > found.records["published_yaw"][1] + 15
+    assert found.records["subject"].tolist() == [str(person) if identities else name for name, person, _, _ in PEOPLE]
+    assert found.info == ({} if identities else {"notes": [NOBODY]})
+
+
+def test_damaged_lists_of_kaggles_form_are_named(tmp_path: Path) -> None:
+    write_kaggle(tmp_path)
+    (tmp_path / "list_attr_celeba.csv").write_text("image_id,Young\n000001.jpg,1\n")
+    (tmp_path / "list_eval_partition.csv").write_text("000001.jpg\n")
+    with pytest.raises(DataError) as caught:
+        load_source("celeba", tmp_path)
+    assert "list_attr_celeba.csv: it is damaged (it has no attribute Smiling)" in str(caught.value)
+    assert "list_eval_partition.csv: it is damaged (it has a single column)" in str(caught.value)
