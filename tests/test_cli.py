@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from legan import cli
+from legan import __version__, cli
 
 
 def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
@@ -76,3 +76,18 @@ def test_errors_of_the_program_itself_are_not_hidden(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cli, "app", fails)
     with pytest.raises(ConnectionResetError):
         cli.main()
+
+
+@pytest.mark.parametrize("start", [["legan.cli"], ["legan"]])
+def test_the_version_is_said(start: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *start, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"legan {__version__}\n"
+
+
+def test_each_command_stands_in_the_panel_of_one_journey() -> None:
+    command = typer.main.get_command(cli.app)
+    listed = [name for names in cli.PANELS.values() for name in names]
+    assert sorted(listed) == sorted(command.commands)
+    assert {name: below.rich_help_panel for name, below in command.commands.items()} == {
+        name: panel for panel, names in cli.PANELS.items() for name in names
+    }

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from legan.platform.commands import complete
 from legan.platform.commands.options import (
     PROCESSES,
     DatasetArgument,
@@ -30,7 +31,14 @@ TEST_SHARE = typer.Option(min=0, max=0.9, help="Share of subjects for testing.",
 
 @data.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="aflw, celeba, folder, multipie, table or yale.", metavar="SOURCE")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help=f"{', '.join(complete.SOURCES[:-1])} or {complete.SOURCES[-1]}.",
+            metavar="SOURCE",
+            autocompletion=complete.sources,
+        ),
+    ],
     out: Annotated[Path, out_option("Folder of the new data set; unfinished work lies in OUT.partial.")],
     root: Annotated[Path | None, path("--root", help="Folder of the photographs.")] = None,
     table: Annotated[

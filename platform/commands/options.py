@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from legan.platform.commands import complete
 from legan.platform.files import at_home
 
 CHAMPION = "models:/legan@champion"
@@ -56,29 +57,42 @@ Out = Annotated[Path, out_option("Folder to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there, finished or not.")]
 
 # Networks and models.
-IDENTITY = path("--identity", help=f"T: {PERSON_HELP}.")
+IDENTITY = path("--identity", help=f"T: {PERSON_HELP}.", autocompletion=complete.runs)
 MaybeIdentity = Annotated[Path | None, IDENTITY]
-QUALITY = path("--quality", help="Q: a run of `legan train quality`, or a network folder.")
+QUALITY = path("--quality", help="Q: a run of `legan train quality`, or a network folder.", autocompletion=complete.runs)
 Quality = Annotated[Path, QUALITY]
 MaybeQuality = Annotated[Path | None, QUALITY]
-CLASSIFIER = path("--classifier", help="Independent judge: a run of `legan train classifier`, or a network folder.")
+CLASSIFIER = path(
+    "--classifier",
+    help="Independent judge: a run of `legan train classifier`, or a network folder.",
+    autocompletion=complete.runs,
+)
 Classifier = Annotated[Path, CLASSIFIER]
 MaybeClassifier = Annotated[Path | None, CLASSIFIER]
-MATCHER = path("--matcher", help=f"Face matcher, which says how alike two people are; not the model's T: {PERSON_HELP}.")
+MATCHER = path(
+    "--matcher",
+    help=f"Face matcher, which says how alike two people are; not the model's T: {PERSON_HELP}.",
+    autocompletion=complete.runs,
+)
 Matcher = Annotated[Path, MATCHER]
 MaybeMatcher = Annotated[Path | None, MATCHER]
-MODEL = path("--model", "-m", help=MODEL_HELP)
+MODEL = path("--model", "-m", help=MODEL_HELP, autocompletion=complete.models)
 Model = Annotated[str, MODEL]
 SVM = path("--svm", help="What tells natural from unnatural faces: a folder of `legan ratings svm`.")
 
 # Trainings.
-PRESET = path("--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.")
+PRESET = path(
+    "--preset", "-p", help="Preset (paper, quick, rendered, yale) or a YAML file of your own.", autocompletion=complete.presets
+)
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one setting of what is trained; repeatable."),
 ]
 Name = Annotated[str | None, name_option("run", "kind and time")]
-Resume = Annotated[str | None, path("--resume", help="Continue this run (name or folder) from its last checkpoint.")]
+Resume = Annotated[
+    str | None,
+    path("--resume", help="Continue this run (name or folder) from its last checkpoint.", autocompletion=complete.runs),
+]
 WORKERS = typer.Option("--workers", "-w", help="Ray Train workers; 0 trains in this process, without Ray.")
 Gpu = Annotated[bool | None, typer.Option("--gpu/--cpu", help="One GPU per worker.", show_default="the preset's, else --cpu")]
 ADDRESS = typer.Option("--address", help="Ray cluster, such as HEAD:6379.", show_default="RAY_ADDRESS, else one on this machine")
@@ -98,8 +112,12 @@ PairsFile = Annotated[
 ]
 
 # Translations.
-EXPRESSION = typer.Option("--expression", "-e", help="Wanted expression; a name that the model knows.")
-LIGHTING = typer.Option("--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.")
+EXPRESSION = typer.Option(
+    "--expression", "-e", help="Wanted expression; a name that the model knows.", autocompletion=complete.expressions
+)
+LIGHTING = typer.Option(
+    "--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.", autocompletion=complete.lightings
+)
 Paste = Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")]
 All = Annotated[bool, typer.Option("--all", help="Make every combination of every face.")]
 MinQuality = Annotated[float | None, typer.Option("--min-quality", help="Lowest rating by Q that is kept, from 0 to 10.")]

@@ -3,9 +3,12 @@
 import errno
 import os
 import sys
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
+from legan import __version__
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
 from legan.serve.commands import app as serve_commands
@@ -15,9 +18,32 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 STOPPED = 130
 """The exit code that Typer makes of Ctrl-C, without a word."""
 
+PANELS = {
+    "Start": ("doctor", "weights"),
+    "Data and ratings": ("data", "ratings", "study"),
+    "Train and compare": ("train", "evaluate", "sweep", "ui", "sync"),
+    "Use": ("translate", "augment", "serve", "call"),
+}
+"""The commands by journey, as the help shows them."""
+
+
+class Journeys(typer.core.TyperGroup):
+    """Lists the commands in the order of PANELS."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands' names."""
+        return [name for names in PANELS.values() for name in names]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"legan {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="legan",
-    help="Train, compare, serve and use LEGAN: faces under other lighting and other expressions.",
+    cls=Journeys,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,6 +51,22 @@ app = typer.Typer(
 platform_commands.mount(app)
 sweeps_commands.mount(app)
 serve_commands.mount(app)
+
+
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+for command in app.registered_commands:
+    command.rich_help_panel = PANEL_OF[command.name or str(getattr(command.callback, "__name__", ""))]
+for group in app.registered_groups:
+    group.rich_help_panel = PANEL_OF[str(group.name)]
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """Train, compare, serve and use LEGAN: faces under other lighting and other expressions."""
 
 
 def main() -> None:

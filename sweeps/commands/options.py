@@ -4,12 +4,22 @@ from typing import Annotated
 
 import typer
 
+from legan.platform.commands import complete
 from legan.platform.commands.options import PRESET, name_option, path_argument
+from legan.sweeps.ablations import SUITES
 
 What = Annotated[
-    str, path_argument(metavar="SUITE|SPACE.yaml", help="losses, upsampling or q (Tables 11-13), or a search space's file.")
+    str,
+    path_argument(
+        metavar="SUITE|SPACE.yaml",
+        help="losses, upsampling or q (Tables 11-13), or a search space's file.",
+        autocompletion=lambda incomplete: complete.names_or_paths(SUITES, incomplete, "*.yaml"),
+    ),
 ]
-SweepName = Annotated[str, path_argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.")]
+SweepName = Annotated[
+    str,
+    path_argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.", autocompletion=complete.sweeps),
+]
 Submitted = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep's name.")]
 
 Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]

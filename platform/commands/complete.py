@@ -1,0 +1,83 @@
+"""What the shell offers for a value (``legan --install-completion``): presets, sources, runs, models and a model's classes.
+
+These functions run at each press of the Tab key: they import nothing heavy, and offer nothing where something is wrong.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+from legan.platform.tracking.places import default_home
+
+CHAMPION = "models:/legan@champion"
+SOURCES = ("aflw", "celeba", "folder", "multipie", "yale", "table")
+"""The names of ``data/sources/registry.py``, which imports too much to be asked."""
+
+
+def names_or_paths(names: Iterable[str], incomplete: str, files: str = "") -> list[str]:
+    """Those of ``names`` that go on from what is typed, then folders, and files of the pattern ``files``."""
+    fitting = [name for name in names if name.startswith(incomplete)]
+    folder = Path(incomplete if incomplete.endswith("/") else incomplete.rpartition("/")[0] or ".")
+    try:
+        found = sorted(path for path in folder.expanduser().iterdir() if not path.name.startswith("."))
+    except OSError:
+        return fitting
+    before = incomplete[: incomplete.rfind("/") + 1]
+    shown = [f"{before}{path.name}{'/' * path.is_dir()}" for path in found if path.is_dir() or (files and path.match(files))]
+    return [*fitting, *(name for name in shown if name.startswith(incomplete))]
+
+
+def presets(incomplete: str) -> list[str]:
+    """The presets, and YAML files."""
+    from legan.platform.config import preset_names
+
+    return names_or_paths(preset_names(), incomplete, "*.yaml")
+
+
+def sources(incomplete: str) -> list[str]:
+    """The sources of `legan data prepare`."""
+    return [name for name in SOURCES if name.startswith(incomplete)]
+
+
+def runs(incomplete: str) -> list[str]:
+    """The runs of this home, the newest first, and folders."""
+    return names_or_paths(_below_home("config.yaml"), incomplete)
+
+
+def sweeps(incomplete: str) -> list[str]:
+    """The sweeps of this home, the newest first, and folders."""
+    return names_or_paths(_below_home("sweep.yaml"), incomplete)
+
+
+def models(incomplete: str) -> list[str]:
+    """The champion, the runs of this home, and folders."""
+    return names_or_paths([CHAMPION, *_below_home("config.yaml")], incomplete)
+
+
+def expressions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The expressions of the model that ``--model`` names."""
+    return _classes(ctx, "expressions", incomplete)
+
+
+def lightings(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The lightings of the model that ``--model`` names."""
+    return _classes(ctx, "lightings", incomplete)
+
+
+def _classes(ctx: typer.Context, axis: str, incomplete: str) -> list[str]:
+    model = Path(str(ctx.params.get("model") or "")).expanduser()
+    for folder in (model, model / "model", default_home() / model / "model"):
+        try:
+            names = json.loads((folder / "model.json").read_text(encoding="utf-8"))["schema"][axis]
+            return [str(name) for name in names if str(name).startswith(incomplete)]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return []
+
+
+def _below_home(file: str) -> list[str]:
+    """Names of the folders below the home that hold ``file``, the newest first."""
+    dated = [(path.stat().st_mtime, path.parent.name) for path in default_home().glob(f"*/{file}")]
+    return [name for _, name in sorted(dated, reverse=True)]

@@ -1,0 +1,5 @@
+"""``python -m legan`` is ``legan``."""
+
+from legan.cli import main
+
+main()
