@@ -42,7 +42,8 @@ def prepare(
     out: Annotated[Path, out_option("Folder of the new data set; unfinished work lies in OUT.partial.")],
     root: Annotated[Path | None, path("--root", help="Folder of the photographs.")] = None,
     table: Annotated[
-        Path | None, path("--table", help="The .csv or .parquet of source table; its paths count from --root.")
+        Path | None,
+        path("--table", help="Source table: .csv, .tsv, .parquet or a folder of Parquet files; paths in it count from --root."),
     ] = None,
     name: Annotated[str | None, name_option("data set", "that of --out")] = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the aligned images in pixels.")] = 128,

@@ -1,6 +1,7 @@
 """Looking at a data set: a contact sheet of subjects × conditions, and its numbers as text."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from legan.platform.data.dataset import SPLITS, Dataset
 
 _PAPER, _INK, _EMPTY = (255, 255, 255), (30, 30, 30), (225, 225, 225)
 _MOST_NAMED = 20
+SEVERAL = ("source_path", "faces_found")
+"""The columns that tell of several people in one photograph."""
 
 
 def contact_sheet(dataset: Dataset, *, subjects: int = 12, conditions: int = 12, tile: int = 128) -> Image.Image:
@@ -70,12 +73,40 @@ def describe(dataset: Dataset) -> str:
         *(f"{split}: {_named(dataset.splits[split], 'subject')}" for split in splits),
         "",
         *_duplicates(dataset.faces),
+        *several_lines(several_people(dataset.faces)),
         "",
         *_skipped(dataset.skipped),
         *([f"not there at all: {', '.join(dataset.info['missing'])}"] if dataset.info.get("missing") else []),
         *dataset.info.get("notes", []),
     ]
     return "\n".join(lines)
+
+
+class SeveralPeople(NamedTuple):
+    """How many photographs show several faces, and how many of them the first ones show, by path."""
+
+    photographs: int
+    first: dict[str, int]
+
+
+def several_people(faces: pd.DataFrame) -> SeveralPeople:
+    """The photographs of rows with the columns SEVERAL; none where a column is missing."""
+    if not set(SEVERAL) <= set(faces.columns):
+        return SeveralPeople(0, {})
+    several = faces.loc[faces["faces_found"] > 1, list(SEVERAL)].drop_duplicates("source_path")
+    first = {str(path): int(count) for path, count in several.head(_MOST_NAMED).itertuples(index=False)}
+    return SeveralPeople(len(several), first)
+
+
+def several_lines(found: SeveralPeople) -> list[str]:
+    """The same to read; no lines for none."""
+    if found.photographs == 0:
+        return []
+    show = "photograph shows" if found.photographs == 1 else "photographs show"
+    lines = [f"{found.photographs} {show} several people; the largest face was taken (faces.parquet, column faces_found):"]
+    lines += [f"  {path}: {count} faces" for path, count in found.first.items()]
+    more = found.photographs - len(found.first)
+    return [*lines, f"  … and {more} more"] if more else lines
 
 
 def _counts(dataset: Dataset, splits: list[str]) -> list[str]:

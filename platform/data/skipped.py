@@ -26,6 +26,11 @@ class Kind(NamedTuple):
 KINDS = {
     "unreadable": Kind("cannot be read", "restore the files, or correct their permissions"),
     "no_image": Kind("no image of a known format", "convert the files to JPEG or PNG"),
+    "heic": Kind("HEIC, which pillow-heif reads", "pip install 'legan[heic]', or convert the files to JPEG"),
+    "other_file": Kind("no image"),
+    "hidden": Kind("hidden"),
+    "unused": Kind("of no use to this source"),
+    "seen_folder": Kind("a folder that another path leads to"),
     "too_large": Kind("too many pixels", "scale the images down"),
     "no_face": Kind("no face was found"),
     "small_face": Kind("the face is too small"),
@@ -45,6 +50,9 @@ class Skipped(NamedTuple):
 
     kind: str
     reason: str
+
+
+HIDDEN = Skipped("hidden", "its name begins with a dot, as those of hidden files do")
 
 
 def skipped_table(skipped: Iterable[tuple[str, Skipped]]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import Dataset, Split
+from legan.platform.data.plain_table import csv_separator
 from legan.platform.errors import ConfigError, DataError, Problem, Problems, first_line
 from legan.platform.evaluation.metric_names import Reference
 from legan.platform.files import whole_file
@@ -97,12 +98,13 @@ def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFra
     held out or not photographs, or classes that ``schema`` doesn't have.
     """
     try:
-        pairs = pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
+        pairs = pd.read_csv(path, sep=csv_separator(path), dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
     except (OSError, ValueError, TypeError) as error:  # TypeError: a target row that is no whole number
         raise _refused(f"{path} cannot be read: {first_line(error)}") from error
     missing = [column for column in (*COLUMNS, "data") if column not in pairs.columns]
     if missing or pairs.empty:
-        what = f"lacks the columns {', '.join(missing)}" if missing else "holds no pair"
+        there = ", ".join(map(str, pairs.columns))
+        what = f"lacks the columns {', '.join(missing)}; its columns are: {there}" if missing else "holds no pair"
         raise _refused(f"{path} {what}; give the pairs.csv of an evaluation")
     named = set(pairs["data"])
     if named != {_short_hash(data)}:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import math
-import warnings
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from legan.platform.data.image import read_image
+from legan.platform.data.image import image_size, read_image
 from legan.platform.errors import ImageError
 from legan.serve.api.errors import ProblemError
 
 Picture = NDArray[np.uint8]
 Format = Literal["png", "jpeg", "webp"]
 
-READ = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 SIDES = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
 """The longest side that each format can write."""
 # What is written once and sent on a fast line is packed quickly rather than tightly.
@@ -62,11 +60,13 @@ async def measure(data: bytes, limit: int) -> int:
 
     Raises ProblemError: 415 for what is none of the known formats, 413 for more than ``limit`` pixels.
     """
-    width, height = await asyncio.to_thread(_size, data)
+    try:
+        width, height = await asyncio.to_thread(image_size, data)
+    except ImageError as error:
+        raise ProblemError(413 if error.kind == "too_large" else 415, _capital(str(error))) from error
     if width * height > limit:
-        size = f"{width}×{height}" if math.isfinite(width) else "far too many"
-        raise ProblemError(413, f"The image has {size} pixels, more than the limit of {limit:,}; scale it down first.")
-    return int(width * height)
+        raise ProblemError(413, f"The image has {width}×{height} pixels, more than the limit of {limit:,}; scale it down first.")
+    return width * height
 
 
 async def decode(data: bytes, limit: int) -> Picture:
@@ -99,19 +99,6 @@ def media_type(form: Format) -> str:
 def finite(value: float) -> float | None:
     """The value, None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
-
-
-def _size(data: bytes) -> tuple[float, float]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=READ) as image:
-                return image.width, image.height
-    except Image.DecompressionBombError:
-        return math.inf, math.inf  # beyond Pillow's own limit
-    except Exception as error:
-        wrong = "is no PNG, JPEG, WebP, BMP or TIFF; send one of these formats."
-        raise ProblemError(415, f"The image {wrong if data else 'is empty; send a PNG, JPEG, WebP, BMP or TIFF.'}") from error
 
 
 def _capital(text: str) -> str:

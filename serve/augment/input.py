@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import FILE, SPLITS
-from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.image import named_formats
+from legan.platform.data.plain_table import cell_text, is_table, lacking, read_plain_table
 from legan.platform.data.skipped import Skipped
-from legan.platform.data.sources.folder import SUFFIXES, folder
+from legan.platform.data.sources.folder_files import folder_images, in_words
 from legan.platform.data.sources.table import ANY
 from legan.platform.data.stream import Header, read_header
 from legan.platform.errors import DataError, Problems
@@ -71,17 +72,17 @@ def read_input(path: Path) -> Header | Photographs:
     """What INPUT is; nothing but names, labels and headers is read. DataError where it is none of the three."""
     if (path / FILE).is_file():
         return read_header(path)
-    if path.is_dir():
-        found = folder(path)
-        return Photographs(path, found.records[["path", "subject", "expression", "lighting"]].assign(split="train"), [], True)
-    if path.suffix.lower() in (".parquet", ".csv"):
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give a data set folder, a folder of photographs, or a table with a column path.")
+    images, others = folder_images(path) if path.is_dir() else ([], [])
+    if images:
+        return _folder(path, images, others)
+    if is_table(path):
         return _table(path)
-    if path.exists():
-        raise DataError(
-            f"{path} is neither a data set folder, nor a folder of photographs ({', '.join(sorted(SUFFIXES))}), nor a .parquet "
-            "or .csv table with a column path."
-        )
-    raise DataError(f"{path} does not exist; give a data set folder, a folder of photographs, or a table with a column path.")
+    raise DataError(
+        f"{path} is neither a data set folder, nor a folder of photographs ({named_formats()}), nor a table with a column path "
+        f"(.csv, .tsv, .parquet, or a folder of Parquet files){in_words(others)}; correct INPUT."
+    )
 
 
 def problems_with(given: Header | Photographs, model: Model, balanced: Sequence[str]) -> Problems:
@@ -138,6 +139,11 @@ class Rows:
         frame: pd.DataFrame = self._table.take(pa.array(np.asarray(rows, np.int64))).to_pandas()
         return frame
 
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Those of these columns that there are, of all rows."""
+        frame: pd.DataFrame = self._table.select([name for name in names if name in self._table.column_names]).to_pandas()
+        return frame
+
     def labels(self, schema: AttributeSchema) -> Labels:
         """Every row's classes in the model's schema."""
         return labels_of(self._table, schema)
@@ -159,11 +165,18 @@ def labels_beforehand(given: Header | Photographs, schema: AttributeSchema) -> L
     return labels_of(pq.read_table(given.path / "faces.parquet", columns=["expression", "lighting", "split"]), schema)
 
 
+def _folder(root: Path, images: Sequence[str], others: list[tuple[str, Skipped]]) -> Photographs:
+    """Photographs of whom nothing is known: each face is a person of its own."""
+    records = pd.DataFrame({"path": images, "subject": images, "expression": ANY, "lighting": ANY, "split": "train"})
+    return Photographs(root, records, others, every_face=True)
+
+
 def _table(file: Path) -> Photographs:
     """Photographs of a table; a row that names no path, or one that was named before, is unusable."""
     given = read_plain_table(file)
-    if "path" not in given.columns:
-        raise DataError(f"the table {file} has no column path; its columns are: {', '.join(map(str, given.columns)) or 'none'}.")
+    missing = lacking(given, ("path",))
+    if missing:
+        raise DataError(f"the table {file} cannot be used: {missing[0]}.")
     rows = _table_rows(given)
 
     pathless, repeated = rows["path"] == "", rows["path"].duplicated()

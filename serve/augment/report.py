@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.show import SEVERAL, SeveralPeople, several_lines, several_people
 from legan.platform.data.stream import Header
 from legan.platform.model import weights_hash
-from legan.serve.augment.input import labels_beforehand
+from legan.serve.augment.input import ROWS, Photographs, Rows, labels_beforehand
 from legan.serve.augment.plan import UNKNOWN, Labels, count_jobs
 from legan.serve.augment.request import AugmentOrder
 from legan.serve.augment.result import kept_rows
@@ -41,6 +43,7 @@ def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int,
         "matcher_hash": None if order.matcher is None else weights_hash(order.matcher),
         "request": {name: getattr(request, name) for name in options} | typed,
         "made": made,
+        "several_people": several_people(_photographed(order, folder))._asdict(),
         "counted": "train" if order.wanted.balance else "all",
         "before": counts_of(_counted_rows(order, labels), schema),
         "after": _counts_after(order, folder, parts, labels),
@@ -65,7 +68,8 @@ def report_lines(values: Mapping[str, Any], skipped: int) -> list[str]:
         why = f"; {left} have classes that the model does not know" if left else ""
         lines.append(f"{made['originals']} source faces kept beside them{why}")
     if skipped:
-        lines.append(f"{skipped} photograph{'s' if skipped > 1 else ''} skipped: see skipped.parquet")
+        lines.append(f"{skipped} file{'s' if skipped > 1 else ''} skipped: see skipped.parquet")
+    lines += several_lines(SeveralPeople(**values["several_people"]))
     return [*lines, *_class_lines(values["counted"], values["before"], values["after"])]
 
 
@@ -99,6 +103,11 @@ def counts_of(labels: Labels, schema: AttributeSchema) -> Counts:
 def _counted_rows(order: AugmentOrder, labels: Labels) -> Labels:
     """Whose classes are counted: the split train where it is balanced, else all."""
     return labels.at(labels.training) if order.wanted.balance else labels
+
+
+def _photographed(order: AugmentOrder, folder: Path) -> pd.DataFrame:
+    """Which photographs there were and how many faces they show; nothing for a data set, which has said so before."""
+    return Rows(folder / ROWS).columns(SEVERAL) if isinstance(order.given, Photographs) else pd.DataFrame()
 
 
 def _counts_after(order: AugmentOrder, folder: Path, parts: int, labels: Labels) -> Counts:

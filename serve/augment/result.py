@@ -117,6 +117,7 @@ def _found_faces(file: Path, records: pd.DataFrame) -> Part:
                 "yaw": part["yaw"],
                 "source_path": rows["path"].to_numpy(),
                 "photo_face": part["faces"],
+                "faces_found": part.get("faces_found", np.ones(len(rows), np.int64)),
             }
         )
         return Part(faces, part["images"], part["hulls"])
@@ -185,6 +186,7 @@ def _taken_over(rows: pd.DataFrame) -> pd.DataFrame:
             "source_path": rows["source_path"],
             "source_row": rows["row"],
             "photo_face": rows["photo_face"] if "photo_face" in rows.columns else np.zeros(len(rows), np.int64),
+            **({"faces_found": rows["faces_found"]} if "faces_found" in rows.columns else {}),
             "source_expression": rows["expression"],
             "source_lighting": rows["lighting"],
         }

@@ -96,6 +96,7 @@ class AugmentWorker:
                 hulls=np.array([face["hull"] for _, face in faces], np.uint8).reshape(len(faces), -(-size * size // 8)),
                 landmarks=np.array([face["landmarks"] for _, face in faces], np.float32).reshape(len(faces), mean_shape().size),
                 yaw=np.array([face["yaw"] for _, face in faces], np.float32),
+                faces_found=np.array([face["faces_found"] for _, face in faces], np.int64),
                 skipped_rows=np.array([row for row, _ in skipped], np.int64),
                 kinds=np.array([why.kind for _, why in skipped], np.str_),
                 reasons=np.array([why.reason for _, why in skipped], np.str_),
@@ -189,6 +190,7 @@ class AugmentWorker:
                     "hull": pack_mask(hull_mask(landmarks, self.engine.image_size)),
                     "landmarks": landmarks.ravel(),
                     "yaw": estimate_yaw(each.face.points),
+                    "faces_found": 1 if self.settings.every_face else len(found),
                 }
             )
         return faces

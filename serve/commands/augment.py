@@ -25,7 +25,7 @@ from legan.platform.commands.options import (
 Input = Annotated[
     Path,
     path_argument(
-        metavar="INPUT", help="A data set folder, a folder of photographs, or a .parquet or .csv table with a column path."
+        metavar="INPUT", help="A data set folder, a folder of photographs, or a table (CSV or Parquet) with a column path."
     ),
 ]
 Out = Annotated[Path, path_argument(metavar="OUT", help="Folder of the new data set; unfinished work lies in OUT.partial.")]

@@ -24,7 +24,7 @@ call = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Photos = Annotated[list[Path], path_argument(metavar="PHOTO", help="Photographs: PNG, JPEG, WebP, BMP or TIFF.")]
+Photos = Annotated[list[Path], path_argument(metavar="PHOTO", help="Photographs, of any usual format.")]
 Out = Annotated[Path, out_option("Folder to write to; for a single picture also a file.", "this folder")]
 Face = Annotated[int, typer.Option("--face", min=1, help="Which face: 1 is the largest.")]
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned faces of the model's size: look for no faces.")]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.data.dataset import Dataset
-from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.plain_table import cell_text, lacking, read_plain_table
 from legan.platform.errors import DataError
 from legan.platform.files import refuse_existing, whole_folder
 
@@ -115,9 +115,9 @@ def read_groups(file: Path | None, column: str, data: Dataset) -> NDArray[np.str
             raise DataError(f"the data set {data.path} has no column {column}; give a table with --groups FILE.")
         return data.faces[column].map(cell_text).to_numpy(np.str_)
     table = read_plain_table(file)
-    missing = [name for name in ("image", column) if name not in table]
+    missing = lacking(table, ("image", column))
     if missing:
-        raise DataError(f"the table {file} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.")
+        raise DataError(f"the table {file} cannot be used: {missing[0]}.")
     image, group = table["image"].map(cell_text), table[column].map(cell_text)
     again = image[image.duplicated()]
     if len(again):

@@ -138,7 +138,9 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
     for file in files:
         table = read_plain_table(file)
         if "image" not in table or not ({"rater", "score"} <= set(table.columns) or any(map(is_rater, table.columns))):
-            problems.append(Problem(file.name, "it has no columns image, rater and score, nor image, rater_1, rater_2, …"))
+            there = ", ".join(map(str, table.columns))
+            message = f"it has no columns image, rater and score, nor image, rater_1, rater_2, …; its columns are: {there}"
+            problems.append(Problem(file.name, message))
             continue
         given, wrong = long_scores(table)
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from legan.platform.data.dataset import DAMAGE
 from legan.platform.data.image import read_image
-from legan.platform.data.plain_table import cell_text, read_plain_table
-from legan.platform.data.ratings.table import NO_ROWS, label_problems, lacking_columns, normalise_table, split_problems, told
+from legan.platform.data.plain_table import cell_text, is_table, lacking, read_plain_table
+from legan.platform.data.ratings.table import NO_ROWS, label_problems, normalise_table, split_problems, told
 from legan.platform.errors import DataError, Problem, first_line, one_line
 from legan.platform.files import refuse_existing, whole_folder
 
@@ -96,12 +96,12 @@ def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
     (20, True, (20, 32, 32, 3))
     """
     path = Path(path)
+    if is_table(path):
+        return _read_table(path, image_size or 128)
     if path.is_dir():
         return _read_folder(path, image_size)
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        what = "is neither a ratings folder nor a .csv or .parquet table" if path.exists() else "does not exist"
-        raise DataError(f"the ratings {path} cannot be read: it {what}; make some with `legan data ratings`.")
-    return _read_table(path, image_size or 128)
+    what = "is neither a ratings folder nor a table (.csv, .tsv, .parquet)" if path.exists() else "does not exist"
+    raise DataError(f"the ratings {path} cannot be read: it {what}; make some with `legan data ratings`.")
 
 
 def mask_problem(ratings: Ratings) -> str | None:
@@ -180,9 +180,9 @@ def _read_table(path: Path, image_size: int) -> Ratings:
 
 
 def _folder_problems(table: pd.DataFrame) -> list[Problem]:
-    missing = [column for column in COLUMNS if column not in table]
+    missing = lacking(table, COLUMNS)
     if missing:
-        return [lacking_columns(missing)]
+        return missing
     return [NO_ROWS] if table.empty else label_problems(table) + split_problems(table)
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 import pandas as pd
 
 from legan.platform.data.dataset import SPLITS, split_by_subject
-from legan.platform.data.plain_table import cell_text
+from legan.platform.data.plain_table import cell_text, lacking
 from legan.platform.errors import DataError, Problem, one_line
 
 Deviation = Literal["population", "sample"]
@@ -141,18 +141,12 @@ def told(problems: Sequence[Problem]) -> str:
     return "; ".join(map(str, problems[:_TOLD])) + more
 
 
-def lacking_columns(columns: Sequence[str]) -> Problem:
-    """What to say of columns that a table has not."""
-    return Problem("", f"it lacks the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}")
-
-
 def _in_row(number: int, message: str) -> Problem:
     return Problem(f"row {number}", message)
 
 
 def _missing(table: pd.DataFrame) -> list[Problem]:
-    lacking = [column for column in ("image", "source") if column not in table]
-    problems = [lacking_columns(lacking)] if lacking else []
+    problems = lacking(table, ("image", "source"))
     labels = "mean" in table and ("std" in table or "sd" in table)
     scores = {"rater", "score"} <= set(table.columns) or any(is_rater(column) for column in table.columns)
     if not labels and not scores:

@@ -10,20 +10,22 @@ from pathlib import Path
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.image import named_formats
+from legan.platform.data.sources.folder_files import folder_images, in_words
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.sources.table import ANY
 from legan.platform.errors import DataError
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 UNKNOWN = "unknown"
 
 
 def folder(root: Path) -> SourceFaces:
-    """All image files below the folder, hidden ones left out; DataError where there is none."""
-    files = [path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    names = sorted(path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts))
+    """All images below the folder, whatever they are called; other files are unusable. DataError where there is no image."""
+    names, others = folder_images(root)
     if not names:
-        raise DataError(f"{root} holds no image ({', '.join(sorted(SUFFIXES))}); correct --root.")
+        raise DataError(f"{root} holds no image ({named_formats()}){in_words(others)}; correct --root.")
     sources = [name.split("/")[0] if "/" in name else UNKNOWN for name in names]
     records = pd.DataFrame({"path": names, "subject": names, "expression": ANY, "lighting": ANY, "source": sources})
-    return SourceFaces("folder", root, AttributeSchema((ANY,), (ANY,), {ANY: ANY}), records, val_share=0.1, test_share=0.1)
+    return SourceFaces(
+        "folder", root, AttributeSchema((ANY,), (ANY,), {ANY: ANY}), records, others, val_share=0.1, test_share=0.1
+    )

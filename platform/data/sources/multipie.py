@@ -2,18 +2,20 @@
 
     ROOT/sessionNN/multiview/SSS/RR/05_1/SSS_SN_RN_051_II.png     (ROOT/data/sessionNN/… as well)
 
-SSS is the subject, SN the session, RN the recording, 051 the frontal camera 05_1 and II the illumination 00…19. Session and
-recording together give the expression. Lightings are named by their number, light_00 … light_19: which flash stands
-where is not documented in public, so the flip map is empty and images are not mirrored.
+SSS is the subject, SN the session, RN the recording, 051 the frontal camera 05_1 and II the illumination 00…19. Images converted
+to another format may end otherwise. Session and recording together give the expression. Lightings are named by their number,
+light_00 … light_19: which flash stands where is not documented in public, so the flip map is empty and images are not mirrored.
+What lies beside these folders, such as the other cameras, is not looked into, and listed folder by folder.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.skipped import Skipped
+from legan.platform.data.skipped import HIDDEN, Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError
 
@@ -35,36 +37,37 @@ RECORDINGS = {
     (4, 3): "scream",
 }
 CAMERA = "05_1"
+OTHER_SESSION = "none of session01 to session04"
 # The paper tests on 34 of the 337 subjects.
 TEST_SHARE = 34 / 337
 
-_NAME = re.compile(r"(?P<subject>\d{3})_(?P<session>\d\d)_(?P<recording>\d\d)_051_(?P<light>[01]\d)\.png")
+_NAME = re.compile(r"(?P<subject>\d{3})_(?P<session>\d\d)_(?P<recording>\d\d)_051_(?P<light>[01]\d)\.\w+")
 
 
 def multipie(root: Path) -> SourceFaces:
     """All frontal images whose session and recording have an expression; DataError where the layout is another."""
-    base = root / "data" if (root / "data").is_dir() and not list(root.glob("session*")) else root
-    records, unusable, camera_folders = [], [], 0
+    records: list[tuple[str, str, str, str, int, int]] = []
+    unusable: list[tuple[str, Skipped]] = []
+    base = root
+    if (root / "data").is_dir() and not list(root.glob("session*")):
+        (base,) = _inside(root, root, unusable, ["data"], OTHER_SESSION)
+    camera_folders = _camera_folders(base, root, unusable)
 
-    for session, recording in sorted(RECORDINGS):
-        for folder in sorted(base.glob(f"session{session:02d}/multiview/*/{recording:02d}/{CAMERA}")):
-            camera_folders += 1
-            subject = folder.parent.parent.name
-            for path in sorted(folder.iterdir()):
-                relative = path.relative_to(root).as_posix()
-                name = _NAME.fullmatch(path.name)
-                if name is None:
-                    why = "its name is not SSS_SN_RN_051_II.png with an illumination of 00 to 19"
-                    unusable.append((relative, Skipped("misnamed", why)))
-                elif (name["subject"], int(name["session"]), int(name["recording"])) != (subject, session, recording):
-                    why = "its name and its folders differ in subject, session or recording"
-                    unusable.append((relative, Skipped("misnamed", why)))
-                else:
-                    expression, lighting = RECORDINGS[session, recording], f"light_{name['light']}"
-                    records.append((relative, subject, expression, lighting, session, recording))
+    for folder, subject, session, recording in camera_folders:
+        for path in _inside(folder, root, unusable):
+            relative, name = path.relative_to(root).as_posix(), _NAME.fullmatch(path.name)
+            if name is None or path.is_dir():
+                why = "its name is not SSS_SN_RN_051_II.png with an illumination of 00 to 19"
+                unusable.append((relative, Skipped("misnamed", why)))
+            elif (name["subject"], int(name["session"]), int(name["recording"])) != (subject, session, recording):
+                why = "its name and its folders differ in subject, session or recording"
+                unusable.append((relative, Skipped("misnamed", why)))
+            else:
+                expression, lighting = RECORDINGS[session, recording], f"light_{name['light']}"
+                records.append((relative, subject, expression, lighting, session, recording))
 
     if not records:
-        found = f"{camera_folders} folders {CAMERA} without such images" if camera_folders else "no such folder"
+        found = f"{len(camera_folders)} folders {CAMERA} without such images" if camera_folders else "no such folder"
         raise DataError(
             f"{root} does not hold Multi-PIE: expected sessionNN/multiview/SSS/RR/{CAMERA}/SSS_SN_RN_051_II.png, found {found}; "
             "give the folder above session01 as --root."
@@ -74,3 +77,39 @@ def multipie(root: Path) -> SourceFaces:
     table = pd.DataFrame(records, columns=columns).sort_values("path", ignore_index=True)
     schema = AttributeSchema(EXPRESSIONS, LIGHTINGS)
     return SourceFaces("multipie", root, schema, table, unusable, test_share=TEST_SHARE)
+
+
+def _camera_folders(base: Path, root: Path, left: list[tuple[str, Skipped]]) -> list[tuple[Path, str, int, int]]:
+    """The frontal camera's folders with subject, session and recording; what lies beside them goes to ``left``."""
+    found = []
+    for session in _inside(base, root, left, [f"session{number:02d}" for number, _ in RECORDINGS], OTHER_SESSION):
+        number = int(session.name.removeprefix("session"))
+        recordings = [f"{recording:02d}" for its, recording in RECORDINGS if its == number]
+        for views in _inside(session, root, left, ["multiview"], "no camera's photographs"):
+            for subject in _inside(views, root, left):
+                for recording in _inside(subject, root, left, recordings, "a recording without an expression"):
+                    cameras = _inside(recording, root, left, [CAMERA], f"another camera than {CAMERA}")
+                    found += [(camera, subject.name, number, int(recording.name)) for camera in cameras]
+    return found
+
+
+def _inside(
+    folder: Path, root: Path, left: list[tuple[str, Skipped]], wanted: Sequence[str] | None = None, other: str = ""
+) -> list[Path]:
+    """What of a folder is wanted by its name (default: all but hidden things); the rest goes to ``left``, folders as a whole."""
+    try:
+        there = sorted(folder.iterdir())
+    except OSError as error:
+        kind = "unused" if isinstance(error, NotADirectoryError) else "unreadable"
+        left.append((folder.relative_to(root).as_posix(), Skipped(kind, f"it cannot be looked into: {error.strerror}")))
+        return []
+
+    found = []
+    for path in there:
+        hidden = path.name.startswith(".")
+        if not hidden and (wanted is None or path.name in wanted):
+            found.append(path)
+        else:
+            shown = path.relative_to(root).as_posix() + ("/" if path.is_dir() else "")
+            left.append((shown, HIDDEN if hidden else Skipped("unused", f"it is {other}")))
+    return found

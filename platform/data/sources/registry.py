@@ -30,8 +30,8 @@ def load_source(name: str, root: Path | None, table_file: Path | None = None) ->
     if name == "table":
         if table_file is None:
             raise DataError("the source table needs the table's file: --table FACES.csv or FACES.parquet.")
-        if not table_file.is_file():
-            raise DataError(f"the table {table_file} {'is a folder' if table_file.exists() else 'does not exist'}.")
+        if not table_file.exists():
+            raise DataError(f"the table {table_file} does not exist; correct --table.")
         return table(table_file.resolve(), root and root.resolve())
     if table_file is not None:
         raise DataError(f"--table belongs to the source table, not to {name}.")

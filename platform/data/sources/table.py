@@ -1,8 +1,8 @@
 """Any labelled photographs, named by a CSV or Parquet table: path, subject and, optionally, expression, lighting, split.
 
-Without an expression or lighting column there is one class, ``any``. Without a split column, subjects are split at random. A
-column source (which method made a synthetic image) is kept. A row that lacks a value is skipped with its reason.
-All that is wrong with the table as a whole is told at once.
+A folder of Parquet files is one table, too. Without an expression or lighting column there is one class, ``any``. Without a
+split column, subjects are split at random. A column source (which method made a synthetic image) is kept. A row that lacks a
+value is skipped with its reason. All that is wrong with the table as a whole is told at once.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import pandas as pd
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import SPLITS
-from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.plain_table import cell_text, lacking, read_plain_table
 from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError, Problem
@@ -21,16 +21,16 @@ _COLUMNS = ("path", "subject", "expression", "lighting", "split")
 
 
 def table(file: Path, root: Path | None = None) -> SourceFaces:
-    """The rows of a .csv or .parquet file; relative paths count from ``root``, or else from the table's folder.
+    """The rows of a table; relative paths count from ``root``, or else from the folder that the table lies in.
 
     Classes are the column's values in alphabetical order. DataError lists all that is wrong with the table.
     """
     rows = read_plain_table(file)
+    problems = lacking(rows, ("path", "subject"))
     present = [column for column in _COLUMNS if column in rows.columns]
     source = rows["source"].map(cell_text) if "source" in rows.columns else None
     texts = {column: rows[column].map(cell_text) for column in present}
     rows = pd.DataFrame(texts, index=rows.index, columns=present, dtype=object)
-    problems = [Problem("", f"it has no column {column}") for column in ("path", "subject") if column not in present]
     if "split" in present:
         unknown = sorted(set(rows["split"]) - {"", *SPLITS})
         if unknown:

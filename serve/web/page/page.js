@@ -6,7 +6,7 @@ import { grid, plain } from "./grid.js";
 
 const byId = (id) => document.getElementById(id);
 const SETTLE_MS = 120; // of the choice, while arrow keys run through it
-const PICTURE = /\.(png|jpe?g|webp|bmp|tiff?|hei[cf])$/i;
+const PICTURE = /\.(png|jpe?g?|jfif|mpo|webp|bmp|tiff?|gif|p[bgnp]m|j[p2][2ck]|avif|hei[cf])$/i;
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const key = (...parts) => JSON.stringify(parts);
 
@@ -139,7 +139,7 @@ function open(file, aligned = null) {
 
 async function opened(file, aligned, signal) {
   const name = file.name || "picture.png";
-  if (file.type && !file.type.startsWith("image/") && !PICTURE.test(name)) throw new Problem(415, `${name} is no picture; choose a PNG, JPEG, WebP, BMP or TIFF.`);
+  if (file.type && !file.type.startsWith("image/") && !PICTURE.test(name)) throw new Problem(415, `${name} is no picture; choose a photograph, such as a JPEG or PNG.`);
   if (file.size > model.limits.body_bytes * 0.999) throw new Problem(413, `${name} has ${(file.size / 1e6).toFixed(1)} MB, more than the ${model.limits.body_bytes / 1e6} MB that the server takes; scale it down first.`);
   forget();
   const url = URL.createObjectURL(file);

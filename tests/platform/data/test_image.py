@@ -1,6 +1,8 @@
 import io
 import struct
+import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from legan.platform.data.image import read_image
+from legan.platform.data.image import called_an_image, image_formats, image_size, read_image
 from legan.platform.errors import ImageError
 
 RNG = np.random.default_rng(0)
@@ -145,11 +147,81 @@ def test_a_damaged_avif_file_gives_its_cause() -> None:
 
 def test_large_images_are_refused_before_they_are_decoded() -> None:
     bomb = encode(Image.new("1", (20_000, 20_000)))
-    with pytest.raises(ImageError, match=r"20000×20000 pixels, more than the limit of 100,000,000|decompression bomb"):
+    with pytest.raises(ImageError, match=r"20000×20000 pixels, more than the limit of 100,000,000|far too many pixels"):
         read_image(bomb)
     with pytest.raises(ImageError, match=r"7×5 pixels, more than the limit of 34"):
         read_image(encode(Image.fromarray(COLOUR)), max_pixels=34)
     assert read_image(encode(Image.fromarray(COLOUR)), max_pixels=35).shape == COLOUR.shape
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF"])
+def test_every_format_is_read_under_any_name(kind: str, tmp_path: Path) -> None:
+    flat = Image.new("RGB", (16, 16), (200, 120, 40))
+    for name in ("a.png", "a.txt", "a"):
+        (tmp_path / name).write_bytes(encode(flat, kind))
+        assert image_size(tmp_path / name) == (16, 16)
+        image = read_image(tmp_path / name)
+        assert np.abs(image.astype(int) - (200, 120, 40)).max() <= 6
+
+
+def test_other_decoders_are_never_asked() -> None:
+    others = [encode(Image.fromarray(COLOUR), kind) for kind in ("ICO", "TGA", "PCX", "SGI", "DDS")]
+    others.append(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n")
+    for data in others:
+        for read in (read_image, image_size):
+            with pytest.raises(ImageError, match=r"no image of a known format; known are PNG, JPEG, WebP, .* AVIF") as told:
+                read(data)
+            assert told.value.kind == "no_image"
+
+
+def test_a_size_is_read_without_its_pixels(tmp_path: Path) -> None:
+    data = encode(Image.fromarray(np.tile(COLOUR, (20, 20, 1))), "PNG")
+    assert image_size(data[:-200]) == (140, 100)
+    (tmp_path / "a.png").write_bytes(data[:-200])
+    assert image_size(str(tmp_path / "a.png")) == (140, 100)
+    for source, said in ((tmp_path / "gone.png", r"gone\.png cannot be read: No such file"), (b"", "the image is empty")):
+        with pytest.raises(ImageError, match=said):
+            image_size(source)
+
+
+@pytest.fixture
+def without_heic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where the package pillow-heif is not installed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    image_formats.cache_clear()
+    yield
+    image_formats.cache_clear()
+
+
+@pytest.mark.usefixtures("without_heic")
+def test_heic_without_its_package_says_how_to_get_it() -> None:
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    for read in (read_image, image_size):
+        with pytest.raises(ImageError, match=r"face\.heic is HEIC; install .*pillow-heif.*pip install 'legan\[heic\]'") as told:
+            read(data, name="face.heic")
+        assert told.value.kind == "heic"
+
+
+def test_heic_is_read_with_its_package(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    assert "HEIF" in image_formats()
+    upright = np.full((32, 64, 3), (200, 120, 40), np.uint8)
+    upright[:, 32:] = (30, 60, 90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: what is shown is turned back
+    (tmp_path / "IMG_0001.HEIC").write_bytes(encode(Image.fromarray(upright), "HEIF", exif=exif.tobytes(), quality=95))
+    image = read_image(tmp_path / "IMG_0001.HEIC").astype(int)
+    assert image.shape == (64, 32, 3)
+    assert np.abs(image[:28] - (200, 120, 40)).max() <= 12
+    assert np.abs(image[36:] - (30, 60, 90)).max() <= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("a.JPG", True), ("a.jfif", True), ("a.MPO", True), ("a.heic", True), ("a.pgm", True), ("a.ico", False), ("a.txt", False)],
+)
+def test_names_of_images(name: str, is_one: bool) -> None:
+    assert called_an_image(name) is is_one
 
 
 SAMPLES = {
@@ -162,6 +234,8 @@ SAMPLES = {
         ("BMP", "RGB"),
         ("WEBP", "RGB"),
         ("AVIF", "RGB"),
+        ("JPEG2000", "RGB"),
+        ("PPM", "L"),
     ]
 }
 

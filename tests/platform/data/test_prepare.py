@@ -16,6 +16,7 @@ from ray.exceptions import NodeDiedError
 
 from legan.platform.data import prepare as module
 from legan.platform.data.dataset import Alignment, Dataset, open_dataset
+from legan.platform.data.image import named_formats
 from legan.platform.data.pipeline import PART_SIZE, Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.sources.registry import load_source
@@ -54,8 +55,9 @@ def same(one: Path, other: Path) -> bool:
 def test_a_table_becomes_a_data_set(squares: Path, tmp_path: Path) -> None:
     dataset = run(squares, tmp_path / "out")
     assert len(dataset) == COUNT - 1
+    unknown = f"the file is no image of a known format; known are {named_formats()}."
     assert dataset.skipped.to_dict("records") == [
-        {"path": "040.png", "kind": "no_image", "reason": "the file is no image of a known format."},
+        {"path": "040.png", "kind": "no_image", "reason": unknown},
         {"path": "lost.png", "kind": "unlabelled", "reason": f"row {COUNT + 1} of the table has no expression"},
     ]
     assert dataset.faces["source_path"].tolist() == [f"{i:03d}.png" for i in range(COUNT) if i != 40]

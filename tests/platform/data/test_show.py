@@ -6,7 +6,7 @@ import pytest
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import Dataset
-from legan.platform.data.show import contact_sheet, describe
+from legan.platform.data.show import contact_sheet, describe, several_lines, several_people
 from legan.platform.data.write import write_dataset
 
 
@@ -50,6 +50,7 @@ def test_description(dataset: Dataset) -> None:
     assert "b1 = a1, but their labels differ: subject bob against ann, split test against train" in lines
     assert "a3 = a2" in lines
     assert "not there at all: b2" in lines
+    assert "several people" not in text
 
 
 def test_contact_sheet_shows_each_subject_under_each_condition(dataset: Dataset) -> None:
@@ -66,3 +67,15 @@ def test_contact_sheet_shows_each_subject_under_each_condition(dataset: Dataset)
 def test_contact_sheet_limits(dataset: Dataset) -> None:
     full, one = contact_sheet(dataset, tile=20), contact_sheet(dataset, tile=20, subjects=1, conditions=1)
     assert (full.width - one.width, full.height - one.height) == (24, 24)
+
+
+def test_photographs_of_several_people_are_counted_and_the_first_named() -> None:
+    paths = [*(f"{number}.jpg" for number in range(25)), "0.jpg", "alone.jpg"]
+    found = several_people(pd.DataFrame({"source_path": paths, "faces_found": [3] * 26 + [1]}))
+    assert found.photographs == 25
+    lines = several_lines(found)
+    assert lines[0] == "25 photographs show several people; the largest face was taken (faces.parquet, column faces_found):"
+    assert lines[1] == "  0.jpg: 3 faces"
+    assert lines[-1] == "  … and 5 more"
+    assert len(lines) == 22
+    assert several_lines(several_people(pd.DataFrame({"source_path": ["a"]}))) == []

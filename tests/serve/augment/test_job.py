@@ -263,6 +263,51 @@ def test_a_table_names_photographs_and_may_label_them(photographs: Path, model: 
     assert len(run(photographs / "p.parquet", tmp_path / "plain", model, labels="smile:left")) == 3
 
 
+def test_a_folder_lists_all_that_it_does_not_take_and_follows_links(photographs: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (photographs / "one.png").rename(tmp_path / "elsewhere" / "one.jfif")
+    (photographs / "linked").symlink_to(tmp_path / "elsewhere")
+    (photographs / "._two.png").write_bytes((photographs / "two.png").read_bytes())
+    (photographs / "notes.txt").write_text("two of them")
+    made = run(photographs, tmp_path / "out", model, labels="smile:left")
+    assert set(made.faces["source_path"]) == {"linked/one.jfif", "two.png"}
+    assert dict(zip(made.skipped["path"], made.skipped["kind"], strict=True)) == {
+        "._two.png": "hidden", "broken.jpg": "no_image", "dark.png": "no_face", "notes.txt": "other_file",
+    }  # fmt: skip
+
+
+def test_a_folder_without_photographs_is_told_what_is_in_it(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "notes.txt").write_text("not one")
+    with pytest.raises(
+        ConfigError,
+        match=r"nor a folder of photographs .*, but 1 other file, such as notes\.txt: the file is no image.*; correct INPUT",
+    ) as told:
+        run(tmp_path / "none", tmp_path / "out", model, labels="smile:left")
+    assert "--root" not in str(told.value)
+
+
+def test_a_folder_of_parquet_files_is_one_table(photographs: Path, model: Path, tmp_path: Path) -> None:
+    (photographs / "t").mkdir()
+    for part, name in enumerate(("two.png", "one.png")):
+        pd.DataFrame({"path": [name], "subject": [name[:3]]}).to_parquet(photographs / "t" / f"part-{part}.parquet")
+    made = run(photographs / "t", tmp_path / "out", model, labels="smile:left")
+    assert made.faces["subject"].tolist() == ["two", "one"]
+
+
+def test_several_people_in_a_labelled_photograph_are_counted_and_named(photographs: Path, model: Path, tmp_path: Path) -> None:
+    (photographs / "t.csv").write_text("path;subject\none.png;x\ntwo.png;y\n")
+    lines: list[str] = []
+    augment(AugmentRequest(photographs / "t.csv", tmp_path / "out", str(model), random=2, workers=0), lines.append)
+    at = lines.index("1 photograph shows several people; the largest face was taken (faces.parquet, column faces_found):")
+    assert lines[at + 1] == "  two.png: 2 faces"
+    made = open_dataset(tmp_path / "out")
+    assert made.info["several_people"] == {"photographs": 1, "first": {"two.png": 2}}
+    assert made.faces["faces_found"].tolist() == [1, 1, 2, 2]
+    unlabelled = run(photographs, tmp_path / "all", model, labels="smile:left")
+    assert unlabelled.info["several_people"] == {"photographs": 0, "first": {}}
+
+
 def test_photographs_without_any_face_stop_nothing_that_comes_after_them(photographs: Path, model: Path, tmp_path: Path) -> None:
     for number in range(PHOTOS):
         Image.new("RGB", (8, 8)).save(photographs / f"a{number:02}.png")
@@ -398,7 +443,7 @@ def test_every_problem_is_said_at_once_and_before_computing(
         ({"labels": "smile:left", "model": "nowhere"}, "nowhere is no model folder"),
         ({"labels": "smile:left", "matcher": Path("nowhere")}, "nowhere is no network folder"),
         ({"labels": "smile:left", "source": "text.txt"}, "neither a data set folder, nor a folder of photographs"),
-        ({"labels": "smile:left", "source": "empty"}, "holds no image"),
+        ({"labels": "smile:left", "source": "empty"}, "nor a folder of photographs"),
         ({"labels": "smile:left", "source": "t.csv"}, "has no column path; its columns are: image"),
         ({"balance": "both", "source": "u.csv"}, "--balance: expression needs faces whose expression the model knows"),
         ({"labels": "smile:left", "source": "broken"}, "is damaged"),

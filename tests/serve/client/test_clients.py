@@ -199,7 +199,7 @@ def test_a_batch_goes_in_as_many_requests_as_the_limits_want(server, serving, fa
         assert [each.index for each in made] == list(range(8))
         kinds = [NotAnImageError, InvalidError, NotAnImageError, TooLargeError]
         assert [type(each.error) for each in made if each.error] == kinds
-        with pytest.raises(NotAnImageError, match="is no PNG, JPEG, WebP, BMP or TIFF"):
+        with pytest.raises(NotAnImageError, match="is no image of a known format"):
             _ = made[1].image
         ratings = client.quality_batch(batch(face, photo))
         assert [type(each.error) for each in ratings if each.error] == kinds

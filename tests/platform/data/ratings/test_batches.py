@@ -138,7 +138,8 @@ def test_scores_and_other_peoples_files_are_not_overwritten(data: Dataset, tmp_p
     for file, text, message in (
         ("filled.csv", filled, "study also holds filled.csv, so --overwrite leaves it alone"),
         ("assignments.csv", filled, r"assignments\.csv holds scores, so --overwrite leaves it alone"),
-        ("assignments.csv", "image;score\n", r"assignments\.csv holds scores"),
+        ("assignments.csv", filled.replace(",", ";"), r"assignments\.csv holds scores"),
+        ("assignments.csv", "image|score\n", r"assignments\.csv holds scores"),
     ):
         (out / file).write_text(text)
         with pytest.raises(DataError, match=message):
@@ -158,7 +159,7 @@ def test_groups_from_a_table_or_the_data_set(data: Dataset, tmp_path: Path) -> N
     assert {row: group for row, group in enumerate(groups) if group} == {1: "m", 3: "f"}
     assert read_groups(None, "source", data).tolist() == data.faces["source"].tolist()
     for text, message in [
-        ("image,sex\na,f\n", "lacks the column gender"),
+        ("image,sex\na,f\n", "cannot be used: it has no column gender; its columns are: image, sex"),
         ("image,gender\na,f\na,m\n", "names a more than once"),
         ("image,gender\n3.png,f\n", r"no image of the table .* for example gan/0\.png"),
     ]:

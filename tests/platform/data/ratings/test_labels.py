@@ -112,7 +112,7 @@ def test_everything_wrong_is_told_at_once(study: Path, tmp_path: Path) -> None:
         "a.csv: row 1: the score of b01-r1 is 11",
         "a.csv: row 2: images/x.png is not an image of the study",
         f"a.csv: row 3: {table.loc[2, 'image']} was not given to b02-r1",
-        "b.csv: it has no columns image, rater and score",
+        "b.csv: it has no columns image, rater and score, nor image, rater_1, rater_2, …; its columns are: image, points",
     ):
         assert part in str(caught.value)
     scores(study).to_csv(tmp_path / "all.csv", index=False)

@@ -76,7 +76,7 @@ def test_lists_in_cells_are_no_numbers(tmp_path: Path) -> None:
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     pd.DataFrame({"image": ["a.png"], "score": [3]}).to_csv(tmp_path / "r.csv", index=False)
-    with pytest.raises(DataError, match="it lacks the column source; it has neither mean and std"):
+    with pytest.raises(DataError, match="it has no column source; its columns are: image, score; it has neither mean and std"):
         read_ratings(tmp_path / "r.csv")
 
 
@@ -99,12 +99,12 @@ def test_long_images_are_refused(tmp_path: Path) -> None:
     [
         ("gone.csv", None, "No such file"),
         ("gone", None, "does not exist; make some with `legan data ratings`"),
-        ("notes.txt", b"hello", "neither a ratings folder nor a .csv or .parquet table"),
+        ("notes.txt", b"hello", r"neither a ratings folder nor a table \(\.csv, \.tsv, \.parquet\)"),
         ("broken.parquet", b"hello", "cannot be read"),
         ("empty.csv", b"", "cannot be read: No columns"),
         ("headers.csv", b"image,mean,std,source,split\n", "it has no rows"),
         ("latin.csv", "image,mean,std,source\n0.png,5,1,Gänse\n".encode("latin-1"), "it is not UTF-8"),
-        ("comma.csv", b"image,mean,std,source\n0.png,5,1,gan,\n", "remove commas at the ends of rows"),
+        ("comma.csv", b"image,mean,std,source\n0.png,5,1,gan,\n", "remove separators at the ends of rows"),
         ("long.csv", b"image,mean,std,source\n0.png,5,1,gan,7\n", "its rows have more cells than its header"),
     ],
 )

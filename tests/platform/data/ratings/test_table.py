@@ -126,7 +126,7 @@ def test_images_of_nobody_known_are_not_one_person() -> None:
 
 def test_missing_columns() -> None:
     assert said(normalise_table(pd.DataFrame({"rater": [1]}))[1]) == [
-        "it lacks the columns image, source",
+        "it has no column image and no column source; its columns are: rater",
         "it has neither mean and std (or sd), nor rater_1, rater_2, …, nor rater and score",
     ]
     assert said(normalise_table(wide().head(0))[1]) == ["it has no rows"]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from legan.platform.data.dataset import split_by_subject
+from legan.platform.data.skipped import HIDDEN
 from legan.platform.data.sources.multipie import EXPRESSIONS, LIGHTINGS, RECORDINGS, multipie
 from legan.platform.errors import DataError
 
@@ -38,14 +39,33 @@ def test_reads_the_layout(tmp_path: Path) -> None:
     assert list(found.records["path"]) == sorted(found.records["path"])
 
 
-def test_other_cameras_and_recordings_are_no_records(tmp_path: Path) -> None:
-    touch(tmp_path, 7, 1, 1, 0)
-    touch(tmp_path, 7, 1, 1, 0, camera="04_1")
-    touch(tmp_path, 7, 1, 3, 0)
-    touch(tmp_path, 7, 5, 1, 0)
-    found = multipie(tmp_path)
-    assert list(found.records["path"]) == ["session01/multiview/007/01/05_1/007_01_01_051_00.png"]
-    assert found.unusable == []
+def test_other_cameras_and_recordings_are_no_records_and_listed_folder_by_folder(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    touch(root, 7, 1, 1, 0)
+    touch(root, 7, 1, 1, 0, camera="04_1")
+    touch(root, 7, 1, 3, 0)
+    touch(root, 7, 5, 1, 0)
+    (root / ".DS_Store").touch()
+    (root / "session01" / "multiview" / "Thumbs.db").touch()
+    touch(tmp_path / "elsewhere", 8, 2, 2, 3)
+    (root / "session02").symlink_to(tmp_path / "elsewhere" / "session02")
+    found = multipie(root)
+    assert list(found.records["path"]) == [
+        "session01/multiview/007/01/05_1/007_01_01_051_00.png", "session02/multiview/008/02/05_1/008_02_02_051_03.png",
+    ]  # fmt: skip
+    assert {path: (why.kind, why.reason) for path, why in found.unusable} == {
+        ".DS_Store": HIDDEN,
+        "session01/multiview/007/01/04_1/": ("unused", "it is another camera than 05_1"),
+        "session01/multiview/007/03/": ("unused", "it is a recording without an expression"),
+        "session01/multiview/Thumbs.db": ("unused", "it cannot be looked into: Not a directory"),
+        "session05/": ("unused", "it is none of session01 to session04"),
+    }
+
+
+def test_images_of_another_format_keep_their_labels(tmp_path: Path) -> None:
+    image = touch(tmp_path, 7, 1, 1, 0)
+    image.rename(image.with_suffix(".jfif"))
+    assert list(multipie(tmp_path).records["path"]) == ["session01/multiview/007/01/05_1/007_01_01_051_00.jfif"]
 
 
 def test_odd_files_are_named(tmp_path: Path) -> None:
