@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from legan.platform.data.image import read_image
+from legan.platform.data.skipped import Skipped
 from legan.platform.errors import ConfigError, DataError, Problems
 from legan.platform.files import whole_folder
 from legan.serve.study.assign import assign, item_order, model_order
@@ -38,8 +39,8 @@ class StudyRequest:
     seed: int
 
 
-def create(request: StudyRequest) -> Study:
-    """Write the study folder, whole or not at all, and open it.
+def create(request: StudyRequest, say: Callable[[str], None] = print) -> Study:
+    """Write the study folder, whole or not at all, say which files of its input are no part of it, and open it.
 
     Raises DataError where ``out`` exists (a study with answers is never replaced) and ConfigError with all other problems.
     """
@@ -54,6 +55,7 @@ def create(request: StudyRequest) -> Study:
     names, per_item = _raters(request, inputs, len(units), problems)
     if problems:
         raise _config_error(problems)
+    _say_left(inputs.left, say)
 
     with whole_folder(request.out) as draft:
         (draft / IMAGES).mkdir()
@@ -87,6 +89,13 @@ def _inputs(request: StudyRequest, problems: Problems) -> StudyInputs:
         return read_lineup_inputs(request.lineup, problems)
     problems.add("", "give either --ratings IMAGES or --lineup FOLDER")
     return StudyInputs(())
+
+
+def _say_left(left: Sequence[tuple[str, Skipped]], say: Callable[[str], None]) -> None:
+    for path, why in left[:_SHOWN]:
+        say(f"not taken: {path} ({why.reason.rstrip('.')})")
+    if len(left) > _SHOWN:
+        say(f"not taken: {len(left) - _SHOWN} more")
 
 
 def _raters(request: StudyRequest, inputs: StudyInputs, units: int, problems: Problems) -> tuple[list[str], int]:

@@ -11,15 +11,16 @@ expression, lighting) and, if raters are to see real examples first, ``examples/
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from legan.platform.data.dataset import SPLITS
-from legan.platform.data.plain_table import cell_text, read_plain_table
+from legan.platform.data.plain_table import cell_text, is_table, lacking, read_plain_table
+from legan.platform.data.skipped import HIDDEN, Skipped
+from legan.platform.data.sources.folder_files import BESIDE, FolderFiles, folder_images
 from legan.platform.errors import Problem, Problems
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
 MOST_MODELS = 9
 
 
@@ -40,26 +41,23 @@ class InputItem:
 
 @dataclass(frozen=True)
 class StudyInputs:
-    """Items, models (empty for ratings), and examples as (expression or lighting, name, path)."""
+    """Items, models (empty for ratings), examples as (expression or lighting, name, path), and files that are not taken."""
 
     items: tuple[InputItem, ...]
     models: tuple[str, ...] = ()
     examples: tuple[tuple[str, str, Path], ...] = ()
+    left: tuple[tuple[str, Skipped], ...] = ()
 
 
 def read_rating_inputs(path: Path, problems: Problems) -> StudyInputs:
     """A folder or table of images to rate; what is wrong is added to ``problems``."""
-    if path.is_dir():
-        images = list(_images(path, "**/*"))
+    if path.is_dir() and not is_table(path):
+        images, left = _images(path, problems)
         if not images:
             problems.add(str(path), "it holds no images; give a folder of images, or a table")
-        names = [image.relative_to(path) for image in images]
-        return StudyInputs(
-            tuple(
-                InputItem(str(name), image, source=name.parts[0] if len(name.parts) > 1 else path.name)
-                for name, image in zip(names, images, strict=True)
-            )
-        )
+        sources = (name.split("/")[0] if "/" in name else path.name for name in images)
+        given = [InputItem(name, path / name, source=source) for name, source in zip(images, sources, strict=True)]
+        return StudyInputs(tuple(given), left=tuple(left))
 
     table = _read_table(path, ("image",), problems)
     if table is None:
@@ -106,14 +104,12 @@ def read_lineup_inputs(folder: Path, problems: Problems) -> StudyInputs:
         problems.add(str(folder), "there is no such folder")
         return StudyInputs(())
 
-    models = sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and path.name not in ("base", "examples") and path.name[0] != "."
-    )
+    models, left = _models(folder)
     if not 2 <= len(models) <= MOST_MODELS:
         problems.add(str(folder), f"it has {len(models)} folders of models; a line-up needs 2 to {MOST_MODELS}")
 
-    base = _by_name(folder / "base", problems)
-    outputs = {model: _by_name(folder / model, problems) for model in models}
+    base = _by_name(folder, "base", left, problems)
+    outputs = {model: _by_name(folder, model, left, problems) for model in models}
     for model, images in outputs.items():
         for name in sorted(base.keys() - images.keys()):
             problems.add(str(folder / model), f"it lacks an image for {name}")
@@ -129,12 +125,26 @@ def read_lineup_inputs(folder: Path, problems: Problems) -> StudyInputs:
         for name, image in base.items()
         if name in targets and all(name in images for images in outputs.values())
     ]  # fmt: skip
-    examples = [
-        (kind, image.stem, image)
-        for kind in ("expression", "lighting")
-        for image in _images(folder / "examples" / kind, "*")
-    ]  # fmt: skip
-    return StudyInputs(tuple(items), tuple(models), tuple(examples))
+    examples = []
+    for kind in ("expression", "lighting"):
+        shown, others = _images(folder / "examples" / kind, problems)
+        examples += [(kind, _stem(file), folder / "examples" / kind / file) for file in shown]
+        left += [(f"examples/{kind}/{path}", why) for path, why in others]
+    return StudyInputs(tuple(items), tuple(models), tuple(examples), tuple(left))
+
+
+def _models(folder: Path) -> tuple[list[str], list[tuple[str, Skipped]]]:
+    """The folders of models, and what else lies beside them that is no part of line-ups."""
+    models: list[str] = []
+    left: list[tuple[str, Skipped]] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            left.append((path.name + ("/" if path.is_dir() else ""), HIDDEN))
+        elif path.is_dir() and path.name not in ("base", "examples"):
+            models.append(path.name)
+        elif not path.is_dir() and path.name not in ("targets.csv", "pairs.csv"):
+            left.append((path.name, Skipped("other_file", "it lies in no model's folder")))
+    return models, left
 
 
 def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str, tuple[str, str]]:
@@ -144,7 +154,7 @@ def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str,
     targets: dict[str, tuple[str, str]] = {}
     for number, row in enumerate(table.to_dict(orient="records"), start=1):
         given, expression, lighting = (str(row[column]).strip() for column in ("image", "expression", "lighting"))
-        name = given if given in base else Path(given).stem
+        name = given if given in base else _stem(given)
         place = f"{path}, row {number}"
         if name not in base:
             problems.add(place, f"base/ has no image {given!r}")
@@ -158,29 +168,41 @@ def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str,
     return targets
 
 
-def _by_name(folder: Path, problems: Problems) -> dict[str, Path]:
+def _by_name(root: Path, folder: str, left: list[tuple[str, Skipped]], problems: Problems) -> dict[str, Path]:
     """Images of a folder by their names without ending, since a photograph may be JPEG and what a model made of it PNG."""
     images: dict[str, Path] = {}
-    for path in _images(folder, "*"):
-        if path.stem in images:
-            problems.add(str(folder), f"it has two images called {path.stem}")
-        images[path.stem] = path
+    found, others = _images(root / folder, problems)
+    for file in found:
+        name = _stem(file)
+        if name in images:
+            problems.add(str(root / folder), f"it has two images called {name}")
+        images[name] = root / folder / file
     if not images:
-        problems.add(str(folder), "it holds no images")
+        problems.add(str(root / folder), "it holds no images")
+    left += [(f"{folder}/{path}", why) for path, why in others]
     return images
 
 
-def _images(folder: Path, pattern: str) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob(pattern)) if path.suffix.lower() in SUFFIXES and path.is_file())
+def _stem(file: str) -> str:
+    return file.removesuffix(PurePosixPath(file).suffix)
+
+
+def _images(folder: Path, problems: Problems) -> FolderFiles:
+    """The images of a folder, and what lies beside them; a photograph that cannot be read is a problem."""
+    found = folder_images(folder) if folder.is_dir() else FolderFiles([], [])
+    for path, why in found.left:
+        if why.kind not in BESIDE:
+            problems.add(str(folder / path), why.reason.rstrip("."))
+    return FolderFiles(found.taken, [(path, why) for path, why in found.left if why.kind in BESIDE])
 
 
 def _read_table(path: Path, needed: tuple[str, ...], problems: Problems) -> pd.DataFrame | None:
     table = problems.from_(lambda: read_plain_table(path).astype(object).map(cell_text))
     if table is None:
         return None
-    missing = [column for column in needed if column not in table]
+    missing = lacking(table, needed)
     if missing:
-        problems.add(str(path), f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+        problems.add(str(path), missing[0].message)
         return None
     if table.empty:
         problems.add(str(path), "it has no rows")

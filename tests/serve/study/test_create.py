@@ -9,7 +9,7 @@ from tests.serve.study.conftest import COLOURS, draw, make, tokens
 from typer import Typer
 from typer.testing import CliRunner
 
-from legan.platform.data.image import read_image
+from legan.platform.data.image import named_formats, read_image
 from legan.platform.errors import ConfigError, DataError
 from legan.serve.commands.study import mount
 from legan.serve.study.store import open_study, token_hash
@@ -155,11 +155,65 @@ def test_all_problems_of_lineups_at_once(lineup_images: Path, tmp_path: Path) ->
     ]
 
 
+def test_hidden_files_and_notes_are_no_items_and_said(
+    rating_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one/._0.png", ".ipynb_checkpoints/0-checkpoint.png"):
+        draw(rating_images / name, (9, 9, 9))
+    (rating_images / "notes.txt").write_text("ours")
+    draw(tmp_path / "elsewhere" / "4.png", (7, 7, 7))
+    (tmp_path / "elsewhere" / "4.png").rename(tmp_path / "elsewhere" / "4.jfif")
+    (rating_images / "three").symlink_to(tmp_path / "elsewhere")
+    study = make(tmp_path / "study", ratings=rating_images)
+    names = [name for (name,) in study.rows("SELECT name FROM items")]
+    assert names == ["one/0.png", "one/1.png", "three/4.jfif", "two/2.png", "two/3.png"]
+    assert capsys.readouterr().out.splitlines() == [
+        "not taken: .ipynb_checkpoints/ (its name begins with a dot, as those of hidden files do)",
+        f"not taken: notes.txt (the file is no image of a known format; known are {named_formats()})",
+        "not taken: one/._0.png (its name begins with a dot, as those of hidden files do)",
+    ]
+
+
+def test_lineups_leave_hidden_files_out_and_follow_links(
+    lineup_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(lineup_images / "other" / "._a.png", (9, 9, 9))
+    draw(lineup_images / ".ipynb_checkpoints" / "a.png", (9, 9, 9))
+    (lineup_images / "notes.txt").write_text("ours")
+    (lineup_images / "StarGAN").rename(tmp_path / "elsewhere")
+    (lineup_images / "StarGAN").symlink_to(tmp_path / "elsewhere")
+    study = make(tmp_path / "study", lineup=lineup_images)
+    assert study.about.models == ("LEGAN", "StarGAN", "other")
+    assert len(study.images) == 3 + 9 + 2
+    assert [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "not taken: .ipynb_checkpoints/", "not taken: notes.txt", "not taken: other/._a.png",
+    ]  # fmt: skip
+
+
+def test_long_lists_of_other_files_are_cut(rating_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(30):
+        (rating_images / f"._{number:02}.png").touch()
+    make(tmp_path / "study", ratings=rating_images)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 21
+    assert said[-1] == "not taken: 10 more"
+
+
+def test_a_folder_of_parquet_files_is_a_table(rating_images: Path, tmp_path: Path) -> None:
+    (rating_images / "t").mkdir()
+    for number, name in enumerate(("one/0.png", "two/2.png")):
+        pd.DataFrame({"image": [name]}).to_parquet(rating_images / "t" / f"{number}.parquet")
+    study = make(tmp_path / "study", ratings=rating_images / "t")
+    assert study.rows("SELECT name FROM items") == [("one/0.png",), ("two/2.png",)]
+
+
 def test_images_that_cannot_be_read_are_all_named_and_nothing_is_left(rating_images: Path, tmp_path: Path) -> None:
     for name in ("one/0.png", "two/3.png"):
         (rating_images / name).write_bytes(b"no image")
     found = problems(tmp_path / "study", ratings=rating_images)
-    assert found == [f"{rating_images / name} is no image of a known format" for name in ("one/0.png", "two/3.png")]
+    assert [problem.split(";")[0] for problem in found] == [
+        f"{rating_images / name}: the file is no image of a known format" for name in ("one/0.png", "two/3.png")
+    ]
 
 
 @pytest.mark.parametrize(
