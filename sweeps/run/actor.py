@@ -1,19 +1,37 @@
-"""The process of a trial. Ray Tune starts it, asks it for reports, and gives it the next trial when one is done."""
+"""The process of a trial. Ray Tune starts it, asks it for reports, gives it the next trial when one is done, and counts deaths.
+
+Ray Tune 2.60 asks ``max_failures`` only of a RayActorError or a RayTaskError. All else that Ray says of a dead process ends
+``Tuner.fit`` and with it every trial: above all the OutOfMemoryError of one that the memory monitor has killed. And where a
+process dies before it has taken over its next trial, that trial counts two failures at once. So its controller is ours.
+"""
 
 import math
 import os
 import queue
 import statistics
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune import tune as ray_tune
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial as TuneTrial
 
+from legan.platform.errors import one_line
 from legan.platform.training.loop import StoppedEarly
 from legan.sweeps.run.trial import NotNowError, run_trial
 from legan.sweeps.search.study import STEP, UNFINISHED, suggested
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
+
+DIED = "its process died"
+KILLED = (
+    "Ray's memory monitor killed its process, because its machine was nearly out of memory (fewer trials at once by --cpus, or a "
+    "smaller batch_size, need less)"
+)
 
 
 class SweepContext(NamedTuple):
@@ -130,3 +148,50 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._decided.acquire()
         if self._stopping.is_set():
             raise KeyboardInterrupt if read_outcome(self.context.sweep, self._trial) is None else StoppedEarly
+
+
+class ProcessLostError(RayActorError):  # type: ignore[misc]  # Ray has no types
+    """What Ray Tune is told of a dead process; ``why`` is for a person."""
+
+    def __init__(self, why: str):
+        super().__init__(error_msg=why)
+        self.why = why
+
+
+class TrialController(TuneController):  # type: ignore[misc]  # Ray has no types
+    """Takes every death for the trial's, and once."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self._actor_manager: Any = _ActorManager(self._actor_manager._resource_manager)
+
+    def _trial_task_failure(self, trial: TuneTrial, exception: Exception) -> None:
+        """The task that gives an actor its next trial fails with the actor, whose failure was counted before it."""
+        self._resetting_trials.discard(trial)
+        if trial.status == TuneTrial.RUNNING or not isinstance(exception, RayActorError):
+            super()._trial_task_failure(trial, exception)
+
+
+class _ActorManager(RayActorManager):  # type: ignore[misc]  # Ray has no types
+    def _actor_start_failed(self, tracked_actor: Any, exception: Exception) -> None:
+        super()._actor_start_failed(tracked_actor, as_actors(exception))
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        super()._actor_task_failed(tracked_actor_task, as_actors(exception))
+
+
+def as_actors(error: Exception) -> Exception:
+    """The same, or a RayActorError in place of what Ray says of a dead process in another way."""
+    if not isinstance(error, RayError) or isinstance(error, RayActorError | RayTaskError):
+        return error
+    return ProcessLostError(KILLED if isinstance(error, OutOfMemoryError) else f"{DIED} ({one_line(error)})")
+
+
+@contextmanager
+def deaths_counted() -> Iterator[None]:
+    """While this is open, Ray Tune runs trials by TrialController; it lets nobody choose its controller."""
+    ray_tune.TuneController = TrialController
+    try:
+        yield
+    finally:
+        ray_tune.TuneController = TuneController

@@ -10,11 +10,12 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import optuna
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.device import ONE_ARENA
@@ -24,7 +25,7 @@ from legan.platform.tracking.places import default_home, run_tracking_uri
 from legan.platform.tracking.spool import read_sent
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.weights import weights_folder
-from legan.sweeps.run.actor import SweepContext, TrialActor, together, trials_of
+from legan.sweeps.run.actor import DIED, ProcessLostError, SweepContext, TrialActor, deaths_counted, together, trials_of
 from legan.sweeps.run.progress import Outcomes, SweepProgress, open_parent, record_results, settle
 from legan.sweeps.run.request import settings_of, workers_of
 from legan.sweeps.run.trial import VALIDATION, files_of
@@ -181,7 +182,8 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: Swee
     )
 
     try:
-        tuner.fit()
+        with deaths_counted():
+            tuner.fit()
     except (OSError, RuntimeError, ray.exceptions.RayError, tune.TuneError, LeganError) as error:
         raise ClusterError(
             f"the sweep was interrupted ({_interruption(error)}); what was done is kept, continue with "
@@ -254,10 +256,11 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
 
 def _cause(trial: Any) -> BaseException:
-    """What ended a trial's process."""
-    error = trial.get_pickled_error()
+    """What ended a trial's process; Ray Tune has it in its scratch folder, and later where ``get_pickled_error`` looks for it."""
+    kept = trial.pickled_error_file
+    error = cloudpickle.loads(Path(kept).read_bytes()) if kept is not None else None
     if error is None or isinstance(error, ray.exceptions.RayActorError):
-        return ClusterError("its process died")
+        return ClusterError(error.why if isinstance(error, ProcessLostError) else DIED)
     cause: BaseException = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     return cause
 
