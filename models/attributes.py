@@ -4,7 +4,7 @@ Shapes: B batch, E expressions, L lightings, A = E + L attributes. PyTorch is im
 knows a schema has no other use for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -75,6 +75,16 @@ class AttributeSchema:
         import torch
 
         return torch.tensor([self.lightings.index(self.flip[name]) for name in self.lightings])
+
+    def without(self, expressions: Collection[str], lightings: Collection[str]) -> "AttributeSchema":
+        """The same classes without these; mirroring is off where it would give a lighting that is left out.
+
+        ValueError where no expression or no lighting remains.
+        """
+        kept = tuple(name for name in self.lightings if name not in lightings)
+        flip = {name: mirrored for name, mirrored in self.flip.items() if name in kept}
+        closed = all(mirrored in kept for mirrored in flip.values())
+        return AttributeSchema(tuple(name for name in self.expressions if name not in expressions), kept, flip if closed else {})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

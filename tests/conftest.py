@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from tests.processes import HeadNode, start_head_node
-from tests.tiny import draw_data
+from tests.tiny import draw_data, draw_rare_data
 from xdist.scheduler import LoadFileScheduling
 
 from legan.platform.tracking.mlflow_access import open_store
@@ -124,4 +124,12 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set folder of blobs: 6 subjects × 3 expressions × 4 lightings, 32×32, all three splits."""
     out = tmp_path_factory.mktemp("tiny") / "data"
     draw_data(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def rare_data(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set folder of blobs where splits lack classes: see draw_rare_data."""
+    out = tmp_path_factory.mktemp("rare") / "rare"
+    draw_rare_data(out, tiny_data)
     return out

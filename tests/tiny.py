@@ -1,6 +1,7 @@
 """Data and networks as small as they get: 32×32 blobs, networks of width 4, a few steps."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from legan.models.attributes import AttributeSchema
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.masks import mean_shape
 from legan.platform.data.write import write_dataset
 from legan.platform.model import save_network
@@ -52,6 +53,25 @@ def draw_data(out: Path) -> None:
         out, name="tiny", schema=schema, faces=pd.DataFrame(rows).assign(landmarks=landmarks), images=np.stack(images),
         hulls=np.stack([hull] * len(rows)), source="drawn for tests",
     )  # fmt: skip
+
+
+def keep_faces(data: Dataset, out: Path, kept: Any) -> Path:
+    """Write those rows of a data set for which the table ``kept`` says so, as a data set of their own named after its folder."""
+    rows = np.flatnonzero(kept)
+    return write_dataset(
+        out, name=out.name, schema=data.schema, faces=data.faces.iloc[rows].drop(columns="duplicate_of"),
+        images=data.images[rows], hulls=data.hulls(rows), source="drawn for tests",
+    ).path  # fmt: skip
+
+
+def draw_rare_data(out: Path, whole: Path) -> None:
+    """Of the blobs, those where only test screams, train is not lit from the right, and val is not lit from the front."""
+    data = open_dataset(whole)
+    faces, split = data.faces, data.faces["split"]
+    gone = (faces["expression"] == "scream") & (split != "test")
+    gone |= (faces["lighting"] == "right") & (split == "train")
+    gone |= (faces["lighting"] == "front") & (split == "val")
+    keep_faces(data, out, ~gone)
 
 
 def save_networks(folder: Path, data: Path) -> dict[str, Path]:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import Dataset
+from legan.platform.data.labels.splits import Splitting, split_people
 from legan.platform.data.pipeline import PART_SIZE, Options, part_path
 from legan.platform.data.skipped import skipped_of, skipped_table
 from legan.platform.data.sources.source import SourceFaces
@@ -18,13 +19,16 @@ _OWN_COLUMNS = ("path", "subject", "expression", "lighting", "split")
 
 
 def assemble(
-    folder: Path, parts: int, source: SourceFaces, records: pd.DataFrame, options: Options, *, name: str, digest: str
+    folder: Path, parts: int, source: SourceFaces, splitting: Splitting | None, options: Options, *, name: str, digest: str
 ) -> Dataset:
-    """Put the parts of ``folder`` together, in the records' order, as the data set ``folder/dataset``.
+    """Put the parts of ``folder`` together, in the order of the source's records, as the data set ``folder/dataset``.
+
+    The people of the photographs that could be used are split by ``splitting``, where the source has no splits of its own.
 
     A face whose photograph has exactly the pixels of an earlier one names the earlier row in duplicate_of. DataError where
     no photograph could be used.
     """
+    records = source.records
     files = [part_path(folder, part) for part in range(parts)]
     loaded = [_read(file, without="images") for file in files]
     rows = np.concatenate([part["rows"] + index * PART_SIZE for index, part in enumerate(loaded)])
@@ -45,7 +49,10 @@ def assemble(
         raise DataError(f"none of the {len(skipped)} files under {source.root} could be used, most because: {most}")
 
     filled = [part for part in loaded if len(part["rows"])]
-    faces = _faces(records.iloc[rows].reset_index(drop=True), filled)
+    used = records.iloc[rows].reset_index(drop=True)
+    if splitting is not None:
+        used["split"] = used["subject"].map(split_people(used, **splitting._asdict()))
+    faces = _faces(used, filled)
     occurring = len(faces[["expression", "lighting"]].drop_duplicates())
 
     return write_dataset(

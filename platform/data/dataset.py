@@ -9,13 +9,12 @@
 Shapes: N faces, H = W = image size, K landmarks per face.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,8 +29,8 @@ from legan.platform.errors import DataError, first_line
 
 FORMAT = 1
 FILE = "dataset.json"
-SPLITS = ("train", "val", "test")
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException)
 """What is raised where a folder's files are not as they were written; EOFError by NumPy, for an empty file."""
@@ -66,12 +65,28 @@ class Alignment:
 DEFAULT_ALIGNMENT = Alignment()
 
 
+class LeftOut(NamedTuple):
+    """Classes of a data set that somebody does without."""
+
+    expressions: tuple[str, ...] = ()
+    lightings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Each with its kind, such as ``expression smile``."""
+        return [*(f"expression {name}" for name in self.expressions), *(f"lighting {name}" for name in self.lightings)]
+
+
+NOTHING = LeftOut()
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """An opened data set folder; images stay on disk until they are indexed.
 
     ``faces`` holds class *names*; ``expression``, ``lighting`` and ``subject`` give the arrays training needs.
     Pickling one (as Ray does) sends the path, not the pixels.
+    Rows of classes that are ``left_out`` are there, but in no split.
     """
 
     path: Path
@@ -86,22 +101,23 @@ class Dataset:
     packed_hulls: NDArray[np.uint8]
     alignment: Mapping[str, Any]
     info: Mapping[str, Any]
+    left_out: LeftOut = NOTHING
 
     def __len__(self) -> int:
         return len(self.faces)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_dataset, (self.path,)
+        return _opened_without, (self.path, self.left_out)
 
     @cached_property
     def expression(self) -> NDArray[np.int64]:
-        """Expression class of each face, int64 N."""
-        return _indices(self.faces["expression"], self.schema.expressions)
+        """Expression class of each face, int64 N; -1 for one that is left out."""
+        return _indices(self.faces["expression"], self.schema.expressions, self.left_out.expressions)
 
     @cached_property
     def lighting(self) -> NDArray[np.int64]:
-        """Lighting class of each face, int64 N."""
-        return _indices(self.faces["lighting"], self.schema.lightings)
+        """Lighting class of each face, int64 N; -1 for one that is left out."""
+        return _indices(self.faces["lighting"], self.schema.lightings, self.left_out.lightings)
 
     @cached_property
     def subject(self) -> NDArray[np.str_]:
@@ -112,6 +128,29 @@ class Dataset:
     def splits(self) -> dict[str, list[str]]:
         """Subjects of each split, sorted; only splits that occur."""
         return splits_of(self.faces)
+
+    def without(self, classes: LeftOut) -> "Dataset":
+        """The data set without these of its classes, rows numbered as before; ValueError where none of a kind remain."""
+        if not classes.names:
+            return self
+        gone = self.faces["expression"].isin(classes.expressions) | self.faces["lighting"].isin(classes.lightings)
+        return replace(
+            self,
+            schema=self.schema.without(*classes),
+            faces=self.faces.assign(split=self.faces["split"].mask(gone, "")),
+            left_out=LeftOut(*(own + more for own, more in zip(self.left_out, classes, strict=True))),
+        )
+
+    def known_to(self, schema: AttributeSchema) -> "Dataset":
+        """The data set without the classes that ``schema`` lacks; the whole where it lacks none, or knows classes of its own."""
+        if not set(schema.expressions) <= set(self.schema.expressions) or not set(schema.lightings) <= set(self.schema.lightings):
+            return self
+        return self.without(
+            LeftOut(
+                tuple(name for name in self.schema.expressions if name not in schema.expressions),
+                tuple(name for name in self.schema.lightings if name not in schema.lightings),
+            )
+        )
 
     def rows(self, split: Split | None = None) -> NDArray[np.int64]:
         """Row numbers of a split in ascending order, int64; all rows for None. DataError for an unknown name."""
@@ -206,27 +245,6 @@ def open_dataset(path: Path | str) -> Dataset:
     return dataset
 
 
-def split_by_subject(
-    subjects: Iterable[str], *, val_share: float = 0.0, test_share: float = 0.0, seed: int = 0
-) -> dict[str, Split]:
-    """The split of each subject (repeats are ignored), by the order of a seeded hash of the names.
-
-    round(share · subjects) subjects go to test and to val, at least one where the share is above 0; the rest trains.
-    Raises DataError when nothing would be left to train on.
-
-    >>> sorted(split_by_subject(["ann", "bob", "cid"], val_share=0.1, test_share=0.1).values())
-    ['test', 'train', 'val']
-    """
-    names = sorted(set(subjects), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    test, val = (max(1, round(share * len(names))) if share > 0 else 0 for share in (test_share, val_share))
-    if test + val >= len(names):
-        raise DataError(
-            f"{len(names)} subject{'s' if len(names) != 1 else ''} cannot be split into {val} for validation, {test} for testing "
-            "and some to train on; lower the shares or add subjects."
-        )
-    return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(names)}
-
-
 def unusable(path: Path, error: BaseException) -> DataError:
     """What to say of a data set folder that could not be read."""
     if isinstance(error, PermissionError):
@@ -263,6 +281,10 @@ def splits_of(faces: pd.DataFrame) -> dict[str, list[str]]:
     return {split: subjects for split, subjects in found.items() if subjects}
 
 
-def _indices(names: "pd.Series[str]", classes: tuple[str, ...]) -> NDArray[np.int64]:
-    index = {name: i for i, name in enumerate(classes)}
+def _opened_without(path: Path, classes: LeftOut) -> Dataset:
+    return open_dataset(path).without(classes)
+
+
+def _indices(names: "pd.Series[str]", classes: tuple[str, ...], left_out: tuple[str, ...]) -> NDArray[np.int64]:
+    index = dict.fromkeys(left_out, -1) | {name: i for i, name in enumerate(classes)}
     return np.array([index[name] for name in names], np.int64)

@@ -18,7 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import ray
 import torch
 from numpy.typing import NDArray
@@ -27,7 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
-from legan.platform.data.dataset import FILE, Dataset, open_dataset, split_by_subject
+from legan.platform.data.dataset import FILE, Dataset, open_dataset
+from legan.platform.data.labels.splits import Splitting, check_shares
 from legan.platform.data.pipeline import PART_SIZE, FacePreparer, Options, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
@@ -73,19 +73,19 @@ def prepare(
 ) -> Dataset:
     """Make a data set folder of a source's photographs and open it.
 
-    ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Subjects are
-    split with ``seed`` where the source has no split of its own; the shares default to the source's. The same call,
-    repeated after it was finished, changes nothing.
+    ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Where the
+    source has no split of its own, the subjects of the photographs that could be used are split with ``seed``; the shares default
+    to the source's. The same call, repeated after it was finished, changes nothing.
 
     Raises DataError where no photograph could be used. Without ``overwrite``, an existing ``out`` and unfinished work of other
     options or files are DataErrors, too. Raises FolderTakenError where another process is at work on the same, and ClusterError
     when the cluster cannot be reached, or fails.
     """
     refuse_nameless(out)
-    records = _with_splits(source, seed, val_share, test_share)
+    splitting = _splitting(source, seed, val_share, test_share)
     out = out.resolve()
-    files = tuple(source.root / path for path in records["path"])
-    plan = Preparation(files, out.with_name(f"{out.name}.partial"), _digest(source, records, files, options, name or out.name))
+    files = tuple(source.root / path for path in source.records["path"])
+    plan = Preparation(files, out.with_name(f"{out.name}.partial"), _digest(source, splitting, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):
         drop_finished(plan.folder, plan.digest)
         return open_dataset(out)
@@ -93,34 +93,33 @@ def prepare(
     with at_work(plan.folder):
         start_work(plan.folder, plan.digest, overwrite=overwrite)
         _work(plan, options, workers, progress)
-        assemble(plan.folder, plan.parts, source, records, options, name=name or out.name, digest=plan.digest)
+        assemble(plan.folder, plan.parts, source, splitting, options, name=name or out.name, digest=plan.digest)
         refuse_existing(out, FILE, overwrite=overwrite)
         replace_folder(out, plan.folder / "dataset")
         drop_work(plan.folder)
     return open_dataset(out)
 
 
-def _with_splits(source: SourceFaces, seed: int, val_share: float | None, test_share: float | None) -> pd.DataFrame:
+def _splitting(source: SourceFaces, seed: int, val_share: float | None, test_share: float | None) -> Splitting | None:
+    """How the people are to be split; None where the source has splits of its own. DataError where it cannot be done."""
     if "split" in source.records.columns:
         if val_share is not None or test_share is not None:
             raise DataError(f"the source {source.name} has its own splits, so --val-share and --test-share have no meaning.")
-        return source.records
-    splits = split_by_subject(
-        source.records["subject"],
-        val_share=source.val_share if val_share is None else val_share,
-        test_share=source.test_share if test_share is None else test_share,
-        seed=seed,
-    )
-    return source.records.assign(split=source.records["subject"].map(splits))
+        return None
+    val = source.val_share if val_share is None else val_share
+    test = source.test_share if test_share is None else test_share
+    check_shares(source.records["subject"].nunique(), val_share=val, test_share=test)
+    return Splitting(val, test, seed)
 
 
-def _digest(source: SourceFaces, records: pd.DataFrame, files: Sequence[Path], options: Options, name: str) -> str:
+def _digest(source: SourceFaces, splitting: Splitting | None, files: Sequence[Path], options: Options, name: str) -> str:
     """Sha256 of names, labels, sizes and times of the files, and of the options: equal digests give equal data sets."""
     stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(file)) else None for file in files]
     unusable = [(path, why.reason) for path, why in source.unusable]
-    values = [name, source.name, source.schema.to_dict(), unusable, dict(source.info), options.to_dict(), PART_SIZE, stats]
+    said = [name, source.name, source.schema.to_dict(), unusable, dict(source.info)]
+    values = [*said, options.to_dict(), PART_SIZE, stats, splitting]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    digest.update(records.to_json(orient="split").encode())
+    digest.update(source.records.to_json(orient="split").encode())
     return digest.hexdigest()
 
 

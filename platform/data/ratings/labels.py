@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from legan.platform.data.dataset import SPLITS, split_by_subject
+from legan.platform.data.dataset import SPLITS
 from legan.platform.data.image import read_image
+from legan.platform.data.labels.splits import check_shares, split_people
 from legan.platform.data.plain_table import read_plain_table
 from legan.platform.data.ratings.batches import ASSIGNMENTS
 from legan.platform.data.ratings.batches import FILE as STUDY_FILE
@@ -42,7 +43,9 @@ def collect(
     seed: int = 0,
     overwrite: bool = False,
 ) -> Collected:
-    """Label a study's images with mean and standard deviation of their scores, 80/10/10 by subject, as a ratings folder.
+    """Label a study's images with mean and standard deviation of their scores, as a ratings folder.
+
+    The split is 80/10/10 by subject, stratified by source.
 
     ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …. A blank score
     has not been given yet. Images with fewer than ``least`` scores are left out. Raises DataError with everything that is wrong
@@ -59,7 +62,9 @@ def collect(
     if used.empty:
         raise DataError(f"no image of {study} has {least} scores yet; collect again when more are given, or lower --min-scores.")
 
-    splits = split_by_subject(used["subject"].astype(str), val_share=0.1, test_share=0.1, seed=seed)
+    people = used[["subject", "source"]].astype(str)
+    check_shares(people["subject"].nunique(), val_share=0.1, test_share=0.1)
+    splits = split_people(people, val_share=0.1, test_share=0.1, seed=seed)
     table = _table(used, given, splits)
     about = {
         "format": FORMAT,

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from legan.platform.data.dataset import SPLITS, Dataset, split_by_subject
+from legan.platform.data.dataset import SPLITS, Dataset
+from legan.platform.data.labels.splits import split_by_subject
 from legan.platform.data.ratings.distortions import DISTORTIONS, distort
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.errors import DataError

@@ -15,7 +15,8 @@ from typing import Literal
 
 import pandas as pd
 
-from legan.platform.data.dataset import SPLITS, split_by_subject
+from legan.platform.data.dataset import SPLITS
+from legan.platform.data.labels.splits import split_by_subject
 from legan.platform.data.plain_table import cell_text, lacking
 from legan.platform.errors import DataError, Problem, one_line
 

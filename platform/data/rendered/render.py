@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import FILE, Dataset, split_by_subject
+from legan.platform.data.dataset import FILE, Dataset
+from legan.platform.data.labels.splits import check_shares, split_people
 from legan.platform.data.masks import hull_mask, pack_mask
 from legan.platform.data.rendered.canvas import EYE_DISTANCE, EYE_LEVEL
 from legan.platform.data.rendered.faces import (
@@ -61,10 +62,10 @@ def render_dataset(
     all of them at once, and where ``out`` exists.
     """
     _check(subjects, size, seed, images_per_subject, workers)
+    check_shares(subjects, val_share=val_share, test_share=test_share)
     refuse_existing(Path(out), FILE, overwrite=overwrite)
 
     names = [f"rendered-{identity:05d}" for identity in range(subjects)]
-    splits = split_by_subject(names, val_share=val_share, test_share=test_share, seed=seed)
     orders = [PortraitOrder(identity, size, seed, _wanted(identity, seed, images_per_subject)) for identity in range(subjects)]
 
     rows, hulls = [], []
@@ -73,15 +74,16 @@ def render_dataset(
         for expression, lightings in order.wanted:
             own = points[EXPRESSIONS.index(expression)]
             hulls += [pack_mask(hull_mask(own, size))] * len(lightings)
-            rows += [(name, expression, lighting, splits[name], own.ravel(), 0.0) for lighting in lightings]
-    faces = pd.DataFrame(rows, columns=["subject", "expression", "lighting", "split", "landmarks", "yaw"])
+            rows += [(name, expression, lighting, own.ravel(), 0.0) for lighting in lightings]
+    faces = pd.DataFrame(rows, columns=["subject", "expression", "lighting", "landmarks", "yaw"])
+    splits = split_people(faces, val_share=val_share, test_share=test_share, seed=seed)
     eyes = {"left_eye": [0.5 - EYE_DISTANCE / 2, EYE_LEVEL], "right_eye": [0.5 + EYE_DISTANCE / 2, EYE_LEVEL]}
 
     return write_dataset(
         out,
         name=Path(out).name,
         schema=SCHEMA,
-        faces=faces,
+        faces=faces.assign(split=faces["subject"].map(splits)),
         images=_drawn(orders, workers, progress),
         hulls=np.stack(hulls),
         source="rendered",

@@ -5,9 +5,9 @@
 
 ``data`` may be the root itself. AFLW names neither people nor expressions nor lightings: each face is a subject of its own,
 with the one expression and the one lighting ``any``. The paper trains nothing on AFLW and Table 2 compares outputs with their
-sources, whatever the pose. So all faces are the split test, and none is left out for its yaw. The published yaw stands, in
-degrees, in the column published_yaw. A photograph with several annotated faces counts as the one with the largest rectangle,
-which is also the face that preparation finds.
+sources, whatever the pose. So none is left out for its yaw, and ``--test-share 1`` makes all of them the split test. The
+published yaw stands, in degrees, in the column published_yaw. A photograph with several annotated faces counts as the one with
+the largest rectangle, which is also the face that preparation finds.
 """
 
 import sqlite3
@@ -57,7 +57,7 @@ def aflw(root: Path) -> SourceFaces:
     why = Skipped("smaller_face", "a larger face of the same photograph is used")
     unusable = [(f"{row.path} ({row.subject})", why) for row in faces[smaller].itertuples()]
     used = faces.loc[~smaller, ["path", "subject", "published_yaw", "points"]].reset_index(drop=True)
-    return SourceFaces("aflw", root, SCHEMA, used.assign(expression=ANY, lighting=ANY, split="test"), unusable)
+    return SourceFaces("aflw", root, SCHEMA, used.assign(expression=ANY, lighting=ANY), unusable)
 
 
 def _read(file: Path) -> pd.DataFrame:

@@ -38,7 +38,7 @@ RECORDINGS = {
 }
 CAMERA = "05_1"
 OTHER_SESSION = "none of session01 to session04"
-# The paper tests on 34 of the 337 subjects.
+# The paper tests on 34 of the 337 subjects. It says of no validation; a twentieth of the people are held out of its 303 for that.
 TEST_SHARE = 34 / 337
 
 _NAME = re.compile(r"(?P<subject>\d{3})_(?P<session>\d\d)_(?P<recording>\d\d)_051_(?P<light>[01]\d)\.\w+")

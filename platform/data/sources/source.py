@@ -17,7 +17,8 @@ class SourceFaces:
 
     ``records`` has a row per photograph: path (relative to ``root``, or absolute), subject, expression, lighting, and, where
     the source itself says so, split; further columns go into faces.parquet as they are. ``unusable`` (path, why)
-    are files whose names alone say that they are none of it. The shares hold where the records have no split.
+    are files whose names alone say that they are none of it. The shares hold where the records have no split: then the people
+    whose photographs could be used are split.
     """
 
     name: str
@@ -25,8 +26,8 @@ class SourceFaces:
     schema: AttributeSchema
     records: pd.DataFrame
     unusable: list[tuple[str, Skipped]] = field(default_factory=list)
-    val_share: float = 0.0
-    test_share: float = 0.0
+    val_share: float = 0.05
+    test_share: float = 0.1
     info: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import open_dataset, split_by_subject
+from legan.platform.data.dataset import open_dataset
 from legan.platform.data.skipped import Skipped, skipped_table
 from legan.platform.data.stream import read_header
 from legan.platform.data.write import write_dataset
@@ -228,25 +226,3 @@ def test_files_that_may_not_be_read_need_permissions_and_not_preparing(tmp_path:
     for read in (open_dataset, read_header):
         with pytest.raises(DataError, match=r"cannot be read \(.*images\.npy'\); correct the permissions"):
             read(folder)
-
-
-@given(st.sets(st.text(min_size=1), min_size=3, max_size=60), st.integers(0, 5), st.floats(0, 0.3), st.floats(0, 0.3))
-def test_splits_are_disjoint_complete_and_of_the_asked_size(
-    subjects: set[str], seed: int, val_share: float, test_share: float
-) -> None:
-    splits = split_by_subject([*subjects, *subjects], val_share=val_share, test_share=test_share, seed=seed)
-    assert set(splits) == subjects
-    counts = {name: list(splits.values()).count(name) for name in ("train", "val", "test")}
-    for name, share in (("val", val_share), ("test", test_share)):
-        assert counts[name] == (max(1, round(share * len(subjects))) if share else 0)
-    assert counts["train"] > 0
-    assert splits == split_by_subject(sorted(subjects, reverse=True), val_share=val_share, test_share=test_share, seed=seed)
-
-
-def test_seeds_split_differently_and_too_few_subjects_are_refused() -> None:
-    names = [f"{i:03d}" for i in range(337)]
-    splits = [split_by_subject(names, test_share=34 / 337, seed=seed) for seed in (0, 1)]
-    assert [list(split.values()).count("test") for split in splits] == [34, 34]
-    assert splits[0] != splits[1]
-    with pytest.raises(DataError, match="2 subjects cannot be split into 1 for validation, 1 for testing"):
-        split_by_subject(["a", "b"], val_share=0.1, test_share=0.1)

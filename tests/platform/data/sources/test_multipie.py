@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from legan.platform.data.dataset import split_by_subject
+from legan.platform.data.dataset import SPLITS
+from legan.platform.data.labels.splits import split_people
 from legan.platform.data.skipped import HIDDEN
 from legan.platform.data.sources.multipie import EXPRESSIONS, LIGHTINGS, RECORDINGS, multipie
 from legan.platform.errors import DataError
@@ -97,10 +98,11 @@ def test_another_layout_is_explained(tmp_path: Path, found: str) -> None:
         multipie(tmp_path)
 
 
-def test_all_subjects_are_split_303_to_34(tmp_path: Path) -> None:
+def test_34_of_all_subjects_test_and_some_of_the_other_303_validate(tmp_path: Path) -> None:
     for subject in range(1, 347):
         if subject not in (213, 10, 20, 30, 40, 50, 60, 70, 80):
             touch(tmp_path, subject, 1, 1, 7)
     found = multipie(tmp_path)
-    splits = list(split_by_subject(found.records["subject"], test_share=found.test_share, val_share=found.val_share).values())
-    assert (splits.count("train"), splits.count("val"), splits.count("test")) == (303, 0, 34)
+    for val_share, counts in ((found.val_share, (286, 17, 34)), (0.0, (303, 0, 34))):
+        splits = list(split_people(found.records, test_share=found.test_share, val_share=val_share, seed=0).values())
+        assert tuple(splits.count(split) for split in SPLITS) == counts
