@@ -131,3 +131,10 @@ def test_an_option_is_declared_once() -> None:
 def test_help_says_a_default_where_defaults_stand() -> None:
     """``[default: …]``, which ``told`` fills, and not in the sentence before it."""
     assert not [(command, name_of(each)) for command, each in EVERYWHERE if "default" in (each.help or "")]
+
+
+def test_help_shows_every_default() -> None:
+    hidden = [
+        (command, name_of(each)) for command, each in EVERYWHERE if each.default not in (None, False) and not each.show_default
+    ]
+    assert hidden == []

@@ -25,8 +25,15 @@ data = typer.Typer(
 )
 
 
-VAL_SHARE = typer.Option(min=0, max=0.9, help="Share of subjects for validation.", show_default="the source's own")
-TEST_SHARE = typer.Option(min=0, max=0.9, help="Share of subjects for testing.", show_default="the source's own")
+VAL_SHARE = typer.Option(
+    min=0, max=0.9, help="Share of subjects for validation.", show_default="0.05; folder 0.1; yale 1 of 15; celeba its own"
+)
+TEST_SHARE = typer.Option(
+    min=0,
+    max=1,
+    help="Share of subjects for testing; 1: all.",
+    show_default="0.1; yale 2 of 15; multipie 34 of 337; celeba its own",
+)
 
 
 @data.command()
@@ -55,6 +62,15 @@ def prepare(
     min_face: Annotated[int, typer.Option(min=20, help="Smallest face that is used, in pixels of the photograph.")] = 40,
     val_share: Annotated[float | None, VAL_SHARE] = None,
     test_share: Annotated[float | None, TEST_SHARE] = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mirror",
+            metavar="LIGHTING=LIGHTING",
+            help="What a lighting becomes in the mirror; repeatable.",
+            show_default="what the names tell: left and right, -45 and 45",
+        ),
+    ] = None,
     seed: Seed = 0,
     workers: Annotated[int | None, told(PROCESSES, "all cores of Ray")] = None,
     overwrite: Overwrite = False,
@@ -63,7 +79,10 @@ def prepare(
 
     The source table needs --table, all others need --root.
     """
+    from dataclasses import replace
+
     from legan.platform.data.dataset import Alignment
+    from legan.platform.data.labels.mirror import mirrored
     from legan.platform.data.landmarks import NAMES, choose_landmarks
     from legan.platform.data.pipeline import Options
     from legan.platform.data.prepare import prepare as run
@@ -71,6 +90,7 @@ def prepare(
     from legan.platform.data.sources.registry import load_source
 
     faces = load_source(source, root, table)
+    faces = replace(faces, schema=mirrored(faces.schema, mirror or []))
     options = Options(Alignment(image_size=size), aligned, choose_landmarks("mean" if aligned else landmarks), min_face)
     typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
     for note in faces.info.get("notes", ()):

@@ -8,6 +8,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from legan.platform.data.dataset import SPLITS, Dataset
+from legan.platform.data.labels.classes import count_lines, left_out_notes, split_notes, unshown
+from legan.platform.data.labels.mirror import mirror_line
 
 _PAPER, _INK, _EMPTY = (255, 255, 255), (30, 30, 30), (225, 225, 225)
 _MOST_NAMED = 20
@@ -66,9 +68,11 @@ def describe(dataset: Dataset) -> str:
         f"{dataset.name}: {len(dataset)} faces of {size}×{size} from source {dataset.source}",
         f"content hash {dataset.content_hash}",
         f"{occurring} of {possible} combinations of expression and lighting occur",
-        f"mirroring: {'on, ' + _flips(dataset) if dataset.schema.flip else 'off, the schema has no flip map'}",
+        f"mirroring: {mirror_line(dataset.schema)}",
         "",
-        *_counts(dataset, splits),
+        *count_lines(dataset),
+        *split_notes(dataset),
+        *(left_out_notes(dataset, unshown(dataset, mirrored=True)) if "train" in splits else []),
         "",
         *(f"{split}: {_named(dataset.splits[split], 'subject')}" for split in splits),
         "",
@@ -109,17 +113,6 @@ def several_lines(found: SeveralPeople) -> list[str]:
     return [*lines, f"  … and {more} more"] if more else lines
 
 
-def _counts(dataset: Dataset, splits: list[str]) -> list[str]:
-    lines = ["".join([f"{'faces':24}", *(f"{split:>9}" for split in splits), f"{'all':>9}"])]
-    for kind, classes in (("expression", dataset.schema.expressions), ("lighting", dataset.schema.lightings)):
-        table = pd.crosstab(dataset.faces[kind], dataset.faces["split"]).reindex(index=classes, columns=splits, fill_value=0)
-        for name, row in table.iterrows():
-            counts = [int(count) for count in row]
-            lines.append(f"{kind + ' ' + str(name):24}" + "".join(f"{count:>9}" for count in [*counts, sum(counts)]))
-    totals = [int((dataset.faces["split"] == split).sum()) for split in splits]
-    return [*lines, f"{'together':24}" + "".join(f"{count:>9}" for count in [*totals, sum(totals)])]
-
-
 def _duplicates(faces: pd.DataFrame) -> list[str]:
     """Every face whose photograph is pixel for pixel an earlier one; those that matter are marked."""
     copies = faces[faces["duplicate_of"].notna()]
@@ -150,11 +143,6 @@ def _skipped(skipped: pd.DataFrame) -> list[str]:
     for reason, paths in skipped.groupby("reason", sort=True)["path"]:
         lines.append(f"  {len(paths)} × {reason} ({paths.iloc[0]}{', …' if len(paths) > 1 else ''})")
     return lines
-
-
-def _flips(dataset: Dataset) -> str:
-    swaps = [f"{name} ↔ {other}" for name, other in dataset.schema.flip.items() if name < other]
-    return "it swaps " + ", ".join(swaps) if swaps else "it changes no lighting"
 
 
 def _named(names: Sequence[str], what: str) -> str:

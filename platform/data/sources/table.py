@@ -1,16 +1,17 @@
 """Any labelled photographs, named by a CSV or Parquet table: path, subject and, optionally, expression, lighting, split.
 
 A folder of Parquet files is one table, too. Without an expression or lighting column there is one class, ``any``. Without a
-split column, subjects are split at random. A column source (which method made a synthetic image) is kept. A row that lacks a
-value is skipped with its reason. All that is wrong with the table as a whole is told at once.
+split column, subjects are split at random. A column source (which method made a synthetic image) is kept. What mirroring does to
+the lightings is read off their names. A row that lacks a value is skipped with its reason. All that is wrong with the table as a
+whole is told at once.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import SPLITS
+from legan.platform.data.labels.mirror import schema_of
 from legan.platform.data.plain_table import cell_text, lacking, read_plain_table
 from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.source import SourceFaces
@@ -59,10 +60,7 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
         if column not in present:
             records[column] = ANY
     expressions, lightings = (tuple(sorted(set(records[column]))) for column in ("expression", "lighting"))
-    # Mirroring cannot change a lighting that is not told apart from others; of named ones nobody said what it does.
-    flip = {lightings[0]: lightings[0]} if len(lightings) == 1 else {}
-    schema = AttributeSchema(expressions, lightings, flip)
-    return SourceFaces("table", root or file.parent, schema, records, unusable, val_share=0.05, test_share=0.1)
+    return SourceFaces("table", root or file.parent, schema_of(expressions, lightings), records, unusable)
 
 
 def _numbered(rows: pd.DataFrame) -> list[tuple[int, "pd.Series[str]"]]:

@@ -21,7 +21,7 @@ def test_csv_with_all_columns(tmp_path: Path) -> None:
     assert found.root == tmp_path
     assert found.schema.expressions == ("neutral", "smile")
     assert found.schema.lightings == ("left", "right")
-    assert found.schema.flip == {}
+    assert found.schema.flip == {"left": "right", "right": "left"}
     assert found.records.to_dict("records") == [
         {"path": "a.png", "subject": "001", "expression": "smile", "lighting": "left", "split": "train"},
         {"path": "b.png", "subject": "2", "expression": "neutral", "lighting": "right", "split": "test"},
