@@ -117,7 +117,9 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
         problems.add("--pairs-file", f"{request.pairs_file} does not exist; give the pairs.csv of an evaluation")
 
     pairs = judges = None
+    strange = ""
     if model is not None and data is not None:
+        data, strange = _known(data, model)
         if not _lacks(request.pairs_file):
             pairs = problems.from_(lambda: asked_pairs(data, model.schema, request.pairs, request.seed, request.pairs_file))
         if classifier is not None and matcher is not None:
@@ -127,7 +129,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
         raise ConfigError(list(dict.fromkeys(problems)))
 
     left_out: dict[str, str] = {}
-    advice: list[str] = []
+    advice = [strange] if strange else []
     judges = _with_downloads(judges, left_out, advice)
     if judges.quality is None:
         left_out[_named("quality", ", ")] = "the model has no Q, and no other was given"
@@ -141,6 +143,15 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     if bench.unseen() != CHECKED:
         advice.append(f"Whether {source} saw the people of {data.name} in its training is {bench.unseen()}.")
     return replace(bench, advice=tuple(advice))
+
+
+def _known(data: Dataset, model: Model) -> tuple[Dataset, str]:
+    """The data without the classes that the model doesn't know, and a sentence about the test images that this costs."""
+    known = data.known_to(model.schema)
+    if not known.left_out.names:
+        return data, ""
+    used = f"{len(known.rows('test'))} of {len(data.rows('test'))} test images are used"
+    return known, f"The model doesn't know {', '.join(known.left_out.names)}, so {used}."
 
 
 def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:

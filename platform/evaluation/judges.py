@@ -1,7 +1,10 @@
 """Whether model, data and judges belong together, and whether the judges are independent."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
+
+from torch import nn
 
 from legan.models.attributes import AttributeSchema
 from legan.models.expression import AttributeClassifier
@@ -30,7 +33,7 @@ def check_judges(
         problems.add("--classifier", f"it is a {classifier.kind}; give a network of `legan train classifier`")
     elif "schema" not in classifier.info:
         problems.add("--classifier", "it does not say which classes it knows; train it anew with `legan train classifier`")
-    elif _differs(wanted, classifier.info["schema"]):
+    elif _judging(classifier.module, classifier.info["schema"], model.schema) is None:
         problems.add("--classifier", f"it knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
 
     if not isinstance(matcher.module, LightCNN | FacenetIdentity):
@@ -50,14 +53,16 @@ def check_judges(
     if problems:
         raise ConfigError(problems)
 
+    judge = _judging(cast("AttributeClassifier", classifier.module), classifier.info["schema"], model.schema)
     q = model.quality if quality is None else cast("QualityModel", quality.module)
-    return Judges(cast("AttributeClassifier", classifier.module), cast("LightCNN | FacenetIdentity", matcher.module), q)
+    return Judges(cast("AttributeClassifier", judge), cast("LightCNN | FacenetIdentity", matcher.module), q)
 
 
 def data_problems(model: Model, data: Dataset) -> list[Problem]:
     """Why a model cannot be asked to translate a data set: other classes, though both are named, or another image size."""
     problems = []
-    if not same_classes(model.schema, data.schema) and not unlabelled(data.schema):
+    known = data.known_to(model.schema)
+    if not same_classes(model.schema, known.schema) and not unlabelled(data.schema):
         difference = _difference(model.schema.to_dict(), data.schema.to_dict())
         problems.append(Problem("--data", f"the data set has other classes than the model; {difference}"))
     if data.image_size != model.image_size:
@@ -74,8 +79,21 @@ def _sizes(name: str, size: int, model: Model) -> str:
     return f"{name} is for {size}×{size} images, the model for {model.image_size}×{model.image_size}"
 
 
-def _differs(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    return any(list(wanted[kind]) != list(given[kind]) for kind in ("expressions", "lightings"))
+def _judging(network: AttributeClassifier, known: Mapping[str, Any], schema: AttributeSchema) -> AttributeClassifier | None:
+    """The judge of the model's classes; one that knows more gets a copy without the others. None where it lacks some."""
+    kept = []
+    for kind, wanted in (("expressions", schema.expressions), ("lightings", schema.lightings)):
+        kept.append([row for row, name in enumerate(known[kind]) if name in wanted])
+        if [known[kind][row] for row in kept[-1]] != list(wanted):
+            return None
+    if [len(rows) for rows in kept] == [len(known["expressions"]), len(known["lightings"])]:
+        return network
+
+    judge = copy.deepcopy(network)
+    for head, rows in zip((judge.expression, judge.lighting), kept, strict=True):
+        head.weight, head.bias = nn.Parameter(head.weight.detach()[rows]), nn.Parameter(head.bias.detach()[rows])
+        head.out_features = len(rows)
+    return judge
 
 
 def _difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:

@@ -53,10 +53,12 @@ def choose_pairs(
     (``Dataset.real_rows``).
 
     With targets, all combinations that occur get an equal share, each target comes once before any comes twice, and sources of
-    the target's own session go first. There are no targets where ``schema``, the model's classes, are not the data's: then any
-    of the model's classes is asked for. Raises DataError when the split is empty, or has no photographs.
+    the target's own session go first. Images of classes that ``schema``, the model's classes, lacks are left out. There are no
+    targets where it has classes that the data lacks: then any of the model's classes is asked for. Raises DataError when the
+    split is empty, or has no photographs.
     """
     schema = schema or data.schema
+    data = data.known_to(schema)
     rows = data.real_rows(split)
     if len(data.rows(split)) == 0:
         raise DataError(f"the data set {data.path} has no {split} split to evaluate on; prepare it with held-out subjects.")
@@ -97,6 +99,7 @@ def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFra
     Raises ConfigError with every problem: it is no list of pairs, belongs to other data, names rows that are not there, not
     held out or not photographs, or classes that ``schema`` doesn't have.
     """
+    data = data.known_to(schema)
     try:
         pairs = pd.read_csv(path, sep=csv_separator(path), dtype=_TYPES, keep_default_na=False, na_values={"target_row": [""]})
     except (OSError, ValueError, TypeError) as error:  # TypeError: a target row that is no whole number

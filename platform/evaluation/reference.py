@@ -1,7 +1,7 @@
 """What generated images are held against: the features of all real images of a split, computed once and kept on the disk.
 
-The file's name is a hash of data, split, network, its weights and the resizer. So other pictures, or another network, never
-meet statistics that are not theirs.
+The file's name is a hash of data and what is left out of it, split, network, its weights and the resizer. So other pictures, or
+another network, never meet statistics that are not theirs.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def split_statistics(data: Dataset, split: Split, extractor: Extractor, device: 
 
 
 def _key(data: Dataset, split: Split, extractor: Extractor) -> str:
-    parts = [data.content_hash, split, extractor.name, extractor.weights, extractor.resizer]
+    parts = [data.content_hash, split, extractor.name, extractor.weights, extractor.resizer, *data.left_out.names]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

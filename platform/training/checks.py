@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from legan.platform.config import Checked
-from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.dataset import NOTHING, Dataset, LeftOut, open_dataset
+from legan.platform.data.labels.classes import left_out_notes, pair_notes, people_notes, split_notes, unshown
+from legan.platform.data.labels.mirror import why_not
 from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_ratings
 from legan.platform.device import native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
@@ -77,11 +79,18 @@ class Facts(NamedTuple):
     """What is known of a training before it starts.
 
     ``settings`` name what is there by whole paths: a run as the folder of its network, ``facenet`` as the folder with it.
+    ``data`` are without the classes that are not trained. ``notes`` are sentences for whoever starts it.
     """
 
     settings: TrainingSettings
     problems: list[Problem]
     data: Dataset | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> LeftOut:
+        """The classes of the data that are not trained."""
+        return NOTHING if self.data is None else self.data.left_out
 
 
 def trainable(asked: Checked[TrainingSettings], inputs: Inputs) -> Facts:
@@ -95,8 +104,11 @@ def trainable(asked: Checked[TrainingSettings], inputs: Inputs) -> Facts:
     return facts
 
 
-def check(settings: TrainingSettings, inputs: Inputs) -> Facts:
-    """Open everything the settings name and compare it."""
+def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None = None) -> Facts:
+    """Open everything the settings name and compare it.
+
+    A new training leaves out the classes that no training image shows; one that goes on, what it ``left_out`` before.
+    """
     settings, problems = _settled(settings)
     data = None
     if settings.gpu and settings.workers == 0 and not torch.cuda.is_available():
@@ -110,11 +122,19 @@ def check(settings: TrainingSettings, inputs: Inputs) -> Facts:
     else:
         data = problems.from_(partial(inputs.dataset, settings.data), "data")
 
+    settings, notes = _mirroring(settings, data)
     if data is not None:
         problems += _data_problems(settings, data)
+        if left_out is None:
+            trained, too_few = _trained(settings, data)
+            problems += too_few
+        else:
+            trained = data.without(left_out)
+        notes += _class_notes(settings, data, trained)
+        data = trained
     if isinstance(settings, CriticSettings):
         problems += _critics_problems(settings, data, inputs)
-    return Facts(settings, problems, data)
+    return Facts(settings, problems, data, tuple(notes))
 
 
 def hashes(settings: TrainingSettings, inputs: Inputs) -> dict[str, str]:
@@ -201,12 +221,44 @@ def _ratings_problems(settings: QualitySettings, inputs: Inputs) -> Problems:
     return problems
 
 
+def _mirroring(settings: TrainingSettings, data: Dataset | None) -> tuple[TrainingSettings, list[str]]:
+    """The settings with yes or no for ``flip``, and what is to be said of it."""
+    if settings.flip != "auto":
+        return settings, []
+    if data is None or isinstance(settings, IdentitySettings) or data.schema.flip:
+        return settings.model_copy(update={"flip": True}), []
+    return settings.model_copy(update={"flip": False}), [f"note: no image is mirrored, {why_not(data.schema)}."]
+
+
+def _trained(settings: TrainingSettings, data: Dataset) -> tuple[Dataset, Problems]:
+    """The data without the classes that no training image shows, and why what remains is too little."""
+    problems = Problems()
+    if not isinstance(settings, TranslatorSettings | ClassifierSettings) or len(data.rows("train")) == 0:
+        return data, problems
+    trained = data.without(unshown(data, mirrored=bool(settings.flip)))
+    if trained.schema.size == 2:
+        problems.add(
+            "data",
+            f"all training images of {data.path} show {trained.schema.expressions[0]} × {trained.schema.lightings[0]}, and two "
+            "expressions or two lightings are needed; put more people into the split train, or give other data",
+        )
+    return trained, problems
+
+
+def _class_notes(settings: TrainingSettings, data: Dataset, trained: Dataset) -> list[str]:
+    if isinstance(settings, IdentitySettings):
+        return people_notes(data)
+    domains = isinstance(settings, StarGanV2Settings)
+    pairs = pair_notes(trained, mirrored=bool(settings.flip)) if domains else []
+    return [*left_out_notes(data, trained.left_out), *split_notes(trained), *pairs]
+
+
 def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
     problems, size = Problems(), data.image_size
     if len(data.rows("train")) == 0:
         problems.add("data", f"{data.path} has no training split")
     if settings.flip and data.schema.flip_indices() is None and not isinstance(settings, IdentitySettings):
-        problems.add("flip", f"the schema of {data.path} does not say what mirroring does to its lightings; set flip=false")
+        problems.add("flip", f"images of {data.path} cannot be mirrored, {why_not(data.schema)}, or set flip=false")
 
     if isinstance(settings, IdentitySettings):
         _expect_multiple(problems, "data", size, 16, "LightCNN's four poolings")

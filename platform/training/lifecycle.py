@@ -16,7 +16,7 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.config import flatten
-from legan.platform.data.dataset import Dataset
+from legan.platform.data.dataset import NOTHING, Dataset, LeftOut
 from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError
 from legan.platform.model import MODEL_FILE, StoredNetwork
@@ -60,7 +60,7 @@ def train_run(
 
     with all_or_none(ranks):
         inputs = inputs or Inputs()
-        task = build_task(run.settings, ranks, inputs)
+        task = build_task(run.settings, ranks, inputs, run.left_out)
         made_of = hashes(run.settings, inputs)
         changed = changed_inputs(run, made_of)
         if changed:
@@ -91,15 +91,15 @@ def train_run(
     say(f"finished: the model is {run.model}")
 
 
-def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs) -> Task:
-    """The task that ``settings`` describe, its networks initialised from the seed alone.
+def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs, left_out: LeftOut = NOTHING) -> Task:
+    """The task that ``settings`` describe without the classes ``left_out``, its networks initialised from the seed alone.
 
     Raises a LeganError where something that ``check`` looks at has changed since.
     """
     torch.manual_seed(settings.seed)
     if isinstance(settings, QualitySettings):
         return quality_task(settings, inputs.ratings(given(settings.ratings), settings.image_size), ranks)
-    data = inputs.dataset(given(settings.data))
+    data = inputs.dataset(given(settings.data)).without(left_out)
     if isinstance(settings, IdentitySettings):
         return identity_task(settings, data, ranks)
     if isinstance(settings, ClassifierSettings):

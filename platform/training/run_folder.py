@@ -21,6 +21,7 @@ from typing import NamedTuple
 import yaml
 
 from legan.platform.config import KINDS, check_settings
+from legan.platform.data.dataset import NOTHING, LeftOut
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, TrackingError
 from legan.platform.files import is_empty, misnamed, new_folder, write_whole
 from legan.platform.settings import TrainingSettings
@@ -33,7 +34,8 @@ EXPERIMENT = "legan"
 class Run(NamedTuple):
     """A run folder and what is trained in it.
 
-    ``tags`` are further tags of its MLflow run; ``register`` says whether its model becomes a version of the registered model.
+    ``tags`` are further tags of its MLflow run; ``register`` says whether its model becomes a version of the registered model;
+    ``left_out`` are the classes of its data that are not trained.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Run(NamedTuple):
     settings: TrainingSettings
     tags: Mapping[str, str] = {}
     register: bool = True
+    left_out: LeftOut = NOTHING
 
     @property
     def checkpoints(self) -> Path:
@@ -69,18 +72,21 @@ def create_run(
     name: str | None,
     tags: Mapping[str, str] | None = None,
     register: bool = True,
+    left_out: LeftOut = NOTHING,
 ) -> Run:
     """Make the run folder ``home/name``, with its settings or not at all; ConfigError when there cannot be one of that name."""
     name = name or f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
     check_run_name(home, name)
     folder = (home / name).absolute()
     document = {"kind": kind, "tags": dict(tags or {}), "register": register, "settings": settings.model_dump(mode="json")}
+    if left_out.names:
+        document["left_out"] = {part: list(names) for part, names in left_out._asdict().items()}
     try:
         with new_folder(folder) as draft:
             (draft / "config.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     except FileExistsError as error:  # another process was faster
         raise _taken(name) from error
-    return Run(folder, kind, settings, tags or {}, register)
+    return Run(folder, kind, settings, tags or {}, register, left_out)
 
 
 def _taken(name: str) -> ConfigError:
@@ -94,12 +100,14 @@ def open_run(home: Path, name: str) -> Run:
         document = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         kind = KINDS[document["kind"]]
         settings, problems = check_settings(kind, document["settings"])
+        left_out = LeftOut(**{part: tuple(names) for part, names in (document.get("left_out") or {}).items()})
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
         raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
     if settings is None:
         raise ConfigError([Problem(str(folder / "config.yaml"), str(problem)) for problem in problems])
-    return Run(folder.absolute(), document["kind"], settings, document.get("tags") or {}, document.get("register", True))
+    tags, register = document.get("tags") or {}, document.get("register", True)
+    return Run(folder.absolute(), document["kind"], settings, tags, register, left_out)
 
 
 def changed_inputs(run: Run, made_of: Mapping[str, str]) -> list[Problem]:

@@ -8,6 +8,7 @@ import torch
 
 from legan.platform.cluster import connect, require
 from legan.platform.config import Checked, to_yaml
+from legan.platform.data.labels.classes import count_lines
 from legan.platform.errors import Problems
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
@@ -27,14 +28,14 @@ def start_training(kind: str, asked: Checked[TrainingSettings], name: str | None
     facts = trainable(asked, inputs)
     if name is not None:
         check_run_name(default_home(), name)
-    for note in idle_settings(facts.settings):
+    for note in [*idle_settings(facts.settings), *facts.notes]:
         print(note)
     if dry_run:
         print(plan(kind, facts, inputs))
         return
 
     _join(facts.settings, address)
-    run = create_run(default_home(), kind, facts.settings, name)
+    run = create_run(default_home(), kind, facts.settings, name, left_out=facts.left_out)
     print(f"run {run.folder.name} in {run.folder}")
     _train(run, inputs)
 
@@ -56,7 +57,7 @@ def resume_training(
     changed = [*overrides, *(key for key, value in given.items() if value is not None)]
     if changed or new_name is not None:
         problems.add("--resume", "a run goes on with its own settings; start a new run to change them")
-    facts = check(run.settings, inputs)
+    facts = check(run.settings, inputs, run.left_out)
     problems += facts.problems or changed_inputs(run, hashes(run.settings, inputs))
     problems.raise_if_any()
 
@@ -75,7 +76,7 @@ def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None) -> str
     ``uri`` is the MLflow store, by default that of new runs.
     """
     settings, data = facts.settings, facts.data
-    task = build_task(settings, Ranks(), inputs)
+    task = build_task(settings, Ranks(), inputs, facts.left_out)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in task.networks.items()}
     checkpoint_bytes = sum(parameters.values()) * 4 * 3  # weights and Adam's two moments, fp32
 
@@ -86,6 +87,7 @@ def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None) -> str
             f"data set {data.name}: {len(data)} faces of {data.image_size}×{data.image_size} ({sizes}), "
             f"{len(data.schema.expressions)} expressions × {len(data.schema.lightings)} lightings, hash {data.content_hash[:12]}"
         )
+        lines += [*count_lines(data), ""]
     lines += [f"{name}: {count:,} parameters" for name, count in parameters.items()]
     lines.append(f"{task.total_steps} steps of {task.images_per_step} images, on {_where(settings)}")
     lines.append(

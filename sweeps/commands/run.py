@@ -49,11 +49,13 @@ def mount(sweep: typer.Typer) -> None:
         given = settings_given(locals())
         from legan.platform.tracking.places import default_home
         from legan.platform.training.checks import Inputs
-        from legan.sweeps.run.plan import describe, planned
+        from legan.sweeps.run.plan import describe, notes_of, planned
         from legan.sweeps.sweep import create_sweep
 
         name, inputs = name or default_name(what), Inputs()
         sweep = planned(default_home(), name, what, given, inputs)
+        for note in notes_of(sweep, inputs):
+            print(note)
         if dry_run:
             print(describe(sweep, address, inputs))
             return

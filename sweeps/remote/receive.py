@@ -8,7 +8,7 @@ from legan.platform.config import flatten, read_section
 from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.files import unwritable
 from legan.platform.training.checks import Inputs
-from legan.sweeps.run.plan import locate, parts_problems
+from legan.sweeps.run.plan import locate, notes_of, parts_problems
 from legan.sweeps.sweep import FILE, Sweep, SweepSettings, create_sweep, name_problems, open_sweep, sweeps_home
 
 
@@ -31,11 +31,14 @@ def receive(travelled: Path, name: str, version: str) -> Sweep:
     sent = Sweep(sent.folder, sent.settings.model_copy(update=values))
     if (sweeps_home(home) / name / FILE).is_file():
         return _same(open_sweep(home, name), sent)
-    problems += [*name_problems(home, name), *parts_problems(sent, Inputs())]
+    inputs = Inputs()
+    problems += [*name_problems(home, name), *parts_problems(sent, inputs)]
     unusable = unwritable(home)
     if unusable is not None:
         problems.add("LEGAN_HOME", f"{home} cannot be written: {unusable}; give --home another folder that all nodes share")
     problems.raise_if_any()
+    for note in notes_of(sent, inputs):
+        print(note)
     return create_sweep(home, name, sent.settings, sent.preset)
 
 

@@ -75,20 +75,22 @@ def parts_problems(sweep: Sweep, inputs: Inputs) -> Problems:
     """What is wrong with a sweep's settings, data and networks; ``inputs`` opens each of these once for all variants."""
     problems = Problems()
     trained: dict[str, TrainingSettings] = {}
+    data: Dataset | None = None
     for variant, changes in variants(sweep.settings).items():
-        settings = problems.from_(partial(_trainable, sweep, changes, inputs))
-        if settings is not None:
-            trained[variant] = settings
-            problems += training_problems(sweep.settings, settings)
+        facts = problems.from_(partial(_trainable, sweep, changes, inputs))
+        if facts is not None:
+            trained[variant] = facts.settings
+            data = facts.data if data is None else data
+            problems += training_problems(sweep.settings, facts.settings)
 
     if not problems:
         problems += [*_equal_variants(trained), *_problems_at_edges(sweep, inputs)]
-    problems.from_(partial(check_evaluation, sweep.settings, inputs))
+    problems.from_(partial(check_evaluation, sweep.settings, inputs, data))
     return problems
 
 
-def _trainable(sweep: Sweep, changes: Mapping[str, object], inputs: Inputs) -> TrainingSettings:
-    return trainable(asked_training(sweep, changes, seed=0), inputs).settings
+def _trainable(sweep: Sweep, changes: Mapping[str, object], inputs: Inputs) -> Facts:
+    return trainable(asked_training(sweep, changes, seed=0), inputs)
 
 
 def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[Problem]:
@@ -122,14 +124,17 @@ def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[Problem]:
     ]
 
 
-def check_evaluation(settings: SweepSettings, inputs: Inputs) -> None:
-    """Hold the judges against the data and T, as the evaluation of a trial will; ConfigError with every problem."""
+def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset | None = None) -> None:
+    """Hold the judges against the data and T, as the evaluation of a trial will; ConfigError with every problem.
+
+    ``trained`` are the data with the classes that trials learn, where that is known.
+    """
     problems = Problems()
     classifier = problems.from_(partial(inputs.network, settings.classifier), "--classifier")
     matcher = problems.from_(partial(inputs.network, settings.matcher), "--matcher")
-    data = quality = None
+    data, quality = trained, None
     with suppress(LeganError):  # which the trainings' settings name too
-        data = inputs.dataset(settings.data)
+        data = inputs.dataset(settings.data) if trained is None else trained
         quality = inputs.network(settings.quality) if settings.quality is not None else None
     if data is not None and classifier is not None and matcher is not None:
         problems.from_(partial(check_judges, _stand_in(settings, data, inputs), data, classifier, matcher, quality))
@@ -201,10 +206,21 @@ def describe(sweep: Sweep, address: str | None, inputs: Inputs) -> str:
     of_each = f"{workers} worker{'s' if workers > 1 else ''} with {each} each"
     lines += ["", f"{count} trials of {of_each}, {_at_once(sweep, workers, address)}"]
 
-    first = _trainable(sweep, next(iter(variants(asked).values())), inputs).model_copy(update={"gpu": asked.gpus > 0})
+    first = _first(sweep, inputs)
+    first = first._replace(settings=first.settings.model_copy(update={"gpu": asked.gpus > 0}))
     of = "the first of them:" if trials else "what they have in common:"
-    lines += ["", of, plan_of_run(asked.kind, Facts(first, [], inputs.dataset(asked.data)), inputs)]
+    lines += ["", of, plan_of_run(asked.kind, first, inputs)]
     return "\n".join(lines)
+
+
+def notes_of(sweep: Sweep, inputs: Inputs) -> tuple[str, ...]:
+    """What whoever starts the sweep should know of its data."""
+    return _first(sweep, inputs).notes
+
+
+def _first(sweep: Sweep, inputs: Inputs) -> Facts:
+    """The training of the first variant; of a search, what all suggestions have in common."""
+    return _trainable(sweep, next(iter(variants(sweep.settings).values())), inputs)
 
 
 def _search_lines(search: SearchSettings, seeds: int) -> Iterator[str]:

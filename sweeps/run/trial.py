@@ -103,8 +103,10 @@ def _open(sweep: Sweep, trial: Trial, parent_run: str | None, inputs: Inputs) ->
         "trial": trial.name,
         **({"mlflow.parentRunId": parent_run} if parent_run else {}),
     }
-    settings = trainable(asked_training(sweep, trial.changes, trial.seed, sweep.settings.gpus > 0), inputs).settings
-    return create_run(sweep.trials, sweep.settings.kind, settings, trial.name, tags, register=False)
+    facts = trainable(asked_training(sweep, trial.changes, trial.seed, sweep.settings.gpus > 0), inputs)
+    return create_run(
+        sweep.trials, sweep.settings.kind, facts.settings, trial.name, tags, register=False, left_out=facts.left_out
+    )
 
 
 def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report, inputs: Inputs) -> None:

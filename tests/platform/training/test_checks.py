@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tests.tiny import keep_faces
 
+from legan.models.attributes import AttributeSchema
 from legan.models.quality import QualityModel
 from legan.platform.config import resolve
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import LeftOut, open_dataset
 from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError
@@ -206,3 +208,82 @@ def test_auto_precision_is_what_the_machine_multiplies_natively(tiny_data):
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     settings = facts_of("classifier", "quick", ["precision=auto"], {"data": tiny_data}).settings
     assert settings.precision == ("bf16" if native else "fp32")
+
+
+@pytest.mark.parametrize(("kind", "left_out"), [
+    ("legan", LeftOut(("scream",))), ("stargan", LeftOut(("scream",))), ("stargan_v2", LeftOut(("scream",))),
+    ("classifier", LeftOut(("scream",), ("right",))), ("identity", LeftOut()),
+])  # fmt: skip
+def test_a_class_that_no_training_image_shows_is_left_out_and_named(home, rare_data, kind, left_out):
+    overrides = SMALL if kind == "legan" else SMALL[-3:] if kind == "stargan" else []
+    facts = facts_of(kind, "quick", overrides + (["discriminator.layers=3"] if kind == "stargan" else []), {"data": rare_data})
+    assert facts.left_out == left_out
+    assert facts.settings.flip is (kind != "classifier"), "mirrored images show what is lit from the right"
+    task = build_task(facts.settings, Ranks(), Inputs(), facts.left_out)
+    if kind == "identity":
+        assert facts.notes == ("note: T is not validated: that takes two people in the split val of rare, which has 1.",)
+        return
+
+    schema = facts.data.schema
+    assert schema.expressions == ("neutral", "smile")
+    assert task.info["schema"] == schema.to_dict() if kind == "classifier" else task.schema == schema
+    scream = "note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so it is left out; "
+    assert facts.notes[0].startswith(scream)
+    assert "note: nobody in the split val of rare shows lighting front." in facts.notes
+    task.validate()
+    for step in range(2):
+        task.step(task.batch(step), step)
+
+
+def test_domains_without_training_images_are_named_for_stargan_v2(home, rare_data):
+    facts = facts_of("stargan_v2", "quick", ["flip=false", "loss.lambda_ds=1"], {"data": rare_data})
+    assert facts.left_out == LeftOut(("scream",), ("right",))
+    data = open_dataset(rare_data)
+    gone = (data.faces.expression == "smile") & (data.faces.lighting == "left")
+    facts = facts_of("stargan_v2", "quick", [], {"data": keep_faces(data, home / "fewer", ~gone)})
+    assert "note: no training image shows 2 of 8 domains, which are not learned: smile × left, smile × right." in facts.notes
+
+
+@pytest.mark.parametrize("kind", ["legan", "stargan", "stargan_v2", "classifier"])
+def test_data_that_show_one_class_in_training_are_refused(home, tiny_data, kind):
+    data = open_dataset(tiny_data)
+    kept = (data.faces.split == "test") | (data.faces.expression == "smile") & (data.faces.lighting == "front")
+    one = keep_faces(data, home / "one", kept)
+    with pytest.raises(ConfigError, match=r"data: all training images of .*/one show smile × front, and two expressions or two"):
+        facts_of(kind, "quick", SMALL if kind == "legan" else [], {"data": one})
+
+
+@pytest.fixture
+def unmirrored(tiny_data, tmp_path):
+    """The blobs under lightings of which nobody knows what mirroring makes of them."""
+    data = open_dataset(tiny_data)
+    names = {"left": "lamp1", "right": "lamp2"}
+    schema = AttributeSchema(data.schema.expressions, tuple(names.get(name, name) for name in data.schema.lightings))
+    faces = data.faces.drop(columns="duplicate_of").replace({"lighting": names})
+    hulls = data.hulls(data.rows())
+    return write_dataset(
+        tmp_path / "lamps", name="lamps", schema=schema, faces=faces, images=data.images, hulls=hulls, source="drawn"
+    ).path
+
+
+@pytest.mark.parametrize(("kind", "preset"), [(k, p) for k in ("legan", "stargan", "stargan_v2") for p in ("quick", "yale")])
+def test_presets_go_on_without_mirroring_and_say_so(home, tiny_data, unmirrored, kind, preset):
+    overrides = [] if kind == "stargan_v2" else ["discriminator.layers=3", "loss.lambda_3=0", "loss.lambda_4=0"]
+    facts = facts_of(kind, preset, overrides, {"data": unmirrored})
+    assert facts.settings.flip is False
+    assert facts.notes == (
+        "note: no image is mirrored, since nobody says what it makes of lamp1, lamp2; say it to `legan data prepare`, such as "
+        "--mirror lamp1=lamp2.",
+    )
+    with pytest.raises(
+        ConfigError, match=r"flip: images of .*/lamps cannot be mirrored, since nobody says .*, or set flip=false"
+    ):
+        facts_of(kind, preset, [*overrides, "flip=true"], {"data": unmirrored})
+    facts = facts_of(kind, preset, overrides, {"data": tiny_data})
+    assert facts.settings.flip is True
+    assert facts.notes == ()
+
+
+def test_t_is_mirrored_whatever_the_lightings_are(home, unmirrored):
+    assert facts_of("identity", "quick", ["flip=auto"], {"data": unmirrored}).settings.flip is True
+    assert facts_of("classifier", "quick", ["flip=auto"], {"data": unmirrored}).settings.flip is False

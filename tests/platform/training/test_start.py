@@ -12,7 +12,7 @@ from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.config import resolve
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import LeftOut, open_dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import CheckpointError, ClusterError, ConfigError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
@@ -213,3 +213,28 @@ def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(ready, tiny_dat
     monkeypatch.setattr(LeganTask, "step", step)
     resume_training("legan", "stopped", [], {}, None, None, dry_run=False)
     assert client.get_run(run.info.run_id).info.status == "FINISHED"
+
+
+def test_a_class_that_no_training_image_shows_is_in_the_plan_and_not_in_the_model(home, rare_data, capsys):
+    asked = resolve("legan", "quick", SMALL, {"data": rare_data})
+    start_training("legan", asked, "planned", None, dry_run=True)
+    printed = capsys.readouterr().out
+    assert printed.startswith("note: no training image shows expression scream (0 in train, 0 in val, 4 in test)")
+    assert "2 expressions × 4 lightings" in printed
+    rows = {" ".join(line.split()) for line in printed.splitlines()}
+    assert {"expression smile 12 3 4 19", "lighting right 0 2 2 4", "subjects 4 1 1 6"} <= rows
+
+    start_training("legan", asked, "first", None, dry_run=False)
+    assert capsys.readouterr().out.startswith("note: no training image shows expression scream")
+    assert read_model(home / "first" / "model").schema.expressions == ("neutral", "smile")
+    assert open_run(home, "first").left_out == LeftOut(("scream",))
+    resume_training("legan", "first", [], {}, None, None, dry_run=True)
+    assert "2 expressions × 4 lightings" in capsys.readouterr().out
+
+
+def test_a_run_that_began_with_all_classes_goes_on_with_them(home, rare_data, capsys):
+    settings = trainable(resolve("legan", "quick", SMALL, {"data": rare_data}), Inputs()).settings
+    run = create_run(home, "legan", settings, "old")
+    assert "left_out" not in yaml.safe_load((run.folder / "config.yaml").read_text())
+    resume_training("legan", "old", [], {}, None, None, dry_run=False)
+    assert read_model(run.model).schema.expressions == ("neutral", "smile", "scream")
