@@ -53,6 +53,15 @@ def write_whole(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+NAMED_FOLDERS = {"LEGAN_HOME": "runs", "LEGAN_WEIGHTS": "weights"}
+"""Environment variables that name folders, and those of the working directory that serve without them."""
+
+
+def named_folder(variable: str) -> Path:
+    """The folder that one of these variables names, absolute, since processes elsewhere are told of it."""
+    return Path(os.environ.get(variable) or NAMED_FOLDERS[variable]).absolute()
+
+
 def at_home(given: Any) -> Any:
     """A path, or several, in which a leading ``~`` is the user's home, also where no shell replaced it: ``--out=~/faces``."""
     if isinstance(given, list | tuple):

@@ -67,9 +67,9 @@ class StoredNetwork(NamedTuple):
 class Model:
     """What translates faces: G (LEGAN's or a rival's), Q where there is one, and all that is needed to use them.
 
-    ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_id``
-    (MLflow), ``data_hash``, ``git_commit``, ``created_by``, ``identity_weights`` and ``quality_weights`` (``weights_hash`` of T
-    and Q).
+    ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_uid``
+    (``run_id`` is what MLflow called the run then), ``data_hash``, ``git_commit``, ``created_by``, ``identity_weights`` and
+    ``quality_weights`` (``weights_hash`` of T and Q).
     """
 
     generator: Translator

@@ -1,14 +1,13 @@
 """Pretrained weights that are downloads: which files, whose, where they are looked for, and whether they are the right ones."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
 from legan.platform.errors import WeightsError, one_line
-from legan.platform.files import whole_file
+from legan.platform.files import named_folder, whole_file
 
 CHUNK_BYTES, TIMEOUT_S = 1 << 20, 30.0
 
@@ -62,7 +61,7 @@ PRETRAINED = {
 
 def weights_folder() -> Path:
     """Where weights are looked for: $LEGAN_WEIGHTS, by default ./weights."""
-    return Path(os.environ.get("LEGAN_WEIGHTS") or "weights").absolute()
+    return named_folder("LEGAN_WEIGHTS")
 
 
 def find_weights(name: str) -> Path:

@@ -110,12 +110,12 @@ class Outcome(NamedTuple):
     """How a trial ended.
 
     ``metrics`` are those of its evaluation, as MLflow has them. A trial that a search's scheduler stopped early is not evaluated:
-    it has the metrics of its last validation and the ``step``. ``error`` is why it failed.
+    it has the metrics of its last validation and the ``step``.
+    ``error`` is why it failed. Which MLflow run the trial is, its folder knows.
     """
 
     status: Literal["finished", "stopped", "failed"]
     metrics: Mapping[str, float]
-    run_id: str | None
     error: str | None = None
 
 
@@ -240,7 +240,9 @@ def read_outcome(sweep: Sweep, trial: str) -> Outcome | None:
     if not path.is_file():
         return None
     try:
-        outcome = Outcome(**json.loads(path.read_text(encoding="utf-8")))
+        written = json.loads(path.read_text(encoding="utf-8"))
+        written.pop("run_id", None)  # of an older version
+        outcome = Outcome(**written)
         return outcome._replace(metrics={canonical(name): value for name, value in outcome.metrics.items()})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} cannot be read; remove it, and the trial is judged again from its checkpoints.") from error

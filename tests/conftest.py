@@ -21,6 +21,7 @@ from tests.processes import HeadNode, start_head_node
 from tests.tiny import draw_data, draw_rare_data
 from xdist.scheduler import LoadFileScheduling
 
+from legan.platform.tracking.database import settle
 from legan.platform.tracking.mlflow_access import open_store
 
 torch.set_num_threads(1)
@@ -88,6 +89,7 @@ def ready(home: Path, empty_store: Path) -> Path:
     """The runs' home, with an MLflow store in it."""
     home.mkdir()
     shutil.copyfile(empty_store, home / "mlflow.db")
+    settle(home / "mlflow.db", str)
     return home
 
 

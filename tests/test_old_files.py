@@ -1,6 +1,7 @@
 """What users have keeps working: homes that earlier versions wrote are opened, resumed and served (see tests/fixtures)."""
 
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -95,6 +96,32 @@ def test_mlflow_loads_the_registered_model(old: Path) -> None:
     (place,) = (old / "runs/mlartifacts/legan/models").glob("m-*/artifacts")
     loaded = mlflow.pyfunc.load_model(str(place))
     assert bytes(loaded.predict(loaded.input_example)["image"][0]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_home_that_was_moved_or_copied_is_whole_and_the_old_place_stays_untouched(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    new = tmp_path / "elsewhere"
+    if copied:
+        shutil.copytree(old, new)
+    else:
+        old.rename(new)
+    before = {path: path.stat().st_mtime_ns for path in old.rglob("*")}
+    monkeypatch.setenv("LEGAN_HOME", str(new / "runs"))
+    monkeypatch.chdir(new)
+
+    assert legan.load("models:/legan@champion").quality_model is not None
+    store = f"sqlite:///{new}/runs/mlflow.db"
+    assert f"0 records of {new}/runs/legan were sent to {store}" in run("sync", "legan")
+    run_id = json.loads((new / "runs/legan/model/model.json").read_text())["info"]["run_id"]
+    said = run("evaluate", "legan", "--data", new / "data", *judges(new), "--pairs", 4)
+    assert f"Logged as eval/… to the model's MLflow run {run_id}" in said
+    client = mlflow.MlflowClient(store)
+    assert "evaluation/data/table.csv" in [each.path for each in client.list_artifacts(run_id, "evaluation/data")]
+    run("evaluate", "table", 1, "--models", "LEGAN=legan", "--data", new / "data", "--out", new / "t1")
+    assert run_id in (new / "t1/table1.md").read_text(encoding="utf-8")
+    assert {path: path.stat().st_mtime_ns for path in old.rglob("*")} == before
 
 
 def test_an_evaluation_gives_the_same_numbers_again_and_the_one_before_is_read(old: Path) -> None:

@@ -155,7 +155,7 @@ def report(rated: RatingsArgument, quality: Quality, out: Out) -> None:
     typer.echo(f"report: {out} (ratings.md, ratings.png)")
     if done.problem is not None:
         typer.echo(f"The numbers are in these files and not in MLflow: {done.problem}")
-    elif done.run_id:
+    else:
         typer.echo(f"Logged as eval/ratings/… to Q's MLflow run {done.run_id}.")
 
 

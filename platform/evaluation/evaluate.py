@@ -20,8 +20,8 @@ from legan.platform.evaluation.reference import split_statistics
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
 from legan.platform.model import Model, find_model, load_identity, load_network, network_folder, read_model, weights_hash
-from legan.platform.tracking.mlflow_access import log_to_run
-from legan.platform.tracking.places import default_home
+from legan.platform.tracking.mlflow_access import log_to_run, run_of
+from legan.platform.tracking.places import StoredRun, default_home
 from legan.platform.weights import PRETRAINED
 
 
@@ -42,11 +42,13 @@ class EvaluationRequest:
 class Bench:
     """A model with everything that it is scored on and by, all of it checked.
 
+    ``run`` is the MLflow run that the model comes from, in the store in use.
     ``left_out`` says why metrics cannot be measured here, in a few words that may be published; ``advice`` says it to whoever
     sits at this machine. ``simulated_raters`` says that Q learned from simulated ratings.
     """
 
     source: str
+    run: StoredRun
     model: Model
     data: Dataset
     pairs: pd.DataFrame
@@ -73,7 +75,8 @@ class Bench:
         return {
             "model": self.source,
             "run": info.get("run"),
-            "run_id": info.get("run_id") or None,
+            "run_id": self.run.run_id,
+            "run_uid": self.run.uid,
             "data": self.data.name,
             "pairs": len(self.pairs),
             "subjects": int(self.pairs["subject"].nunique()),
@@ -107,7 +110,8 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     if problem is not None:
         problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
 
-    model = problems.from_(lambda: read_model(find_model(source)), "MODEL")
+    found = problems.from_(lambda: _find(source), "MODEL")
+    model, run = found if found is not None else (None, None)
     data = problems.from_(lambda: open_dataset(request.data), "--data")
     classifier = problems.from_(lambda: load_network(network_folder(request.classifier)), "--classifier")
     matcher = problems.from_(lambda: load_identity(request.matcher), "--matcher")
@@ -125,7 +129,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
         if classifier is not None and matcher is not None:
             judges = problems.from_(lambda: check_judges(model, data, classifier, matcher, quality))
 
-    if problems or model is None or data is None or pairs is None or judges is None:
+    if problems or model is None or run is None or data is None or pairs is None or judges is None:
         raise ConfigError(list(dict.fromkeys(problems)))
 
     left_out: dict[str, str] = {}
@@ -139,7 +143,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
 
     seed = request.seed if request.pairs_file is None else None
-    bench = Bench(source, model, data, pairs, judges, seed, left_out, (), simulated)
+    bench = Bench(source, run, model, data, pairs, judges, seed, left_out, (), simulated)
     if bench.unseen() != CHECKED:
         advice.append(f"Whether {source} saw the people of {data.name} in its training is {bench.unseen()}.")
     return replace(bench, advice=tuple(advice))
@@ -155,18 +159,16 @@ def _known(data: Dataset, model: Model) -> tuple[Dataset, str]:
 
 
 def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:
-    """Score a prepared model, write the report into ``out`` and log it to the model's MLflow run, if it has one."""
+    """Score a prepared model, write the report into ``out`` and log it to the model's MLflow run, or say why not."""
     evaluation, files = score(bench, out, device, say)
-    run_id = bench.about()["run_id"]
-    if run_id:
-        name = re.sub(r"[^\w\-. ]", "-", bench.data.name, flags=re.ASCII)  # what MLflow takes
-        start = f"eval/{name}/" if bench.other_data else "eval/"
-        try:
-            log_to_run(str(run_id), tracked_metrics(evaluation, start), files, artifact_path=f"evaluation/{name}")
-        except TrackingError as error:
-            say(f"The scores are in these files and not in MLflow: {error}")
-        else:
-            say(f"Logged as {start}… to the model's MLflow run {run_id}, the files under evaluation/{name}.")
+    name = re.sub(r"[^\w\-. ]", "-", bench.data.name, flags=re.ASCII)  # what MLflow takes
+    start = f"eval/{name}/" if bench.other_data else "eval/"
+    try:
+        run_id = log_to_run(bench.run, tracked_metrics(evaluation, start), files, artifact_path=f"evaluation/{name}")
+    except TrackingError as error:
+        say(f"The scores are in these files and not in MLflow: {error}")
+    else:
+        say(f"Logged as {start}… to the model's MLflow run {run_id}, the files under evaluation/{name}.")
     return evaluation
 
 
@@ -187,6 +189,12 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     files = write_report(out, evaluation, bench.model, bench.data, bench.about(), device)
     say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
     return evaluation, files
+
+
+def _find(source: str) -> tuple[Model, StoredRun]:
+    folder = find_model(source)
+    model = read_model(folder)
+    return model, run_of(source, folder, model.info)
 
 
 def default_folder(source: str, data: Dataset) -> Path:

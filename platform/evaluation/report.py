@@ -22,7 +22,7 @@ from legan.platform.model import Model
 PICTURES = 8
 FILE = "evaluation.json"
 CHECKED = "checked"
-HIDDEN = ("compared_by", "left_out")
+HIDDEN = ("compared_by", "left_out", "run_uid")
 READING = (
     "↑: higher is better; ↓: lower. L1 is the mean absolute difference of pixels in [-1, 1]; match is the Pearson correlation of "
     "face features; quality is Q's rating (about 0–10) of the face. *copy input* is what doing nothing scores; *real images* is "

@@ -6,14 +6,19 @@ is not the point.
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from legan.platform.errors import TrackingError
-from legan.platform.tracking.spool import Delivered, Entry, Record, Spool
+from legan.platform.tracking.places import Delivered, read_run_file
+from legan.platform.tracking.spool import Entry, Record, Spool
 
 METRICS_PER_BATCH = 500
+PARENT_UID = "legan.parent_uid"
+"""The tag that names a trial's sweep by the sweep's own uid, which is the same in every store."""
+PARENT_RUN = "mlflow.parentRunId"
+"""What older versions recorded instead: the id that the sweep's run had in the store of then."""
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 60.0
 
 
@@ -35,6 +40,9 @@ class Store(Protocol):
     def open_run(self, uid: str, opening: Record) -> str:
         """The id of the run tagged ``uid``, made after the record of kind ``open`` if there is none."""
 
+    def knows(self, run_id: str) -> bool:
+        """Whether the run is still there."""
+
     def send(self, run_id: str, records: Sequence[Record]) -> None:
         """Take records of one kind; taking them again changes nothing. Raises RecordRejectedError and RunGoneError."""
 
@@ -50,37 +58,33 @@ class Delivery:
     def __init__(self, spool: Spool, uri: str, connect: Callable[[], Store], say: Callable[[str], None]):
         self._spool, self._uri, self._connect, self._say = spool, uri, connect, say
         self._store: Store | None = None
-        if not spool.sent.uri:
-            spool.mark_sent(Delivered(0, uri))
-        self.run_id = self._sent.run_id or None
+        spool.address(uri)
 
-    @property
-    def _sent(self) -> Delivered:
-        """How far this store has the record. A run moves to another store once that is reached, and then sends everything."""
-        sent = self._spool.sent
-        return sent if sent.uri == self._uri else Delivered(0, self._uri)
+    def drain(self, *, ask: bool = False) -> int:
+        """Send everything pending; returns how many records were sent. Raises StoreAwayError.
 
-    def unsent(self) -> int:
-        """Number of records that this store has not got yet."""
-        return sum(1 for _ in self._spool.entries(self._sent.offset))
-
-    def drain(self) -> int:
-        """Send everything pending; returns how many records were sent. Raises StoreAwayError."""
-        if self._sent.offset >= self._spool.size:
+        ``ask`` asks the store whether it still has the run, also where nothing is pending.
+        """
+        if self._spool.sent_to(self._uri).offset >= self._spool.size and not ask:
             return 0
         try:
-            return self._drain(self._open())
+            store, run_id = self._open()
+            if ask and not store.knows(run_id):
+                raise RunGoneError
+            return self._drain(store, run_id)
         except RunGoneError:
             self._spool.mark_sent(Delivered(0, self._uri))
         try:
-            return self._drain(self._open())
+            return self._drain(*self._open())
         except RunGoneError as error:
             raise StoreAwayError("it loses the run again and again") from error
 
-    def _open(self) -> Store:
+    def _open(self) -> tuple[Store, str]:
+        """The store and the run's id there; the run goes to this store from now on."""
         if self._store is None:
             self._store = self._connect()
-        if not self._spool.sent_to(self._uri).run_id:
+        known = self._spool.sent_to(self._uri)
+        if not known.run_id:
             opening = next(
                 (entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"), None
             )
@@ -88,42 +92,46 @@ class Delivery:
                 raise TrackingError(
                     f"{self._spool.folder / 'tracking.jsonl'} does not say which run it records; it cannot be sent."
                 )
-            self._spool.mark_sent(Delivered(0, self._uri, self._store.open_run(self._spool.uid, opening)))
-        return self._store
+            known = Delivered(0, self._uri, self._store.open_run(self._spool.uid, opening))
+        if known != self._spool.sent:
+            self._spool.mark_sent(known)
+        return self._store, known.run_id
 
-    def _drain(self, store: Store) -> int:
+    def _drain(self, store: Store, run_id: str) -> int:
         count = 0
         for batch in _batches(self._spool.entries(self._spool.sent_to(self._uri).offset)):
-            self._send(store, batch)
+            self._send(store, run_id, batch)
             count += len(batch)
         return count
 
-    def _send(self, store: Store, batch: Sequence[Entry]) -> None:
-        sent = Delivered(batch[-1].end, self._uri, self._spool.sent.run_id)
+    def _send(self, store: Store, run_id: str, batch: Sequence[Entry]) -> None:
         try:
-            store.send(sent.run_id, [self._ready(entry) for entry in batch])
+            store.send(run_id, [self._ready(entry) for entry in batch])
         except RecordRejectedError as error:
             if len(batch) > 1:
                 for entry in batch:
-                    self._send(store, [entry])
+                    self._send(store, run_id, [entry])
                 return
             self._spool.reject(batch[0].record, str(error))
             self._say(f"a record of {self._spool.folder} cannot be sent, see tracking.rejected.jsonl there: {error}")
-        self._spool.mark_sent(sent)
+        self._spool.mark_sent(Delivered(batch[-1].end, self._uri, run_id))
         for entry in batch:
             self._spool.release(entry.record)
 
     def _ready(self, entry: Entry) -> Record:
-        """The record; where it speaks of a file, with that file's absolute path as ``file``."""
-        if entry.record is None:
+        """The record as a store takes it: a file by its absolute path as ``file``, a trial's sweep by its uid."""
+        record, folder = entry.record, self._spool.folder
+        if record is None:
             raise RecordRejectedError(f"the line that ends at byte {entry.end} of tracking.jsonl cannot be read")
-        if "path" not in entry.record:
-            return entry.record
-        places = [self._spool.folder / entry.record["path"], Path(entry.record.get("source") or entry.record["path"])]
+        if record["kind"] == "open":
+            return {**record, "tags": _with_parent(record["tags"], folder)}
+        if "path" not in record:
+            return record
+        places = [folder / record["path"], *_sources(Path(record.get("source") or record["path"]), folder)]
         found = next((place for place in places if place.exists()), None)
         if found is None:
             raise RecordRejectedError(f"{places[-1]} is no longer there")
-        return {**entry.record, "file": str(found.absolute())}
+        return {**record, "file": str(found.absolute())}
 
 
 def keep_sending(
@@ -158,6 +166,23 @@ def keep_sending(
         if last:
             return
         last = closing.wait(wait_s)
+
+
+def _with_parent(tags: Mapping[str, str], folder: Path) -> Mapping[str, str]:
+    """The tags of a trial with its sweep's uid in place of the id that an older version recorded."""
+    parent = read_run_file(folder.absolute().parent.parent / "parent") if PARENT_RUN in tags else {}
+    if "run_uid" not in parent:
+        return tags
+    return {key: value for key, value in tags.items() if key != PARENT_RUN} | {PARENT_UID: str(parent["run_uid"])}
+
+
+def _sources(source: Path, folder: Path) -> list[Path]:
+    """Where a file of a record was; older versions recorded a whole path, also below the run's folder of then."""
+    if not source.is_absolute():
+        return [folder / source]
+    parts = source.parts
+    inside = [folder.joinpath(*parts[i + 1 :]) for i, part in enumerate(parts) if part == folder.name]
+    return [*inside[-1:], source]
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -12,24 +12,26 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 import mlflow
 import pandas as pd
-import requests
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 from PIL import Image
-from sqlalchemy.exc import SQLAlchemyError
 
-from legan.platform.errors import TrackingError, one_line
+from legan.platform.errors import TrackingError
 from legan.platform.tracking.delivery import RecordRejectedError
-from legan.platform.tracking.places import sqlite_file
+from legan.platform.tracking.places import StoredRun
 from legan.platform.tracking.spool import Record
 
+if TYPE_CHECKING:
+    from legan.platform.tracking.mlflow_store import Connection
+
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 RECORD_UID = "legan.record_uid"
 CHAMPION = "champion"
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
@@ -37,26 +39,34 @@ SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("binary", "image"), ColSpec("string", "expression"), ColSpec("string", "lighting")]),
     outputs=Schema([ColSpec("binary", "image")]),
 )
-REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
+
+
+class RegisteredVersion(NamedTuple):
+    """A version of a registered model, and the run it comes from, where the store says one."""
+
+    name: str
+    number: str
+    run_id: str | None
 
 
 class Promotion(NamedTuple):
-    """Which version is the champion now, and which one was before, with its run; None where there was no champion."""
+    """Which version of which run is the champion now, and which was before; None where there was no champion."""
 
     version: str
+    run_id: str
     before: str | None
     run_before: str | None
 
 
-def register(client: mlflow.MlflowClient, run_id: str, record: Record) -> str:
+def register(store: "Connection", run_id: str, record: Record) -> str:
     """Log the model folder as models-from-code and make it a version of the registered model; the version's number."""
-    name, uid = record["name"], record["uid"]
+    client, name, uid = store.client, record["name"], record["uid"]
     with contextlib.suppress(MlflowException):  # it is there already, or the next call says what is wrong
         client.create_registered_model(name)
     versions = client.search_model_versions(f"name = '{name}'")
     made = next((each for each in versions if each.tags.get(RECORD_UID) == uid), None)
     if made is None:
-        model_id = _log_model(client, run_id, record)
+        model_id = _log_model(store, run_id, record)
         place = client.get_logged_model(model_id).artifact_location
         made = client.create_model_version(name, place, run_id=run_id, tags={RECORD_UID: uid}, model_id=model_id)
     if CHAMPION not in client.get_registered_model(name).aliases:
@@ -64,23 +74,18 @@ def register(client: mlflow.MlflowClient, run_id: str, record: Record) -> str:
     return str(made.version)
 
 
-def promote(client: mlflow.MlflowClient, run_id: str, model: Path, name: str, tags: Mapping[str, str]) -> Promotion:
+def promote(store: "Connection", run: StoredRun, model: Path, name: str, tags: Mapping[str, str]) -> Promotion:
     """See mlflow_access.promote_model."""
-    try:
-        client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in REFUSALS:
-            raise
-        raise TrackingError(
-            f"{model} cannot be registered: MLflow does not know its run {run_id}; send it with: legan sync {model.parent}"
-        ) from error
+    client, run_id = store.client, store.resolve(run)
+    if run_id is None:
+        raise TrackingError(f"{model} cannot be registered: {run.absence()}")
     before = _champion(client, name)
     run_before = client.get_model_version(name, before).run_id if before is not None else None
-    version = register(client, run_id, {"name": name, "uid": _uid(run_id, model), "file": str(model)})
+    version = register(store, run_id, {"name": name, "uid": _uid(run_id, model), "file": str(model)})
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
     client.set_registered_model_alias(name, CHAMPION, version)
-    return Promotion(version, before, run_before)
+    return Promotion(version, run_id, before, run_before)
 
 
 def _champion(client: mlflow.MlflowClient, name: str) -> str | None:
@@ -101,7 +106,8 @@ def _uid(run_id: str, model: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _log_model(client: mlflow.MlflowClient, run_id: str, record: Record) -> str:
+def _log_model(store: "Connection", run_id: str, record: Record) -> str:
+    client = store.client
     experiment = client.get_run(run_id).info.experiment_id
     begun = client.search_logged_models([experiment], f"tags.`{RECORD_UID}` = '{record['uid']}'", max_results=1)
     if begun:
@@ -115,7 +121,7 @@ def _log_model(client: mlflow.MlflowClient, run_id: str, record: Record) -> str:
             target = Path(folder, "model")
             about = Model(logged.artifact_location, run_id, model_uuid=logged.model_id, model_id=logged.model_id)
             save_pyfunc(Path(record["file"]), target, about)
-            client.log_model_artifacts(logged.model_id, str(target))
+            store.files(logged.artifact_location).log_artifacts(str(target))
         client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
 
@@ -133,24 +139,14 @@ def save_pyfunc(model: Path, target: Path, description: Model | None = None) -> 
     )
 
 
-def resolve(uri: str, store: str, downloads: Path) -> Path:
-    """Local path of the model folder at a ``models:/`` or ``runs:/`` URI; see mlflow_access.resolve_model."""
-    database = sqlite_file(store)
-    if database and not database.exists():
-        raise TrackingError(
-            f"{uri} is unknown: nothing has been recorded yet in {database}; set MLFLOW_TRACKING_URI for another store."
-        )
-
-    try:
-        client = mlflow.MlflowClient(tracking_uri=store)
-        if uri.startswith("models:/"):
-            name, number = _version(client, uri)
-            place = client.get_model_version_download_uri(name, number)
-            folder = _fetch(place, store, downloads / quote(place, safe=""))
-        else:
-            folder = _fetch(uri, store, downloads / quote(uri, safe=""))
-    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-        raise TrackingError(f"{uri} cannot be fetched from the MLflow store: {one_line(error)}.") from error
+def find_files(store: "Connection", uri: str, downloads: Path) -> Path:
+    """Local path of the model folder at a ``models:/`` or ``runs:/`` URI; TrackingError where there is none."""
+    if uri.startswith("models:/"):
+        name, number, _ = find_version(store.client, uri)
+        place = store.client.get_model_version_download_uri(name, number)
+        folder = _fetch(store, place, downloads / quote(place, safe=""))
+    else:
+        folder = _fetch(store, _run_place(store, uri), downloads / quote(uri, safe=""))
 
     for found in (folder, *sorted(folder.glob("artifacts/*"))):
         if (found / "model.json").is_file():
@@ -160,15 +156,8 @@ def resolve(uri: str, store: str, downloads: Path) -> Path:
     raise TrackingError(f"{uri} is no LEGAN model: there is no model.json in it.")
 
 
-def version_of(uri: str, store: str) -> tuple[str, str]:
-    """Name and version number that a ``models:/`` URI means now; see mlflow_access.model_version."""
-    try:
-        return _version(mlflow.MlflowClient(tracking_uri=store), uri)
-    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-        raise TrackingError(f"{uri} cannot be looked up in the MLflow store: {one_line(error)}.") from error
-
-
-def _version(client: mlflow.MlflowClient, uri: str) -> tuple[str, str]:
+def find_version(client: mlflow.MlflowClient, uri: str) -> RegisteredVersion:
+    """The version that a ``models:/`` URI means now; TrackingError for one that is not known."""
     name, sign, wanted = uri.removeprefix("models:/").partition("@")
     if not sign:
         name, sign, wanted = name.partition("/")
@@ -179,24 +168,33 @@ def _version(client: mlflow.MlflowClient, uri: str) -> tuple[str, str]:
             raise
         known = ", ".join(sorted(each.name for each in client.search_registered_models())) or "none"
         raise TrackingError(f"{uri} is unknown: there is no registered model {name!r}; registered models: {known}.") from error
-    versions = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
+    versions = {str(each.version): each.run_id or None for each in client.search_model_versions(f"name = '{name}'")}
     found = wanted if wanted in versions else registered.aliases.get(wanted) if "@" in uri else None
     if found is None:
         aliases = ", ".join(f"@{alias}" for alias in sorted(registered.aliases)) or "none"
         raise TrackingError(
             f"{uri} is unknown: {name} has the aliases {aliases} and the versions {', '.join(sorted(versions, key=int))}."
         )
-    return name, str(found)
+    return RegisteredVersion(name, str(found), versions.get(str(found)))
 
 
-def _fetch(place: str, store: str, target: Path) -> Path:
+def _run_place(store: "Connection", uri: str) -> str:
+    """A ``runs:/`` URI; where the store calls its files' folder by another name, the place behind it."""
+    if store.places is None or not store.places.named:
+        return uri
+    run_id, _, path = uri.removeprefix("runs:/").strip("/").partition("/")
+    return f"{store.client.get_run(run_id).info.artifact_uri}/{path}"
+
+
+def _fetch(store: "Connection", place: str, target: Path) -> Path:
     """A local copy of the immutable files at ``place``, made once; files that are local already stay where they are."""
+    place = store.now(place)
     if place.startswith(("file:", "/")):
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=place))
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as fresh:
-            fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=fresh, tracking_uri=store))
+            fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=fresh, tracking_uri=store.uri))
             try:
                 fetched.rename(target)
             except OSError:

@@ -1,11 +1,10 @@
-"""MLflow's runs, artifacts and system metrics, as a store that records are sent to.
+"""MLflow's runs and their files, as a store that records are sent to.
 
-mlflow is imported here, in mlflow_models.py and in pyfunc_model.py only; others reach it through mlflow_access.py, which also
+mlflow is imported here and in the other files of its name only; everybody else reaches it through mlflow_access.py, which also
 sets what MLflow reads from the environment when it is imported.
 """
 
 import contextlib
-import fcntl
 import getpass
 import logging
 import shutil
@@ -13,27 +12,41 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import quote
 
 import mlflow
 import requests
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-from mlflow.system_metrics.metrics.rocm_monitor import ROCMMonitor
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking.multimedia import compress_image_size
 from PIL import Image, UnidentifiedImageError
 from sqlalchemy.exc import SQLAlchemyError
 
 from legan.platform.errors import TrackingError, one_line
 from legan.platform.files import whole_file
-from legan.platform.tracking.delivery import METRICS_PER_BATCH, RecordRejectedError, RunGoneError, StoreAwayError
-from legan.platform.tracking.mlflow_models import REFUSALS, Promotion, promote, register
-from legan.platform.tracking.places import shown, sqlite_file
+from legan.platform.tracking.database import FILES, Places, locked, settle
+from legan.platform.tracking.delivery import (
+    METRICS_PER_BATCH,
+    PARENT_RUN,
+    PARENT_UID,
+    RecordRejectedError,
+    RunGoneError,
+    StoreAwayError,
+)
+from legan.platform.tracking.mlflow_models import (
+    REFUSALS,
+    Promotion,
+    RegisteredVersion,
+    find_files,
+    find_version,
+    promote,
+    register,
+)
+from legan.platform.tracking.places import StoredRun, shown, sqlite_file
 from legan.platform.tracking.spool import Record
 
 RUN_UID = "legan.run_uid"
@@ -44,25 +57,100 @@ for noisy in ("mlflow", "mlflow.store.db.utils"):  # they tell of every table th
     logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+class Connection(NamedTuple):
+    """A store, its client, and where its files are, if they lie beside a SQLite file."""
+
+    uri: str
+    client: mlflow.MlflowClient
+    places: Places | None
+
+    def files(self, place: str) -> ArtifactRepository:
+        """The files at a ``place`` that the store names."""
+        return get_artifact_repository(self.now(place), tracking_uri=self.uri)
+
+    def now(self, place: str) -> str:
+        """The same place as it can be reached from here."""
+        return place if self.places is None else self.places.now(place)
+
+    def log_file(self, run_id: str, path: Path, under: str | None) -> None:
+        """Add a file or a folder to a run's files, in the folder ``under``."""
+        files = self.files(self.client.get_run(run_id).info.artifact_uri)
+        if path.is_dir():
+            files.log_artifacts(str(path), str(PurePosixPath(under or "", path.name)))
+        else:
+            files.log_artifact(str(path), under)
+
+    def find_run(self, uid: str) -> str | None:
+        """The id of the run that is tagged ``uid``, None where there is none."""
+        return next(iter(self.tagged(RUN_UID, uid)), None)
+
+    def tagged(self, tag: str, value: str) -> list[str]:
+        """The ids of all runs with this tag, deleted ones among them."""
+        everywhere = [each.experiment_id for each in self.client.search_experiments(ViewType.ALL)]
+        found, token = list[str](), None
+        while everywhere:
+            page = self.client.search_runs(everywhere, f"tags.`{tag}` = '{value}'", ViewType.ALL, page_token=token)
+            found += [str(run.info.run_id) for run in page]
+            token = page.token
+            if not token:
+                break
+        return found
+
+    def knows(self, run_id: str) -> bool:
+        """Whether there is such a run, deleted or not."""
+        try:
+            self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code not in REFUSALS or not self.is_answer(error):
+                raise
+            return False
+        return True
+
+    def is_answer(self, error: MlflowException) -> bool:
+        """Whether it comes from the store and not from something before it, such as a proxy with its own 404."""
+        return isinstance(error, RestException) or not self.uri.startswith(("http:", "https:"))
+
+    def resolve(self, run: StoredRun) -> str | None:
+        """The id that the store has for a run: the one its files know, else by its own name; None where it is not there."""
+        if run.run_id is not None and self.knows(run.run_id):
+            return run.run_id
+        return self.find_run(run.uid) if run.uid is not None else None
+
+
+def connect(uri: str) -> Connection:
+    """The way to the store at ``uri``; nothing is asked of it yet."""
+    database = sqlite_file(uri)
+    places = settle(database) if database is not None else None
+    return Connection(uri, mlflow.MlflowClient(tracking_uri=uri), places)
+
+
 class MlflowStore:
     """The store at ``uri``; see delivery.Store. Raises StoreAwayError when it cannot be reached."""
 
     def __init__(self, uri: str):
         self._database = sqlite_file(uri)
-        with _away(), self._first_use():
-            self._client = mlflow.MlflowClient(tracking_uri=uri)
-            self._client.search_experiments(max_results=1)
+        with _away():
+            with self._first_use():
+                mlflow.MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+            self._store = connect(uri)
+            self._client = self._store.client
 
     def open_run(self, uid: str, opening: Record) -> str:
         """The id of the run tagged ``uid``; made after the record ``opening`` if there is none."""
         with _away(), self._first_use():
-            experiment = self._experiment(opening["experiment"])
-            found = self._client.search_runs([experiment], f"tags.`{RUN_UID}` = '{uid}'", ViewType.ALL, max_results=1)
-            if found:
-                return str(found[0].info.run_id)
-            tags = {RUN_UID: uid, "mlflow.user": _user(), "mlflow.source.name": "legan", "mlflow.source.type": "LOCAL"}
-            run = self._client.create_run(experiment, start_time=opening["time"], tags=tags, run_name=opening["run_name"])
-            return str(run.info.run_id)
+            experiment, run_id = self._experiment(opening["experiment"]), self._store.find_run(uid)
+            if run_id is None:
+                tags = {RUN_UID: uid, "mlflow.user": _user(), "mlflow.source.name": "legan", "mlflow.source.type": "LOCAL"}
+                made = self._client.create_run(experiment, start_time=opening["time"], tags=tags, run_name=opening["run_name"])
+                run_id = str(made.info.run_id)
+            for child in self._store.tagged(PARENT_UID, uid):  # those that came before it
+                self._client.set_tag(child, PARENT_RUN, run_id)
+            return run_id
+
+    def knows(self, run_id: str) -> bool:
+        """Whether the run is still there."""
+        with _away():
+            return self._store.knows(run_id)
 
     def send(self, run_id: str, records: Sequence[Record]) -> None:
         """Take records of one kind; taking them again changes nothing."""
@@ -90,17 +178,17 @@ class MlflowStore:
             case "open":
                 self._client.update_run(run_id, status="RUNNING")
                 self._params(run_id, record["params"])
-                self._tags(run_id, record["tags"])
+                self._tags(run_id, self._related(record["tags"]))
             case "tags":
                 self._tags(run_id, record["tags"])
             case "image":
                 self._image(run_id, record)
             case "artifact":
-                self._client.log_artifact(run_id, record["file"], record["artifact_path"])
+                self._store.log_file(run_id, Path(record["file"]), record["artifact_path"])
             case "text":
-                self._client.log_text(run_id, record["text"], record["name"])
+                self._text(run_id, record["text"], PurePosixPath(record["name"]))
             case "model":
-                register(self._client, run_id, record)
+                register(self._store, run_id, record)
             case "close":
                 self._client.set_terminated(run_id, record["status"], end_time=record["time"])
             case kind:
@@ -131,16 +219,26 @@ class MlflowStore:
             full, small = Path(folder, f"{name}.png"), Path(folder, f"{name}+compressed.webp")
             shutil.copyfile(record["file"], full)
             compress_image_size(image).save(small)
-            self._client.log_artifact(run_id, str(full), "images")
-            self._client.log_artifact(run_id, str(small), "images")
+            self._store.log_file(run_id, full, "images")
+            self._store.log_file(run_id, small, "images")
         self._client.set_tag(run_id, "mlflow.loggedImages", "True", synchronous=True)
+
+    def _text(self, run_id: str, text: str, name: PurePosixPath) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, name.name).write_text(text, encoding="utf-8")
+            self._store.log_file(run_id, Path(folder, name.name), str(name.parent) if name.parent.name else None)
+
+    def _related(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """With the run of a trial's sweep, once this store has it."""
+        parent = self._store.find_run(tags[PARENT_UID]) if PARENT_UID in tags else None
+        return tags if parent is None else {**tags, PARENT_RUN: parent}
 
     def _experiment(self, name: str) -> str:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
-            beside = self._database.parent / "mlartifacts" / quote(name, safe="") if self._database else None
+            place = self._store.places.new(quote(name, safe="")) if self._store.places is not None else None
             try:
-                return str(self._client.create_experiment(name, beside.as_uri() if beside else None, TRAININGS))
+                return str(self._client.create_experiment(name, place, TRAININGS))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -151,7 +249,7 @@ class MlflowStore:
 
     def _refusal(self, run_id: str, error: MlflowException) -> Exception:
         """Why the store refused: the run is gone, was deleted by somebody, or the record itself is at fault."""
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and not (self._database or isinstance(error, RestException)):
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and not self._store.is_answer(error):
             return StoreAwayError(one_line(error))  # somebody else's 404, such as a proxy's
         try:
             run = self._client.get_run(run_id)
@@ -168,30 +266,10 @@ class MlflowStore:
             yield
             return
         self._database.parent.mkdir(parents=True, exist_ok=True)
-        with self._database.with_name(f"{self._database.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._database):
             if not self._database.exists():
                 _make_tables(self._database)
             yield
-
-
-class SystemMetrics:
-    """MLflow's own collectors: processor, memory, disk, network and whatever GPU there is."""
-
-    def __init__(self) -> None:
-        self._monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-        for kind in (GPUMonitor, ROCMMonitor):
-            with contextlib.suppress(ImportError, RuntimeError):  # how they say that there is no such GPU
-                self._monitors.append(kind())
-
-    def sample(self) -> dict[str, float]:
-        """The values now, named as MLflow names them (``system/cpu_utilization_percentage``, …)."""
-        values: dict[str, float] = {}
-        for monitor in self._monitors:
-            monitor.collect_metrics()
-            values.update({f"system/{key}": float(value) for key, value in monitor.aggregate_metrics().items()})
-            monitor.clear_metrics()
-        return values
 
 
 def _make_tables(database: Path) -> None:
@@ -199,41 +277,64 @@ def _make_tables(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # a second that servers elsewhere need not cost
 
     with whole_file(database) as draft:
-        store = SqlAlchemyStore(f"sqlite:///{draft}", (database.parent / "mlartifacts").as_uri())
+        store = SqlAlchemyStore(f"sqlite:///{draft}", (database.parent / FILES).as_uri())
         store.engine.dispose()
 
 
-def log_to_run(run_id: str, metrics: Mapping[str, float], files: Sequence[Path], store: str, artifact_path: str) -> None:
+def log_to_run(run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path], artifact_path: str) -> str:
     """See mlflow_access.log_to_run."""
     now = time.time_ns() // 1_000_000
     values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+    database = sqlite_file(run.store)
     try:
         with _away():
-            client = mlflow.MlflowClient(tracking_uri=store)
-            client.get_run(run_id)  # else files may go to a place remembered from before, whether the store answers or not
-            client.log_batch(run_id, metrics=values, synchronous=True)
+            store = connect(run.store)
+            run_id = store.resolve(run) if database is None or database.exists() else None
+            if run_id is None:
+                raise TrackingError(run.absence())
+            store.client.log_batch(run_id, metrics=values, synchronous=True)
             for file in files:
-                client.log_artifact(run_id, str(file), artifact_path)
+                store.log_file(run_id, file, artifact_path)
     except StoreAwayError as error:
-        raise TrackingError(f"nothing can be added to the MLflow run {run_id}: {error}.") from error
+        raise TrackingError(f"nothing can be added to the run in MLflow at {shown(run.store)}: {error}.") from error
+    return run_id
 
 
-def promote_model(run_id: str, model: Path, name: str, tags: Mapping[str, str], store: str) -> Promotion:
+def promote_model(run: StoredRun, model: Path, name: str, tags: Mapping[str, str]) -> Promotion:
     """See mlflow_access.promote_model."""
-    database = sqlite_file(store)
+    database = sqlite_file(run.store)
     if database is not None and not database.exists():
-        raise TrackingError(
-            f"{model} cannot be registered: nothing has been recorded in {database}; send its run with `legan sync`."
-        )
+        raise TrackingError(f"{model} cannot be registered: {run.absence()}")
     try:
         with _away():
-            return promote(mlflow.MlflowClient(tracking_uri=store), run_id, model, name, tags)
+            return promote(connect(run.store), run, model, name, tags)
     except StoreAwayError as error:
         raise TrackingError(
-            f"{model} cannot be registered: MLflow at {shown(store)} cannot do it now ({error}); try again."
+            f"{model} cannot be registered: MLflow at {shown(run.store)} cannot do it now ({error}); try again."
         ) from error
     except RecordRejectedError as error:
         raise TrackingError(f"{model} cannot be registered: {error}.") from error
+
+
+def resolve_model(uri: str, store: str, downloads: Path) -> Path:
+    """See mlflow_access.resolve_model."""
+    database = sqlite_file(store)
+    if database and not database.exists():
+        raise TrackingError(
+            f"{uri} is unknown: nothing has been recorded yet in {database}; set MLFLOW_TRACKING_URI for another store."
+        )
+    try:
+        return find_files(connect(store), uri, downloads)
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(f"{uri} cannot be fetched from the MLflow store: {one_line(error)}.") from error
+
+
+def model_version(uri: str, store: str) -> RegisteredVersion:
+    """See mlflow_access.model_version."""
+    try:
+        return find_version(mlflow.MlflowClient(tracking_uri=store), uri)
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(f"{uri} cannot be looked up in the MLflow store: {one_line(error)}.") from error
 
 
 @contextlib.contextmanager

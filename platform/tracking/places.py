@@ -1,17 +1,62 @@
-"""Where runs are kept and which MLflow store they go to."""
+"""Where runs are kept, which MLflow stores they go to, and which run each of them is there.
 
+What of a run's record has been sent where stands in its folder: ``tracking.sent``, the last store first. Runs and a SQLite
+store beside them are moved and copied together, so such a store is named by its way from the run's folder.
+"""
+
+import json
 import os
+import sqlite3
 import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from legan.platform.errors import without_passwords
-from legan.platform.tracking.spool import read_sent
+from legan.platform.errors import TrackingError, without_passwords
+from legan.platform.files import named_folder, write_whole
+
+RUN_FILE, SENT_FILE, RECORD_FILE = "run.json", "tracking.sent", "tracking.jsonl"
+DATABASE = "mlflow.db"
+"""The store that a home has by itself."""
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """How far a record has been sent: bytes of tracking.jsonl that arrived in run ``run_id`` of the store ``uri``."""
+
+    offset: int = 0
+    uri: str = ""
+    run_id: str = ""
+
+
+class StoredRun(NamedTuple):
+    """A run in the MLflow store in use, as its files tell it; the store itself is not asked.
+
+    ``run_id`` is its id in that ``store``, as far as files know it, and ``uid`` its own name, by which every store finds it.
+    """
+
+    store: str
+    run_id: str | None = None
+    uid: str | None = None
+    folder: Path | None = None
+
+    def absence(self) -> str:
+        """Why it is not in the store, and what helps: the rest of a sentence."""
+        if self.folder is not None:
+            return f"{self.folder.name} is not in MLflow at {shown(self.store)}; send it with: legan sync {self.folder}"
+        wanted = self.run_id or self.uid
+        if wanted is None:
+            return "nothing says which run of MLflow it comes from."
+        return f"MLflow at {shown(self.store)} has no run {wanted}; name the store that has it in MLFLOW_TRACKING_URI."
 
 
 def default_home() -> Path:
     """Where runs are kept: $LEGAN_HOME, by default ./runs."""
-    return Path(os.environ.get("LEGAN_HOME") or "runs").absolute()
+    return named_folder("LEGAN_HOME")
 
 
 def default_tracking_uri() -> str:
@@ -19,9 +64,9 @@ def default_tracking_uri() -> str:
 
     The path of a SQLite file becomes an absolute one, since Ray's workers run in another folder.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_home() / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{default_home() / DATABASE}"
     file = sqlite_file(uri)
-    return uri if file is None else f"sqlite:///{file}"
+    return uri if file is None else f"{SQLITE}{file}"
 
 
 def run_tracking_uri(folder: Path) -> str:
@@ -29,9 +74,78 @@ def run_tracking_uri(folder: Path) -> str:
     return default_tracking_uri() if os.environ.get("MLFLOW_TRACKING_URI") else read_sent(folder).uri or default_tracking_uri()
 
 
+def run_in_store(folder: Path) -> StoredRun:
+    """Which run of the MLflow store in use the run in ``folder`` is, by what was sent where.
+
+    An id in run.json itself counts where nothing was sent anywhere. Raises TrackingError for a damaged run.json.
+    """
+    store, about = run_tracking_uri(folder), read_run_file(folder)
+    ids = {shown(each.uri): each.run_id for each in read_deliveries(folder) if each.run_id}
+    known = ids.get(shown(plain(store, folder))) if ids else about.get("run_id")
+    return StoredRun(store, known or None, about.get("run_uid"), folder.absolute())
+
+
+def run_of_model(model: Path, info: Mapping[str, object]) -> StoredRun:
+    """The same for a model folder: of the run that it lies in, else as its ``info`` tells."""
+    if model.name == "model" and (model.parent / RECORD_FILE).is_file():
+        return run_in_store(model.parent)
+    run_id, uid = (str(info[name]) if info.get(name) else None for name in ("run_id", "run_uid"))
+    return StoredRun(default_tracking_uri(), run_id, uid)
+
+
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """What run.json in ``folder`` says, nothing where there is none; TrackingError for a damaged one."""
+    path = folder / RUN_FILE
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise TrackingError(f"{path} is not JSON; delete it to record {folder} as a new run.") from error
+
+
+def read_deliveries(folder: Path) -> list[Delivered]:
+    """What of the record in ``folder`` was sent where, the last store first; nothing known means nothing sent."""
+    try:
+        known = json.loads((folder / SENT_FILE).read_text(encoding="utf-8"))
+        stores = [known, *known.pop("before", [])]
+        return [found for store in stores if (found := _found(Delivered(**store), folder.absolute())) is not None]
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return []  # sending again from the start changes nothing in the store
+
+
+def read_sent(folder: Path, uri: str | None = None) -> Delivered:
+    """How far the record in ``folder`` has been sent to the store ``uri``, by default to the last one."""
+    known = read_deliveries(folder)
+    if uri is None:
+        return known[0] if known else Delivered()
+    uri = plain(uri, folder)
+    return next((each for each in known if each.uri == uri), Delivered(0, uri))
+
+
+def write_deliveries(folder: Path, deliveries: Sequence[Delivered]) -> None:
+    """Remember what was sent where, the last store first."""
+    stores = [asdict(replace(each, uri=_kept(each.uri, folder.absolute()))) for each in deliveries]
+    last = stores[0] | ({"before": stores[1:]} if stores[1:] else {})
+    write_whole(folder / SENT_FILE, json.dumps(last, indent=2))
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite URI, None for other stores."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+    return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
+
+
+def plain(uri: str, folder: Path) -> str:
+    """The one name that the run in ``folder`` has for a store, whatever mounts and links lead to it."""
+    return _absolute(_kept(uri, folder.absolute()), folder.absolute())
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file or folder; False where one leads nowhere."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def shown(uri: str) -> str:
@@ -52,3 +166,49 @@ def git_commit() -> str | None:
         except (OSError, subprocess.SubprocessError):
             return None
     return done.stdout.strip()
+
+
+def _kept(uri: str, folder: Path) -> str:
+    """A SQLite file in a folder above the run's by its way from there; other stores as they are."""
+    file = sqlite_file(uri)
+    if file is None:
+        return uri
+    if file.parent in folder.parents:
+        return SQLITE + os.path.relpath(file, folder)
+    same = next((up for up in folder.parents if is_same(up, file.parent)), None)
+    return uri if same is None else SQLITE + os.path.relpath(same / file.name, folder)
+
+
+def _absolute(uri: str, folder: Path) -> str:
+    return SQLITE + os.path.normpath(folder / uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else uri
+
+
+def _found(sent: Delivered, folder: Path) -> Delivered | None:
+    """The same with the store's place of now, None for a home's own store that is no longer there."""
+    file = sqlite_file(sent.uri)
+    if file is None or not sent.uri.startswith(f"{SQLITE}/"):
+        return replace(sent, uri=_absolute(sent.uri, folder))
+
+    # Older versions wrote whole paths: is it a store that the home has left behind, or one that somebody chose?
+    own = next((up / file.name for up in folder.parents if (up / file.name).is_file()), None)
+    if own is None:
+        return sent if file.is_file() or file.name != DATABASE else None
+    twin = file.parent / folder.relative_to(own.parent)
+    copied = twin.is_dir() and (not sent.run_id or _is_one_run(twin, folder))
+    left = not file.is_file() or copied or is_same(own, file) or _has_run(own, sent.run_id)
+    return replace(sent, uri=f"{SQLITE}{own}") if left else sent
+
+
+def _has_run(database: Path, run_id: str) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as tables:
+            return tables.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+def _is_one_run(one: Path, other: Path) -> bool:
+    try:
+        return (one / RUN_FILE).read_bytes() == (other / RUN_FILE).read_bytes()
+    except OSError:
+        return False

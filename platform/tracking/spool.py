@@ -3,7 +3,7 @@
 Files in the folder of a run:
 
     tracking.jsonl            one JSON object per line, in the order of the calls
-    tracking.sent             how many bytes of it have arrived where (JSON, replaced as a whole)
+    tracking.sent             how many bytes of it have arrived where (places.py)
     tracking.rejected.jsonl   records that the store will never take, each with the reason
     tracking.lock             held by the process that records or sends
     outbox/                   hard links to files that are still to be sent, so that rotating a checkpoint loses nothing
@@ -18,12 +18,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from legan.platform.errors import RecordTakenError, TrackingError
-from legan.platform.files import whole_file
+from legan.platform.files import write_whole
+from legan.platform.tracking.places import RUN_FILE, Delivered, plain, read_deliveries, read_run_file, write_deliveries
 
 Record = dict[str, Any]
 FIELDS: Mapping[str, Mapping[str, type]] = {
@@ -44,15 +45,6 @@ class Entry(NamedTuple):
 
     record: Record | None
     end: int
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """How far the record has been sent: bytes of tracking.jsonl that arrived in run ``run_id`` of the store ``uri``."""
-
-    offset: int = 0
-    uri: str = ""
-    run_id: str = ""
 
 
 @dataclass
@@ -95,9 +87,8 @@ class Spool:
         self._file = self._path.open("ab")
         self._file.truncate(_end_of_last_line(self._path))
         self.size = self._path.stat().st_size
-        sent = read_sent(folder)
         # After a power cut the record can be shorter than what had been sent of it.
-        self.sent = replace(sent, offset=min(sent.offset, self.size))
+        self._sent = [replace(each, offset=min(each.offset, self.size)) for each in read_deliveries(folder)]
         self.history = History()
         waiting = set()
         for entry in self.entries():
@@ -108,18 +99,17 @@ class Spool:
         _drop_others(folder / "outbox", waiting)
 
     @property
+    def sent(self) -> Delivered:
+        """How far the last store has the record."""
+        return self._sent[0] if self._sent else Delivered()
+
+    @property
     def uid(self) -> str:
         """The run's own identifier, made on first use and kept in run.json."""
-        path = self.folder / "run.json"
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            known = {}
-        except ValueError as error:
-            raise TrackingError(f"{path} is not JSON; delete it to record {self.folder} as a new run.") from error
+        known = read_run_file(self.folder)
         if "run_uid" not in known:
             known["run_uid"] = uuid.uuid4().hex
-            _write_json(path, known)
+            write_whole(self.folder / RUN_FILE, json.dumps(known, indent=2))
         return str(known["run_uid"])
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -142,10 +132,11 @@ class Spool:
                 yield Entry(_parse(line), offset)
 
     def keep(self, source: Path) -> dict[str, str]:
-        """Hold a file or folder until it is sent: fields ``outbox``, ``path`` (both relative) and ``source`` of its record.
+        """Hold a file or folder until it is sent: fields ``outbox``, ``path`` and ``source`` of its record.
 
-        Links instead of copies where the file system can, so this costs next to nothing and later replacing or
-        deleting ``source`` changes nothing. Raises TrackingError when there is no such file or folder.
+        Paths below the run's folder are relative, since that folder may be moved. Links instead of copies where the file
+        system can, so this costs next to nothing, and later replacing or deleting ``source`` changes nothing.
+        Raises TrackingError when there is no such file or folder.
         """
         box = Path("outbox") / uuid.uuid4().hex
         source = source.absolute()
@@ -157,7 +148,9 @@ class Spool:
             _link(source, target)
         else:
             raise TrackingError(f"{source} cannot be recorded: there is no such file or folder.")
-        return {"outbox": str(box), "path": str(box / source.name), "source": str(source)}
+        inside = source.is_relative_to(self.folder.absolute())
+        where = source.relative_to(self.folder.absolute()) if inside else source
+        return {"outbox": str(box), "path": str(box / source.name), "source": str(where)}
 
     def address(self, uri: str) -> None:
         """Remember which store the record goes to, if it goes to none yet."""
@@ -166,16 +159,19 @@ class Spool:
 
     def sent_to(self, uri: str) -> Delivered:
         """How far the store ``uri`` has the record. A run moves to another store, which gets everything, once that is reached."""
-        return self.sent if self.sent.uri == uri else Delivered(0, uri)
+        uri = plain(uri, self.folder)
+        return next((each for each in self._sent if each.uri == uri), Delivered(0, uri))
 
     def unsent(self, uri: str) -> int:
         """Number of records that the store ``uri`` has not got yet."""
         return sum(1 for _ in self.entries(self.sent_to(uri).offset))
 
     def mark_sent(self, sent: Delivered) -> None:
-        """Remember how far the record has been sent."""
-        _write_json(self.folder / "tracking.sent", asdict(sent))
-        self.sent = sent
+        """Remember how far the record has been sent, and what stores before the last one have."""
+        sent = replace(sent, uri=plain(sent.uri, self.folder))
+        known = [sent, *(each for each in self._sent if each.uri != sent.uri and each.run_id)]
+        write_deliveries(self.folder, known)
+        self._sent = known
 
     def release(self, record: Record | None) -> None:
         """Let go of the file held for a record."""
@@ -194,19 +190,6 @@ class Spool:
                 os.fsync(self._file.fileno())
                 self._file.close()
                 os.close(self._lock)
-
-
-def read_sent(folder: Path) -> Delivered:
-    """How far the record in ``folder`` has been sent; nothing known means nothing sent."""
-    try:
-        return Delivered(**json.loads((folder / "tracking.sent").read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return Delivered()  # sending again from the start changes nothing in the store
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    with whole_file(path) as draft:
-        draft.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
 def _parse(line: bytes) -> Record | None:

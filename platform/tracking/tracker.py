@@ -39,7 +39,9 @@ class Tracker:
     ``params`` are the flattened settings; ``tags`` come on top of the user and the git commit. The store is ``uri``,
     else MLFLOW_TRACKING_URI, else the one this run went to before, else the default. Metrics ``system/…`` come every
     ``system_every_s`` seconds. ``say`` gets the few lines a person should see: MLflow is away, is back, still lacks
-    records. Raises RecordTakenError when another process is recording the same folder.
+    records. The attribute ``uid`` is the run's own name, the same in every store.
+
+    Raises RecordTakenError when another process is recording the same folder.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Tracker:
         system_every_s: float = 10.0,
     ):
         self._spool = Spool(folder)
+        self.uid = self._spool.uid
         store = uri or run_tracking_uri(folder)
         self._store = shown(store)
         self._say = say
@@ -179,8 +182,10 @@ class Tracker:
 def sync_run(folder: Path, uri: str | None = None) -> int:
     """Send what is pending of a run that nobody records any more; returns how many records were sent.
 
-    A run whose process was killed is marked KILLED. With another store than before, everything is sent there. Raises
-    RecordTakenError when it is still being recorded, else TrackingError when the folder is no run or MLflow is away.
+    A run whose process was killed is marked KILLED. Another store than before gets everything, and so does one that has
+    lost the run.
+
+    Raises RecordTakenError when it is still being recorded, else TrackingError when the folder is no run or MLflow is away.
     """
     if not (folder / "tracking.jsonl").is_file():
         raise TrackingError(
@@ -191,7 +196,7 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         store = uri or run_tracking_uri(folder)
         if spool.history.last is not None and spool.history.last["kind"] != "close":
             spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
-        return Delivery(spool, shown(store), lambda: open_store(store), say).drain()
+        return Delivery(spool, shown(store), lambda: open_store(store), say).drain(ask=True)
     except StoreAwayError as error:
         raise TrackingError(
             f"{spool.unsent(shown(store))} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 
 from legan.platform.errors import TrackingError
+from legan.platform.tracking.database import FILES, settle
+from legan.platform.tracking.delivery import say
 
 HOST = "127.0.0.1"
 # Without this, MLflow opens its pages for language models, where trainings are not found.
@@ -23,6 +25,9 @@ def serve_ui(database: Path, port: int) -> None:
     Raises TrackingError when the port is taken or when the server ends by itself.
     """
     _check_free(port)
+    places = settle(database)
+    if unseen := [str(named) for named in places.named if not named.exists()]:
+        say(f"the store calls its folder {unseen[0]}, which is not here: these pages lack pictures and models; legan finds them.")
     print(f"MLflow over {database}: http://{HOST}:{port}/{PAGE} (Ctrl-C ends it)", flush=True)
     database.parent.mkdir(parents=True, exist_ok=True)
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -40,7 +45,7 @@ def serve_ui(database: Path, port: int) -> None:
 
 def command(database: Path, port: int) -> list[str]:
     """The command line of the server."""
-    artifacts = (database.parent / "mlartifacts").as_uri()
+    artifacts = (database.parent / FILES).as_uri()
     stores = ["--backend-store-uri", f"sqlite:///{database}", "--registry-store-uri", f"sqlite:///{database}"]
     listen = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     return [sys.executable, "-m", "mlflow", "server", *stores, "--artifacts-destination", artifacts, *listen]

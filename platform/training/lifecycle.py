@@ -143,7 +143,8 @@ def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> 
     step = load_for_export(task, run.checkpoints)
     provenance = {
         "run": run.folder.name,
-        "run_id": tracker.run_id or "",
+        "run_uid": tracker.uid,
+        **({"run_id": tracker.run_id} if tracker.run_id else {}),
         "step": str(step),
         "created_by": f"legan {__version__}",
         "git_commit": tags["git_commit"],

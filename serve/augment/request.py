@@ -174,7 +174,7 @@ def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, Problems]:
 def _named(source: str) -> tuple[str, str]:
     """Name and version of the model in provenance: the registry's, else what was typed and nothing."""
     if source.startswith("models:/"):
-        return model_version(source)
+        return model_version(source)[:2]
     return source, ""
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from legan.platform.model import MODEL_FILE, find_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
+from legan.platform.tracking.places import run_of_model
 from legan.serve.api.schema import ModelInfo
 from legan.serve.engine import Engine, load_engine
 
@@ -18,10 +19,12 @@ class Chosen(NamedTuple):
     name: str
     version: str | None
     """In the registry; None for a folder."""
+    run_id: str | None = None
+    """The MLflow run of a registered version."""
 
     def same(self, other: "Chosen") -> bool:
         """Whether both are one model, however it was asked for."""
-        return self._replace(source=other.source) == other
+        return self._replace(source=other.source, run_id=other.run_id) == other
 
 
 class Serving(NamedTuple):
@@ -41,8 +44,8 @@ def choose_model(source: str) -> Chosen:
     Raises TrackingError and CheckpointError as ``find_model``.
     """
     if source.startswith("models:/"):
-        name, version = model_version(source)
-        return Chosen(source, str(find_model(f"models:/{name}/{version}").absolute()), name, version)
+        name, version, run_id = model_version(source)
+        return Chosen(source, str(find_model(f"models:/{name}/{version}").absolute()), name, version, run_id)
     folder = find_model(source).absolute()
     return Chosen(source, str(folder), folder.parent.name if folder.name == "model" else folder.name, None)
 
@@ -50,12 +53,13 @@ def choose_model(source: str) -> Chosen:
 def model_info(engine: Engine, chosen: Chosen, *, matcher: bool) -> ModelInfo:
     """What is known about a loaded model; a folder's version is the beginning of its weights' SHA-256."""
     about = {key: str(value) for key, value in engine.model.info.items() if value}
+    run = run_of_model(Path(chosen.folder), about)
     schema, alignment = engine.schema, engine.model.alignment
     return ModelInfo(
         name=chosen.name,
         version=chosen.version or weights_hash(engine.model.generator)[:12],
         source=chosen.source,
-        run_id=about.get("run_id"),
+        run_id=run.run_id if chosen.version is None else chosen.run_id,
         run=about.get("run"),
         data_hash=about.get("data_hash"),
         git_commit=about.get("git_commit"),

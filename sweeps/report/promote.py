@@ -1,9 +1,9 @@
 """``legan sweep promote``: the best model of a sweep becomes the champion of the registered model."""
 
-from legan.platform.errors import CheckpointError, TrackingError
+from legan.platform.errors import CheckpointError
 from legan.platform.model import read_model
 from legan.platform.tracking.mlflow_access import promote_model
-from legan.platform.tracking.places import run_tracking_uri, shown
+from legan.platform.tracking.places import shown
 from legan.sweeps.report.choice import Direction, choose, in_words
 from legan.sweeps.report.results import read_results
 from legan.sweeps.sweep import Sweep
@@ -23,21 +23,18 @@ def promote(sweep: Sweep, metric: str, direction: Direction | None = None) -> li
             f"{result.trial.name} is finished, but its model {result.model} is gone; bring it back to promote it."
         )
     read_model(result.model)  # an error where it is damaged
-    if result.run_id is None:
-        raise TrackingError(f"{result.trial.name} has no run in MLflow yet; send it with: legan sync {result.folder}")
 
-    store = run_tracking_uri(result.folder)
+    run = result.run
+    store = shown(run.store)
     tags = {"sweep": sweep.name, "trial": result.trial.name, "variant": result.trial.variant, "seed": str(result.trial.seed)}
-    made = promote_model(result.run_id, result.model, name, {**tags, metric: f"{choice.value:.6g}"}, uri=store)
+    made = promote_model(run, result.model, name, {**tags, metric: f"{choice.value:.6g}"})
 
     lines = [in_words(choice)]
     if made.before == made.version:
         return [*lines, f"It is version {made.version}, which models:/{name}@champion was already."]
-    lines.append(f"models:/{name}@champion is now version {made.version}, of the MLflow run {result.run_id}.")
+    lines.append(f"models:/{name}@champion is now version {made.version}, of the MLflow run {made.run_id}.")
     if made.before is None:
         return [*lines, "There was no champion before."]
-    back = (
-        f"import mlflow; mlflow.MlflowClient('{shown(store)}').set_registered_model_alias('{name}', 'champion', '{made.before}')"
-    )
+    back = f"import mlflow; mlflow.MlflowClient('{store}').set_registered_model_alias('{name}', 'champion', '{made.before}')"
     before = f"version {made.before}, of the MLflow run {made.run_before}" if made.run_before else f"version {made.before}"
     return [*lines, f"Before, it was {before}; to go back:", f'  python -c "{back}"']

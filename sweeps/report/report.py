@@ -19,8 +19,7 @@ from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.model import Model, read_model
 from legan.platform.tracking.mlflow_access import log_to_run
-from legan.platform.tracking.places import run_tracking_uri
-from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.places import run_in_store
 from legan.sweeps.report.results import TrialResult, by_variant, metric_names
 from legan.sweeps.report.search_report import Suggestion, search_table, write_search
 from legan.sweeps.report.suite_report import suite_table, write_suite
@@ -68,7 +67,7 @@ def write_trials(out: Path, results: Sequence[TrialResult]) -> Path:
         error = each.outcome.error if each.outcome is not None else None
         named = [each.trial.name, each.trial.variant, each.trial.seed]
         settings = [each.trial.changes.get(key) for key in changes]
-        rows.append([*named, *settings, status, error, each.run_id, each.link, *(each.number(metric) for metric in metrics)])
+        rows.append([*named, *settings, status, error, each.run.run_id, each.link, *(each.number(metric) for metric in metrics)])
     with whole_file(out / "trials.csv") as draft:
         draft.write_text(csv_text(head, rows), encoding="utf-8")
     return out / "trials.csv"
@@ -155,12 +154,8 @@ def _trials(shown: Sequence[Suggestion]) -> list[TrialResult]:
 
 def _log(sweep: Sweep, files: Sequence[Path], say: Callable[[str], None]) -> None:
     """Add the files to the sweep's own run, as artifacts under report/."""
-    run_id = read_sent(sweep.parent).run_id
-    if not run_id:
-        say("The report is in these files and not in MLflow: the sweep has no run there.")
-        return
     try:
-        log_to_run(run_id, {}, files, uri=run_tracking_uri(sweep.parent), artifact_path="report")
+        run_id = log_to_run(run_in_store(sweep.parent), {}, files, artifact_path="report")
     except TrackingError as error:
         say(f"The report is in these files and not in MLflow: {error}")
     else:

@@ -20,8 +20,7 @@ from scipy.stats import t as student
 from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, LeganError, Problem
 from legan.platform.evaluation.tables.sheets import RunLine
-from legan.platform.tracking.places import run_tracking_uri, shown
-from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.places import StoredRun, run_in_store, shown
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials
 
@@ -50,15 +49,15 @@ class TrialResult(NamedTuple):
         return self.folder / "model"
 
     @property
-    def run_id(self) -> str | None:
-        """Its MLflow run, even where that was made only after the trial had ended."""
-        return (self.outcome.run_id if self.outcome is not None else None) or read_sent(self.folder).run_id or None
+    def run(self) -> StoredRun:
+        """Its run in the MLflow store in use."""
+        return run_in_store(self.folder)
 
     @property
     def link(self) -> str | None:
         """The page of its run; None where runs do not go to a server."""
-        uri = shown(run_tracking_uri(self.folder))
-        return f"{uri.rstrip('/')}/#/runs/{self.run_id}" if self.run_id and uri.startswith(("http://", "https://")) else None
+        run, uri = self.run, shown(self.run.store)
+        return f"{uri.rstrip('/')}/#/runs/{run.run_id}" if run.run_id and uri.startswith(("http://", "https://")) else None
 
     def number(self, metric: str) -> float | None:
         """A finished trial's metric by its name in MLflow; None where it is absent or no number."""
@@ -150,7 +149,9 @@ def require_finished(sweep: Sweep, results: Sequence[TrialResult]) -> None:
 def run_lines(results: Sequence[TrialResult]) -> list[RunLine]:
     """The finished trials' runs."""
     return [
-        RunLine(each.run_id or f"{each.trial.name}: not in MLflow", each.link, about(each)) for each in results if each.finished
+        RunLine(each.run.run_id or f"{each.trial.name}: not in MLflow", each.link, about(each))
+        for each in results
+        if each.finished
     ]
 
 

@@ -151,7 +151,7 @@ def as_csv(table: SuiteTable) -> str:
         difference = cell.difference
         low, high = (difference.interval if difference is not None else None) or (None, None)
         verdict = difference.verdict(lower_is_better(metric)) if difference is not None else None
-        runs = " ".join(each.run_id or each.trial.name for each in table.variants[name] if each.trial.seed in cell.ours)
+        runs = " ".join(each.run.run_id or each.trial.name for each in table.variants[name] if each.trial.seed in cell.ours)
         row = [table.paper.number, table.sweep.name, name, metric, cell.mean, cell.sd, len(cell.ours), int(cell.best)]
         rows.append([*row, difference.mean if difference is not None else None, low, high, verdict, runs, cell.paper])
     return csv_text(CSV_COLUMNS, rows)

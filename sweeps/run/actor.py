@@ -39,7 +39,6 @@ class SweepContext(NamedTuple):
 
     sweep: Sweep
     tracking_uri: str
-    parent_run: str
     places: Mapping[str, str]
 
     @property
@@ -131,7 +130,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         try:
             for trial in trials_of(context.sweep, self.config):
                 self._trial = trial.name
-                outcomes.append(run_trial(context.sweep, trial, context.tracking_uri, context.parent_run, report))
+                outcomes.append(run_trial(context.sweep, trial, context.tracking_uri, report))
                 if outcomes[-1].status != "finished":
                     break
             self._reports.put({**told(context.sweep, together(outcomes)), "done": True})

@@ -20,11 +20,9 @@ from ray import cloudpickle, tune
 from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.device import ONE_ARENA
 from legan.platform.errors import ClusterError, LeganError, one_line
-from legan.platform.files import causes
-from legan.platform.tracking.places import default_home, run_tracking_uri
-from legan.platform.tracking.spool import read_sent
+from legan.platform.files import NAMED_FOLDERS, causes, named_folder
+from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.training.loop import StoppedEarly
-from legan.platform.weights import weights_folder
 from legan.sweeps.run.actor import DIED, ProcessLostError, SweepContext, TrialActor, deaths_counted, together, trials_of
 from legan.sweeps.run.progress import Outcomes, SweepProgress, open_parent, record_results, settle
 from legan.sweeps.run.request import settings_of, workers_of
@@ -90,9 +88,9 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
 
         if room is not None:
             say(f"a trial takes {room}")
-            places = {"LEGAN_HOME": str(default_home()), "LEGAN_WEIGHTS": str(weights_folder())}
+            places = {name: str(named_folder(name)) for name in NAMED_FOLDERS}
             with _interruptible():
-                _tune(sweep, left, count, room, SweepContext(sweep, tracking_uri, parent_run, places), say)
+                _tune(sweep, left, count, room, SweepContext(sweep, tracking_uri, places), say)
 
         settle(sweep, tracking_uri, say)
         outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
@@ -237,8 +235,7 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # Ray has no types
         if self._outcome(trial) is None:
             name = next(each.name for each in self._trials(trial) if read_outcome(self.sweep, each.name) is None)
             seen = {key: value for key, value in trial.last_result.items() if key.startswith(VALIDATION)}
-            run_id = read_sent(self.sweep.trials / name).run_id or None
-            outcome = outcome_of(verdict(ended), {**seen, "step": trial.last_result.get(STEP, 0)}, run_id)
+            outcome = outcome_of(verdict(ended), {**seen, "step": trial.last_result.get(STEP, 0)})
             if outcome is not None:
                 write_outcome(self.sweep, name, outcome)
         self.progress.ended(self._name(trial), self._outcome(trial))

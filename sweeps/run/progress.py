@@ -14,8 +14,7 @@ from legan.platform.errors import ConfigError, Problem, RecordTakenError, Tracki
 from legan.platform.evaluation.metric_names import EVALUATION, find
 from legan.platform.tracking.delivery import StoreAwayError
 from legan.platform.tracking.mlflow_access import open_store
-from legan.platform.tracking.places import shown
-from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.places import read_sent, run_in_store, shown
 from legan.platform.tracking.tracker import Tracker, sync_run
 from legan.platform.training.run_folder import EXPERIMENT
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
@@ -135,7 +134,8 @@ def record_results(tracker: Tracker, sweep: Sweep, outcomes: Outcomes) -> None:
 
     ``mean/METRIC/VARIANT`` and ``best/METRIC/VARIANT`` are over the seeds that finished; of a search only ``best/METRIC``.
     """
-    tracker.log_text(outcomes_csv(outcomes), "outcomes.csv")
+    runs = {trial.name: run_in_store(sweep.trials / trial.name).run_id for trial, _ in outcomes}
+    tracker.log_text(outcomes_csv(outcomes, runs), "outcomes.csv")
     counts = {status: sum(1 for _, each in outcomes if each is not None and each.status == status) for status in STATUSES}
     values = {f"trials/{status}": float(count) for status, count in counts.items()}
     values |= suite_metrics(outcomes) if sweep.settings.suite else best_metrics(outcomes)
@@ -157,8 +157,8 @@ def best_metrics(outcomes: Outcomes) -> dict[str, float]:
     return {f"best/{name}": _best(name, numbers) for name, numbers in _numbers(outcomes).items()}
 
 
-def outcomes_csv(outcomes: Outcomes) -> str:
-    """A row per trial: name, variant, seed, how it ended, its run, why it failed, and its metrics."""
+def outcomes_csv(outcomes: Outcomes, runs: Mapping[str, str | None]) -> str:
+    """A row per trial: name, variant, seed, how it ended, its run by its name, why it failed, and its metrics."""
     names = list(dict.fromkeys(key for _, outcome in outcomes if outcome is not None for key in outcome.metrics))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -166,7 +166,7 @@ def outcomes_csv(outcomes: Outcomes) -> str:
     for trial, outcome in outcomes:
         row: list[object] = [trial.name, trial.variant, trial.seed]
         if outcome is not None:
-            row += [outcome.status, outcome.run_id, outcome.error, *(outcome.metrics.get(name) for name in names)]
+            row += [outcome.status, runs.get(trial.name), outcome.error, *(outcome.metrics.get(name) for name in names)]
         else:
             row += ["unfinished", *[None] * (len(names) + 2)]
         writer.writerow(row)
@@ -208,12 +208,12 @@ def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
 
 def _settled(folder: Path, tracking_uri: str) -> bool:
     """Whether the run is closed and all of it is in the store."""
-    sent = read_sent(folder)
+    sent = read_sent(folder, shown(tracking_uri))
     with (folder / "tracking.jsonl").open("rb") as record:
         size = record.seek(0, os.SEEK_END)
         record.seek(max(0, size - TAIL_BYTES))
         last = record.read().rstrip(b"\n").rpartition(b"\n")[2]
-    return sent.uri == tracking_uri and sent.offset >= size and b'"kind": "close"' in last
+    return sent.offset >= size and b'"kind": "close"' in last
 
 
 def _numbers(outcomes: Outcomes) -> dict[str, list[float]]:

@@ -16,7 +16,8 @@ from legan.platform.evaluation.evaluate import EvaluationRequest, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.model import FACENET
-from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.delivery import PARENT_UID
+from legan.platform.tracking.places import read_run_file
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
@@ -35,7 +36,7 @@ class NotNowError(LeganError):
     """A trial has no room for what it writes, or what it reads is away; nothing is wrong with it."""
 
 
-def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | None, report: Report | None = None) -> Outcome:
+def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, report: Report | None = None) -> Outcome:
     """Bring ``trial`` to its outcome, or give the one that it has.
 
     While it trains, ``report`` gets the step and the metrics, the last validation's among them; it may raise StoppedEarly.
@@ -55,14 +56,14 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, parent_run: str | N
 
     try:
         inputs = Inputs()
-        run = _open(sweep, trial, parent_run, inputs)
+        run = _open(sweep, trial, inputs)
         _train(sweep, run, tracking_uri, tell, inputs)
-        outcome = Outcome("finished", _evaluate(sweep, run, tracking_uri), _run_id(folder))
+        outcome = Outcome("finished", _evaluate(sweep, run, tracking_uri))
     except Exception as error:
         decided = verdict(_ended(sweep, folder, error))
         if decided.status == "later":
             raise NotNowError(f"{decided.why} and continue with `legan sweep resume {sweep.name}`") from error
-        left = outcome_of(decided, seen, _run_id(folder))
+        left = outcome_of(decided, seen)
         if left is None:
             raise
         outcome = left
@@ -88,20 +89,21 @@ def files_of(sweep: Sweep) -> list[Path]:
     return [path for path in named if path is not None and path != FACENET]
 
 
-def _open(sweep: Sweep, trial: Trial, parent_run: str | None, inputs: Inputs) -> Run:
+def _open(sweep: Sweep, trial: Trial, inputs: Inputs) -> Run:
     """The trial's run folder, made if there is none yet."""
     folder = sweep.trials / trial.name
     if (folder / "config.yaml").is_file():
         return open_run(sweep.trials, trial.name)
     if folder.exists():  # a process was killed while it made the folder
         shutil.rmtree(folder)
+    parent = read_run_file(sweep.parent).get("run_uid")
     tags = {
         "suite": sweep.settings.suite or "search",
         "variant": trial.variant,
         "seed": str(trial.seed),
         "sweep": sweep.name,
         "trial": trial.name,
-        **({"mlflow.parentRunId": parent_run} if parent_run else {}),
+        **({PARENT_UID: parent} if parent else {}),
     }
     facts = trainable(asked_training(sweep, trial.changes, trial.seed, sweep.settings.gpus > 0), inputs)
     return create_run(
@@ -155,7 +157,3 @@ def _nobody(line: str) -> None:
 
 def _device(run: Run) -> torch.device:
     return torch.device("cuda" if run.settings.gpu else "cpu")
-
-
-def _run_id(folder: Path) -> str | None:
-    return read_sent(folder).run_id or None

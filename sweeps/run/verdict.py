@@ -56,12 +56,12 @@ def verdict(ended: Ended) -> Verdict:
     return Verdict("failed", f"it was tried {times}: {first_line(error)}")
 
 
-def outcome_of(decided: Verdict, metrics: Mapping[str, float], run_id: str | None) -> Outcome | None:
+def outcome_of(decided: Verdict, metrics: Mapping[str, float]) -> Outcome | None:
     """What the verdict leaves in the trial's folder, None where the trial goes on; ``metrics`` are its last validation's."""
     if decided.status == "stopped":
-        return Outcome("stopped", metrics, run_id)
+        return Outcome("stopped", metrics)
     if decided.status == "failed":
-        return Outcome("failed", {}, run_id, decided.why)
+        return Outcome("failed", {}, decided.why)
     return None
 
 

@@ -21,14 +21,15 @@ from legan.platform.evaluation.ratings.naturalness import (
 from legan.platform.evaluation.ratings.report import expect_quality, predict, split_table, tracked_metrics, write_report
 from legan.platform.files import refuse_existing, unwritable, write_whole
 from legan.platform.model import load_identity, load_network, network_folder
-from legan.platform.tracking.mlflow_access import log_to_run
+from legan.platform.tracking.mlflow_access import log_to_run, run_of
+from legan.platform.tracking.places import StoredRun
 
 
 class Comparison(NamedTuple):
-    """How Q and its raters agree, by split, and what was logged to Q's MLflow run; ``problem`` says why it was not."""
+    """How Q and its raters agree, by split, and to which MLflow run that was logged; ``problem`` says why it was not."""
 
     splits: pd.DataFrame
-    run_id: str
+    run_id: str | None
     problem: str | None
 
 
@@ -94,11 +95,12 @@ def make_batches(
 
 
 def compare(rated: Path, quality: Path, out: Path) -> Comparison:
-    """Write the report on Q and its raters, and log it to Q's MLflow run where Q has one."""
+    """Write the report on Q and its raters, and log it to the MLflow run that Q comes from."""
     problem = unwritable(out)
     if problem is not None:
         raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
-    network = load_network(network_folder(quality))
+    folder = network_folder(quality)
+    network = load_network(folder)
     model = expect_quality(network)
     ratings = read_ratings(rated, model.image_size)
     whole = mask_problem(ratings)
@@ -106,25 +108,22 @@ def compare(rated: Path, quality: Path, out: Path) -> Comparison:
         raise DataError(f"Q cannot be compared with its raters: {whole}.")
 
     predictions = predict(ratings, model, choose_device())
-    run_id = str(network.info.get("run_id", ""))
+    run = run_of(quality, folder, network.info)
     about = {
         "simulated": ratings.simulated,
         "ratings": rated.name,
         "images": len(ratings),
         "quality_model": quality.name,
-        "MLflow_run": run_id or "none",
+        "MLflow_run": run.run_id or "none",
     }
     files = write_report(out, predictions, about)
     splits = split_table(predictions)
-    return Comparison(splits, run_id, _logged(run_id, splits, files))
+    return Comparison(splits, *_logged(run, splits, files))
 
 
-def _logged(run_id: str, splits: pd.DataFrame, files: list[Path]) -> str | None:
-    """Why the numbers are not in MLflow, None where they are or have no run to go to."""
-    if not run_id:
-        return None
+def _logged(run: StoredRun, splits: pd.DataFrame, files: list[Path]) -> tuple[str | None, str | None]:
+    """The run that has the numbers now, else why none has them."""
     try:
-        log_to_run(run_id, tracked_metrics(splits), files)
+        return log_to_run(run, tracked_metrics(splits), files), None
     except TrackingError as error:
-        return str(error)
-    return None
+        return None, str(error)

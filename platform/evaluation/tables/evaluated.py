@@ -11,11 +11,13 @@ from legan.platform.errors import CheckpointError, DataError, Problem, first_lin
 from legan.platform.evaluation.metric_names import metric_key
 from legan.platform.evaluation.report import FILE
 from legan.platform.evaluation.tables.paper import method_name
+from legan.platform.model import network_folder
+from legan.platform.tracking.places import RECORD_FILE, default_home, read_deliveries, run_in_store
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation as its file tells it; ``run`` is the MLflow run, or what was evaluated where there is none."""
+    """An evaluation as its file tells it; ``run`` is the MLflow run in the store in use, else what was evaluated."""
 
     source: str
     values: Mapping[str, Any]
@@ -23,7 +25,7 @@ class Evaluated:
     @property
     def run(self) -> str:
         """MLflow's run id, else the model's name."""
-        return str(self.values.get("run_id") or f"{self.source} (not in MLflow)")
+        return _run_id(self.source, self.values) or f"{self.source} (not in MLflow)"
 
     def number(self, method: str, metric: str) -> float | None:
         """A metric of ``output``, ``copy input`` or ``real images``; None where it is absent."""
@@ -82,6 +84,19 @@ def read_preferences(path: Path) -> dict[str, int]:
     if len(set(methods)) < len(methods) or (votes < 0).any() or votes.sum() == 0:
         raise DataError(f"{path} needs a row for each model, once, with its votes; make it again with `legan study report`.")
     return dict(zip(methods, votes.tolist(), strict=True))
+
+
+def _run_id(source: str, values: Mapping[str, Any]) -> str | None:
+    """As the run's folder tells it now; as it was at the evaluation where that folder is not here."""
+    at_evaluation = values.get("run_id") or None
+    for folder in (network_folder(Path(source)).parent, default_home() / str(values.get("run"))):
+        if not (folder / RECORD_FILE).is_file():
+            continue
+        run, uid = run_in_store(folder), values.get("run_uid")
+        known = (None, *(each.run_id for each in read_deliveries(folder)))
+        if uid == run.uid if uid else at_evaluation in known:
+            return run.run_id
+    return at_evaluation
 
 
 def _by(evaluation: Evaluated, name: str) -> object:

@@ -24,6 +24,10 @@ class FakeStore:
         self._work()
         return self.runs.setdefault(uid, f"run{len(self.runs)}")
 
+    def knows(self, run_id: str) -> bool:
+        self._work()
+        return run_id in self.runs.values()
+
     def send(self, run_id: str, records: Sequence[Record]) -> None:
         self._work()
         if run_id not in self.runs.values():

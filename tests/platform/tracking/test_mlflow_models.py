@@ -49,9 +49,9 @@ def store(registered: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> mlfl
 
 
 @pytest.mark.usefixtures("store")
-def test_an_alias_is_told_by_its_version() -> None:
-    assert model_version("models:/legan@champion") == ("legan", "1")
-    assert model_version("models:/legan/2") == ("legan", "2")
+def test_an_alias_is_told_by_its_version_and_run(registered: tuple[Path, str]) -> None:
+    assert model_version("models:/legan@champion") == ("legan", "1", registered[1])
+    assert model_version("models:/legan/2")[:2] == ("legan", "2")
     with pytest.raises(TrackingError, match="models:/legan/3 is unknown"):
         model_version("models:/legan/3")
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legan.platform.errors import RecordTakenError, TrackingError
-from legan.platform.tracking.spool import Delivered, Spool, read_sent
+from legan.platform.tracking.places import Delivered, read_sent
+from legan.platform.tracking.spool import Spool
 
 
 def reopen(spool: Spool) -> Spool:

@@ -1,18 +1,14 @@
 import json
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import requests
+from tests.mlflow_server import Server, wait_for
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -20,10 +16,8 @@ from legan.platform.commands.tracking import mount
 from legan.platform.errors import CheckpointError, TrackingError
 from legan.platform.tracking import delivery, tracker
 from legan.platform.tracking.mlflow_access import log_to_run, open_store, resolve_model
-from legan.platform.tracking.places import default_tracking_uri, git_commit, run_tracking_uri
-from legan.platform.tracking.spool import read_sent
+from legan.platform.tracking.places import StoredRun, default_tracking_uri, git_commit, read_sent, run_in_store, run_tracking_uri
 from legan.platform.tracking.tracker import Tracker, check_name, sync_run
-from legan.platform.tracking.ui import QUIET, command, end_group
 
 GREY = np.full((8, 10, 3), 128, np.uint8)
 
@@ -53,48 +47,6 @@ def finish(run: Tracker, status: tracker.Status = "FINISHED") -> int:
 
 def history(run_id: str | None, key: str, uri: str | None = None) -> list[tuple[int, float]]:
     return sorted((metric.step, metric.value) for metric in mlflow_client(uri).get_metric_history(run_id, key))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-class Server:
-    """MLflow's own server over a SQLite file, which can be killed and started again at the same address."""
-
-    def __init__(self, folder: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command(self._folder / "mlflow.db", self.port),
-                env={**os.environ, **QUIET}, stdout=log, stderr=log, start_new_session=True, cwd=self._folder,
-            )  # fmt: skip
-        wait_for(self._answers)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            end_group(self._process)
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.uri}/health", timeout=5).ok
-        except requests.RequestException:
-            return False
 
 
 @pytest.fixture(scope="module")
@@ -437,11 +389,11 @@ def test_metrics_can_be_added_to_a_run_that_has_ended(ready: Path, tmp_path: Pat
     run = open_tracker(ready / "run")
     finish(run)
     (tmp_path / "evaluation.md").write_text("table")
-    log_to_run(str(run.run_id), {"eval/ssim": 0.5}, [tmp_path / "evaluation.md"])
+    assert log_to_run(run_in_store(ready / "run"), {"eval/ssim": 0.5}, [tmp_path / "evaluation.md"]) == run.run_id
     assert history(run.run_id, "eval/ssim") == [(0, 0.5)]
     assert mlflow_client().list_artifacts(run.run_id, "evaluation")[0].path == "evaluation/evaluation.md"
-    with pytest.raises(TrackingError, match="nothing can be added to the MLflow run 0123"):
-        log_to_run("0123" * 8, {"eval/ssim": 0.5})
+    with pytest.raises(TrackingError, match="has no run 0123"):
+        log_to_run(StoredRun(default_tracking_uri(), "0123" * 8), {"eval/ssim": 0.5})
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "a:b", "/a", "a//b", "../a", "a/", "x" * 251, "λ"])

@@ -111,7 +111,7 @@ def test_the_config_file_builds_the_same_application(home: Path, model_folder: P
     assert bound._deployment_config.graceful_shutdown_timeout_s == settings.limits.seconds + 5
     generator = bound.init_args[1]["Generator"]._bound_deployment
     assert generator.num_replicas == 3
-    assert generator.user_config == {"models": [[str(model_folder), str(model_folder), "tiny", None]]}
+    assert generator.user_config == {"models": [[str(model_folder), str(model_folder), "tiny", None, None]]}
 
 
 def test_a_time_limit_and_folders_of_elsewhere_go_into_the_file(home: Path, tmp_path: Path, capsys) -> None:

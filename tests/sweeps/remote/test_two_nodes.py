@@ -262,7 +262,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     settings = folder / "config.yaml"
     settings.write_text(settings.read_text().replace("steps: 4000", f"steps: {done + 2}"))
     for name in ("transposed-convolution-0", "pixel-shuffling-0"):
-        write_outcome(open_sweep(home, "long"), name, Outcome("finished", {"eval/quality": 5.0}, None))
+        write_outcome(open_sweep(home, "long"), name, Outcome("finished", {"eval/quality": 5.0}))
     followed = legan(cluster, "submit", *long, "--follow")
     assert followed.returncode == 0, followed.stdout
     assert "\n3 of 3 trials finished\n" in followed.stdout, followed

@@ -12,7 +12,7 @@ SWEEP = Sweep(Path("s"), SETTINGS)
 
 
 def result(variant: str, seed: int, **metrics: float) -> TrialResult:
-    outcome = Outcome("finished", {f"eval/{name}": value for name, value in metrics.items()}, None)
+    outcome = Outcome("finished", {f"eval/{name}": value for name, value in metrics.items()})
     return TrialResult(Trial(f"{variant}-{seed}", variant, seed, {}), Path(f"{variant}-{seed}"), outcome)
 
 
@@ -50,7 +50,7 @@ def test_few_seeds_do_not_compete_with_many() -> None:
 
 def test_failed_trials_do_not_compete() -> None:
     bad = result("a", 0, quality=9.0)
-    failed = bad._replace(outcome=Outcome("failed", {"eval/quality": 9.0}, None, "e"))
+    failed = bad._replace(outcome=Outcome("failed", {"eval/quality": 9.0}, "e"))
     assert choose(SWEEP, [failed, result("b", 0, quality=1.0)], "eval/quality").result.trial.name == "b-0"
 
 

@@ -30,7 +30,7 @@ def trial(sweep: Sweep, name: str, seed: int = 0, q: float = 8.0, upsampling: st
     given = {"steps": 2, "seed": seed, "loss": {"q": q, "lambda_3": 0, "lambda_4": 0}, "generator": {"upsampling": upsampling}}
     create_run(sweep.trials, "legan", LeganSettings.model_validate(given), name, register=False)
     numbers = {f"eval/{key}": value for key, value in metrics.items() if value is not None}
-    outcome = Outcome("finished", numbers, f"id-{name}") if metrics else Outcome("failed", {}, None, "it broke.")
+    outcome = Outcome("finished", numbers) if metrics else Outcome("failed", {}, "it broke.")
     write_outcome(sweep, name, outcome)
 
 
@@ -50,7 +50,7 @@ def test_the_best_come_first_with_what_was_varied(tmp_path: Path) -> None:
         "| t0 [3] | 0.300 | 8 | bilinear |",
     ]
     assert "Not in this table: t3: failed: it broke." in text
-    assert "1. `id-t1` t1, seed 0" in text
+    assert "1. `t1: not in MLflow` t1, seed 0" in text
 
 
 def test_at_most_ten_are_shown(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_search_trial_without_settings_is_listed_with_its_error(tmp_path: Path
     trial(sweep, "t0", q=6.0, quality=4.0)
     trial(sweep, "t1", q=7.0, quality=3.0)
     (sweep.trials / "t2").mkdir()
-    write_outcome(sweep, "t2", Outcome("failed", {}, None, "the settings do not fit"))
+    write_outcome(sweep, "t2", Outcome("failed", {}, "the settings do not fit"))
     rows = list(csv.DictReader(io.StringIO(write_trials(tmp_path, read_results(sweep)).read_text(encoding="utf-8"))))
     assert [(row["trial"], row["loss.q"], row["error"]) for row in rows] == [
         ("t0", "6.0", ""), ("t1", "7.0", ""), ("t2", "", "the settings do not fit"),

@@ -8,7 +8,8 @@ from PIL import Image
 
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.tables.sheets import markdown, picture
-from legan.platform.tracking.spool import Delivered, Spool
+from legan.platform.tracking.places import Delivered
+from legan.platform.tracking.spool import Spool
 from legan.sweeps.report.report import write_trials
 from legan.sweeps.report.results import read_results
 from legan.sweeps.report.suite_report import as_csv, as_sheet, suite_table
@@ -35,8 +36,10 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 
 def finish(sweep: Sweep, name: str, metrics: dict[str, float] | None = None, **changes: object) -> None:
-    (sweep.trials / name).mkdir(parents=True, exist_ok=True)
-    outcome = Outcome("finished", metrics or {}, f"id-of-{name}")
+    spool = Spool(sweep.trials / name)
+    spool.mark_sent(Delivered(0, f"sqlite:///{sweep.folder.parents[1]}/mlflow.db", f"id-of-{name}"))
+    spool.close()
+    outcome = Outcome("finished", metrics or {})
     write_outcome(sweep, name, outcome._replace(**changes))
 
 

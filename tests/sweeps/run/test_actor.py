@@ -25,7 +25,7 @@ def sweep(new_sweep: Callable[..., Sweep]) -> Sweep:
 def actor(sweep: Sweep) -> Iterator[TrialActor]:
     actor = TrialActor.__new__(TrialActor)
     actor.config = CONFIG
-    actor.setup(CONFIG, SweepContext(sweep, default_tracking_uri(), "parent-id", {}))
+    actor.setup(CONFIG, SweepContext(sweep, default_tracking_uri(), {}))
     yield actor
     actor.cleanup()
 
@@ -45,7 +45,7 @@ def test_a_trial_that_is_interrupted_is_not_one_that_was_stopped_early_and_goes_
 
     actor.reset_config(CONFIG)
     assert actor.step()[STEP] == 3
-    write_outcome(sweep, trial.name, Outcome("stopped", {}, None))  # as the driver does with one that it has decided to stop
+    write_outcome(sweep, trial.name, Outcome("stopped", {}))  # as the driver does with one that it has decided to stop
     actor.cleanup()
     outcome = read_outcome(sweep, trial.name)
     assert outcome is not None

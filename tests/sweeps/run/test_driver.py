@@ -85,7 +85,7 @@ def prepare_trial(sweep: Sweep, name: str, **values: Any) -> None:
 def end_trial(sweep: Sweep, *names: str) -> None:
     """Give trials an outcome, so that they are not run."""
     for name in names:
-        write_outcome(sweep, name, Outcome("finished", {"eval/quality": 5.0}, None))
+        write_outcome(sweep, name, Outcome("finished", {"eval/quality": 5.0}))
 
 
 @pytest.mark.long
@@ -316,7 +316,7 @@ def test_a_trial_of_two_workers_is_stopped_where_it_was_told_to(ray_cluster: Non
         if step >= 3:
             raise StoppedEarly
 
-    outcome = run_trial(sweep, trial, default_tracking_uri(), None, stop)
+    outcome = run_trial(sweep, trial, default_tracking_uri(), stop)
     assert outcome.status == "stopped", outcome.error
     assert set(outcome.metrics) == {"val/l1_to_target", "step"}
     assert seen[-1] == outcome.metrics["step"] < 500

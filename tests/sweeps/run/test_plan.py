@@ -196,8 +196,8 @@ def test_workers_cannot_share_a_gpu(legan: Command) -> None:
 def test_the_list_tells_how_far_each_sweep_is(legan: Command, new_sweep: Callable[..., Sweep]) -> None:
     assert "there are no sweeps under" in legan("list").output
     sweep = new_sweep("first", seeds=2)
-    write_outcome(sweep, "pixel-shuffling-0", Outcome("finished", {}, None))
-    write_outcome(sweep, "pixel-shuffling-1", Outcome("failed", {}, None, "no"))
+    write_outcome(sweep, "pixel-shuffling-0", Outcome("finished", {}))
+    write_outcome(sweep, "pixel-shuffling-1", Outcome("failed", {}, "no"))
     new_sweep("second", suite="q")
     assert legan("list").output.splitlines() == [
         "first: suite upsampling, 6 trials: 1 finished, 1 failed",

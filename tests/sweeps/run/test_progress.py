@@ -25,10 +25,10 @@ from legan.sweeps.run.progress import (
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep
 
 RESULTS = [
-    (Trial("a-0", "Variant A", 0, {}), Outcome("finished", {"eval/quality": 4.0, "eval/fid": 30.0}, "id-a0")),
-    (Trial("a-1", "Variant A", 1, {}), Outcome("finished", {"eval/quality": 5.0, "eval/fid": 20.0}, "id-a1")),
-    (Trial("b-0", "Variant B", 0, {}), Outcome("finished", {"eval/quality": 1.0, "eval/copy_input/quality": 9.0}, "id-b0")),
-    (Trial("b-1", "Variant B", 1, {}), Outcome("failed", {}, None, "it broke, badly")),
+    (Trial("a-0", "Variant A", 0, {}), Outcome("finished", {"eval/quality": 4.0, "eval/fid": 30.0})),
+    (Trial("a-1", "Variant A", 1, {}), Outcome("finished", {"eval/quality": 5.0, "eval/fid": 20.0})),
+    (Trial("b-0", "Variant B", 0, {}), Outcome("finished", {"eval/quality": 1.0, "eval/copy_input/quality": 9.0})),
+    (Trial("b-1", "Variant B", 1, {}), Outcome("failed", {}, "it broke, badly")),
     (Trial("c-0", "Variant C", 0, {}), None),
 ]
 
@@ -41,7 +41,7 @@ def sweep(ready: Path) -> Sweep:
 
 def finished(quality: float) -> Outcome:
     metrics = {"eval/quality": quality, "eval/copy_input/quality": 1.0, "eval/l1_to_target": 0.25, "eval/match_to_target": 0.5}
-    return Outcome("finished", metrics, "id")
+    return Outcome("finished", metrics)
 
 
 def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(sweep: Sw
     now[0] = 90.0
     shown.ended("a", finished(5.0))
     now[0] = 110.0
-    shown.ended("b", Outcome("failed", {}, None, "it was no good."))
+    shown.ended("b", Outcome("failed", {}, "it was no good."))
     shown.unfinished("c", "the disk is full")
 
     assert lines == [
@@ -77,7 +77,7 @@ def test_objectives_are_shown_first() -> None:
 
 
 def test_other_endings() -> None:
-    assert ending(Outcome("stopped", {"step": 200, "val/l1_to_target": 0.5}, None)) == "stopped early at step 200"
+    assert ending(Outcome("stopped", {"step": 200, "val/l1_to_target": 0.5})) == "stopped early at step 200"
     assert ending(None) == "stopped early"
 
 
@@ -90,7 +90,7 @@ def test_metrics_of_each_variant_are_over_the_seeds_that_finished() -> None:
 
 
 def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
-    assert outcomes_csv(RESULTS).splitlines() == [
+    assert outcomes_csv(RESULTS, {"a-0": "id-a0", "a-1": "id-a1", "b-0": "id-b0"}).splitlines() == [
         "trial,variant,seed,status,run_id,error,eval/quality,eval/fid,eval/copy_input/quality",
         "a-0,Variant A,0,finished,id-a0,,4.0,30.0,",
         "a-1,Variant A,1,finished,id-a1,,5.0,20.0,",
@@ -101,7 +101,7 @@ def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
 
 
 def test_what_became_of_a_trial_that_was_run_again_replaces_what_was_recorded(sweep: Sweep) -> None:
-    for last, failed in ((Outcome("failed", {}, None, "it broke"), 1), (Outcome("finished", {"eval/quality": 7.0}, "id"), 0)):
+    for last, failed in ((Outcome("failed", {}, "it broke"), 1), (Outcome("finished", {"eval/quality": 7.0}), 0)):
         tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
         record_results(tracker, sweep, [*RESULTS[:2], (Trial("a-2", "Variant A", 2, {}), last)])
         tracker.close("FINISHED")

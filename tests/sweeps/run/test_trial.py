@@ -12,7 +12,7 @@ from ray.train import WorkerGroupError
 from safetensors.torch import load_file
 
 from legan.platform.errors import ClusterError, ConfigError, TrackingError
-from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
 from legan.sweeps.run.request import settings_of
@@ -33,29 +33,31 @@ def logged() -> list[Run]:
 
 
 def run(sweep: Sweep, trial: Trial, report: Callable[[int, Mapping[str, float]], None] | None = None) -> Outcome:
-    return run_trial(sweep, trial, default_tracking_uri(), "parent-id", report)
+    return run_trial(sweep, trial, default_tracking_uri(), report)
 
 
 def test_a_trial_is_trained_evaluated_and_recorded_once(new_sweep: NewSweep) -> None:
     sweep = new_sweep()
+    sweep.parent.mkdir()
+    (sweep.parent / "run.json").write_text('{"run_uid": "the-sweeps-own"}')
     trial = suite_trials(sweep.settings)[0]
     outcome = run(sweep, trial)
     assert outcome == read_outcome(sweep, trial.name)
     assert outcome.status == "finished"
     (found,) = logged()
-    assert found.info.run_id == outcome.run_id
+    assert found.info.run_id == run_in_store(sweep.trials / trial.name).run_id
     assert found.info.status == "FINISHED"
-    tags = {key: found.data.tags[key] for key in ("suite", "variant", "seed", "sweep", "trial", "mlflow.parentRunId")}
+    tags = {key: found.data.tags[key] for key in ("suite", "variant", "seed", "sweep", "trial", "legan.parent_uid")}
     assert tags == {
         "suite": "upsampling", "variant": "Bilinear Interpolation", "seed": "0", "sweep": "tiny",
-        "trial": "bilinear-interpolation-0", "mlflow.parentRunId": "parent-id",
+        "trial": "bilinear-interpolation-0", "legan.parent_uid": "the-sweeps-own",
     }  # fmt: skip
     written = json.loads((sweep.trials / trial.name / "evaluation" / "evaluation.json").read_text())["methods"]["output"]
     for metric in ("match_to_target", "l1_to_target", "quality"):  # validation's L1 has another name
         assert outcome.metrics[f"eval/{metric}"] == pytest.approx(written[metric])
         assert found.data.metrics[f"eval/{metric}"] == pytest.approx(written[metric])
     client = MlflowClient(default_tracking_uri())
-    assert "evaluation/pictures.png" in [each.path for each in client.list_artifacts(outcome.run_id, "evaluation")]
+    assert "evaluation/pictures.png" in [each.path for each in client.list_artifacts(found.info.run_id, "evaluation")]
     assert not client.search_registered_models()
 
     before = (sweep.trials / trial.name / "tracking.jsonl").read_bytes()
@@ -97,7 +99,7 @@ def test_a_loss_that_is_not_a_number_is_a_failure_for_good(new_sweep: NewSweep, 
     assert str(outcome.error).startswith("step 1: the loss term loss/qual became nan")
     assert read_outcome(sweep, trial.name) == outcome
     (found,) = logged()
-    assert (found.info.status, found.info.run_id) == ("FAILED", outcome.run_id)
+    assert (found.info.status, found.info.run_id) == ("FAILED", run_in_store(sweep.trials / trial.name).run_id)
 
 
 def test_a_trial_that_is_stopped_early_keeps_its_last_validation_and_has_no_model(new_sweep: NewSweep) -> None:

@@ -72,7 +72,7 @@ def test_what_becomes_of_a_trial(ended: Ended, becomes: Verdict) -> None:
 
 def test_only_what_has_ended_for_good_leaves_an_outcome() -> None:
     metrics = {"val/l1_to_target": 0.5, "step": 3.0}
-    assert outcome_of(Verdict("stopped"), metrics, "id") == Outcome("stopped", metrics, "id")
-    assert outcome_of(Verdict("failed", "no"), metrics, "id") == Outcome("failed", {}, "id", "no")
-    assert outcome_of(Verdict("again", "no"), metrics, "id") is None
-    assert outcome_of(Verdict("later", "no"), metrics, "id") is None
+    assert outcome_of(Verdict("stopped"), metrics) == Outcome("stopped", metrics)
+    assert outcome_of(Verdict("failed", "no"), metrics) == Outcome("failed", {}, "no")
+    assert outcome_of(Verdict("again", "no"), metrics) is None
+    assert outcome_of(Verdict("later", "no"), metrics) is None

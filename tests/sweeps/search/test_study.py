@@ -132,7 +132,7 @@ def test_a_suggestion_is_a_training_a_seed_with_names_that_follow_from_it(tmp_pa
 
 def test_a_trial_that_failed_before_it_had_settings_is_one_of_the_searchs(tmp_path):
     sweep = make(tmp_path)
-    write_outcome(sweep, "0f5c1a-1", Outcome("failed", {}, None, "no GPU here"))
+    write_outcome(sweep, "0f5c1a-1", Outcome("failed", {}, "no GPU here"))
     assert known_trials(sweep) == [Trial("0f5c1a-1", "0f5c1a", 1, {})]
 
 

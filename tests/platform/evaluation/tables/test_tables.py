@@ -18,6 +18,8 @@ from legan.platform.evaluation.tables.evaluated import (
 from legan.platform.evaluation.tables.files import csv_text, markdown, picture, write_table
 from legan.platform.evaluation.tables.paper import PAPER, method_name
 from legan.platform.evaluation.tables.tables import make_table
+from legan.platform.tracking.places import Delivered
+from legan.platform.tracking.spool import Spool
 
 
 def evaluation(source: str, output: dict[str, float], *, reference: str = "target", **values: Any) -> Evaluated:
@@ -50,6 +52,23 @@ def test_a_model_does_not_count_as_two_seeds() -> None:
         "s1 and ./s1 are one model (their weights are equal), which would count 2 times; name it once"
     ]
     assert repeated(three_seeds()) == []
+
+
+def test_a_table_names_the_run_of_the_store_in_use(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(home / "legan-0")
+    uid = spool.uid
+    for sent in (Delivered(0, "http://one", "r1"), Delivered(0, "http://two", "r2")):
+        spool.mark_sent(sent)
+    spool.close()
+    (home / "legan-0" / "model").mkdir()
+    known = {"run": "legan-0", "run_id": "r1"}
+    for values in (known, known | {"run_uid": uid}, {"run": "legan-0", "run_id": None}):
+        assert evaluation("legan-0", {}, **values).run == "r2"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://three")
+        assert evaluation("legan-0", {}, **values).run == "legan-0 (not in MLflow)"
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert evaluation("legan-0", {}, **known | {"run_uid": "of another run of this name"}).run == "r1"
+    assert evaluation("legan-0", {}, run="legan-0", run_id="of another run").run == "of another run"
 
 
 def test_the_papers_rows_are_whole() -> None:
