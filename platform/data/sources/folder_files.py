@@ -44,8 +44,8 @@ def folder_images(root: Path) -> FolderFiles:
             image_size(root / path, name="the file")
             taken.append(path)
         except ImageError as error:
-            kind = "other_file" if error.kind == "no_image" and not called_an_image(path) else error.kind
-            left.append((path, Skipped(kind, str(error))))
+            other = error.kind == "no_image" and not called_an_image(path)
+            left.append((path, Skipped("other_file", "it is no image") if other else Skipped(error.kind, str(error))))
     return FolderFiles(taken, sorted(left))
 
 

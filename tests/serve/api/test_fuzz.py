@@ -30,12 +30,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from legan.platform.data.image import image_formats
 from legan.serve.api.session import Limits
 from legan.serve.deploy.local import local_backend
 
 EXAMPLES = int(os.environ.get("LEGAN_FUZZ_EXAMPLES", "40"))
 SEED = int(os.environ.get("LEGAN_FUZZ_SEED", "0"))
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "ICO")
+FORMATS = (*image_formats(), "MPO", "ICO")
 LABELS = {"expression": "smile", "lighting": "left"}
 CALLS = ("translate", "augment", "quality")
 LIMITS = Limits(body_bytes=1_000_000, pixels=300_000, images=4, variants=20, seconds=5)

@@ -281,7 +281,7 @@ def test_a_folder_without_photographs_is_told_what_is_in_it(model: Path, tmp_pat
     (tmp_path / "none" / "notes.txt").write_text("not one")
     with pytest.raises(
         ConfigError,
-        match=r"nor a folder of photographs .*, but 1 other file, such as notes\.txt: the file is no image.*; correct INPUT",
+        match=r"nor a folder of photographs .*, but 1 other file, such as notes\.txt: it is no image; correct INPUT",
     ) as told:
         run(tmp_path / "none", tmp_path / "out", model, labels="smile:left")
     assert "--root" not in str(told.value)

@@ -45,6 +45,6 @@ def test_a_folder_without_images_is_refused_with_what_is_in_it(tmp_path: Path) -
         load_source("folder", tmp_path)
     (tmp_path / "notes.txt").write_text("none yet")
     with pytest.raises(
-        DataError, match=r"holds no image .*, but 1 other file, such as notes\.txt: the file is no image .*; correct --root"
+        DataError, match=r"holds no image .*, but 1 other file, such as notes\.txt: it is no image; correct --root"
     ):
         load_source("folder", tmp_path)
