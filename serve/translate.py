@@ -175,7 +175,8 @@ def _say_softness(engine: Engine, faces: Sequence[TranslatedFace]) -> None:
     size = engine.image_size
     widest = max(size / float(np.hypot(*face.found.aligned.matrix[:, 0])) for face in faces)
     if widest > SOFT * size:
-        print(f"the model works at {size} pixels, this face spans {widest:.0f}: the pasted face is softer than the photograph.")
+        which = "the face" if len(faces) == 1 else "the widest face"
+        print(f"the model works at {size} pixels, {which} spans {widest:.0f}: a pasted face is softer than the photograph.")
 
 
 def _place(face: FoundFace) -> str:

@@ -70,10 +70,10 @@ def resume_training(
     _train(run, inputs)
 
 
-def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None) -> str:
+def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None, place: str | None = None) -> str:
     """The settings, the data, the networks' sizes and what will be written, as text.
 
-    ``uri`` is the MLflow store, by default that of new runs.
+    ``uri`` is the MLflow store, by default that of new runs; ``place`` says where it is trained, by default as the settings do.
     """
     settings, data = facts.settings, facts.data
     task = build_task(settings, Ranks(), inputs, facts.left_out)
@@ -89,7 +89,7 @@ def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None) -> str
         )
         lines += [*count_lines(data), ""]
     lines += [f"{name}: {count:,} parameters" for name, count in parameters.items()]
-    lines.append(f"{task.total_steps} steps of {task.images_per_step} images, on {_where(settings)}")
+    lines.append(f"{task.total_steps} steps of {task.images_per_step} images, on {place or _where(settings)}")
     lines.append(
         f"checkpoints: every {settings.checkpoint_every} steps and of the best validation, {checkpoint_bytes / 1e6:.0f} MB each, "
         f"at most {settings.keep_last + 1} kept"

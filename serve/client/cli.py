@@ -3,7 +3,7 @@
 One photograph that cannot be used does not keep the others from being written; at the end all of them are named.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -118,9 +118,10 @@ def model(url: str) -> None:
     for about in fields(ServedModel):
         value = getattr(told, about.name)
         if about.name == "limits":
-            value = ", ".join(f"{each.name} {getattr(value, each.name):,}" for each in fields(value))
-        text = ", ".join(value) if isinstance(value, tuple) else value
-        print(f"{about.name.replace('_', ' '):<14}{'-' if text is None else text}")
+            value = tuple(f"{each.name} {getattr(value, each.name):,}" for each in fields(value))
+        if about.name == "alignment":
+            value = tuple(f"{place.replace('_', ' ')} at {x:.3g}, {y:.3g}" for place, (x, y) in _eyes(value))
+        print(f"{about.name.replace('_', ' '):<14}{_shown(value)}")
 
 
 def check(photos: Sequence[Path], folder: Path, form: str | None, suffix: str, problems: Problems) -> str:
@@ -191,3 +192,13 @@ def _scores(made: TranslationResult) -> str:
 
 def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
+
+
+def _eyes(alignment: Mapping[str, Any]) -> list[tuple[str, tuple[float, float]]]:
+    return [(place, alignment[place]) for place in ("left_eye", "right_eye") if place in alignment]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return {None: "-", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)

@@ -4,6 +4,7 @@ An update changes nothing but ``user_config`` of the running deployments, so the
 models.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from legan.serve.deploy.served_model import Chosen, Serving
 from legan.serve.deploy.settings import ServeSettings
 from legan.serve.matcher import check_matcher
 
+logging.getLogger("ray.serve").setLevel(logging.WARNING)  # the commands say by themselves how far they are
 APPLICATION, IMPORT_PATH = "legan", "legan.serve.app:build"
 WORKERS = ("Aligner", "Generator", "Quality")
 POLL_S = 0.2

@@ -172,9 +172,10 @@ def _wanted(now: rollout.Running, model: str | None, version: int | None, *, rol
         if now.previous is None:
             raise LeganError(f"{_named(now.model)} is the first model of this server, so there is none to go back to.")
         return now.previous
+    registered = now.model.name if now.model.version else "legan"  # a folder is no version of a registered model
     if version is not None:
-        return choose_model(f"models:/{now.model.name}/{version}")
-    return choose_model(_absolute(model or f"models:/{now.model.name if now.model.version else 'legan'}@{CHAMPION}"))
+        return choose_model(f"models:/{registered}/{version}")
+    return choose_model(_absolute(model or f"models:/{registered}@{CHAMPION}"))
 
 
 def _until_stopped(settings: ServeSettings, request: ServeRequest, url: str) -> None:

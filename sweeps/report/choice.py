@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from legan.platform.errors import ConfigError, Problem
-from legan.platform.evaluation.metric_names import Better, find
+from legan.platform.evaluation.metric_names import LACKING, Better, find
 from legan.sweeps.report.results import TrialResult, about, by_seed, by_variant, metric_names, require_finished
 from legan.sweeps.sweep import Sweep
 
@@ -41,8 +41,9 @@ def choose(sweep: Sweep, results: Sequence[TrialResult], metric: str, direction:
     require_finished(sweep, results)
     names = metric_names(results)
     if metric not in names:
-        message = f"{metric!r} is unknown; the finished trials of {sweep.name} have {', '.join(names) or 'none'}"
-        raise ConfigError([Problem("--metric", message)])
+        raise ConfigError(
+            [Problem("--metric", f"{_absence(metric)}; the finished trials of {sweep.name} have {', '.join(names) or 'none'}")]
+        )
     asked = sweep.settings.search.objectives.get(metric) if sweep.settings.search is not None else None
     way: Direction | None = direction or asked or direction_of(metric)
     if way is None:
@@ -75,3 +76,11 @@ def in_words(choice: BestTrial) -> str:
     if choice.left_out:
         text += f" Variants with fewer finished seeds did not compete: {', '.join(choice.left_out)}."
     return text
+
+
+def _absence(metric: str) -> str:
+    """Why trials may lack a metric."""
+    known = find(metric)
+    if known is None:
+        return f"{metric!r} is unknown"
+    return ": ".join([f"no trial measured {metric}", *(LACKING[need] for need in known.needs)])

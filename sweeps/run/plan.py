@@ -209,7 +209,8 @@ def describe(sweep: Sweep, address: str | None, inputs: Inputs) -> str:
     first = _first(sweep, inputs)
     first = first._replace(settings=first.settings.model_copy(update={"gpu": asked.gpus > 0}))
     of = "the first of them:" if trials else "what they have in common:"
-    lines += ["", of, plan_of_run(asked.kind, first, inputs)]
+    place = None if workers > 1 else f"the trial's own process{' and its GPU' if asked.gpus else ''}"
+    lines += ["", of, plan_of_run(asked.kind, first, inputs, place=place)]
     return "\n".join(lines)
 
 

@@ -107,6 +107,8 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
     assert "name          tiny\n" in out
     assert "lightings     left, front, right\n" in out
     assert "run id        -\n" in out
+    assert "alignment     left eye at 0.335, 0.4, right eye at 0.665, 0.4\n" in out
+    assert "has quality   yes\n" in out
     assert "limits        body_bytes 20,000,000, pixels 50,000,000, images 16, variants 256\n" in out
 
 

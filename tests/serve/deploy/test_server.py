@@ -143,11 +143,17 @@ def test_settings_are_checked(home: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_next_model_is_the_one_that_is_named(model_folder: Path, plain_folder: Path) -> None:
+def test_the_next_model_is_the_one_that_is_named(model_folder: Path, plain_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = server.choose_model(str(model_folder)), server.choose_model(str(plain_folder))
     now = Running(first, second, ServeSettings(model=str(model_folder)))
     assert server._wanted(now, None, None, rollback=True) == second
     assert server._wanted(now, str(plain_folder), None, rollback=False) == second
+    asked: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "choose_model", lambda source: asked.append(source))
+        server._wanted(now, None, 3, rollback=False)
+        server._wanted(now, None, None, rollback=False)
+    assert asked == ["models:/legan/3", "models:/legan@champion"]  # a folder has no versions
     with pytest.raises(LeganError, match="none to go back to"):
         server._wanted(Running(first, None, now.settings), None, None, rollback=True)
     with pytest.raises(ConfigError, match="exclude each other"):

@@ -58,6 +58,10 @@ def test_what_cannot_be_chosen_by_is_said() -> None:
     results = [result("a", 0, mine=1.0, odd=float("nan"))]
     with pytest.raises(ConfigError, match=r"'eval/yours' is unknown; the finished trials of s have eval/mine, eval/odd"):
         choose(SWEEP, results, "eval/yours")
+    with pytest.raises(
+        ConfigError, match=r"no trial measured eval/fid: its weights are not here; get them with `legan weights in"
+    ):
+        choose(SWEEP, results, "eval/fid")
     with pytest.raises(ConfigError, match=r"whether less or more of eval/mine is better is not known; say it with --direction"):
         choose(SWEEP, results, "eval/mine")
     with pytest.raises(ConfigError, match=r"eval/odd is no number in any finished trial"):

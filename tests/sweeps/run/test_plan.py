@@ -67,7 +67,9 @@ def test_a_command_opens_each_data_set_and_each_network_once(
     space.write_text(
         "objectives: {eval/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}, loss.lambda_2: {choices: [1, 5, 10]}}"
     )
-    assert legan(what if what != "space" else str(space)).exit_code == 0  # a dry run, which builds a training's networks too
+    done = legan(what if what != "space" else str(space))  # a dry run, which builds a training's networks too
+    assert done.exit_code == 0
+    assert "images, on the trial's own process" in done.output
     assert openings[asked["data"] / "dataset.json"] == 1
     assert {openings[asked[name] / "network.json"] for name in ("identity", "quality", "classifier", "matcher")} == {1}
 
