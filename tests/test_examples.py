@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,3 +70,14 @@ def test_examples_give_what_they_say(
     result = doctest.testmod(importlib.import_module(name), extraglobs=given)
     assert result.failed == 0, capsys.readouterr().out
     assert result.attempted > 0
+
+
+def test_the_page_on_python_gives_what_it_says(
+    here: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(here)
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    (here / "page.py").write_text("\n".join(blocks), encoding="utf-8")
+    runpy.run_path("page.py", given)
+    assert "expression: 'grin' is unknown; this model knows neutral, smile" in capsys.readouterr().out
+    assert all((here / name).is_file() for name in ("face.png", "whole.png", "all.png"))

@@ -126,12 +126,17 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
 
     with _opened(data, named) as image:
         if image.width * image.height <= max_pixels:
-            upright = _upright(image)
-            coloured = in_srgb(upright) if "icc_profile" in upright.info else upright
-            return np.ascontiguousarray(_to_rgb(coloured))
+            return image_pixels(image)
         size = f"{image.width}×{image.height}"
 
     raise ImageError(f"{named} has {size} pixels, more than the limit of {max_pixels:,}; scale it down first.", kind="too_large")
+
+
+def image_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """A PIL image as uint8 H×W×3 RGB, turned and coloured as ``read_image`` does; raises what Pillow raises."""
+    upright = _upright(image)
+    coloured = in_srgb(upright) if "icc_profile" in upright.info else upright
+    return np.ascontiguousarray(_to_rgb(coloured))
 
 
 def _named(source: Path | str | bytes, name: str | None) -> str:

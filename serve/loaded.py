@@ -1,0 +1,134 @@
+"""What ``legan.load`` gives: a model that takes photographs as a path, an encoded image's bytes, a PIL image or an array.
+
+An array gives arrays back, everything else PIL images. All left and right are the viewer's.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from PIL import Image
+
+from legan._version import __version__
+from legan.platform.data.image import image_pixels, read_image
+from legan.platform.device import choose_device
+from legan.platform.errors import ConfigError, ImageError, Problem
+from legan.platform.model import find_model, read_model
+from legan.serve.engine import Engine, FoundFace, Picture, Pictures, TranslatedFace
+
+Named = str | Path | bytes | Image.Image
+Photo = Named | Picture
+
+
+class LoadedModel(Engine):
+    """A model ready for use; ``schema`` has its classes, ``image_size`` the side of its faces in pixels.
+
+    >>> import legan
+    >>> model = legan.load("model")
+    >>> model.translate("photo.jpg", expression="smile", lighting="left").size
+    (32, 32)
+    >>> whole = model.translate("photo.jpg", expression="smile", lighting="left", paste=True)
+    >>> whole.size
+    (240, 240)
+    >>> whole.save("smiling.png")
+    """
+
+    def __repr__(self) -> str:
+        def classes(kind: str, names: Sequence[str]) -> str:
+            shown = ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])}, …"
+            return f"{len(names)} {kind}{'s' if len(names) != 1 else ''} ({shown})"
+
+        size, quality = self.image_size, "with Q" if self.quality_model is not None else "without Q"
+        return (
+            f"<legan {__version__} model: {classes('expression', self.schema.expressions)}, "
+            f"{classes('lighting', self.schema.lightings)}, {size}×{size} pixels, {quality}, on {self.device}>"
+        )
+
+    @overload
+    def translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Pictures: ...
+    @overload
+    def translate(
+        self, images: Named, *, expression: str | None = None, lighting: str | None = None, face: int = 0, paste: bool = False
+    ) -> Image.Image: ...
+    @overload
+    def translate(
+        self, images: Picture, *, expression: str | None = None, lighting: str | None = None, face: int = 0, paste: bool = False
+    ) -> Picture: ...
+    def translate(
+        self,
+        images: Photo,
+        expressions: Sequence[str] | None = None,
+        lightings: Sequence[str] | None = None,
+        *,
+        expression: str | None = None,
+        lighting: str | None = None,
+        face: int = 0,
+        paste: bool = False,
+    ) -> Image.Image | Picture:
+        """A photograph's face (0: the largest) under one expression and lighting, or many aligned faces under one each.
+
+        A photograph gives the aligned face S×S, or with ``paste`` the whole photograph with the face in it. An axis of which the
+        model knows a single class need not be given. Aligned faces are an array B×S×S×3 with as many names of each kind; they
+        give an array B×S×S×3.
+
+        Raises ConfigError for names the model does not know, ImageError where there is no such face or no image.
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 4:
+            if expressions is None or lightings is None:
+                raise ConfigError([Problem("translate", "aligned faces B×S×S×3 need a list of expressions and one of lightings")])
+            return super().translate(images, expressions, lightings)
+
+        wanted = [self._wanted("expression", expression), self._wanted("lighting", lighting)]
+        problems = [problem for problem in wanted if isinstance(problem, Problem)]
+        if expressions is not None or lightings is not None:
+            problems.append(Problem("translate", "a photograph takes expression=… and lighting=…, by name and one of each"))
+        if problems:
+            raise ConfigError(problems)
+        made = self.translate_photo(_pixels(images), str(wanted[0]), str(wanted[1]), face, paste=paste)
+        return made if isinstance(images, np.ndarray) else Image.fromarray(made)
+
+    def find_faces(self, photo: Photo) -> list[FoundFace]:
+        """All faces of a photograph, the largest first, aligned; an empty list where there is none.
+
+        >>> import legan
+        >>> [found.aligned.image.shape for found in legan.load("model").find_faces("photo.jpg")]
+        [(32, 32, 3)]
+        """
+        return super().find_faces(_pixels(photo))
+
+    @overload
+    def paste(self, photo: Named, faces: Iterable[TranslatedFace]) -> Image.Image: ...
+    @overload
+    def paste(self, photo: Picture, faces: Iterable[TranslatedFace]) -> Picture: ...
+    def paste(self, photo: Photo, faces: Iterable[TranslatedFace]) -> Image.Image | Picture:
+        """The photograph with faces of ``translate_faces`` in their places, feathered; all other pixels stay as they are."""
+        made = super().paste(_pixels(photo), faces)
+        return made if isinstance(photo, np.ndarray) else Image.fromarray(made)
+
+    def _wanted(self, kind: str, name: str | None) -> str | Problem:
+        known = self.schema.expressions if kind == "expression" else self.schema.lightings
+        if name is None and len(known) == 1:
+            return known[0]
+        return name if name is not None else Problem(kind, f"it is missing; this model knows {', '.join(known)}")
+
+
+def load_model(source: str | Path, device: str | None = None) -> LoadedModel:
+    """A run (name or folder), a model folder, or an MLflow URI, ready for use; ``device`` as PyTorch names it.
+
+    On the GPU where there is one, unless ``device`` says otherwise. Raises CheckpointError for a folder that is no model,
+    TrackingError for a URI that the store does not know.
+    """
+    return LoadedModel(read_model(find_model(source)), choose_device(device))
+
+
+def _pixels(photo: Photo) -> Picture:
+    if isinstance(photo, Image.Image):
+        return image_pixels(photo)
+    if not isinstance(photo, np.ndarray):
+        return read_image(photo)
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise ImageError(
+            f"a photograph is uint8 H×W×3 RGB, not {photo.dtype} {photo.shape}; legan takes paths and PIL images, too."
+        )
+    return photo

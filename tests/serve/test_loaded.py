@@ -1,0 +1,107 @@
+"""What ``legan.load`` gives, against the engine that it is."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.serve.conftest import tiny_model
+
+import legan
+from legan.platform.data.rendered.faces import render_faces
+from legan.platform.errors import ConfigError, ImageError
+from legan.platform.model import write_model
+from legan.serve.loaded import LoadedModel
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    folder = tmp_path_factory.mktemp("loaded") / "model"
+    write_model(folder, tiny_model())
+    return legan.load(folder, "cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray[Any, Any]:
+    photo = np.full((240, 260, 3), 90, np.uint8)
+    photo[40:200, 40:200] = render_faces(24, size=160, expressions=("neutral",), lightings=("front",)).images[0, 0]
+    return photo
+
+
+def encoded(photo: np.ndarray[Any, Any]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("paste", [False, True])
+def test_a_photograph_is_the_same_in_every_form(
+    model: LoadedModel, photo: np.ndarray[Any, Any], tmp_path: Path, paste: bool
+) -> None:
+    (tmp_path / "photo.png").write_bytes(encoded(photo))
+    wanted = model.translate_photo(photo, "smile", "left", paste=paste)
+    made = model.translate(photo, expression="smile", lighting="left", paste=paste)
+    assert isinstance(made, np.ndarray)
+    np.testing.assert_array_equal(made, wanted)
+    for form in (tmp_path / "photo.png", str(tmp_path / "photo.png"), encoded(photo), Image.fromarray(photo)):
+        shown = model.translate(form, expression="smile", lighting="left", paste=paste)
+        assert isinstance(shown, Image.Image)
+        np.testing.assert_array_equal(np.asarray(shown), wanted)
+
+
+def test_an_opened_file_is_turned_and_coloured_as_its_path_is(
+    model: LoadedModel, photo: np.ndarray[Any, Any], tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(photo).copy()).save(tmp_path / "turned.png", exif=exif)
+    by_path = model.translate(tmp_path / "turned.png", expression="smile", lighting="left")
+    with Image.open(tmp_path / "turned.png") as opened:
+        np.testing.assert_array_equal(
+            np.asarray(model.translate(opened, expression="smile", lighting="left")), np.asarray(by_path)
+        )
+    np.testing.assert_array_equal(np.asarray(by_path), model.translate_photo(photo, "smile", "left"))
+
+
+def test_faces_are_found_and_pasted_in_every_form(model: LoadedModel, photo: np.ndarray[Any, Any]) -> None:
+    found = model.find_faces(Image.fromarray(photo))
+    assert len(found) == 1
+    translated = model.translate_faces(found, "smile", "left")
+    wanted = model.paste(photo, translated)
+    assert isinstance(wanted, np.ndarray)
+    np.testing.assert_array_equal(np.asarray(model.paste(encoded(photo), translated)), wanted)
+    np.testing.assert_array_equal(wanted, model.translate_photo(photo, "smile", "left", paste=True))
+
+
+def test_aligned_faces_are_translated_as_the_engine_does(model: LoadedModel, photo: np.ndarray[Any, Any]) -> None:
+    faces = np.stack([model.find_faces(photo)[0].aligned.image] * 2)
+    images = model.translate(faces, ["smile", "neutral"], ["left", "right"])
+    np.testing.assert_array_equal(images[0], model.translate_photo(photo, "smile", "left"))
+    with pytest.raises(ConfigError, match="a list of expressions"):
+        model.translate(faces, expression="smile", lighting="left")
+
+
+def test_all_that_is_wrong_is_said_at_once(model: LoadedModel, photo: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(ConfigError, match="expression: it is missing; this model knows neutral, smile") as raised:
+        model.translate(photo)
+    assert "lighting: it is missing; this model knows left, front, right" in str(raised.value)
+    with pytest.raises(ConfigError, match="a photograph takes expression="):
+        model.translate(photo, ["smile"], ["left"])  # type: ignore[call-overload]
+    with pytest.raises(ImageError, match="uint8 H×W×3 RGB, not float64"):
+        model.translate(photo / 255, expression="smile", lighting="left")
+
+
+def test_repr_tells_classes_size_and_version(model: LoadedModel) -> None:
+    assert repr(model) == (
+        f"<legan {legan.__version__} model: 2 expressions (neutral, smile), 3 lightings (left, front, right), "
+        "32×32 pixels, with Q, on cpu>"
+    )
+
+
+def test_users_import_what_all_names() -> None:
+    assert {name: getattr(legan, name) is not None for name in legan.__all__} == dict.fromkeys(legan.__all__, True)
+    assert dir(legan) == sorted(legan.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nobody'"):
+        legan.nobody  # noqa: B018
