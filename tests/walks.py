@@ -46,8 +46,8 @@ from legan.serve.study.app import bind
 
 REPOSITORY = Path(__file__).parents[1]
 BASIS = tuple(f"platform/{name}.py" for name in ("errors", "files", "settings", "pixels", "device"))
-TRAINING = 21
-SWEEP = 28
+TRAINING = 20
+SWEEP = 29
 TRANSLATION = 18
 """The most files that each walk may pass."""
 

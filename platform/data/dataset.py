@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.masks import unpack_mask
+from legan.platform.data.skipped import FILE as SKIPPED
 from legan.platform.data.skipped import read_skipped
 from legan.platform.errors import DataError, first_line
 
@@ -97,7 +98,6 @@ class Dataset:
     images: NDArray[np.uint8]
     content_hash: str
     source: str
-    skipped: pd.DataFrame
     packed_hulls: NDArray[np.uint8]
     alignment: Mapping[str, Any]
     info: Mapping[str, Any]
@@ -123,6 +123,11 @@ class Dataset:
     def subject(self) -> NDArray[np.str_]:
         """Subject name of each face, str N."""
         return self.faces["subject"].to_numpy(dtype=np.str_)
+
+    @cached_property
+    def skipped(self) -> pd.DataFrame:
+        """The files that could not be used: path, kind, reason."""
+        return read_skipped(self.path)
 
     @property
     def splits(self) -> dict[str, list[str]]:
@@ -209,7 +214,7 @@ def open_dataset(path: Path | str) -> Dataset:
         schema = AttributeSchema.from_dict(values["schema"])
         size = int(values["image_size"])
         faces = pq.read_table(path / "faces.parquet").to_pandas()
-        skipped = read_skipped(path)
+        pq.read_metadata(path / SKIPPED)
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         hulls = np.load(path / "hulls.npy", mmap_mode="r", allow_pickle=False)
 
@@ -222,7 +227,6 @@ def open_dataset(path: Path | str) -> Dataset:
             images=images,
             content_hash=values["content_hash"],
             source=values["source"],
-            skipped=skipped,
             packed_hulls=hulls,
             alignment=values["alignment"],
             info=values["info"],
