@@ -51,16 +51,19 @@ def unshown(data: Dataset, *, mirrored: bool) -> LeftOut:
 
 
 def left_out_notes(data: Dataset, left_out: LeftOut) -> list[str]:
-    """A sentence for each class of the whole data set that is not trained, with its faces by split."""
-    counts, shown_mirrored = class_counts(data), set(left_out.names) - set(unshown(data, mirrored=True).names)
-    notes = []
-    for kind, names in zip(("expression", "lighting"), left_out, strict=True):
-        for name in names:
-            shown = ", ".join(f"{count} in {split}" for split, count in counts[kind, name].items())
-            mirrored = f"{kind} {name}" in shown_mirrored
-            remedy = "set flip=true" if mirrored else "put people who show it into the split train"
-            notes.append(f"note: no training image shows {kind} {name} ({shown}), so it is left out; {remedy} to have it.")
-    return notes
+    """Which classes of the whole data set are not trained, with their faces by split: a sentence for each remedy."""
+    shown_mirrored = set(left_out.names) - set(unshown(data, mirrored=True).names)
+    named: dict[str, list[str]] = {}
+    for (kind, name), counts in class_counts(data).items():
+        if f"{kind} {name}" in left_out.names:
+            remedy = "set flip=true" if f"{kind} {name}" in shown_mirrored else "put people who show that into the split train"
+            faces = ", ".join(f"{count} in {split}" for split, count in counts.items())
+            named.setdefault(remedy, []).append(f"{kind} {name} ({faces})")
+    return [
+        f"note: no training image shows {', '.join(classes)}, so {'this is' if len(classes) == 1 else 'these are'} left out; "
+        f"to train {'it' if len(classes) == 1 else 'them'}, {remedy}."
+        for remedy, classes in named.items()
+    ]
 
 
 def split_notes(data: Dataset) -> list[str]:

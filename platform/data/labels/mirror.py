@@ -7,6 +7,7 @@ itself. Of any other name, such as a number, a lamp or a window, nobody knows.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -93,9 +94,13 @@ def why_not(schema: AttributeSchema) -> str:
     told = told_by_names(schema.lightings)
     unknown = [name for name in schema.lightings if name not in told]
     if unknown:
-        first, other = unknown[0], unknown[min(1, len(unknown) - 1)]
+        first, other = unknown[0], next(name for name in [*unknown[1:], *schema.lightings] if name != unknown[0])
         named = ", ".join(unknown[:_MOST_NAMED]) + (" …" if len(unknown) > _MOST_NAMED else "")
-        return f"since nobody says what it makes of {named}; say it to `legan data prepare`, such as {OPTION} {first}={other}"
+        swap, same = (shlex.quote(f"{first}={second}") for second in (other, first))
+        return (
+            f"since nobody says what it makes of {named}; say it to `legan data prepare`: {OPTION} {swap} where they swap, "
+            f"{OPTION} {same} where it stays"
+        )
     sides = _sided(schema.expressions)
     if sides:
         return f"since the expression {sides[0]} names a side, which it would make wrong"

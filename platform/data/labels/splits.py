@@ -2,8 +2,8 @@
 
 Test and validation get their shares of the people. Who gets there follows the order of a seeded hash of the names, bent so far
 that both show every class and every source in about those shares (as Sechidis, Tsoumakas and Vlahavas, 2011, do for examples
-with several labels). Nobody leaves train who is the last there to show a class. Where all people show the same, the hash alone
-decides.
+with several labels). Nobody leaves train who is the last there to show a class, unless nobody else could be held out at all.
+Where all people show the same, the hash alone decides.
 """
 
 import hashlib
@@ -51,8 +51,9 @@ def split_by_subject(
 def split_people(faces: pd.DataFrame, *, val_share: float, test_share: float, seed: int) -> dict[str, Split]:
     """The split of each subject of ``faces``, which has a column subject and any of KINDS.
 
-    Test and val have as many people as ``split_by_subject`` gives them, or fewer where train would lose a class. A class of
-    three people or more comes into all three splits where the numbers of people allow. A ``test_share`` of 1 puts all into test.
+    Test and val have as many people as ``split_by_subject`` gives them, or fewer where train would lose a class, but somebody. A
+    class of three people or more comes into all three splits where the numbers of people allow. A ``test_share`` of 1 puts all
+    into test.
 
     >>> faces = pd.DataFrame({"subject": ["ann", "bob", "cid", "dan"], "expression": ["smile", "smile", "smile", "scream"]})
     >>> split_people(faces, val_share=0.2, test_share=0.2, seed=0)["dan"]  # who alone shows a scream
@@ -78,6 +79,7 @@ def split_people(faces: pd.DataFrame, *, val_share: float, test_share: float, se
             filled = _Filling(labels, free, quota, kept)
             filled.with_one_of_each_label()
             filled.with_shares()
+            filled.with_somebody()
             splits |= dict.fromkeys((names[person] for person in filled.people), split)
 
     return splits
@@ -133,6 +135,12 @@ class _Filling:
         for label in sorted(of_label, key=lambda each: (self.quota[each], each == _EVERYBODY, each)):
             self._take_some(of_label[label], label, strictly=True)
         self._take_some(of_label.get(_EVERYBODY, []), _EVERYBODY, strictly=False)
+
+    def with_somebody(self) -> None:
+        """Take the person who costs the others the fewest labels, where nobody could be spared and not all are needed."""
+        if not self.people and self.left[_EVERYBODY] > self.kept[_EVERYBODY]:
+            lost = {person: sum(1 for label in self.labels[person] if self.left[label] == 1) for person in self.free}
+            self._take(min(self.free, key=lambda person: (lost[person], person)))
 
     def _take_some(self, people: Sequence[int], label: int, *, strictly: bool) -> None:
         for person in people:

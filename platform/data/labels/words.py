@@ -16,11 +16,11 @@ baixo 正 前 后 中 上 下 顶 底
 """
 _STATES = """
 side sides sided flash none no without off on dark darkness bright dim low high flat diffuse diffused soft hard harsh even uniform
-natural artificial neutral normal room indoor indoors outdoor outdoors inside outside day daylight night sun sunny sunlight cloudy
-overcast underexposed overexposed slight slightly strong weak shadow shade shaded all any both unknown other 侧
+natural artificial neutral normal room raum indoor indoors outdoor outdoors inside outside day daylight night sun sunny sunlight
+cloudy overcast underexposed overexposed slight slightly strong weak shadow shade shaded all any both unknown other 侧
 """
 _SAYING_NOTHING = """
-light lights lit lighting lamp illumination illum source hand the from at of is half part corner and deg degree
+light lights lit lighting lamp illumination illum source hand the from at of is half part corner and von vom de di da deg degree
 degrees azimuth azim az yaw elevation elev el pitch licht lumiere luz luce 光 灯 面
 """
 PLACES = frozenset(_PLACES.split())

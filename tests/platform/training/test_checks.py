@@ -227,7 +227,7 @@ def test_a_class_that_no_training_image_shows_is_left_out_and_named(home, rare_d
     schema = facts.data.schema
     assert schema.expressions == ("neutral", "smile")
     assert task.info["schema"] == schema.to_dict() if kind == "classifier" else task.schema == schema
-    scream = "note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so it is left out; "
+    scream = "note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so this is left out; "
     assert facts.notes[0].startswith(scream)
     assert "note: nobody in the split val of rare shows lighting front." in facts.notes
     task.validate()
@@ -272,8 +272,8 @@ def test_presets_go_on_without_mirroring_and_say_so(home, tiny_data, unmirrored,
     facts = facts_of(kind, preset, overrides, {"data": unmirrored})
     assert facts.settings.flip is False
     assert facts.notes == (
-        "note: no image is mirrored, since nobody says what it makes of lamp1, lamp2; say it to `legan data prepare`, such as "
-        "--mirror lamp1=lamp2.",
+        "note: no image is mirrored, since nobody says what it makes of lamp1, lamp2; say it to `legan data prepare`: "
+        "--mirror lamp1=lamp2 where they swap, --mirror lamp1=lamp1 where it stays.",
     )
     with pytest.raises(
         ConfigError, match=r"flip: images of .*/lamps cannot be mirrored, since nobody says .*, or set flip=false"

@@ -64,10 +64,19 @@ def test_a_data_set_is_seen_with_the_classes_that_somebody_knows(rare: Dataset) 
 
 def test_each_class_that_is_left_out_is_named_with_its_counts(rare: Dataset) -> None:
     assert left_out_notes(rare, unshown(rare, mirrored=False)) == [
-        "note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so it is left out; put people who "
-        "show it into the split train to have it.",
-        "note: no training image shows lighting right (0 in train, 2 in val, 3 in test), so it is left out; set flip=true to "
-        "have it.",
+        "note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so this is left out; to train it, "
+        "put people who show that into the split train.",
+        "note: no training image shows lighting right (0 in train, 2 in val, 3 in test), so this is left out; to train it, set "
+        "flip=true.",
+    ]
+
+
+def test_several_classes_are_told_in_one_sentence(rare: Dataset, tmp_path: Path) -> None:
+    kept = (rare.faces["split"] != "train") | (rare.faces["expression"] == "neutral")
+    bored = open_dataset(keep_faces(rare, tmp_path / "bored", kept))
+    assert left_out_notes(bored, unshown(bored, mirrored=True)) == [
+        "note: no training image shows expression smile (0 in train, 3 in val, 4 in test), expression scream (0 in train, 0 in "
+        "val, 4 in test), so these are left out; to train them, put people who show that into the split train."
     ]
 
 
