@@ -182,7 +182,9 @@ def no_room_for_sockets() -> str | None:
 
 
 def _runtime(environment: Mapping[str, str]) -> dict[str, dict[str, str]] | None:
-    return {"env_vars": dict(environment)} if environment else None
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME")  # the workers of a training record it
+    variables = {**({"MLFLOW_EXPERIMENT_NAME": experiment} if experiment else {}), **environment}
+    return {"env_vars": variables} if variables else None
 
 
 def _start(

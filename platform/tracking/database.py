@@ -81,6 +81,31 @@ def settle(database: Path, say: Callable[[str], None] = say) -> Places:
     return places
 
 
+def registered_files(database: Path, uri: str) -> Path | None:
+    """The files of the version that ``models:/name@alias`` or ``models:/name/version`` means now, read off the tables alone.
+
+    MLflow needs seconds to be imported, which one translation need not wait for. None wherever anything is not as expected:
+    MLflow then says what is wrong.
+    """
+    name, sign, wanted = uri.removeprefix("models:/").rpartition("@" if "@" in uri else "/")
+    places = settle(database)
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", WAIT_S, uri=True)) as tables:
+            if sign == "@":
+                found = tables.execute(
+                    "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (name, wanted)
+                )
+                (wanted,) = found.fetchone() or ("",)
+            about = "SELECT storage_location FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
+            rows = tables.execute(about, (name, wanted, "Deleted_Internal")).fetchall()
+    except (sqlite3.Error, OSError):
+        return None
+    if len(rows) != 1 or not rows[0][0]:
+        return None
+    folder = _path(places.now(rows[0][0]))
+    return folder if folder.is_absolute() and folder.is_dir() else None
+
+
 def identity(folder: Path) -> str:
     """What a folder is under every name that mounts and links give it, but no longer after it was moved or copied.
 

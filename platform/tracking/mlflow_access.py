@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legan.platform.errors import TrackingError
-from legan.platform.tracking.places import StoredRun, default_home, default_tracking_uri, run_of_model
+from legan.platform.tracking.database import registered_files
+from legan.platform.tracking.places import (
+    StoredRun,
+    default_home,
+    default_tracking_uri,
+    model_folder,
+    run_of_model,
+    sqlite_file,
+)
 
 if TYPE_CHECKING:
     from legan.platform.tracking.mlflow_models import Promotion, RegisteredVersion
@@ -82,9 +90,17 @@ def resolve_model(uri: str) -> Path:
     Models of a server are fetched once into ``downloads`` under the runs' home. Raises TrackingError for a URI the
     store does not know, naming the aliases and versions it does know, and when the store cannot be reached.
     """
+    store = default_tracking_uri()
+    database = sqlite_file(store)
+    if database is not None and database.is_file() and uri.startswith("models:/"):
+        files = registered_files(database, uri)
+        found = None if files is None else model_folder(files)
+        if found is not None:
+            return found
+
     from legan.platform.tracking import mlflow_store
 
-    return mlflow_store.resolve_model(uri, default_tracking_uri(), default_home() / "downloads")
+    return mlflow_store.resolve_model(uri, store, default_home() / "downloads")
 
 
 def model_version(uri: str) -> "RegisteredVersion":

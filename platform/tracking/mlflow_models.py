@@ -25,7 +25,7 @@ from PIL import Image
 
 from legan.platform.errors import TrackingError
 from legan.platform.tracking.delivery import RecordRejectedError
-from legan.platform.tracking.places import StoredRun
+from legan.platform.tracking.places import StoredRun, model_folder
 from legan.platform.tracking.spool import Record
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def register(store: "Connection", run_id: str, record: Record) -> str:
     if made is None:
         model_id = _log_model(store, run_id, record)
         place = client.get_logged_model(model_id).artifact_location
-        made = client.create_model_version(name, place, run_id=run_id, tags={RECORD_UID: uid}, model_id=model_id)
+        made = client.create_model_version(
+            name, place, run_id=run_id, tags={RECORD_UID: uid}, description=record.get("description"), model_id=model_id
+        )
     if CHAMPION not in client.get_registered_model(name).aliases:
         client.set_registered_model_alias(name, CHAMPION, made.version)
     return str(made.version)
@@ -148,9 +150,9 @@ def find_files(store: "Connection", uri: str, downloads: Path) -> Path:
     else:
         folder = _fetch(store, _run_place(store, uri), downloads / quote(uri, safe=""))
 
-    for found in (folder, *sorted(folder.glob("artifacts/*"))):
-        if (found / "model.json").is_file():
-            return found
+    found = model_folder(folder)
+    if found is not None:
+        return found
     if folder.is_relative_to(downloads):
         shutil.rmtree(folder)  # what a run still writes may have a model the next time
     raise TrackingError(f"{uri} is no LEGAN model: there is no model.json in it.")

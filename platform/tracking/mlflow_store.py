@@ -6,6 +6,7 @@ sets what MLflow reads from the environment when it is imported.
 
 import contextlib
 import getpass
+import json
 import logging
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from urllib.parse import quote
 
 import mlflow
 import requests
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -181,6 +182,10 @@ class MlflowStore:
                 self._tags(run_id, self._related(record["tags"]))
             case "tags":
                 self._tags(run_id, record["tags"])
+            case "input":
+                about = json.dumps({"uri": record["source"]}), json.dumps(record["profile"])
+                data = Dataset(record["name"], record["digest"], "local", about[0], profile=about[1])
+                self._client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
             case "image":
                 self._image(run_id, record)
             case "artifact":

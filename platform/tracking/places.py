@@ -20,6 +20,7 @@ from legan.platform.files import named_folder, write_whole
 
 RUN_FILE, SENT_FILE, RECORD_FILE = "run.json", "tracking.sent", "tracking.jsonl"
 DATABASE = "mlflow.db"
+EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
 """The store that a home has by itself."""
 SQLITE = "sqlite:///"
 
@@ -43,6 +44,12 @@ class StoredRun(NamedTuple):
     run_id: str | None = None
     uid: str | None = None
     folder: Path | None = None
+
+    @property
+    def page(self) -> str | None:
+        """The run's page; None where the store is no server, or no id is known."""
+        uri = shown(self.store)
+        return f"{uri.rstrip('/')}/#/runs/{self.run_id}" if self.run_id and uri.startswith(("http://", "https://")) else None
 
     def absence(self) -> str:
         """Why it is not in the store, and what helps: the rest of a sentence."""
@@ -155,6 +162,17 @@ def shown(uri: str) -> str:
     except ValueError:  # it is no URI, which whoever uses it will say
         return without_passwords(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+
+
+def model_folder(files: Path) -> Path | None:
+    """The model folder among the files of a registered version or of a run; None where there is none."""
+    folders = (files, *sorted(files.glob("artifacts/*")))
+    return next((folder for folder in folders if (folder / "model.json").is_file()), None)
+
+
+def experiment() -> str:
+    """The MLflow experiment that runs are in: $MLFLOW_EXPERIMENT_NAME, else legan."""
+    return os.environ.get(EXPERIMENT_NAME) or "legan"
 
 
 def git_commit() -> str | None:

@@ -49,12 +49,15 @@ class Entry(NamedTuple):
 
 @dataclass
 class History:
-    """What earlier processes recorded: the largest step of each metric and image, the parameters, registered models' names."""
+    """What earlier processes recorded: the largest step of each metric and image, the parameters, registered models' names, the
+    data sets' digests.
+    """
 
     metrics: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
+    inputs: set[str] = field(default_factory=set)
     last: Record | None = None
 
     def add(self, record: Record) -> None:
@@ -69,6 +72,8 @@ class History:
             self.params.update(record["params"])
         elif record["kind"] == "model":
             self.models.add(record["name"])
+        elif record["kind"] == "input":
+            self.inputs.add(record["digest"])
 
 
 class Spool:

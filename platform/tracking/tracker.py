@@ -26,6 +26,8 @@ from legan.platform.tracking.spool import Spool
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 NAME = re.compile(r"[\w\-./ ]+", re.ASCII)
 NAME_LENGTH = 250
+DESCRIPTION = "mlflow.note.content"
+DIGEST_LENGTH = 32
 
 
 class Tracker:
@@ -36,12 +38,10 @@ class Tracker:
     from a checkpoint does not record the steps since then twice. A parameter that has another value
     than before goes to the tag ``legan.resumed_with.<name>``, because MLflow keeps parameters as they are.
 
-    ``params`` are the flattened settings; ``tags`` come on top of the user and the git commit. The store is ``uri``,
-    else MLFLOW_TRACKING_URI, else the one this run went to before, else the default. Metrics ``system/…`` come every
-    ``system_every_s`` seconds. ``say`` gets the few lines a person should see: MLflow is away, is back, still lacks
-    records. The attribute ``uid`` is the run's own name, the same in every store.
-
-    Raises RecordTakenError when another process is recording the same folder.
+    ``params`` are the flattened settings; ``tags`` come on top of the user and the git commit; ``description`` is what MLflow
+    shows on top of a new run. The store is ``uri``, else MLFLOW_TRACKING_URI, else the one this run went to before, else the
+    default. Metrics ``system/…`` come every ``system_every_s`` seconds. ``say`` gets the few lines a person should see: MLflow is
+    away, is back, still lacks records. Raises RecordTakenError when another process is recording the same folder.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Tracker:
         run_name: str,
         params: Mapping[str, object],
         tags: Mapping[str, str],
+        description: str = "",
         uri: str | None = None,
         say: Callable[[str], None] = say,
         send_every_s: float = 2.0,
@@ -62,6 +63,8 @@ class Tracker:
         store = uri or run_tracking_uri(folder)
         self._store = shown(store)
         self._say = say
+        if description and self._spool.history.last is None:  # later it may be somebody's own
+            tags = {**tags, DESCRIPTION: description}
         self._record_opening(experiment, run_name, params, tags)
         self._spool.address(self._store)
 
@@ -117,7 +120,16 @@ class Tracker:
         """Set tags of the run."""
         self._spool.append("tags", {"tags": {check_name(key): str(value) for key, value in tags.items()}})
 
-    def register_model(self, folder: Path, name: str = "legan") -> None:
+    def log_input(self, name: str, digest: str, source: str, profile: Mapping[str, int]) -> None:
+        """Record the data set that a training sees; an earlier process of this run may have done so.
+
+        ``digest`` is its hash, of which MLflow keeps the beginning, ``source`` its folder, ``profile`` counts what is in it.
+        """
+        short = digest[:DIGEST_LENGTH]
+        if short not in self._spool.history.inputs:
+            self._spool.append("input", {"name": name, "digest": short, "source": source, "profile": dict(profile)})
+
+    def register_model(self, folder: Path, name: str = "legan", description: str = "") -> None:
         """Record that a model folder becomes the next version of the registered model ``name``.
 
         The first version ever gets the alias ``champion``. Nothing is recorded where an earlier process of this run has done so.
@@ -126,7 +138,9 @@ class Tracker:
         if not (folder / "model.json").is_file():
             raise CheckpointError(f"{folder} cannot be registered: it is no model folder, model.json is missing.")
         if name not in self._spool.history.models:
-            self._spool.append("model", {**self._spool.keep(folder), "name": name, "uid": uuid.uuid4().hex})
+            self._spool.append(
+                "model", {**self._spool.keep(folder), "name": name, "uid": uuid.uuid4().hex, "description": description}
+            )
 
     def close(self, status: Status = "FINISHED", timeout_s: float = 30.0) -> int:
         """Record how the run ended and send the rest; returns the number of records still unsent.

@@ -16,18 +16,18 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.config import flatten
-from legan.platform.data.dataset import NOTHING, Dataset, LeftOut
+from legan.platform.data.dataset import NOTHING, SPLITS, Dataset, LeftOut
 from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError
 from legan.platform.model import MODEL_FILE, StoredNetwork
 from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
 from legan.platform.settings import ClassifierSettings, IdentitySettings, LeganSettings, QualitySettings, TrainingSettings
-from legan.platform.tracking.places import git_commit
+from legan.platform.tracking.places import experiment, git_commit, run_in_store
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, given, hashes
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.parallel import Ranks, all_or_none
-from legan.platform.training.run_folder import EXPERIMENT, Run, changed_inputs, remember_inputs
+from legan.platform.training.run_folder import Run, changed_inputs, remember_inputs
 from legan.platform.training.task import Task
 from legan.platform.training.tasks.classifier import classifier_task
 from legan.platform.training.tasks.identity import identity_task
@@ -35,6 +35,14 @@ from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 from legan.platform.training.tasks.quality import quality_task
 from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, build_networks
 
+TITLES = {
+    "legan": "LEGAN",
+    "stargan": "StarGAN",
+    "stargan_v2": "StarGAN-v2",
+    "identity": "T, the identity network,",
+    "quality": "Q, the quality model,",
+    "classifier": "The independent judge of expression and lighting,",
+}
 RATINGS_INFO = ("simulated_ratings", "ratings_hash")
 """What a Q says of its ratings, and with it what is trained with that Q."""
 
@@ -68,7 +76,7 @@ def train_run(
         tags = tags_of(run, task)
 
     with all_or_none(ranks):
-        tracker = _tracker(run, tags, tracking_uri, say) if ranks.is_first else None
+        tracker = _tracker(run, task, tags, tracking_uri, say) if ranks.is_first else None
     if tracker is None:
         train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report))
         return
@@ -76,6 +84,7 @@ def train_run(
     status: Status = "FAILED"
     try:
         remember_inputs(run, made_of)
+        tracker.log_input(*_data(run, inputs, tags))
         train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
         _export(run, task, tracker, tags)
         status = "FINISHED"
@@ -88,7 +97,8 @@ def train_run(
         raise
     finally:
         tracker.close(status)
-    say(f"finished: the model is {run.model}")
+    page = run_in_store(run.folder).page
+    say(f"finished: the model is {run.model}" + (f", its run {page}" if page else ""))
 
 
 def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs, left_out: LeftOut = NOTHING) -> Task:
@@ -126,13 +136,30 @@ def tags_of(run: Run, task: Task) -> dict[str, str]:
     }
 
 
-def _tracker(run: Run, tags: Mapping[str, str], tracking_uri: str, say: Callable[[str], None]) -> Tracker:
+def description_of(run: Run, task: Task) -> str:
+    """What MLflow shows on top of the run and of its registered model."""
+    settings = run.settings
+    path = given(settings.ratings if isinstance(settings, QualitySettings) else settings.data)
+    return f"{TITLES[run.kind]} trained on {path.name}: {task.total_steps:,} steps of {task.images_per_step} images."
+
+
+def _data(run: Run, inputs: Inputs, tags: Mapping[str, str]) -> tuple[str, str, str, dict[str, int]]:
+    """Name, hash, place and counts of what a training sees."""
+    if isinstance(run.settings, QualitySettings):
+        return Path(tags["data"]).name, tags["data_hash"], tags["data"], {}
+    data = inputs.dataset(given(run.settings.data))
+    counts: dict[str, int] = {split: len(data.rows(split)) for split in SPLITS}
+    return data.name, tags["data_hash"], tags["data"], {"faces": len(data)} | counts
+
+
+def _tracker(run: Run, task: Task, tags: Mapping[str, str], tracking_uri: str, say: Callable[[str], None]) -> Tracker:
     return Tracker(
         run.folder,
-        experiment=EXPERIMENT,
+        experiment=experiment(),
         run_name=run.folder.name,
         params=flatten(run.settings.model_dump(mode="json")),
         tags=tags,
+        description=description_of(run, task),
         uri=tracking_uri,
         say=say,
     )
@@ -155,7 +182,7 @@ def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> 
     tracker.log_artifact(run.folder / "config.yaml", None)
     tracker.log_artifact(run.checkpoints / f"step-{step:08d}", "checkpoint")
     if run.register and (run.model / MODEL_FILE).is_file():
-        tracker.register_model(run.model, run.kind)
+        tracker.register_model(run.model, run.kind, description_of(run, task))
     else:
         tracker.log_artifact(run.model, "model")
 

@@ -28,8 +28,6 @@ from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import StoppedEarly
 
-EXPERIMENT = "legan"
-
 
 class Run(NamedTuple):
     """A run folder and what is trained in it.

@@ -20,11 +20,18 @@ import legan
 from legan._version import __version__
 from legan.platform import jobs
 from legan.platform.errors import ConfigError, Problem, Problems
+from legan.platform.tracking.places import EXPERIMENT_NAME
 from legan.sweeps.remote.status import STOP_WITHIN_S
 from legan.sweeps.run.request import settings_of, training_problems, variants
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep
 
-MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+MLFLOW = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    EXPERIMENT_NAME,
+)
 MARK = {"legan": "sweep"}
 SOURCE = ("pyproject.toml", "README.md", "LICENSE", "src", "models", "platform", "sweeps", "serve")
 

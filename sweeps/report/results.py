@@ -20,7 +20,7 @@ from scipy.stats import t as student
 from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, LeganError, Problem
 from legan.platform.evaluation.tables.sheets import RunLine
-from legan.platform.tracking.places import StoredRun, run_in_store, shown
+from legan.platform.tracking.places import StoredRun, run_in_store
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials
 
@@ -56,8 +56,7 @@ class TrialResult(NamedTuple):
     @property
     def link(self) -> str | None:
         """The page of its run; None where runs do not go to a server."""
-        run, uri = self.run, shown(self.run.store)
-        return f"{uri.rstrip('/')}/#/runs/{run.run_id}" if run.run_id and uri.startswith(("http://", "https://")) else None
+        return self.run.page
 
     def number(self, metric: str) -> float | None:
         """A finished trial's metric by its name in MLflow; None where it is absent or no number."""

@@ -14,9 +14,8 @@ from legan.platform.errors import ConfigError, Problem, RecordTakenError, Tracki
 from legan.platform.evaluation.metric_names import EVALUATION, find
 from legan.platform.tracking.delivery import StoreAwayError
 from legan.platform.tracking.mlflow_access import open_store
-from legan.platform.tracking.places import read_sent, run_in_store, shown
+from legan.platform.tracking.places import experiment, read_sent, run_in_store, shown
 from legan.platform.tracking.tracker import Tracker, sync_run
-from legan.platform.training.run_folder import EXPERIMENT
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 
 ANSWER_WITHIN_S = 30.0
@@ -97,6 +96,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def _description(sweep: Sweep) -> str:
+    asked = sweep.settings
+    what = f"The suite {asked.suite}" if asked.suite is not None else "A search"
+    return f"{what} over trainings of {asked.kind} on {asked.data.name}; its trials are the runs below this one."
+
+
 def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> tuple[Tracker, str]:
     """The tracker of the sweep's own run, and the run's id, whose children its trials are.
 
@@ -114,7 +119,14 @@ def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> 
     tags = {"kind": "sweep", "suite": asked.suite or "search", "sweep": sweep.name}
     try:
         tracker = Tracker(
-            sweep.parent, experiment=EXPERIMENT, run_name=sweep.name, params=params, tags=tags, uri=tracking_uri, say=say
+            sweep.parent,
+            experiment=experiment(),
+            run_name=sweep.name,
+            params=params,
+            tags=tags,
+            description=_description(sweep),
+            uri=tracking_uri,
+            say=say,
         )
     except RecordTakenError as error:
         taken = f"the sweep {sweep.name} is being run by another process; wait until that has ended"

@@ -17,12 +17,12 @@ from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.model import FACENET
 from legan.platform.tracking.delivery import PARENT_UID
-from legan.platform.tracking.places import read_run_file
+from legan.platform.tracking.places import experiment, read_run_file
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import EXPERIMENT, Run, append_line, create_run, open_run
+from legan.platform.training.run_folder import Run, append_line, create_run, open_run
 from legan.sweeps.run.request import asked_training
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
@@ -132,7 +132,9 @@ def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -
 def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
     """Score the trial's model on the sweep's pairs by the sweep's judges, and add that to the trial's run."""
     asked, say = sweep.settings, _log(run)
-    tracker = Tracker(run.folder, experiment=EXPERIMENT, run_name=run.folder.name, params={}, tags={}, uri=tracking_uri, say=say)
+    tracker = Tracker(
+        run.folder, experiment=experiment(), run_name=run.folder.name, params={}, tags={}, uri=tracking_uri, say=say
+    )
     status: Status = "FAILED"
     try:
         request = EvaluationRequest(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs)

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -15,7 +17,10 @@ from legan.models.generator import Generator
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import TrackingError
 from legan.platform.model import Model, write_model
+from legan.platform.tracking.database import registered_files
 from legan.platform.tracking.mlflow_access import model_version, resolve_model
+from legan.platform.tracking.mlflow_models import find_files
+from legan.platform.tracking.mlflow_store import connect
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
 
@@ -33,7 +38,7 @@ def registered(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     """The runs' home after a run registered its model twice, and the run's id."""
     home = tmp_path_factory.mktemp("registered")
     run = Tracker(home / "run", experiment="e", run_name="r", params={}, tags={}, uri=f"sqlite:///{home / 'mlflow.db'}")
-    run.register_model(model)
+    run.register_model(model, description="LEGAN trained on faces.")
     run.register_model(model)
     run.log_artifact(model, "plain")
     assert run.close(timeout_s=120) == 0
@@ -71,10 +76,38 @@ def test_registered_models_are_code_and_tensors_without_pickle(store: mlflow.Mlf
     assert f"legan=={legan.__version__}" in (folder / "requirements.txt").read_text()
 
 
+@pytest.mark.usefixtures("store")
+def test_a_local_model_is_found_without_mlflow(registered: tuple[Path, str], tmp_path: Path) -> None:
+    database = registered[0] / "mlflow.db"
+    for uri in ("models:/legan@champion", "models:/legan/1", "models:/legan/2"):
+        wanted = find_files(connect(f"sqlite:///{database}"), uri, tmp_path)
+        assert (registered_files(database, uri) or tmp_path) / "artifacts" / wanted.name == wanted
+        assert resolve_model(uri) == wanted
+    for uri in ("models:/legan@none", "models:/legan/9", "models:/legan/x", "models:/other@champion", "models:/legan"):
+        assert registered_files(database, uri) is None
+    assert registered_files(tmp_path / "none.db", "models:/legan@champion") is None
+
+    code = (
+        "import sys; from legan.platform.model import find_model; print(find_model('models:/legan@champion'));"
+        "assert not {'mlflow', 'sqlalchemy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(resolve_model("models:/legan@champion"))
+
+
+def test_a_deleted_version_is_found_by_nobody(store: mlflow.MlflowClient, registered: tuple[Path, str]) -> None:
+    database = registered[0] / "mlflow.db"
+    made = store.create_model_version("legan", "file:///nowhere")
+    assert registered_files(database, f"models:/legan/{made.version}") is None  # no files there
+    store.delete_model_version("legan", made.version)
+    assert registered_files(database, f"models:/legan/{made.version}") is None
+
+
 def test_the_first_version_is_the_champion_and_stays_it(store: mlflow.MlflowClient) -> None:
     aliases = store.get_registered_model("legan").aliases
     assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 1}
-    assert sorted(int(version.version) for version in store.search_model_versions("name = 'legan'")) == [1, 2]
+    versions = store.search_model_versions("name = 'legan'")
+    assert {int(each.version): each.description or "" for each in versions} == {1: "LEGAN trained on faces.", 2: ""}
 
 
 @pytest.mark.usefixtures("store")

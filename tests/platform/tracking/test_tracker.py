@@ -98,6 +98,25 @@ def test_everything_recorded_is_in_mlflow(home: Path, tmp_path: Path) -> None:
     assert not list((home / "first/outbox").iterdir())
 
 
+def test_the_data_set_is_an_input_and_the_description_stays_as_people_leave_it(ready: Path) -> None:
+    given = {"experiment": "mine", "description": "LEGAN trained on faces."}
+    for _ in range(2):
+        run = open_tracker(ready / "described", **given)
+        run.log_input("faces", "d" * 64, "/data/faces", {"faces": 720, "train": 480})
+        assert finish(run) == 0
+        made = mlflow_client().get_run(str(run.run_id))
+        assert made.data.tags["mlflow.note.content"] == given["description"]
+        (seen,) = made.inputs.dataset_inputs
+        assert (seen.dataset.name, seen.dataset.digest, json.loads(seen.dataset.source)) == (
+            "faces", "d" * 32, {"uri": "/data/faces"},
+        )  # fmt: skip
+        assert json.loads(seen.dataset.profile) == {"faces": 720, "train": 480}
+        assert [(tag.key, tag.value) for tag in seen.tags] == [("mlflow.data.context", "training")]
+        given["description"] = "the best so far"
+        mlflow_client().set_tag(str(run.run_id), "mlflow.note.content", given["description"])
+    assert mlflow_client().get_experiment(made.info.experiment_id).name == "mine"
+
+
 def test_system_metrics_come_from_mlflows_collectors_and_go_on_counting(ready: Path) -> None:
     for opening in range(2):
         run = open_tracker(ready / "run", system_every_s=0.05)
