@@ -25,6 +25,7 @@ from legan.platform.errors import CheckpointError, ConfigError, LeganError, Prob
 from legan.platform.evaluation.metric_names import canonical
 from legan.platform.files import misnamed, new_folder, whole_file
 from legan.platform.settings import Settings, raise_conflicts
+from legan.platform.tracking.places import PARENT
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.search.checks import kind_problems
 from legan.sweeps.search.space import SearchSettings
@@ -144,7 +145,7 @@ class Sweep(NamedTuple):
     @property
     def parent(self) -> Path:
         """What is recorded of the sweep itself."""
-        return self.folder / "parent"
+        return self.folder / PARENT
 
     @property
     def report(self) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from legan.platform.errors import TrackingError
-from legan.platform.tracking.places import Delivered, read_run_file
+from legan.platform.tracking.places import PARENT, Delivered, read_run_file
 from legan.platform.tracking.spool import Entry, Record, Spool
 
 METRICS_PER_BATCH = 500
@@ -170,7 +170,7 @@ def keep_sending(
 
 def _with_parent(tags: Mapping[str, str], folder: Path) -> Mapping[str, str]:
     """The tags of a trial with its sweep's uid in place of the id that an older version recorded."""
-    parent = read_run_file(folder.absolute().parent.parent / "parent") if PARENT_RUN in tags else {}
+    parent = read_run_file(folder.absolute().parent.parent / PARENT) if PARENT_RUN in tags else {}
     if "run_uid" not in parent:
         return tags
     return {key: value for key, value in tags.items() if key != PARENT_RUN} | {PARENT_UID: str(parent["run_uid"])}

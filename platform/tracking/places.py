@@ -19,9 +19,11 @@ from legan.platform.errors import TrackingError, without_passwords
 from legan.platform.files import named_folder, write_whole
 
 RUN_FILE, SENT_FILE, RECORD_FILE = "run.json", "tracking.sent", "tracking.jsonl"
+PARENT = "parent"
+"""The folder in a sweep's that has the sweep's own run."""
 DATABASE = "mlflow.db"
-EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
 """The store that a home has by itself."""
+EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
 SQLITE = "sqlite:///"
 
 
@@ -54,7 +56,8 @@ class StoredRun(NamedTuple):
     def absence(self) -> str:
         """Why it is not in the store, and what helps: the rest of a sentence."""
         if self.folder is not None:
-            return f"{self.folder.name} is not in MLflow at {shown(self.store)}; send it with: legan sync {self.folder}"
+            name = self.folder.parent.name if self.folder.name == PARENT else self.folder.name
+            return f"{name} is not in MLflow at {shown(self.store)}; send it with: legan sync {self.folder}"
         wanted = self.run_id or self.uid
         if wanted is None:
             return "nothing says which run of MLflow it comes from."

@@ -99,6 +99,8 @@ def test_a_run_is_known_in_the_store_in_use_alone(home: Path, monkeypatch: pytes
     found = run_in_store(home / "first")
     assert (found.run_id, found.uid) == (None, uid)
     assert found.absence() == f"first is not in MLflow at http://three; send it with: legan sync {home}/first"
+    sweep = run_in_store(home / "sweeps" / "s" / "parent")
+    assert sweep.absence() == f"s is not in MLflow at http://three; send it with: legan sync {home}/sweeps/s/parent"
 
 
 def test_an_id_in_run_json_counts_where_nothing_was_sent(home: Path) -> None:
