@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origi
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from legan.platform.errors import ConfigError, Problem, without_passwords
+from legan.platform.errors import ConfigError, Problem
 from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
 from legan.platform.settings import (
     CONFLICT,
@@ -25,6 +25,7 @@ from legan.platform.settings import (
     Settings,
     TrainingSettings,
 )
+from legan.platform.wording import sentence
 
 KINDS: dict[str, type[TrainingSettings]] = {
     "identity": IdentitySettings,
@@ -223,9 +224,9 @@ def problem_of(kind: type[BaseModel], detail: Mapping[str, Any]) -> Problem:
         return Problem(place, f"there is no such setting; known here: {', '.join(known)}")
     if detail["type"] == CONFLICT:
         return Problem(place, str(detail["msg"]))
-    message = str(detail["ctx"]["error"] if detail["type"] == "value_error" else detail["msg"])
-    message = message[0].lower() + message[1:]
-    return Problem(place, f"{message} (given: {without_passwords(repr(detail['input']))})" if place else message)
+    if detail["type"] == "value_error" and not place:  # what is given is all of it
+        return Problem(place, str(detail["ctx"]["error"]))
+    return Problem(place, sentence(detail))
 
 
 def _fields_at(kind: type[BaseModel], place: Iterable[Any]) -> list[str]:

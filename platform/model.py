@@ -13,7 +13,7 @@ JSON and safetensors only: nothing in such a folder is ever run. A folder is who
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ from legan.platform.data.dataset import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import room_in, whole_folder
 from legan.platform.tracking.mlflow_access import resolve_model
-from legan.platform.tracking.places import default_home
+from legan.platform.tracking.places import default_home, no_run
 from legan.platform.weights import check_weights
 
 FORMAT = 1
@@ -52,6 +52,22 @@ KINDS: dict[str, type[nn.Module]] = {
     "facenet": FacenetIdentity,
     "attribute_classifier": AttributeClassifier,
 }
+
+
+TRANSLATORS = ("generator", "stargan", "stargan_v2")
+IDENTITY, QUALITY, CLASSIFIER = ("lightcnn", "facenet"), ("quality",), ("attribute_classifier",)
+"""The kinds that a model's generator, T or a matcher, Q, and the judge of classes may be."""
+CALLED = {
+    "generator": ("a LEGAN model", "legan"),
+    "stargan": ("a StarGAN model", "stargan"),
+    "stargan_v2": ("a StarGAN-v2 model", "stargan_v2"),
+    "discriminator": ("a discriminator (D)", ""),
+    "quality": ("a quality model (Q)", "quality"),
+    "lightcnn": ("an identity network (T)", "identity"),
+    "facenet": ("an identity network (FaceNet)", ""),
+    "attribute_classifier": ("a classifier of expression and lighting", "classifier"),
+}
+"""What people call each kind, and the command of ``legan train`` that makes it."""
 
 
 class StoredNetwork(NamedTuple):
@@ -88,7 +104,8 @@ def find_model(source: str | Path) -> Path:
 
     ``~`` is the user's home, as in all paths here.
 
-    Raises TrackingError for a URI that the store does not know, CheckpointError for a run that has no model yet.
+    Raises TrackingError for a URI that the store does not know, CheckpointError where there is nothing, or a run without a
+    model yet.
     """
     if isinstance(source, str) and source.startswith(("models:/", "runs:/")):
         return resolve_model(source)
@@ -98,7 +115,7 @@ def find_model(source: str | Path) -> Path:
 def network_folder(path: Path) -> Path:
     """The finished network of a run, when ``path`` is a run's name or folder; else ``path`` itself.
 
-    Raises CheckpointError for a run that has no model yet.
+    Raises CheckpointError where there is nothing, or a run that has no model yet.
     """
     path = path.expanduser()
     for folder in (path, default_home() / path):
@@ -106,6 +123,8 @@ def network_folder(path: Path) -> Path:
             if not (folder / "model").is_dir():
                 raise CheckpointError(f"the run {folder.name} has no model yet; let it finish, or continue it with --resume.")
             return folder / "model"
+    if not path.exists():
+        raise CheckpointError(no_run(default_home(), str(path)))
     return path
 
 
@@ -114,9 +133,8 @@ def identity_folder(path: Path) -> Path:
 
     It is written once, as a network folder in ``downloads`` under the runs' home. Raises WeightsError where its weights are not.
     """
-    folder = network_folder(path)
-    if path != FACENET or folder != path or path.is_dir():
-        return folder
+    if path != FACENET or path.is_dir() or (default_home() / path / "config.yaml").is_file():
+        return network_folder(path)
     kept = default_home() / "downloads" / "facenet"
     if not (kept / NETWORK_FILE).is_file():
         save_network(kept, "facenet", {}, FacenetIdentity(check_weights("facenet")))
@@ -149,6 +167,7 @@ def read_model(folder: Path) -> Model:
     >>> model.image_size, model.schema.expressions
     (32, ('neutral', 'smile'))
     """
+    refuse_other(folder, TRANSLATORS)
     record = _read_record(folder, MODEL_FILE, "model")
 
     try:
@@ -168,7 +187,7 @@ def read_model(folder: Path) -> Model:
         raise CheckpointError(f"the model {folder} holds no generator; train it anew.")
     if quality is not None and not isinstance(quality, QualityModel):
         raise CheckpointError(
-            f"the model {folder} holds a {described['quality'][0]} where its quality model should be; train it anew."
+            f"the model {folder} holds {CALLED[described['quality'][0]][0]} where its quality model should be; train it anew."
         )
 
     numbers = described["generator"][1]
@@ -180,6 +199,7 @@ def read_model(folder: Path) -> Model:
 
 def read_schema(folder: Path) -> AttributeSchema:
     """The classes that the model in ``folder`` knows, without loading its weights; CheckpointError as ``read_model``."""
+    refuse_other(folder, TRANSLATORS)
     record = _read_record(folder, MODEL_FILE, "model")
     try:
         return AttributeSchema.from_dict(record["schema"])
@@ -204,8 +224,12 @@ def save_network(folder: Path, kind: str, numbers: Mapping[str, Any], module: nn
     _write_folder(folder, NETWORK_FILE, record, {"weights": module})
 
 
-def load_network(folder: Path) -> StoredNetwork:
-    """The network in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong."""
+def load_network(folder: Path, *wanted: str) -> StoredNetwork:
+    """The network in ``folder``, in eval mode on the CPU; CheckpointError says what is missing or wrong.
+
+    ``wanted`` are the kinds that it may be, all where none are named.
+    """
+    refuse_other(folder, wanted)
     record = _read_record(folder, NETWORK_FILE, "network")
     try:
         kind, numbers, info = str(record["kind"]), dict(record["numbers"]), dict(record["info"])
@@ -219,7 +243,26 @@ def load_identity(path: Path) -> StoredNetwork:
 
     Raises CheckpointError or WeightsError where there is none.
     """
-    return load_network(identity_folder(path))
+    return load_network(identity_folder(path), *IDENTITY)
+
+
+def refuse_other(folder: Path, wanted: Sequence[str]) -> None:
+    """CheckpointError where ``folder`` holds a network or model of another kind than ``wanted``; silent where it is neither."""
+    kind = _kind_in(folder)
+    if wanted and kind in CALLED and kind not in wanted:
+        raise CheckpointError(f"{_named(folder)} is {CALLED[kind][0]}; give a run of {makers(wanted)}.")
+
+
+def instead_of(kind: str, wanted: Sequence[str]) -> str:
+    """What is said of a network of the wrong ``kind`` at the option that gave it."""
+    return f"it is {CALLED[kind][0]}; give a run of {makers(wanted)}"
+
+
+def makers(kinds: Sequence[str]) -> str:
+    """The commands that make networks of these kinds: `legan train legan`, `stargan` or `stargan_v2`."""
+    first, *others = (f"`{command}`" for _, command in (CALLED[kind] for kind in kinds) if command)
+    named = [f"`legan train {first[1:]}", *others]
+    return " or ".join(filter(None, (", ".join(named[:-1]), named[-1])))
 
 
 def numbers_of(module: nn.Module) -> dict[str, Any]:
@@ -248,6 +291,24 @@ def _write_folder(folder: Path, file: str, record: Mapping[str, Any], networks: 
         for name, network in networks.items():
             save_file({key: _plain(value) for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
         (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _kind_in(folder: Path) -> str | None:
+    """The kind of the network, or of the model's generator, in ``folder``; None where that cannot be told."""
+    try:
+        for file in (NETWORK_FILE, MODEL_FILE):
+            if (folder / file).is_file():
+                record = json.loads((folder / file).read_text(encoding="utf-8"))
+                return str((record if file == NETWORK_FILE else record["networks"]["generator"])["kind"])
+    except (OSError, ValueError, KeyError, TypeError):  # which is told where it is read
+        pass
+    return None
+
+
+def _named(folder: Path) -> str:
+    """A run's network by the run's name, others by their folder."""
+    run = folder.parent
+    return run.name if folder.name == "model" and (run / "config.yaml").is_file() else str(folder)
 
 
 def _read_record(folder: Path, file: str, what: str) -> dict[str, Any]:

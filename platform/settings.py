@@ -70,7 +70,7 @@ class TrainingSettings(Settings):
     starts the run multiplies it natively. On a GPU the convolutions of a bf16 run's penalty are TF32, those of fp32 are not."""
     channels_last: bool = True
     """Memory format of images and convolution weights."""
-    flip: bool | Literal["auto"] = False
+    flip: Literal[True, False, "auto"] = False
     """Mirror half of the images; lightings are swapped by the schema's flip map. auto: where the data set has such a map."""
     workers: int = Field(1, ge=0, le=1024)
     """Ray Train workers; 0 trains in this process without Ray."""

@@ -13,7 +13,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.device import choose_device
 from legan.platform.errors import ConfigError, ImageError, Problem
 from legan.platform.evaluation.metrics import feature_correlation
-from legan.platform.model import StoredNetwork, load_identity
+from legan.platform.model import IDENTITY, StoredNetwork, instead_of, load_identity
 from legan.platform.pixels import network_input
 
 
@@ -45,7 +45,7 @@ class Matcher:
 def check_matcher(stored: StoredNetwork, image_size: int) -> LightCNN | FacenetIdentity:
     """The network, if it compares faces of the model's image size; ConfigError says why not."""
     if not isinstance(stored.module, LightCNN | FacenetIdentity):
-        raise ConfigError([Problem("--matcher", f"it is a {stored.kind}; give a network of `legan train identity`")])
+        raise ConfigError([Problem("--matcher", instead_of(stored.kind, IDENTITY))])
     size = stored.numbers.get("image_size")
     if size not in (None, image_size):
         raise ConfigError([Problem("--matcher", f"it is for {size}×{size} images, the model for {image_size}×{image_size}")])

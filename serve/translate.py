@@ -78,8 +78,8 @@ def check(request: TranslateRequest) -> tuple[Picture, Path]:
         problems += _out_problems(request.out, request.photo)
 
     photo = problems.from_(lambda: read_image(request.photo))
-    folder = problems.from_(lambda: named_model(request.model))
-    schema = None if folder is None else problems.from_(lambda: read_schema(folder))
+    folder = problems.from_(lambda: named_model(request.model), "--model")
+    schema = None if folder is None else problems.from_(lambda: read_schema(folder), "--model")
     problems += _class_problems(request, schema)
 
     if photo is None or folder is None or problems:

@@ -203,9 +203,8 @@ def open_dataset(path: Path | str) -> Dataset:
     path = Path(path).expanduser()
     described = path / FILE
     if not described.is_file():
-        raise DataError(
-            f"{path} is no data set (it has no dataset.json); make one with `legan data prepare` or `legan data render`."
-        )
+        lack = f"it has no {FILE}" if path.exists() else "it does not exist"
+        raise DataError(f"{path} is no data set ({lack}); make one with `legan data prepare` or `legan data render`.")
 
     try:
         values = json.loads(described.read_text(encoding="utf-8"))

@@ -26,6 +26,8 @@ def read_plain_table(file: Path, what: str = "table") -> pd.DataFrame:
 
     Spaces around the columns' names are left out. ``what`` is what messages call the table.
     """
+    if not file.exists():
+        raise DataError(f"the {what} {file} does not exist; correct the path.")
     try:
         table = _read(file)
     except pd.errors.ParserWarning as error:

@@ -19,7 +19,17 @@ from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
-from legan.platform.model import Model, find_model, load_identity, load_network, network_folder, read_model, weights_hash
+from legan.platform.model import (
+    CLASSIFIER,
+    QUALITY,
+    Model,
+    find_model,
+    load_identity,
+    load_network,
+    network_folder,
+    read_model,
+    weights_hash,
+)
 from legan.platform.tracking.mlflow_access import log_to_run, run_of
 from legan.platform.tracking.places import StoredRun, default_home
 from legan.platform.weights import PRETRAINED
@@ -113,10 +123,10 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     found = problems.from_(lambda: _find(source), "MODEL")
     model, run = found if found is not None else (None, None)
     data = problems.from_(lambda: open_dataset(request.data), "--data")
-    classifier = problems.from_(lambda: load_network(network_folder(request.classifier)), "--classifier")
+    classifier = problems.from_(lambda: load_network(network_folder(request.classifier), *CLASSIFIER), "--classifier")
     matcher = problems.from_(lambda: load_identity(request.matcher), "--matcher")
     given = request.quality
-    quality = problems.from_(lambda: load_network(network_folder(given)), "--quality") if given is not None else None
+    quality = problems.from_(lambda: load_network(network_folder(given), *QUALITY), "--quality") if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():
         problems.add("--pairs-file", f"{request.pairs_file} does not exist; give the pairs.csv of an evaluation")
 

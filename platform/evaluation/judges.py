@@ -14,7 +14,7 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.evaluation.paired import Judges
 from legan.platform.evaluation.pairs import same_classes
-from legan.platform.model import Model, StoredNetwork, weights_hash
+from legan.platform.model import CLASSIFIER, IDENTITY, QUALITY, Model, StoredNetwork, instead_of, weights_hash
 
 
 def check_judges(
@@ -30,19 +30,19 @@ def check_judges(
     wanted = model.schema.to_dict()
 
     if not isinstance(classifier.module, AttributeClassifier):
-        problems.add("--classifier", f"it is a {classifier.kind}; give a network of `legan train classifier`")
+        problems.add("--classifier", instead_of(classifier.kind, CLASSIFIER))
     elif "schema" not in classifier.info:
         problems.add("--classifier", "it does not say which classes it knows; train it anew with `legan train classifier`")
     elif _judging(classifier.module, classifier.info["schema"], model.schema) is None:
         problems.add("--classifier", f"it knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
 
     if not isinstance(matcher.module, LightCNN | FacenetIdentity):
-        problems.add("--matcher", f"it is a {matcher.kind}; give a network of `legan train identity`")
+        problems.add("--matcher", instead_of(matcher.kind, IDENTITY))
     elif weights_hash(matcher.module) == model.info.get("identity_weights"):
         problems.add("--matcher", "it is the T that the generator was trained with, so its score would reward that; give another")
 
     if quality is not None and not isinstance(quality.module, QualityModel):
-        problems.add("--quality", f"it is a {quality.kind}; give a network of `legan train quality`")
+        problems.add("--quality", instead_of(quality.kind, QUALITY))
 
     sizes = {
         "--classifier": classifier.numbers.get("image_size"),

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -62,6 +63,9 @@ class StoredRun(NamedTuple):
         if wanted is None:
             return "nothing says which run of MLflow it comes from."
         return f"MLflow at {shown(self.store)} has no run {wanted}; name the store that has it in MLFLOW_TRACKING_URI."
+
+
+MOST_NAMED = 10
 
 
 def default_home() -> Path:
@@ -176,6 +180,16 @@ def model_folder(files: Path) -> Path | None:
 def experiment() -> str:
     """The MLflow experiment that runs are in: $MLFLOW_EXPERIMENT_NAME, else legan."""
     return os.environ.get(EXPERIMENT_NAME) or "legan"
+
+
+def no_run(home: Path, name: str) -> str:
+    """The sentence on a run that is not there: which are, the ten with the likest names where there are more."""
+    known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
+    nearest = sorted(known, key=lambda run: SequenceMatcher(None, run, name).ratio(), reverse=True)[:MOST_NAMED]
+    named = [run for run in known if run in nearest]
+    more = f" and {len(known) - len(named)} more" if len(known) > len(named) else ""
+    missing = f"there is no run {name!r}" if len(Path(name).parts) == 1 else f"there is nothing at {name}"
+    return f"{missing}; runs under {home}: {', '.join(named) or 'none'}{more}."
 
 
 def git_commit() -> str | None:

@@ -210,6 +210,17 @@ def _is_complete(record: Record) -> bool:
     return all(name in record and isinstance(record[name], kind) for name, kind in fields.items())
 
 
+def is_recorded(folder: Path, wait_s: float) -> bool:
+    """Whether another process still records to ``folder`` after ``wait_s`` seconds."""
+    if not (folder / "tracking.lock").is_file():
+        return False
+    try:
+        os.close(_lock_file(folder / "tracking.lock", wait_s))
+    except RecordTakenError:
+        return True
+    return False
+
+
 def _lock_file(path: Path, wait_s: float) -> int:
     """A POSIX lock, which forked data loaders do not inherit and which goes with its process, however that ends."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

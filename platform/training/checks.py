@@ -14,7 +14,16 @@ from legan.platform.data.labels.mirror import why_not
 from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_ratings
 from legan.platform.device import native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
-from legan.platform.model import StoredNetwork, identity_folder, load_network, network_folder, weights_hash
+from legan.platform.model import (
+    IDENTITY,
+    QUALITY,
+    StoredNetwork,
+    identity_folder,
+    load_network,
+    network_folder,
+    refuse_other,
+    weights_hash,
+)
 from legan.platform.rival_settings import StarGanV2Settings
 from legan.platform.settings import (
     ClassifierSettings,
@@ -34,7 +43,6 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "quality": network_folder,
 }
 """The settings that name what a training is made of, and where that lies: a run's network is in its folder."""
-IDENTITY_KINDS = ("lightcnn", "facenet")
 
 
 class Inputs:
@@ -54,8 +62,9 @@ class Inputs:
         """The ratings in a folder or table, with images of ``image_size``."""
         return self._once(read_ratings, path, image_size)
 
-    def network(self, folder: Path) -> StoredNetwork:
-        """The network in ``folder``."""
+    def network(self, folder: Path, *wanted: str) -> StoredNetwork:
+        """The network in ``folder``, of one of the kinds ``wanted`` where any are named."""
+        refuse_other(folder, wanted)
         return self._once(load_network, folder)
 
     def network_hash(self, folder: Path) -> str:
@@ -115,7 +124,7 @@ def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None =
         problems.add("gpu", "PyTorch finds no GPU on this machine; leave --gpu out, or give --workers on a cluster with some")
     if isinstance(settings, QualitySettings):
         problems += _ratings_problems(settings, inputs)
-        _expect_multiple(problems, "image_size", settings.image_size, 2**settings.layers, "layers", "layers")
+        _expect_halvings(problems, "layers", settings.layers, settings.image_size, "image_size")
     elif settings.data is None:
         message = "training needs a data set folder (--data); make one with `legan data render` or `legan data prepare`"
         problems.add("data", message)
@@ -172,12 +181,15 @@ def given(path: Path | None) -> Path:
 def _settled(settings: TrainingSettings) -> tuple[TrainingSettings, Problems]:
     """The settings with whole paths, without what cannot be found, and with this machine's precision in place of auto."""
     problems, found = Problems(), dict[str, object]()
+    critics = _critics(settings) if isinstance(settings, CriticSettings) else ()
+    idle = [each.name for each in critics if not each.has_a_part]
     if settings.precision == "auto":
         found["precision"] = native_precision(settings.gpu)
     for name, folder_of in FOLDERS.items():
         path = getattr(settings, name) if name in type(settings).model_fields else None
         if path is not None:
-            folder = problems.from_(partial(folder_of, path.expanduser()), name)
+            of_it = Problems() if name in idle else problems
+            folder = of_it.from_(partial(folder_of, path.expanduser()), name)
             found[name] = None if folder is None else folder.absolute()
     return settings.model_copy(update=found), problems
 
@@ -200,8 +212,8 @@ class _Critic(NamedTuple):
 def _critics(settings: CriticSettings) -> tuple[_Critic, _Critic]:
     loss = settings.loss
     return (
-        _Critic("identity", settings.identity, loss.lambda_3, "loss.lambda_3", 10, IDENTITY_KINDS),
-        _Critic("quality", settings.quality, loss.lambda_4, "loss.lambda_4", 0.5, ("quality",)),
+        _Critic("identity", settings.identity, loss.lambda_3, "loss.lambda_3", 10, IDENTITY),
+        _Critic("quality", settings.quality, loss.lambda_4, "loss.lambda_4", 0.5, QUALITY),
     )
 
 
@@ -272,33 +284,33 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
         problems.add("shift", f"{settings.shift} pixels move half of an image of {size}×{size} out of sight; take fewer")
     if isinstance(settings, CriticSettings):
         _expect_multiple(problems, "data", size, 4, "G's two downsamplings")
-        halvings = "discriminator.layers"
-        _expect_multiple(problems, "data", size, 2**settings.discriminator.layers, halvings, halvings)
+        _expect_halvings(problems, "discriminator.layers", settings.discriminator.layers, size)
     return problems
 
 
 def _critics_problems(settings: CriticSettings, data: Dataset | None, inputs: Inputs) -> Problems:
     problems = Problems()
     for name, folder, _, _, _, kinds in (each for each in _critics(settings) if each.has_a_part):
-        if folder is None:
-            continue
-        if not folder.exists():
-            problems.add(name, f"there is nothing at {folder}; give a run of `legan train {name}` or a network folder")
-            continue
-        found = problems.from_(partial(inputs.network, folder), name)
+        found = None if folder is None else problems.from_(partial(inputs.network, folder, *kinds), name)
         if found is None:
             continue
-
-        if found.kind not in kinds:
-            problems.add(name, f"{folder} holds a {found.kind}, not a {' or '.join(kinds)}")
         size = found.numbers.get("image_size")
         if data is not None and size is not None and size != data.image_size:
             problems.add(name, f"{folder} is for {size}×{size} images, the data set has {data.image_size}×{data.image_size}")
     return problems
 
 
-def _expect_multiple(problems: Problems, place: str, size: int, of: int, why: str, *also: str) -> None:
-    """Add a problem where images of ``size`` cannot be halved as often as they have to be."""
+def _expect_multiple(problems: Problems, place: str, size: int, of: int, why: str) -> None:
+    """Add a problem where images of ``size`` cannot be halved as often as they have to be, whatever the settings."""
     if size % of or size < of:
-        what = "the image size " if place == "data" else ""
-        problems.add(place, f"{what}{size} has to be a multiple of {of} ({why})", *also)
+        problems.add(place, f"the image size {size} has to be a multiple of {of} ({why})")
+
+
+def _expect_halvings(problems: Problems, place: str, layers: int, size: int, *also: str) -> None:
+    """Add a problem where so many ``layers``, 2 or more of which each halves its input, are too many for images of ``size``."""
+    most = (size & -size).bit_length() - 1
+    if most < 2:
+        if also:
+            problems.add(also[0], f"{size} pixels cannot be halved twice; take a multiple of 4", place)
+    elif layers > most:
+        problems.add(place, f"{layers} layers halve {size} pixels too often; take {most} or fewer", *also)

@@ -25,6 +25,7 @@ from legan.platform.data.dataset import NOTHING, LeftOut
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, TrackingError
 from legan.platform.files import is_empty, misnamed, new_folder, write_whole
 from legan.platform.settings import TrainingSettings
+from legan.platform.tracking.places import no_run
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import StoppedEarly
 
@@ -100,8 +101,7 @@ def open_run(home: Path, name: str) -> Run:
         settings, problems = check_settings(kind, document["settings"])
         left_out = LeftOut(**{part: tuple(names) for part, names in (document.get("left_out") or {}).items()})
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        known = sorted(path.parent.name for path in home.glob("*/config.yaml"))
-        raise CheckpointError(f"there is no run {name!r}; runs under {home}: {', '.join(known) or 'none'}.") from error
+        raise CheckpointError(no_run(home, name)) from error
     if settings is None:
         raise ConfigError([Problem(str(folder / "config.yaml"), str(problem)) for problem in problems])
     tags, register = document.get("tags") or {}, document.get("register", True)

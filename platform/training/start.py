@@ -9,14 +9,18 @@ import torch
 from legan.platform.cluster import connect, require
 from legan.platform.config import Checked, to_yaml
 from legan.platform.data.labels.classes import count_lines
-from legan.platform.errors import Problems
+from legan.platform.errors import Problems, RecordTakenError
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
+from legan.platform.tracking.spool import is_recorded
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Facts, Inputs, check, hashes, idle_settings, trainable
 from legan.platform.training.lifecycle import build_task, train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, changed_inputs, check_run_name, create_run, open_run
+
+ENDING_S = 3.0
+"""How long a process that has just been stopped is given to let go of its run."""
 
 
 def start_training(kind: str, asked: Checked[TrainingSettings], name: str | None, address: str | None, dry_run: bool) -> None:
@@ -51,6 +55,9 @@ def resume_training(
 ) -> None:
     """Continue a run with its own settings, from its last checkpoint."""
     run = open_run(default_home(), name)
+    if not dry_run and is_recorded(run.folder, ENDING_S):
+        taken = f"{run.folder.name} is being trained by another process; wait until it has ended, or stop it there first."
+        raise RecordTakenError(taken)
     problems, inputs = Problems(), Inputs()
     if run.kind != kind:
         problems.add("--resume", f"{run.folder.name} is a training of {run.kind}; use `legan train {run.kind} --resume {name}`")

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from legan.platform.errors import ConfigError, LeganError, Problem
+from legan.platform.wording import sentence
 
 MEDIA_TYPE = "application/problem+json"
-PLAINER = {"extra_forbidden": "this call has no such parameter", "missing": "it is missing"}
 EXAMPLE: dict[str, Any] = {
     "type": "about:blank", "title": "Unprocessable Content", "status": 422,
     "detail": "lighting: 'noon' is unknown; this model knows left, front, right.",
@@ -167,7 +167,10 @@ def handle_problems(app: FastAPI) -> None:
 def read_problems(errors: Sequence[Any]) -> list[Problem]:
     """What pydantic found, a problem for each parameter."""
     places = (".".join(str(part) for part in error["loc"] if part not in ("query", "body")) for error in errors)
-    return [Problem(place, PLAINER.get(error["type"], error["msg"])) for place, error in zip(places, errors, strict=True)]
+    return [
+        Problem(place, "this call has no such parameter" if error["type"] == "extra_forbidden" else sentence(error))
+        for place, error in zip(places, errors, strict=True)
+    ]
 
 
 def _router_detail(request: Request, status: int) -> str:

@@ -71,9 +71,9 @@ def check(request: AugmentRequest) -> AugmentOrder:
     """The order, or LeganError with every problem of arguments, input, model, matcher and output; nothing is computed."""
     problems = _argument_problems(request)
     given = problems.from_(lambda: read_input(request.input))
-    model = problems.from_(lambda: read_model(named_model(request.model)))
+    model = problems.from_(lambda: read_model(named_model(request.model)), "--model")
     path = request.matcher
-    stored = None if path is None else problems.from_(lambda: load_identity(path))
+    stored = None if path is None else problems.from_(lambda: load_identity(path), "--matcher")
 
     wanted, matcher = Wanted(), None
     if model is not None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError, Problem, Problems
 from legan.platform.files import unwritable, write_whole
-from legan.platform.model import find_model, identity_folder, load_network, read_model
+from legan.platform.model import FACENET, IDENTITY, identity_folder, load_network, network_folder, read_model
 from legan.platform.tracking.places import default_home
 from legan.serve.api.session import Limits
 from legan.serve.deploy import rollout
@@ -85,13 +86,16 @@ def run(request: ServeRequest) -> None:
 def settings_of(request: ServeRequest) -> ServeSettings:
     """The application's settings from the command's arguments; paths become absolute, because Ray's processes work elsewhere.
 
-    ConfigError with every option that is out of range.
+    ConfigError with every option that is out of range, and for a model or a matcher that is not there.
     """
+    absent, matcher, elsewhere = Problems(), request.matcher, request.config_out is not None
+    model = absent.from_(lambda: _whole(request.model, elsewhere), "--model")
+    compared = None if matcher is None else absent.from_(lambda: _absolute(matcher, identity_folder, elsewhere), "--matcher")
     many, problems = check_settings(DeploymentSettings, {"min_replicas": request.replicas, "num_gpus": request.gpus})
     limits, more = check_settings(Limits, {"seconds": request.seconds})
     values = {
-        "model": _absolute(request.model),
-        "matcher": None if request.matcher is None else str(identity_folder(request.matcher).absolute()),
+        "model": model or request.model,
+        "matcher": compared,
         "tokens_env": request.tokens_from_env or (TOKENS if os.environ.get(TOKENS) else None),
         "cors_origins": request.cors_origins,
         "access_log": str(default_home() / "serve" / "access.jsonl"),
@@ -101,20 +105,20 @@ def settings_of(request: ServeRequest) -> ServeSettings:
         "quality": many or DeploymentSettings(),
     }
     settings, others = check_settings(ServeSettings, values)
-    problems = [*problems, *more, *others]
-    if settings is None or problems:
-        raise ConfigError([problem._replace(place=f"--{OPTIONS.get(problem.place, problem.place)}") for problem in problems])
+    outside = [each._replace(place=f"--{OPTIONS.get(each.place, each.place)}") for each in (*problems, *more, *others)]
+    if settings is None or absent or outside:
+        raise ConfigError([*absent, *outside])
     return settings
 
 
 def check(settings: ServeSettings, request: ServeRequest) -> Chosen:
     """The model, where it, the matcher, the tokens and the port can be used; LeganError with every problem."""
     problems = Problems()
-    chosen = problems.from_(lambda: choose_model(settings.model))
-    model = None if chosen is None else problems.from_(partial(read_model, Path(chosen.folder)))
+    chosen = problems.from_(lambda: choose_model(settings.model), "--model")
+    model = None if chosen is None else problems.from_(partial(read_model, Path(chosen.folder)), "--model")
     path = settings.matcher
     if path is not None and model is not None:
-        problems.from_(lambda: check_matcher(load_network(Path(path)), model.image_size))
+        problems.from_(lambda: check_matcher(load_network(Path(path), *IDENTITY), model.image_size), "--matcher")
 
     problems.from_(lambda: read_tokens(settings.tokens_env))
     problems.from_(lambda: _expect_free(request.host, request.port))
@@ -175,7 +179,7 @@ def _wanted(now: rollout.Running, model: str | None, version: int | None, *, rol
     registered = now.model.name if now.model.version else "legan"  # a folder is no version of a registered model
     if version is not None:
         return choose_model(f"models:/{registered}/{version}")
-    return choose_model(_absolute(model or f"models:/{registered}@{CHAMPION}"))
+    return choose_model(_whole(model or f"models:/{registered}@{CHAMPION}"))
 
 
 def _until_stopped(settings: ServeSettings, request: ServeRequest, url: str) -> None:
@@ -236,8 +240,16 @@ def _local_address() -> str:
     return address
 
 
-def _absolute(model: str) -> str:
-    return model if model.startswith(("models:/", "runs:/")) else str(find_model(model).absolute())
+def _whole(model: str, elsewhere: bool = False) -> str:
+    """An MLflow URI as it is; of others the whole path."""
+    is_uri = model.startswith(("models:/", "runs:/"))
+    return model if is_uri else _absolute(Path(model), network_folder, elsewhere)
+
+
+def _absolute(path: Path, find: Callable[[Path], Path], elsewhere: bool) -> str:
+    """The whole path of what is named; settings that go ``elsewhere`` may name folders that are only there."""
+    here = path.expanduser().exists() or (default_home() / path).exists() or path == FACENET
+    return str((path.expanduser() if elsewhere and not here else find(path)).absolute())
 
 
 def _named(chosen: Chosen) -> str:

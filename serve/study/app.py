@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from legan.platform.errors import LeganError
+from legan.platform.wording import sentence
 from legan.serve.study.store import IMAGES, RaterTask, Study
 
 WEB = Path(__file__).parent / "web"
@@ -70,7 +71,7 @@ def build_app(study: Study) -> Starlette:
         try:
             answer = Answer.model_validate_json(await _body(request))
         except ValidationError as error:
-            raise HTTPException(422, f"The answer cannot be read: {error.errors()[0]['msg']}.") from error
+            raise HTTPException(422, f"The answer cannot be read: {sentence(error.errors()[0])}.") from error
         return await run_in_threadpool(_record, study, rater, answer)
 
     def image(request: Request) -> Response:

@@ -51,6 +51,9 @@ class StudyInputs:
 
 def read_rating_inputs(path: Path, problems: Problems) -> StudyInputs:
     """A folder or table of images to rate; what is wrong is added to ``problems``."""
+    if not path.exists():
+        problems.add("--ratings", f"{path} does not exist; give a folder of images, or a table")
+        return StudyInputs(())
     if path.is_dir() and not is_table(path):
         images, left = _images(path, problems)
         if not images:
@@ -101,7 +104,7 @@ def _row_problems(number: int, item: InputItem, known: InputItem | None) -> Iter
 def read_lineup_inputs(folder: Path, problems: Problems) -> StudyInputs:
     """A folder of line-ups; what is wrong is added to ``problems``."""
     if not folder.is_dir():
-        problems.add(str(folder), "there is no such folder")
+        problems.add("--lineup", f"{folder} is no folder; give one with base/, targets.csv and a folder per model")
         return StudyInputs(())
 
     models, left = _models(folder)

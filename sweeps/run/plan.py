@@ -18,7 +18,7 @@ from legan.platform.errors import ConfigError, LeganError, Problem, Problems, We
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import LACKING, Need, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
-from legan.platform.model import Model, identity_folder, network_folder
+from legan.platform.model import CLASSIFIER, IDENTITY, QUALITY, Model, identity_folder, network_folder
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.start import plan as plan_of_run
@@ -130,12 +130,12 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset |
     ``trained`` are the data with the classes that trials learn, where that is known.
     """
     problems = Problems()
-    classifier = problems.from_(partial(inputs.network, settings.classifier), "--classifier")
-    matcher = problems.from_(partial(inputs.network, settings.matcher), "--matcher")
+    classifier = problems.from_(partial(inputs.network, settings.classifier, *CLASSIFIER), "--classifier")
+    matcher = problems.from_(partial(inputs.network, settings.matcher, *IDENTITY), "--matcher")
     data, quality = trained, None
     with suppress(LeganError):  # which the trainings' settings name too
         data = inputs.dataset(settings.data) if trained is None else trained
-        quality = inputs.network(settings.quality) if settings.quality is not None else None
+        quality = inputs.network(settings.quality, *QUALITY) if settings.quality is not None else None
     if data is not None and classifier is not None and matcher is not None:
         problems.from_(partial(check_judges, _stand_in(settings, data, inputs), data, classifier, matcher, quality))
     pairs = problems.from_(partial(choose_pairs, data, settings.pairs, seed=0), "--data") if data is not None else None

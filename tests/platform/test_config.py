@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_all_problems_are_reported_at_once():
     assert settings is None
     for expected in (
         "--set nonsense: write it as key=value",
-        "loss.q: input should be less than or equal to 10 (given: 11)",
+        "loss.q: 11 is more than 10",
         "los: there is no such setting",
         "loss.lambda_9: there is no such setting; known here: classification, lambda_1",
         "adam.beta1",
@@ -83,10 +84,10 @@ def test_judges_are_asked_for_unless_their_weight_is_zero():
 @pytest.mark.parametrize(
     ("overrides", "problem"),
     [
-        (["steps=0"], "steps: input should be greater than 0 (given: 0)"),
-        (["workers=2", "batch_size=0"], "batch_size: input should be greater than or equal to 1 (given: 0)"),
-        (["loss.lambda_4=-1"], "loss.lambda_4: input should be greater than or equal to 0 (given: -1)"),
-        (["epochs=1e308"], "epochs: input should be less than or equal to 1000000 (given: 1e+308)"),
+        (["steps=0"], "steps: 0 is not more than 0"),
+        (["workers=2", "batch_size=0"], "batch_size: 0 is less than 1"),
+        (["loss.lambda_4=-1"], "loss.lambda_4: -1 is less than 0"),
+        (["epochs=1e308"], "epochs: 1e+308 is more than 1000000"),
     ],
 )
 def test_a_value_that_is_wrong_brings_no_second_problem(overrides, problem):
@@ -132,7 +133,7 @@ def test_infinity_and_nan_are_no_settings(override):
     values, _ = apply_overrides({"steps": 1}, [override])
     settings, problems = check_settings(QualitySettings, values)
     assert settings is None
-    assert f"{override.partition('=')[0]}: input should be a finite number" in str(problems[0])
+    assert re.fullmatch(f"{override.partition('=')[0]}: (inf|nan) is no finite number", str(problems[0]))
 
 
 def test_override_below_a_single_value_is_refused():

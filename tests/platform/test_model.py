@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,17 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform import model as model_module
+from legan.platform.config import KINDS as TRAININGS
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import CheckpointError, WeightsError
 from legan.platform.model import (
+    CLASSIFIER,
+    IDENTITY,
     Model,
     find_model,
     identity_folder,
     load_network,
+    network_folder,
     read_model,
     read_schema,
     save_network,
@@ -219,7 +224,47 @@ def test_a_network_of_the_wrong_class_is_not_saved(tmp_path: Path) -> None:
 
 def test_a_model_folder_is_no_network_folder(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"is no network folder \(it has no network\.json\)"):
-        load_network(folder)
+        load_network(folder.parent)
+    with pytest.raises(CheckpointError, match=r"/model is a LEGAN model; give a run of `legan train identity`\.$"):
+        load_network(folder, *IDENTITY)
+
+
+def test_a_run_of_another_kind_is_called_what_people_call_it(folder: Path) -> None:
+    run = folder.parent / "mine"
+    save_network(run / "model", "quality", QUALITY, QualityModel(**QUALITY))
+    (run / "config.yaml").touch()
+    wanted = r"^mine is a quality model \(Q\); give a run of `legan train legan`, `stargan` or `stargan_v2`\.$"
+    for read in (read_model, read_schema):
+        with pytest.raises(CheckpointError, match=wanted):
+            read(find_model(run))
+    with pytest.raises(CheckpointError, match=r"^mine is a quality model \(Q\); give a run of `legan train classifier`\.$"):
+        load_network(run / "model", *CLASSIFIER)
+    assert load_network(run / "model").kind == load_network(run / "model", "quality").kind == "quality"
+
+
+@pytest.mark.parametrize("kind", model_module.KINDS)
+def test_every_kind_has_a_name_for_people(kind: str) -> None:
+    words, command = model_module.CALLED[kind]
+    assert words.startswith(("a ", "an "))
+    assert command in ("", *TRAININGS)
+
+
+@pytest.mark.parametrize("find", [find_model, network_folder, identity_folder])
+def test_a_mistyped_run_is_named_with_those_that_are_there(home: Path, find: Callable[[Path], Path]) -> None:
+    with pytest.raises(CheckpointError, match=f"^there is no run 'nope'; runs under {home}: none\\.$"):
+        find(Path("nope"))
+    for name in ("Q", "T", "first"):
+        (home / name / "model").mkdir(parents=True)
+        (home / name / "config.yaml").touch()
+    with pytest.raises(CheckpointError, match=f"^there is no run 'nope'; runs under {home}: Q, T, first\\.$"):
+        find(Path("nope"))
+    with pytest.raises(CheckpointError, match=f"^there is nothing at {home}/nope; runs under {home}: Q, T, first\\.$"):
+        find(home / "nope")
+    for number in range(40):
+        (home / f"trial-{number:02d}").mkdir()
+        (home / f"trial-{number:02d}" / "config.yaml").touch()
+    with pytest.raises(CheckpointError, match=r"^there is no run 'frist'; runs under .*: first, trial-00, .* and 33 more\.$"):
+        find(Path("frist"))
 
 
 def test_the_hash_changes_with_any_weight_and_not_with_the_memory_format() -> None:

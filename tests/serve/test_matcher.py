@@ -32,5 +32,5 @@ def test_only_matchers_of_the_models_size_are_taken() -> None:
     assert check_matcher(StoredNetwork("lightcnn", network, {"image_size": 32}, {}), 32) is network
     with pytest.raises(ConfigError, match="--matcher: it is for 32×32 images, the model for 64×64"):
         check_matcher(StoredNetwork("lightcnn", network, {"image_size": 32}, {}), 64)
-    with pytest.raises(ConfigError, match="--matcher: it is a quality"):
+    with pytest.raises(ConfigError, match="--matcher: it is a quality model"):
         check_matcher(StoredNetwork("quality", QualityModel(32, 4, 2, 4), {}, {}), 32)

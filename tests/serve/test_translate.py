@@ -191,7 +191,7 @@ def test_every_problem_is_said_at_once_and_before_computing(here: Path, model: P
         (("photo.jpg", *WANTED, "--grid", "--paste"), "--grid: it excludes --paste"),
         (("photo.jpg", *WANTED, "--out", "picture.jpg"), "only PNG is written"),
         (("photo.png", *WANTED, "--out", "photo.png"), "photo.png: it is the photograph itself"),
-        (("photo.jpg", *WANTED, "--model", "nowhere"), "nowhere is no model folder"),
+        (("photo.jpg", *WANTED, "--model", "nowhere"), "--model: there is no run 'nowhere'; runs under"),
         (("broken.jpg", *WANTED), "broken.jpg"),
         (("text.jpg", *WANTED), "text.jpg is no image"),
         (("empty.jpg", *WANTED), "empty.jpg is empty"),

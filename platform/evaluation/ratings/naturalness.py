@@ -26,7 +26,7 @@ from legan.platform.data.dataset import SPLITS, Dataset
 from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import CheckpointError, ConfigError, DataError, Problem, first_line
 from legan.platform.files import refuse_existing, whole_folder
-from legan.platform.model import StoredNetwork, load_network, save_network, weights_hash
+from legan.platform.model import IDENTITY, StoredNetwork, instead_of, load_network, save_network, weights_hash
 from legan.platform.pixels import network_input
 
 FORMAT = 1
@@ -159,7 +159,7 @@ def read_svm(folder: Path) -> NaturalnessSVM:
 
 def _expect_features(network: StoredNetwork) -> None:
     if not isinstance(network.module, LightCNN | FacenetIdentity):
-        raise ConfigError([Problem("--features", f"it is a {network.kind}; give a network of `legan train identity`")])
+        raise ConfigError([Problem("--features", instead_of(network.kind, IDENTITY))])
 
 
 def _fit(features: NDArray[np.float64], natural: NDArray[np.bool_], penalty: float) -> LinearSVC:

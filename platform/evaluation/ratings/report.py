@@ -21,7 +21,7 @@ from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import ConfigError, Problem
 from legan.platform.evaluation.metric_names import find, heading
 from legan.platform.files import whole_file, write_whole
-from legan.platform.model import StoredNetwork
+from legan.platform.model import QUALITY, StoredNetwork, instead_of
 from legan.platform.pixels import network_input
 
 BATCH = 128
@@ -32,7 +32,7 @@ RATERS_COLOUR, Q_COLOUR, INK = "#4c78a8", "#d1495b", "#333333"
 def expect_quality(network: StoredNetwork) -> QualityModel:
     """The network, if it is a Q; else ConfigError."""
     if not isinstance(network.module, QualityModel):
-        raise ConfigError([Problem("--quality", f"it is a {network.kind}; give a run of `legan train quality`")])
+        raise ConfigError([Problem("--quality", instead_of(network.kind, QUALITY))])
     return network.module
 
 

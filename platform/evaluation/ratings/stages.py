@@ -20,7 +20,7 @@ from legan.platform.evaluation.ratings.naturalness import (
 )
 from legan.platform.evaluation.ratings.report import expect_quality, predict, split_table, tracked_metrics, write_report
 from legan.platform.files import refuse_existing, unwritable, write_whole
-from legan.platform.model import load_identity, load_network, network_folder
+from legan.platform.model import QUALITY, load_identity, load_network, network_folder
 from legan.platform.tracking.mlflow_access import log_to_run, run_of
 from legan.platform.tracking.places import StoredRun
 
@@ -100,7 +100,7 @@ def compare(rated: Path, quality: Path, out: Path) -> Comparison:
     if problem is not None:
         raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
     folder = network_folder(quality)
-    network = load_network(folder)
+    network = load_network(folder, *QUALITY)
     model = expect_quality(network)
     ratings = read_ratings(rated, model.image_size)
     whole = mask_problem(ratings)

@@ -212,9 +212,15 @@ def test_everything_wrong_is_said_at_once_before_anything_runs(run: Run, tmp_pat
         run(*wrong, model=Path("nowhere"), judge=Path("no-judge"), match=Path("no-matcher"))
     text = str(caught.value)
     assert len(caught.value.problems) == 6
-    for part in ("nowhere is no model folder", "no-judge", "no-matcher", "no-q", "nowhere.csv does not exist", "is a file"):
+    for part in (
+        *(f"there is no run '{name}'" for name in ("nowhere", "no-judge", "no-matcher", "no-q")),
+        "nowhere.csv does not exist",
+        "is a file",
+    ):
         assert part in text
-    with pytest.raises(ConfigError, match="--classifier: it is a lightcnn"):
+    with pytest.raises(
+        ConfigError, match=r"--classifier: .*matcher is an identity network \(T\); give a run of `legan train classifier`"
+    ):
         run(judge=tmp_path / "matcher")
 
 

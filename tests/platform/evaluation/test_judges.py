@@ -30,8 +30,8 @@ def test_everything_that_does_not_fit_is_said_at_once(data: Dataset, tiny: Any) 
     assert len(caught.value.problems) == 6
     assert "its expressions: neutral, smile, scream; the model's: neutral, smile, grin" in text
     assert "the data set is for 32×32 images, the model for 64×64" in text
-    assert "--classifier: it is a lightcnn" in text
-    assert "--matcher: it is a attribute_classifier" in text
+    assert "--classifier: it is an identity network (T); give a run of `legan train classifier`" in text
+    assert "--matcher: it is a classifier of expression and lighting; give a run of `legan train identity`" in text
 
 
 def test_a_classifier_of_other_or_unknown_classes_is_refused(data: Dataset, tiny: Any) -> None:
@@ -48,7 +48,7 @@ def test_q_is_the_models_own_unless_another_is_given(data: Dataset, tiny: Any) -
     given = StoredNetwork("quality", other, {"image_size": 32}, {})
     assert check_judges(model, data, tiny.classifier(), tiny.matcher(), given).quality is other
     assert check_judges(tiny.model(quality=False), data, tiny.classifier(), tiny.matcher()).quality is None
-    with pytest.raises(ConfigError, match="--quality: it is a lightcnn; give a network of `legan train quality`"):
+    with pytest.raises(ConfigError, match=r"--quality: it is an identity network \(T\); give a run of `legan train quality`"):
         check_judges(model, data, tiny.classifier(), tiny.matcher(), tiny.matcher())
 
 

@@ -66,6 +66,6 @@ def test_models_that_cannot_be_compared_are_all_named(data: Dataset, tiny: Any, 
     assert "other: the data set has other classes than the model" in text
     assert "other: the data set is for 32×32 images, the model for 64×64" in text
     assert "other: it knows other classes than first" in text
-    with pytest.raises(ConfigError, match="nowhere is no model folder"):
+    with pytest.raises(ConfigError, match="there is no run 'nowhere'; runs under"):
         write_lineup(sources | {"third": "nowhere"}, data.path, tmp_path / "out", CPU, pairs=2)
     assert not (tmp_path / "out").exists()

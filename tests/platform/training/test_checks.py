@@ -46,14 +46,14 @@ def test_problems_of_settings_files_and_data_come_together(home, tiny_data, tmp_
     text = str(caught.value)
     assert "identity: " in text
     assert "is for 64×64 images, the data set has 32×32" in text
-    assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in text
+    assert "discriminator.layers: 6 layers halve 32 pixels too often; take 5 or fewer" in text
 
 
 def test_data_and_critics_are_opened_whatever_else_is_wrong(home, tiny_data, tmp_path):
     given = {"data": tiny_data, "identity": tmp_path}
     with pytest.raises(ConfigError) as caught:
         facts_of("legan", "quick", ["discriminator.layers=6", "foo=1", "loss.lambda_4=0"], given)
-    assert [problem.place for problem in caught.value.problems] == ["foo", "data", "identity"]
+    assert [problem.place for problem in caught.value.problems] == ["foo", "discriminator.layers", "identity"]
     with pytest.raises(ConfigError) as caught:
         facts_of("legan", "quick", ["discriminator.layers=99"], {"data": tmp_path})
     assert [problem.place for problem in caught.value.problems] == [
@@ -62,6 +62,22 @@ def test_data_and_critics_are_opened_whatever_else_is_wrong(home, tiny_data, tmp
     with pytest.raises(ConfigError) as caught:
         facts_of("legan", "quick", ["discriminator.layers=99", "loss.lambda_3=0", "loss.lambda_4=0"], {"data": tiny_data})
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "problem"),
+    [
+        ("legan", ["discriminator.layers=9"], "discriminator.layers: 9 layers halve 32 pixels too often; take 5 or fewer"),
+        ("stargan", ["discriminator.layers=6"], "discriminator.layers: 6 layers halve 32 pixels too often; take 5 or fewer"),
+        ("quality", ["image_size=48", "layers=5"], "layers: 5 layers halve 48 pixels too often; take 4 or fewer"),
+        ("quality", ["image_size=50", "layers=5"], "image_size: 50 pixels cannot be halved twice; take a multiple of 4"),
+    ],
+)
+def test_too_many_layers_are_the_settings_fault(home, tiny_data, kind, overrides, problem):
+    given = {} if kind == "quality" else {"data": tiny_data}
+    with pytest.raises(ConfigError) as caught:
+        facts_of(kind, "quick", overrides, given)
+    assert problem in [str(each) for each in caught.value.problems]
 
 
 def test_one_person_is_not_enough_to_tell_people_apart(home, tiny_data, tmp_path):
@@ -83,7 +99,7 @@ def test_images_are_not_shifted_out_of_sight(home, tiny_data):
 
 def test_a_judge_of_the_wrong_kind_is_named(home, tiny_data, tmp_path):
     save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}, QualityModel(32, 8, 3, 8))
-    with pytest.raises(ConfigError, match=r"identity: .* holds a quality, not a lightcnn or facenet"):
+    with pytest.raises(ConfigError, match=r"identity: .*Q is a quality model \(Q\); give a run of `legan train identity`"):
         facts_of("legan", "quick", ["discriminator.layers=3", "loss.lambda_4=0"], {"data": tiny_data, "identity": tmp_path / "Q"})
 
 
@@ -121,8 +137,10 @@ def test_missing_data_and_ratings_are_said(home, tmp_path):
         facts_of("identity", "quick", [], {})
     with pytest.raises(ConfigError, match="ratings: there is nothing at"):
         facts_of("quality", "quick", [], {"ratings": tmp_path / "none"})
-    with pytest.raises(ConfigError, match="is no data set"):
+    with pytest.raises(ConfigError, match=r"is no data set \(it has no dataset\.json\)"):
         facts_of("classifier", "quick", [], {"data": tmp_path})
+    with pytest.raises(ConfigError, match=r"none is no data set \(it does not exist\)"):
+        facts_of("classifier", "quick", [], {"data": tmp_path / "none"})
 
 
 def rated_images(folder, shade, split="train"):
@@ -190,7 +208,7 @@ def test_problems_of_a_rival_come_together(home, tiny_data, tmp_path):
     with pytest.raises(ConfigError) as caught:
         facts_of("stargan", "quick", ["loss.lambda_4=0.5", "discriminator.layers=6"], {"data": tiny_data, "quality": tmp_path})
     assert f"quality: {tmp_path} is no network folder" in str(caught.value)
-    assert "data: the image size 32 has to be a multiple of 64 (discriminator.layers)" in str(caught.value)
+    assert "discriminator.layers: 6 layers halve 32 pixels too often; take 5 or fewer" in str(caught.value)
 
 
 def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
@@ -201,7 +219,7 @@ def test_a_run_without_a_model_cannot_be_a_judge(home, tiny_data):
     text = str(caught.value)
     assert text.count("identity: ") == 1
     assert "identity: the run unfinished has no model yet" in text
-    assert "data: the image size 32 has to be a multiple of 64" in text
+    assert "discriminator.layers: 6 layers halve 32 pixels too often; take 5 or fewer" in text
 
 
 def test_auto_precision_is_what_the_machine_multiplies_natively(tiny_data):

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from legan.models.quality import QualityModel
 from legan.platform.config import resolve
 from legan.platform.data.dataset import LeftOut, open_dataset
 from legan.platform.data.write import write_dataset
-from legan.platform.errors import CheckpointError, ClusterError, ConfigError
+from legan.platform.errors import CheckpointError, ClusterError, ConfigError, RecordTakenError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
@@ -127,6 +129,20 @@ def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
     for given in ({"workers": 2}, {"preset": "paper"}):
         with pytest.raises(ConfigError, match="a run goes on with its own settings"):
             resume_training("legan", "first", [], given, None, None, dry_run=False)
+
+
+@pytest.mark.kills
+def test_a_run_that_another_process_trains_is_not_resumed(home, tiny_data, capsys, monkeypatch):
+    monkeypatch.setattr(start, "ENDING_S", 0.0)
+    run = create_run(home, "legan", resolve("legan", "quick", SMALL, {"data": tiny_data}).settings, "cc")
+    code = "import time, pathlib, legan.platform.tracking.spool as m; s = m.Spool(pathlib.Path()); print(1); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-uc", code], cwd=run.folder, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with pytest.raises(RecordTakenError, match=r"^cc is being trained by another process; wait until it has ended"):
+            resume_training("legan", "cc", [], {}, None, None, dry_run=False)
+        assert capsys.readouterr().out == ""
+        resume_training("legan", "cc", [], {}, None, None, dry_run=True)
+        holder.kill()
 
 
 def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_data, tmp_path, monkeypatch):

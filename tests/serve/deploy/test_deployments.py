@@ -322,7 +322,7 @@ def test_a_model_that_the_workers_cannot_load_is_told_and_tried_again(
     first = rollout.running()
     folder = str(tmp_path / "late")
     late = first.model._replace(source=folder, folder=folder, name="late")
-    with pytest.raises(ClusterError, match=r"late is not served yet: .*late is no model folder.*--rollback"):
+    with pytest.raises(ClusterError, match=r"late is not served yet: .*there is nothing at .*late; runs under.*--rollback"):
         rollout.update(first, late, wait_s=60)
     now = rollout.running()
     assert (now.model, now.previous, now.settled) == (first.model, first.model, False)

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +47,13 @@ def test_everything_is_checked_before_it_starts(home: Path, model_folder: Path, 
     with pytest.raises(ConfigError) as caught:
         check(settings_of(request), request)
     listener.close()
-    for part in ("is no network folder", "NIX holds no tokens", "cannot be listened at"):
-        assert part in str(caught.value)
+    for part in (
+        "--matcher: .* is a LEGAN model; give a run of `legan train identity`",
+        "NIX holds no tokens",
+        "cannot be listened at",
+    ):
+        assert re.search(part, str(caught.value))
+    home.mkdir()
     wrong = ServeRequest(str(home), None, **HERE | {"port": free_port()})
     with pytest.raises(LeganError, match="is no model folder"):
         check(settings_of(wrong), wrong)
@@ -139,7 +145,7 @@ def test_settings_are_checked(home: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         settings_of(wrong)
     assert [problem.place for problem in caught.value.problems] == [
-        "--replicas", "--gpus", "--seconds", "--cors-origin", "--threads",
+        "--model", "--replicas", "--gpus", "--seconds", "--cors-origin", "--threads",
     ]  # fmt: skip
 
 
@@ -313,7 +319,7 @@ def test_one_server_for_each_home(home: Path, model_folder: Path, monkeypatch: p
     with pytest.raises(ClusterError, match=f"runs at {url} already, with this LEGAN_HOME"):
         server.run(request)
     api.close()  # the one that is recorded was killed, and its cluster's port is another program's
-    with pytest.raises(LeganError, match="nothing is no model folder"):
+    with pytest.raises(LeganError, match=r"--model: there is nothing at .*nothing; runs under"):
         server.run(ServeRequest(str(home / "nothing"), None, **HERE | {"port": free_port()}))
     cluster.close()
 

@@ -220,8 +220,8 @@ def test_images_that_cannot_be_read_are_all_named_and_nothing_is_left(rating_ima
     ("changes", "problem"),
     [
         ({}, "give either --ratings IMAGES or --lineup FOLDER"),
-        ({"ratings": Path("nowhere.csv")}, "the table nowhere.csv cannot be read: No such file or directory"),
-        ({"lineup": Path("nowhere")}, "nowhere: there is no such folder"),
+        ({"ratings": Path("nowhere.csv")}, "--ratings: nowhere.csv does not exist; give a folder of images, or a table"),
+        ({"lineup": Path("nowhere")}, "--lineup: nowhere is no folder; give one with base/, targets.csv and a folder per model"),
     ],
 )
 def test_other_problems(changes: dict[str, Path], problem: str, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ ASHA = "objectives: {eval/quality: maximize}\npruning: asha\npoints: []\nparamet
         ),
         (
             "objectives: {eval/quality: maximize}\npoints: []\nparameters: {discriminator.layers: {int: [3, 6]}}\n", (),
-            r"the image size 32 has to be a multiple of 64 .* \(with discriminator\.layers=6, which the search may suggest\)",
+            r"discriminator\.layers: 6 layers halve .* too often; take 5 or fewer \(with .*, which the search may suggest\)",
         ),
     ],
 )  # fmt: skip

@@ -210,9 +210,12 @@ def test_faulty_searches_are_refused(others, cause):
     [
         ({"loss.lamda_1": {"float": [1, 2]}}, "there is no such setting; known here: loss.lambda_adv"),
         ({"generator": CHOICES}, "there is no such setting; known here: data"),
-        ({"loss.q": {"float": [5, 12]}}, "input should be less than or equal to 10 (given: 12.0)"),
-        ({"generator.width": {"float": [8, 64]}}, "input should be a valid integer"),
-        ({"generator.upsampling": {"choices": ["bilinear", "nearest"]}}, "(given: 'nearest')"),
+        ({"loss.q": {"float": [5, 12]}}, "12.0 is more than 10"),
+        ({"generator.width": {"float": [8, 64]}}, "is no whole number"),
+        (
+            {"generator.upsampling": {"choices": ["bilinear", "nearest"]}},
+            "'nearest' is unknown; take 'pixel_shuffle'",
+        ),
         ({"seed": {"int": [0, 3]}}, "this is the sweep's own"),
         ({"data": {"choices": ["a", "b"]}}, "this is the sweep's own"),
     ],

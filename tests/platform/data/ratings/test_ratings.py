@@ -97,7 +97,7 @@ def test_long_images_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("gone.csv", None, "No such file"),
+        ("gone.csv", None, "does not exist; correct the path"),
         ("gone", None, "does not exist; make some with `legan data ratings`"),
         ("notes.txt", b"hello", r"neither a ratings folder nor a table \(\.csv, \.tsv, \.parquet\)"),
         ("broken.parquet", b"hello", "cannot be read"),

@@ -112,5 +112,5 @@ def test_what_cannot_be_fitted_is_told(ratings: Ratings, network: StoredNetwork)
     with pytest.raises(DataError, match="split train: it has no unnatural image; split val: it has no unnatural image; rate"):
         fit_naturalness(replace(ratings, mean=ratings.mean * 0 + 8), network, masked=False, device=CPU)
     quality = StoredNetwork("quality", QualityModel(32, 4, 3, 4), {"image_size": 32}, {})
-    with pytest.raises(ConfigError, match="--features: it is a quality"):
+    with pytest.raises(ConfigError, match="--features: it is a quality model"):
         fit_naturalness(ratings, quality, masked=False, device=CPU)

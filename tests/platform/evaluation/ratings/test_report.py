@@ -129,5 +129,5 @@ def test_a_sources_name_is_no_formula(predictions: pd.DataFrame) -> None:
 
 
 def test_only_a_q_will_do() -> None:
-    with pytest.raises(ConfigError, match="--quality: it is a lightcnn"):
+    with pytest.raises(ConfigError, match="--quality: it is an identity network"):
         expect_quality(StoredNetwork("lightcnn", torch.nn.Identity(), {}, {}))
