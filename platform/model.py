@@ -167,8 +167,7 @@ def read_model(folder: Path) -> Model:
     >>> model.image_size, model.schema.expressions
     (32, ('neutral', 'smile'))
     """
-    refuse_other(folder, TRANSLATORS)
-    record = _read_record(folder, MODEL_FILE, "model")
+    record = _read_record(folder, MODEL_FILE, "model", TRANSLATORS)
 
     try:
         schema = AttributeSchema.from_dict(record["schema"])
@@ -199,8 +198,7 @@ def read_model(folder: Path) -> Model:
 
 def read_schema(folder: Path) -> AttributeSchema:
     """The classes that the model in ``folder`` knows, without loading its weights; CheckpointError as ``read_model``."""
-    refuse_other(folder, TRANSLATORS)
-    record = _read_record(folder, MODEL_FILE, "model")
+    record = _read_record(folder, MODEL_FILE, "model", TRANSLATORS)
     try:
         return AttributeSchema.from_dict(record["schema"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -229,12 +227,12 @@ def load_network(folder: Path, *wanted: str) -> StoredNetwork:
 
     ``wanted`` are the kinds that it may be, all where none are named.
     """
-    refuse_other(folder, wanted)
-    record = _read_record(folder, NETWORK_FILE, "network")
+    record = _read_record(folder, NETWORK_FILE, "network", wanted)
     try:
         kind, numbers, info = str(record["kind"]), dict(record["numbers"]), dict(record["info"])
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / NETWORK_FILE, error) from error
+    refuse_other(folder, kind, wanted)
     return StoredNetwork(kind, _load(folder / "weights.safetensors", kind, numbers), numbers, info)
 
 
@@ -246,9 +244,8 @@ def load_identity(path: Path) -> StoredNetwork:
     return load_network(identity_folder(path), *IDENTITY)
 
 
-def refuse_other(folder: Path, wanted: Sequence[str]) -> None:
-    """CheckpointError where ``folder`` holds a network or model of another kind than ``wanted``; silent where it is neither."""
-    kind = _kind_in(folder)
+def refuse_other(folder: Path, kind: str | None, wanted: Sequence[str]) -> None:
+    """CheckpointError where ``folder`` holds a network of another ``kind`` than ``wanted``, as far as kinds are known."""
     if wanted and kind in CALLED and kind not in wanted:
         raise CheckpointError(f"{_named(folder)} is {CALLED[kind][0]}; give a run of {makers(wanted)}.")
 
@@ -311,9 +308,10 @@ def _named(folder: Path) -> str:
     return run.name if folder.name == "model" and (run / "config.yaml").is_file() else str(folder)
 
 
-def _read_record(folder: Path, file: str, what: str) -> dict[str, Any]:
+def _read_record(folder: Path, file: str, what: str, wanted: Sequence[str]) -> dict[str, Any]:
     path = folder / file
     if not path.is_file():
+        refuse_other(folder, _kind_in(folder), wanted)
         raise CheckpointError(f"{folder} is no {what} folder (it has no {file}); give the folder that `legan train` wrote.")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from legan.platform.device import native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.model import (
     IDENTITY,
+    NETWORK_FILE,
     QUALITY,
     StoredNetwork,
     identity_folder,
@@ -64,8 +65,11 @@ class Inputs:
 
     def network(self, folder: Path, *wanted: str) -> StoredNetwork:
         """The network in ``folder``, of one of the kinds ``wanted`` where any are named."""
-        refuse_other(folder, wanted)
-        return self._once(load_network, folder)
+        if not (folder / NETWORK_FILE).is_file():
+            return load_network(folder, *wanted)  # which says what it is instead
+        stored = self._once(load_network, folder)
+        refuse_other(folder, stored.kind, wanted)
+        return stored
 
     def network_hash(self, folder: Path) -> str:
         """The hash of its weights."""
