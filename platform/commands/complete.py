@@ -12,7 +12,7 @@ import typer
 from legan.platform.tracking.places import default_home
 
 CHAMPION = "models:/legan@champion"
-SOURCES = ("aflw", "celeba", "folder", "multipie", "yale", "table")
+SOURCES = ("aflw", "celeba", "class-folders", "folder", "multipie", "yale", "table")
 """The names of ``data/sources/registry.py``, which imports too much to be asked."""
 
 

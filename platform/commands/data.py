@@ -115,6 +115,20 @@ def prepare(
 
 
 @data.command()
+def export(
+    dataset: DatasetArgument,
+    out: Annotated[Path, out_option("Folder to write: PNG and a metadata.csv for each split.")],
+) -> None:
+    """Write the faces as folders of PNG with a table, as Hugging Face's imagefolder and other programs read them."""
+    from legan.platform.data.dataset import open_dataset
+    from legan.platform.data.export import export_folders
+
+    counts = export_folders(open_dataset(dataset), out)
+    said = ", ".join(f"{count} in {name}/" for name, count in counts.items())
+    typer.echo(f"written to {out}: {said}")
+
+
+@data.command()
 def show(
     dataset: DatasetArgument,
     sheet: Annotated[

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from legan.platform.data.sources.aflw import aflw
 from legan.platform.data.sources.celeba import celeba
+from legan.platform.data.sources.class_folders import class_folders
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import multipie
 from legan.platform.data.sources.source import Source, SourceFaces
@@ -14,6 +15,7 @@ from legan.platform.errors import DataError
 FOLDER_SOURCES: dict[str, Source] = {
     "aflw": aflw,
     "celeba": celeba,
+    "class-folders": class_folders,
     "folder": folder,
     "multipie": multipie,
     "yale": yale,
