@@ -8,6 +8,7 @@
     ├── CheckpointError      a run, checkpoint or model folder that is missing, incomplete or of another kind
     ├── WeightsError         pretrained weights that are not on this machine
     ├── NonFiniteLossError   a loss term, or a weight, became NaN or infinite
+    ├── NotBetterError       a model that is worse than the champion that it would replace, or than copied input
     ├── TrackingError        the MLflow store or registry cannot do what was asked
     │   └── RecordTakenError a run's record that another process is writing
     └── ClusterError         the Ray cluster cannot be reached or cannot give what was asked
@@ -121,6 +122,10 @@ class NonFiniteLossError(LeganError):
             f"step {step}: {what} became {value}; {kept}; "
             "start a new run with a lower adam.learning_rate, or with precision=fp32 if this was a bf16 run."
         )
+
+
+class NotBetterError(LeganError):
+    """A model that is worse than the champion that it would replace, or cannot be compared with it."""
 
 
 class TrackingError(LeganError):

@@ -111,7 +111,8 @@ SEVERAL = {
     "--subjects": "rows of a picture; people to draw",
     "--version": "of a model; of legan",
     "--workers": "of Ray Train; processes",
-    "NAME": "a sweep here; one that was submitted",
+    "NAME": "a sweep here; one that was submitted; a registered model",
+    "RUN": "one with a folder; one that MLflow alone knows too",
     "PHOTO": "one; several, of the kinds that a server reads",
     "STUDY": "of ratings to be collected; to be made; to be served",
 }

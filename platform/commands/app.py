@@ -4,7 +4,9 @@ import typer
 
 from legan.platform.commands.data import mount as mount_data
 from legan.platform.commands.evaluate import mount as mount_evaluate
+from legan.platform.commands.models import mount as mount_models
 from legan.platform.commands.ratings import mount as mount_ratings
+from legan.platform.commands.runs import mount as mount_runs
 from legan.platform.commands.tracking import mount as mount_tracking
 from legan.platform.commands.train import mount as mount_train
 from legan.platform.commands.weights import mount as mount_weights
@@ -16,5 +18,7 @@ def mount(app: typer.Typer) -> None:
     mount_ratings(app)
     mount_train(app)
     mount_evaluate(app)
+    mount_runs(app)
+    mount_models(app)
     mount_tracking(app)
     mount_weights(app)

@@ -99,6 +99,8 @@ ADDRESS = typer.Option("--address", help="Ray cluster, such as HEAD:6379.", show
 Address = Annotated[str | None, ADDRESS]
 PROCESSES = typer.Option("--workers", "-w", min=0, help="Processes; 0 works in this one, without Ray.")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, and stop.")]
+Force = Annotated[bool, typer.Option("--force", help="Promote it though it is worse, or cannot be compared.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 # What is drawn or chosen.
 SEED = typer.Option("--seed", min=0, help="Seed of every random choice: the same seed chooses the same.")

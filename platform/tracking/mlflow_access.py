@@ -4,7 +4,7 @@ Importing mlflow takes seconds, so it is imported when one of these functions is
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ from legan.platform.tracking.places import (
 )
 
 if TYPE_CHECKING:
-    from legan.platform.tracking.mlflow_models import Promotion, RegisteredVersion
+    from legan.platform.tracking.champions import How, Registered
+    from legan.platform.tracking.mlflow_models import RegisteredVersion
+    from legan.platform.tracking.mlflow_runs import Training
     from legan.platform.tracking.mlflow_store import MlflowStore
     from legan.platform.tracking.mlflow_system import SystemMetrics
 
@@ -74,23 +76,80 @@ def log_to_run(
     return mlflow_store.log_to_run(run, metrics, files, artifact_path)
 
 
-def promote_model(run: StoredRun, model: Path, name: str, tags: Mapping[str, str]) -> "Promotion":
-    """Make a run's model folder the champion of the registered model ``name``: a new version, or the one it is already.
+def registered_models(name: str | None = None) -> "list[Registered]":
+    """Every version of the registered models, or of the one called ``name``; of each model the newest first.
 
-    ``tags`` are set on the version. Raises TrackingError when the store does not know the run or cannot be reached.
+    Raises TrackingError for a name that the store does not know, naming those it knows, and when it cannot be reached.
     """
-    from legan.platform.tracking import mlflow_store
+    from legan.platform.tracking import mlflow_registry
 
-    return mlflow_store.promote_model(run, model, name, tags)
+    return mlflow_registry.registered(default_tracking_uri(), name)
 
 
-def resolve_model(uri: str) -> Path:
+def champion(name: str, store: str) -> str | None:
+    """The version that is the champion of a registered model; None where there is none, or no such model.
+
+    Raises TrackingError when the store cannot be reached.
+    """
+    from legan.platform.tracking import mlflow_registry
+
+    return mlflow_registry.champion(store, name)
+
+
+def expect_run(run: StoredRun, model: Path) -> str:
+    """The id of the run of a model folder; TrackingError when the store does not know it, or cannot be reached."""
+    from legan.platform.tracking import mlflow_registry
+
+    return mlflow_registry.expect_run(run, model)
+
+
+def enrol(store: str, run_id: str, model: Path, name: str) -> str:
+    """The version of the registered model ``name`` that a run's model folder is; made where there is none with these files.
+
+    Raises TrackingError when the store cannot be reached.
+    """
+    from legan.platform.tracking import mlflow_registry
+
+    return mlflow_registry.enrol(store, run_id, model, name, default_home() / "downloads")
+
+
+def crown(store: str, name: str, version: str, how: "How", tags: Mapping[str, str]) -> None:
+    """Make a version the champion of its registered model, and set ``tags`` of it.
+
+    Raises TrackingError when the store cannot be reached.
+    """
+    from legan.platform.tracking import mlflow_registry
+
+    mlflow_registry.crown(store, name, version, how, tags)
+
+
+def roll_back(name: str) -> tuple[str, str]:
+    """Make the champion of before the champion again; the versions that were and are it.
+
+    Raises TrackingError when nothing is known of one, and when the store cannot be reached.
+    """
+    from legan.platform.tracking import mlflow_registry
+
+    return mlflow_registry.rollback(default_tracking_uri(), name)
+
+
+def trainings(experiment: str, wanted: Callable[[str], bool]) -> "list[Training]":
+    """The trainings of an experiment, with the histories of ``wanted`` metrics; none where nothing was ever recorded.
+
+    Raises TrackingError when the store cannot be reached.
+    """
+    from legan.platform.tracking import mlflow_runs
+
+    return mlflow_runs.trainings(default_tracking_uri(), experiment, wanted)
+
+
+def resolve_model(uri: str, store: str | None = None) -> Path:
     """Local path of the model folder at ``models:/name@alias``, ``models:/name/version`` or ``runs:/id/path``.
 
     Models of a server are fetched once into ``downloads`` under the runs' home. Raises TrackingError for a URI the
     store does not know, naming the aliases and versions it does know, and when the store cannot be reached.
     """
-    store = default_tracking_uri()
+    store = store or default_tracking_uri()
     database = sqlite_file(store)
     if database is not None and database.is_file() and uri.startswith("models:/"):
         files = registered_files(database, uri)

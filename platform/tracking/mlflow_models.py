@@ -9,7 +9,6 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +24,7 @@ from PIL import Image
 
 from legan.platform.errors import TrackingError
 from legan.platform.tracking.delivery import RecordRejectedError
-from legan.platform.tracking.places import StoredRun, model_folder
+from legan.platform.tracking.places import model_folder
 from legan.platform.tracking.spool import Record
 
 if TYPE_CHECKING:
@@ -49,15 +48,6 @@ class RegisteredVersion(NamedTuple):
     run_id: str | None
 
 
-class Promotion(NamedTuple):
-    """Which version of which run is the champion now, and which was before; None where there was no champion."""
-
-    version: str
-    run_id: str
-    before: str | None
-    run_before: str | None
-
-
 def register(store: "Connection", run_id: str, record: Record) -> str:
     """Log the model folder as models-from-code and make it a version of the registered model; the version's number."""
     client, name, uid = store.client, record["name"], record["uid"]
@@ -76,31 +66,7 @@ def register(store: "Connection", run_id: str, record: Record) -> str:
     return str(made.version)
 
 
-def promote(store: "Connection", run: StoredRun, model: Path, name: str, tags: Mapping[str, str]) -> Promotion:
-    """See mlflow_access.promote_model."""
-    client, run_id = store.client, store.resolve(run)
-    if run_id is None:
-        raise TrackingError(f"{model} cannot be registered: {run.absence()}")
-    before = _champion(client, name)
-    run_before = client.get_model_version(name, before).run_id if before is not None else None
-    version = register(store, run_id, {"name": name, "uid": _uid(run_id, model), "file": str(model)})
-    for key, value in tags.items():
-        client.set_model_version_tag(name, version, key, value)
-    client.set_registered_model_alias(name, CHAMPION, version)
-    return Promotion(version, run_id, before, run_before)
-
-
-def _champion(client: mlflow.MlflowClient, name: str) -> str | None:
-    try:
-        version = client.get_registered_model(name).aliases.get(CHAMPION)
-    except MlflowException as error:
-        if error.error_code not in REFUSALS:
-            raise
-        return None
-    return None if version is None else str(version)
-
-
-def _uid(run_id: str, model: Path) -> str:
+def files_uid(run_id: str, model: Path) -> str:
     """The same for the same files of the same run, so that they become one version however often they are promoted."""
     digest = hashlib.sha256(run_id.encode())
     for path in sorted(model.glob("*")):

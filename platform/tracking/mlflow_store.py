@@ -40,11 +40,9 @@ from legan.platform.tracking.delivery import (
 )
 from legan.platform.tracking.mlflow_models import (
     REFUSALS,
-    Promotion,
     RegisteredVersion,
     find_files,
     find_version,
-    promote,
     register,
 )
 from legan.platform.tracking.places import StoredRun, shown, sqlite_file
@@ -130,7 +128,7 @@ class MlflowStore:
 
     def __init__(self, uri: str):
         self._database = sqlite_file(uri)
-        with _away():
+        with away():
             with self._first_use():
                 mlflow.MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
             self._store = connect(uri)
@@ -138,7 +136,7 @@ class MlflowStore:
 
     def open_run(self, uid: str, opening: Record) -> str:
         """The id of the run tagged ``uid``; made after the record ``opening`` if there is none."""
-        with _away(), self._first_use():
+        with away(), self._first_use():
             experiment, run_id = self._experiment(opening["experiment"]), self._store.find_run(uid)
             if run_id is None:
                 tags = {RUN_UID: uid, "mlflow.user": _user(), "mlflow.source.name": "legan", "mlflow.source.type": "LOCAL"}
@@ -150,12 +148,12 @@ class MlflowStore:
 
     def knows(self, run_id: str) -> bool:
         """Whether the run is still there."""
-        with _away():
+        with away():
             return self._store.knows(run_id)
 
     def send(self, run_id: str, records: Sequence[Record]) -> None:
         """Take records of one kind; taking them again changes nothing."""
-        with _away():
+        with away():
             try:
                 if records[0]["kind"] == "metrics":
                     self._metrics(run_id, records)
@@ -292,7 +290,7 @@ def log_to_run(run: StoredRun, metrics: Mapping[str, float], files: Sequence[Pat
     values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
     database = sqlite_file(run.store)
     try:
-        with _away():
+        with away():
             store = connect(run.store)
             run_id = store.resolve(run) if database is None or database.exists() else None
             if run_id is None:
@@ -303,22 +301,6 @@ def log_to_run(run: StoredRun, metrics: Mapping[str, float], files: Sequence[Pat
     except StoreAwayError as error:
         raise TrackingError(f"nothing can be added to the run in MLflow at {shown(run.store)}: {error}.") from error
     return run_id
-
-
-def promote_model(run: StoredRun, model: Path, name: str, tags: Mapping[str, str]) -> Promotion:
-    """See mlflow_access.promote_model."""
-    database = sqlite_file(run.store)
-    if database is not None and not database.exists():
-        raise TrackingError(f"{model} cannot be registered: {run.absence()}")
-    try:
-        with _away():
-            return promote(connect(run.store), run, model, name, tags)
-    except StoreAwayError as error:
-        raise TrackingError(
-            f"{model} cannot be registered: MLflow at {shown(run.store)} cannot do it now ({error}); try again."
-        ) from error
-    except RecordRejectedError as error:
-        raise TrackingError(f"{model} cannot be registered: {error}.") from error
 
 
 def resolve_model(uri: str, store: str, downloads: Path) -> Path:
@@ -343,7 +325,7 @@ def model_version(uri: str, store: str) -> RegisteredVersion:
 
 
 @contextlib.contextmanager
-def _away() -> Iterator[None]:
+def away() -> Iterator[None]:
     """What MLflow raises when it cannot be reached, in one kind."""
     try:
         yield

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from legan.platform.commands.options import out_option
+from legan.platform.commands.options import DryRun, Force, out_option
+from legan.platform.commands.output import say
 from legan.sweeps.commands.options import SweepName
 from legan.sweeps.commands.run import print_report
 
@@ -36,8 +37,8 @@ def mount(app: typer.Typer) -> None:
         print_report(open_sweep(default_home(), name), out)
 
     @app.command()
-    def promote(name: SweepName, metric: Metric, direction: Way = None) -> None:
-        """Register a sweep's best model as a new version of the registered model, with the alias champion.
+    def promote(name: SweepName, metric: Metric, direction: Way = None, dry_run: DryRun = False, force: Force = False) -> None:
+        """Make a sweep's best model the champion, as `legan models promote` does.
 
         The best mean over the seeds decides on the variant, then the best of its seeds is taken.
         """
@@ -45,4 +46,4 @@ def mount(app: typer.Typer) -> None:
         from legan.sweeps.report.promote import promote as promote_best
         from legan.sweeps.sweep import open_sweep
 
-        print("\n".join(promote_best(open_sweep(default_home(), name), metric, direction)))
+        promote_best(open_sweep(default_home(), name), metric, direction, dry_run, force, say)

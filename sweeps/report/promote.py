@@ -1,40 +1,34 @@
-"""``legan sweep promote``: the best model of a sweep becomes the champion of the registered model."""
+"""``legan sweep promote``: the best model of a sweep becomes the champion, if the champion is not better (platform/catalogue)."""
 
+from collections.abc import Callable
+
+from legan.platform.catalogue.promote import Promotion
+from legan.platform.catalogue.promote import promote as promote_model
+from legan.platform.device import choose_device
 from legan.platform.errors import CheckpointError
-from legan.platform.model import read_model
-from legan.platform.tracking.mlflow_access import promote_model
-from legan.platform.tracking.places import shown
 from legan.sweeps.report.choice import Direction, choose, in_words
 from legan.sweeps.report.results import read_results
 from legan.sweeps.sweep import Sweep
 
 
-def promote(sweep: Sweep, metric: str, direction: Direction | None = None) -> list[str]:
-    """Register the best trial's model as a new version with the alias champion; what was done and how to undo it, line by line.
+def promote(
+    sweep: Sweep, metric: str, direction: Direction | None, dry_run: bool, force: bool, say: Callable[[str], None]
+) -> None:
+    """Choose the best trial and promote its model, as ``legan models promote`` does.
 
-    choice.py chooses the variant by its mean over the seeds, then its best seed. A model that was promoted before gets no
-    second version. Raises ConfigError for the metric, CheckpointError for a damaged model, and TrackingError when MLflow is
-    away or lacks the trial's run.
+    choice.py chooses the variant by its mean over the seeds, then its best seed. Raises ConfigError for the metric, and what
+    ``legan models promote`` raises.
     """
     choice = choose(sweep, read_results(sweep), metric, direction)
-    result, name = choice.result, sweep.settings.kind
+    result, asked = choice.result, sweep.settings
     if not result.model.is_dir():
         raise CheckpointError(
             f"{result.trial.name} is finished, but its model {result.model} is gone; bring it back to promote it."
         )
-    read_model(result.model)  # an error where it is damaged
+    say(in_words(choice))
 
-    run = result.run
-    store = shown(run.store)
     tags = {"sweep": sweep.name, "trial": result.trial.name, "variant": result.trial.variant, "seed": str(result.trial.seed)}
-    made = promote_model(run, result.model, name, {**tags, metric: f"{choice.value:.6g}"})
-
-    lines = [in_words(choice)]
-    if made.before == made.version:
-        return [*lines, f"It is version {made.version}, which models:/{name}@champion was already."]
-    lines.append(f"models:/{name}@champion is now version {made.version}, of the MLflow run {made.run_id}.")
-    if made.before is None:
-        return [*lines, "There was no champion before."]
-    back = f"import mlflow; mlflow.MlflowClient('{store}').set_registered_model_alias('{name}', 'champion', '{made.before}')"
-    before = f"version {made.before}, of the MLflow run {made.run_before}" if made.run_before else f"version {made.before}"
-    return [*lines, f"Before, it was {before}; to go back:", f'  python -c "{back}"']
+    tags[metric] = f"{choice.value:.6g}"
+    classifier, matcher = (path if path.exists() else None for path in (asked.classifier, asked.matcher))
+    promotion = Promotion(str(result.folder), None, classifier, matcher, dry_run, force, tags)
+    promote_model(promotion, choose_device(), say)

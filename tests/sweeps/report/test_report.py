@@ -1,7 +1,5 @@
 """Reports and promotion of trials that were really trained, for two steps each, and really recorded in MLflow."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +13,16 @@ from typer.testing import CliRunner
 from legan.cli import app
 from legan.platform.config import resolve
 from legan.platform.data.dataset import open_dataset
-from legan.platform.errors import CheckpointError, ConfigError, TrackingError
+from legan.platform.errors import CheckpointError, ConfigError, NotBetterError, TrackingError
 from legan.platform.evaluation.figures import GAP
 from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.model import read_model
-from legan.platform.tracking.mlflow_access import resolve_model
+from legan.platform.tracking.mlflow_access import resolve_model, roll_back
 from legan.platform.tracking.tracker import Tracker
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import create_run
+from legan.sweeps.report.choice import Direction
 from legan.sweeps.report.promote import promote
 from legan.sweeps.report.report import Shown, masks_grid, varied, write_grids, write_report
 from legan.sweeps.report.results import read_results
@@ -166,11 +165,22 @@ def test_out_that_is_a_file_is_refused(sweep: Sweep, tmp_path: Path) -> None:
         write_report(sweep, tmp_path / "file", CPU, print)
 
 
+def promoted(sweep: Sweep, direction: Direction | None = None, *, force: bool = False) -> list[str]:
+    """What is said when the best trial is promoted; after two steps none is better than a copy."""
+    lines: list[str] = []
+    promote(sweep, "eval/ssim_to_target", direction, dry_run=False, force=force, say=lines.append)
+    return lines
+
+
 def test_the_best_seed_of_the_variant_with_the_best_mean_becomes_champion(sweep: Sweep, client: mlflow.MlflowClient) -> None:
     other = Tracker(sweep.folder.parent / "other", experiment="e", run_name="r", params={}, tags={})
     other.register_model(sweep.trials / "pixel-shuffling-0" / "model")
     assert other.close(timeout_s=120) == 0
-    lines = promote(sweep, "eval/ssim_to_target")
+    with pytest.raises(NotBetterError, match=r"transposed-convolution-0 is worse than .*copied input: SSIM to target "):
+        promoted(sweep)
+    assert str(client.get_model_version_by_alias("legan", "champion").version) == "1"
+
+    lines = promoted(sweep, force=True)
     assert lines[0] == (
         "transposed-convolution-0 (Transposed Convolution, seed 0): Transposed Convolution has the highest mean of "
         "eval/ssim_to_target, 0.6100 over 2 seeds, and this is its highest with 0.6200. Variants with fewer finished seeds did "
@@ -181,20 +191,21 @@ def test_the_best_seed_of_the_variant_with_the_best_mean_becomes_champion(sweep:
     assert (str(champion.version), champion.run_id) == ("2", run_id)
     assert champion.tags["sweep"] == "up"
     assert champion.tags["eval/ssim_to_target"] == "0.62"
-    assert lines[1] == f"models:/legan@champion is now version 2, of the MLflow run {run_id}."
-    assert lines[2] == f"Before, it was version 1, of the MLflow run {other.run_id}; to go back:"
+    assert "val/ssim_to_target" in champion.tags
+    assert lines[-2] == f"models:/legan@champion is now version 2, of the MLflow run {run_id}."
+    assert lines[-1] == "Before, it was version 1; `legan models rollback legan` brings that back."
     kept = resolve_model("models:/legan@champion")
     assert (kept / "generator.safetensors").read_bytes() == (
         sweep.trials / "transposed-convolution-0/model/generator.safetensors"
     ).read_bytes()
 
-    assert promote(sweep, "eval/ssim_to_target")[1] == "It is version 2, which models:/legan@champion was already."
+    already = "transposed-convolution-0 is version 2, which models:/legan@champion is already."
+    assert promoted(sweep, force=True)[-1] == already
     assert len(client.search_model_versions("name = 'legan'")) == 2, "promoting again makes no further version"
 
-    assert "this is its lowest with 0.6000" in promote(sweep, "eval/ssim_to_target", "minimize")[0]
+    assert "this is its lowest with 0.6000" in promoted(sweep, "minimize", force=True)[0]
     assert str(client.get_model_version_by_alias("legan", "champion").version) == "3"
-    back = lines[3].strip().removeprefix("python -c ").strip('"')
-    subprocess.run([sys.executable, "-W", "ignore", "-c", back], check=True, capture_output=True)
+    assert [roll_back("legan"), roll_back("legan")] == [("3", "2"), ("2", "1")]
     assert str(client.get_model_version_by_alias("legan", "champion").version) == "1"
 
 
@@ -202,13 +213,13 @@ def test_unknown_metrics_and_directions_are_said(sweep: Sweep) -> None:
     with pytest.raises(
         ConfigError, match=r"--metric: 'eval/ssim' is unknown; the finished trials of up have eval/ssim_to_target"
     ):
-        promote(sweep, "eval/ssim")
+        promote(sweep, "eval/ssim", None, dry_run=False, force=False, say=print)
 
 
 def test_mlflow_away_is_said(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     with pytest.raises(TrackingError) as caught:
-        promote(sweep, "eval/ssim_to_target")
+        promoted(sweep)
     assert "cannot be registered: MLflow at http://127.0.0.1:9 cannot do it now (it does not answer)" in str(caught.value)
 
 
@@ -217,11 +228,11 @@ def test_a_store_that_lacks_the_trial_says_how_to_send_it(sweep: Sweep, tmp_path
     empty = f"sqlite:///{tmp_path / 'empty.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", empty)
     with pytest.raises(TrackingError, match=f"is not in MLflow at {empty}; send it with: legan sync {folder}"):
-        promote(sweep, "eval/ssim_to_target")
+        promoted(sweep)
     other = Tracker(tmp_path / "other", experiment="e", run_name="r", params={}, tags={}, uri=empty)
     assert other.close(timeout_s=120) == 0
     with pytest.raises(TrackingError) as caught:
-        promote(sweep, "eval/ssim_to_target")
+        promoted(sweep)
     assert str(caught.value).endswith(f"send it with: legan sync {folder}")
 
 
@@ -230,7 +241,7 @@ def test_a_model_that_is_gone_is_said(sweep: Sweep) -> None:
     model.rename(model.with_name("away"))
     try:
         with pytest.raises(CheckpointError, match=r"transposed-convolution-0 is finished, but its model .* is gone"):
-            promote(sweep, "eval/ssim_to_target")
+            promoted(sweep)
     finally:
         model.with_name("away").rename(model)
 
@@ -240,9 +251,9 @@ def test_the_commands_do_it(sweep: Sweep, tmp_path: Path, capsys: pytest.Capture
     assert made.exit_code == 0, made.output
     assert "# Table 12: ours on" in made.output
     assert f"Written: {tmp_path / 'table12.md'}" in made.output
-    made = CliRunner().invoke(app, ["sweep", "promote", str(sweep.folder), "--metric", "eval/ssim_to_target"])
+    made = CliRunner().invoke(app, ["sweep", "promote", str(sweep.folder), "--metric", "eval/ssim_to_target", "--force"])
     assert made.exit_code == 0, made.output
-    assert "models:/legan@champion is now version" in made.output
+    assert "which models:/legan@champion is" in made.output or "is now version" in made.output
     made = CliRunner().invoke(app, ["sweep", "report", "nothing"])
     assert isinstance(made.exception, CheckpointError)
     assert "sweeps under" in str(made.exception)
