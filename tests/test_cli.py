@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from legan import __version__, cli
 
@@ -91,3 +92,23 @@ def test_each_command_stands_in_the_panel_of_one_journey() -> None:
     assert {name: below.rich_help_panel for name, below in command.commands.items()} == {
         name: panel for panel, names in cli.PANELS.items() for name in names
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("data", "render", "--out", "x", "--subjects", "abc"), "Invalid value for '--subjects': 'abc' is no whole number"),
+        (("data", "render", "--out", "x", "--subjects", "2"), "Invalid value for '--subjects': 2 is less than 3"),
+        (("data", "render", "--out", "x", "--images-per-subject", "121"), "'--images-per-subject': 121 is more than 120"),
+        (("data", "render", "--out", "x", "--size", "16"), "Invalid value for '--size': 16 is less than 32"),
+        (("serve", "--seconds", "0"), "Invalid value for '--seconds': 0 is less than 0.1"),
+        (("serve", "--gpus", "half"), "Invalid value for '--gpus': 'half' is no number"),
+        (("augment", "in", "out", "--balance", "light"), "'light' is not one of"),
+    ],
+)
+def test_a_wrong_value_is_said_in_our_words(arguments: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(cli.app, arguments)
+    text = " ".join(done.output.replace("│", " ").split())
+    assert done.exit_code == 2
+    assert said in text
+    assert "Value error" not in text

@@ -93,7 +93,7 @@ Resume = Annotated[
     str | None,
     path("--resume", help="Continue this run (name or folder) from its last checkpoint.", autocompletion=complete.runs),
 ]
-WORKERS = typer.Option("--workers", "-w", help="Ray Train workers; 0 trains in this process, without Ray.")
+WORKERS = typer.Option("--workers", "-w", min=0, max=1024, help="Ray Train workers; 0 trains in this process, without Ray.")
 Gpu = Annotated[bool | None, typer.Option("--gpu/--cpu", help="One GPU per worker.", show_default="the preset's, else --cpu")]
 ADDRESS = typer.Option("--address", help="Ray cluster, such as HEAD:6379.", show_default="RAY_ADDRESS, else one on this machine")
 Address = Annotated[str | None, ADDRESS]
@@ -122,11 +122,11 @@ LIGHTING = typer.Option(
 )
 Paste = Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")]
 All = Annotated[bool, typer.Option("--all", help="Make every combination of every face.")]
-MinQuality = Annotated[float | None, typer.Option("--min-quality", help="Lowest rating by Q that is kept, from 0 to 10.")]
+MinQuality = Annotated[float | None, typer.Option("--min-quality", min=0, max=10, help="Lowest rating by Q that is kept.")]
 MinSimilarity = Annotated[
-    float | None, typer.Option("--min-similarity", help="Lowest similarity of person that is kept, from -1 to 1.")
+    float | None, typer.Option("--min-similarity", min=-1, max=1, help="Lowest similarity of person that is kept.")
 ]
-ATTEMPTS = typer.Option("--attempts", help="Candidates tried where one falls below a minimum, from 1 to 10.")
+ATTEMPTS = typer.Option("--attempts", min=1, max=10, help="Candidates tried where one falls below a minimum.")
 
 # Servers.
 PORT = typer.Option("--port", min=1, max=65535, help="Port to listen at.")

@@ -15,12 +15,14 @@ def mount_data(data: typer.Typer) -> None:
     @data.command()
     def render(
         out: Out,
-        subjects: Annotated[int, typer.Option(help="How many people; at least 3.")] = 40,
-        size: Annotated[int, typer.Option(help="Side of the images in pixels, from 32 to 512.")] = 128,
+        subjects: Annotated[int, typer.Option(min=3, help="How many people.")] = 40,
+        size: Annotated[int, typer.Option(min=32, max=512, help="Side of the images in pixels.")] = 128,
         seed: Seed = 0,
         images_per_subject: Annotated[
             int | None,
-            typer.Option(help="Images of each person, of 120 combinations of expression and lighting.", show_default="all"),
+            typer.Option(
+                min=1, max=120, help="Images of each person, of 120 combinations of expression and lighting.", show_default="all"
+            ),
         ] = None,
         workers: Annotated[int | None, told(PROCESSES, "one per core")] = None,
         overwrite: Overwrite = False,

@@ -192,8 +192,9 @@ def _settled(settings: TrainingSettings) -> tuple[TrainingSettings, Problems]:
     for name, folder_of in FOLDERS.items():
         path = getattr(settings, name) if name in type(settings).model_fields else None
         if path is not None:
-            of_it = Problems() if name in idle else problems
-            folder = of_it.from_(partial(folder_of, path.expanduser()), name)
+            if name in idle and path.is_absolute() and not path.exists():
+                continue  # a run goes on without what it had no use for
+            folder = problems.from_(partial(folder_of, path.expanduser()), name)
             found[name] = None if folder is None else folder.absolute()
     return settings.model_copy(update=found), problems
 

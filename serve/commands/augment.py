@@ -36,7 +36,7 @@ Fill = Annotated[
     Literal["expression", "lighting", "both"] | None,
     typer.Option("--balance", help="Fill the rare classes of the training split up to the largest, from the others."),
 ]
-Random = Annotated[int | None, typer.Option("--random", metavar="N", help="Make N random other combinations of every face.")]
+Random = Annotated[int | None, typer.Option("--random", min=1, metavar="N", help="N random other combinations of every face.")]
 Attempts = Annotated[int, ATTEMPTS]
 Originals = Annotated[
     bool | None,
@@ -47,7 +47,7 @@ Originals = Annotated[
 Workers = Annotated[int | None, told(PROCESSES, "the cluster's GPUs, else its cores")]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", help="Images through the network at once.", show_default="64 on a GPU, 8 on a CPU"),
+    typer.Option("--batch-size", min=1, help="Images through the network at once.", show_default="64 on a GPU, 8 on a CPU"),
 ]
 
 

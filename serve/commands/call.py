@@ -68,7 +68,7 @@ def translate(
 def augment(
     context: typer.Context,
     photos: Photos,
-    n: Annotated[int | None, typer.Option("-n", help="Random variants of each photograph.", show_default="8")] = None,
+    n: Annotated[int | None, typer.Option("-n", min=1, max=256, help="Random variants of each photo.", show_default="8")] = None,
     every: All = False,
     label: Annotated[list[str] | None, typer.Option(help="This combination EXPRESSION:LIGHTING instead; repeatable.")] = None,
     expression: Annotated[list[str] | None, typer.Option("--expression", "-e", **ONLY)] = None,

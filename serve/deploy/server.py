@@ -16,7 +16,7 @@ from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError, Problem, Problems
 from legan.platform.files import unwritable, write_whole
-from legan.platform.model import FACENET, IDENTITY, identity_folder, load_network, network_folder, read_model
+from legan.platform.model import FACENET, identity_folder, load_identity, network_folder, read_model
 from legan.platform.tracking.places import default_home
 from legan.serve.api.session import Limits
 from legan.serve.deploy import rollout
@@ -117,8 +117,9 @@ def check(settings: ServeSettings, request: ServeRequest) -> Chosen:
     chosen = problems.from_(lambda: choose_model(settings.model), "--model")
     model = None if chosen is None else problems.from_(partial(read_model, Path(chosen.folder)), "--model")
     path = settings.matcher
-    if path is not None and model is not None:
-        problems.from_(lambda: check_matcher(load_network(Path(path), *IDENTITY), model.image_size), "--matcher")
+    matcher = None if path is None else problems.from_(lambda: load_identity(Path(path)), "--matcher")
+    if model is not None and matcher is not None:
+        problems.from_(partial(check_matcher, matcher, model.image_size))
 
     problems.from_(lambda: read_tokens(settings.tokens_env))
     problems.from_(lambda: _expect_free(request.host, request.port))
@@ -247,9 +248,11 @@ def _whole(model: str, elsewhere: bool = False) -> str:
 
 
 def _absolute(path: Path, find: Callable[[Path], Path], elsewhere: bool) -> str:
-    """The whole path of what is named; settings that go ``elsewhere`` may name folders that are only there."""
+    """The whole path of what is named, or the name where it is not there; what goes ``elsewhere`` may be there alone."""
     here = path.expanduser().exists() or (default_home() / path).exists() or path == FACENET
-    return str((path.expanduser() if elsewhere and not here else find(path)).absolute())
+    if not here:
+        return str(path.expanduser().absolute() if elsewhere else path)
+    return str(find(path).absolute())
 
 
 def _named(chosen: Chosen) -> str:

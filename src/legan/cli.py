@@ -11,6 +11,7 @@ import typer.core
 from legan import __version__
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
+from legan.platform.wording import sentence
 from legan.serve.commands import app as serve_commands
 from legan.sweeps.commands import app as sweeps_commands
 
@@ -28,11 +29,26 @@ PANELS = {
 
 
 class Journeys(typer.core.TyperGroup):
-    """Lists the commands in the order of PANELS."""
+    """Lists the commands in the order of PANELS, and says in our words what is wrong with an option's value."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The commands' names."""
         return [name for names in PANELS.values() for name in names]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if error.__cause__ is not None:
+                error.message = _own_words(error.__cause__, error.message)
+            raise
+
+
+def _own_words(cause: BaseException, said: str) -> str:
+    from pydantic import ValidationError
+
+    return sentence(dict(cause.errors()[0])) if isinstance(cause, ValidationError) else said
 
 
 def _version(wanted: bool) -> None:

@@ -24,7 +24,7 @@ from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.start import plan as plan_of_run
 from legan.platform.training.tasks.translator import goal_of, held_out_pairs
 from legan.platform.weights import check_weights
-from legan.sweeps.run.request import NETWORKS, asked_training, settings_from, training_problems, variants, workers_of
+from legan.sweeps.run.request import NETWORKS, asked_sweep, asked_training, training_problems, variants, workers_of
 from legan.sweeps.search.space import SearchSettings, edges
 from legan.sweeps.search.storage import check_storage
 from legan.sweeps.sweep import Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
@@ -50,10 +50,12 @@ def planned(home: Path, name: str, what: str, given: Mapping[str, Any], inputs: 
     Raises ConfigError with every problem; those of the name and the preset come also where the settings cannot be made.
     """
     problems = Problems(name_problems(home, name))
-    settings = problems.from_(partial(settings_from, what, given, locate))
-    if settings is not None:
-        return checked(home, name, settings, inputs)
-    if given["kind"] in KINDS:
+    asked = asked_sweep(what, given, locate)
+    problems += asked.problems
+    if asked.settings is not None and (sweep := problems.from_(partial(checked, home, name, asked.settings, inputs))) is not None:
+        problems.raise_if_any()
+        return sweep
+    if asked.settings is None and given["kind"] in KINDS:
         problems.from_(partial(read_section, given["preset"], given["kind"]))
     raise ConfigError(list(dict.fromkeys(problems)))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from legan.platform.config import KINDS, Checked, check_settings, resolve
+from legan.platform.config import KINDS, Checked, check_apart, resolve
 from legan.platform.errors import ConfigError, Problem
 from legan.platform.settings import TrainingSettings
 from legan.sweeps.ablations import SUITES
@@ -21,7 +21,15 @@ NETWORKS = ("identity", "quality", "classifier", "matcher")
 
 
 def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[Problem]]) -> SweepSettings:
-    """The settings of a sweep from the command line's; ConfigError with every problem.
+    """The settings of a sweep from the command line's; ConfigError with every problem. Arguments: ``asked_sweep``."""
+    asked = asked_sweep(what, given, place)
+    if asked.problems or asked.settings is None:
+        raise ConfigError(asked.problems)
+    return asked.settings
+
+
+def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[Problem]]) -> Checked[SweepSettings]:
+    """The settings of a sweep from the command line's, and what is wrong with them; with none where it cannot be gone on with.
 
     ``what`` is the name of a suite or the file of a search space. ``place`` may change the given paths, and tells what is wrong
     with them: ``locate`` (plan.py) does so for a sweep that is to run here, ``elsewhere`` for another machine's.
@@ -39,10 +47,9 @@ def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str
             problems += error.problems if known else [Problem("", f"there is no suite or search space {what!r}; {_known()}")]
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
     problems += place(values)
-    settings, wrong = check_settings(SweepSettings, values)
-    if problems or settings is None:
-        raise ConfigError([*problems, *wrong])
-    return settings
+    settings, wrong, fields = check_apart(SweepSettings, values)
+    told = [each._replace(place=f"--{each.place}") if each.place in given else each for each in wrong]
+    return Checked(None if problems else settings, [*problems, *told], fields)
 
 
 def _known() -> str:

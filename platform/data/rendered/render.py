@@ -102,7 +102,7 @@ def _check(subjects: int, size: int, seed: int, images_per_subject: int | None, 
     if seed < 0:
         problems.append(Problem("seed", f"it must not be negative, as {seed} is"))
     if images_per_subject is not None and not 1 <= images_per_subject <= _COMBINATIONS:
-        problems.append(Problem("images per subject", f"there can be 1 to {_COMBINATIONS}, not {images_per_subject}"))
+        problems.append(Problem("images_per_subject", f"there can be 1 to {_COMBINATIONS}, not {images_per_subject}"))
     if workers < 1:
         problems.append(Problem("workers", f"at least 1 is needed, not {workers}"))
 

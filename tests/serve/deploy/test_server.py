@@ -145,7 +145,7 @@ def test_settings_are_checked(home: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         settings_of(wrong)
     assert [problem.place for problem in caught.value.problems] == [
-        "--model", "--replicas", "--gpus", "--seconds", "--cors-origin", "--threads",
+        "--replicas", "--gpus", "--seconds", "--cors-origin", "--threads",
     ]  # fmt: skip
 
 

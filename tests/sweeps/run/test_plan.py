@@ -169,7 +169,16 @@ def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(legan: 
 def test_what_is_wrong_with_name_and_preset_is_told_beside_wrong_settings(legan: Command) -> None:
     with pytest.raises(ConfigError) as caught:
         legan("q", "--seeds", "0", "--name", "../x", "--preset", "nope")
-    assert {"seeds", "--name", "--preset"} <= {problem.place for problem in caught.value.problems}
+    assert {"--seeds", "--name", "--preset"} <= {problem.place for problem in caught.value.problems}
+
+
+def test_a_wrong_number_hides_nothing_that_is_wrong_elsewhere(legan: Command, networks: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        legan("upsampling", "--seeds", "0", "--set", "bogus=1", matcher=networks["identity"])
+    said = {problem.place: problem.message for problem in caught.value.problems}
+    assert said["--seeds"] == "0 is less than 1"
+    assert said["bogus"].startswith("there is no such setting")
+    assert set(said) == {"--seeds", "bogus", "--matcher"}
 
 
 def test_missing_folders_are_named(legan: Command, tmp_path: Path) -> None:
@@ -189,7 +198,7 @@ def test_a_judge_of_another_kind_is_refused(legan: Command, networks: dict[str, 
 
 
 def test_workers_cannot_share_a_gpu(legan: Command) -> None:
-    with pytest.raises(ConfigError, match="gpus: a worker gets a part of one GPU or whole ones"):
+    with pytest.raises(ConfigError, match="--gpus: a worker gets a part of one GPU or whole ones"):
         legan("q", "--gpus", "1.5")
     with pytest.raises(ConfigError, match="2 workers cannot share a GPU"):
         legan("q", "--gpus", "0.5", "--set", "workers=2")
