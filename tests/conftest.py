@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,10 +15,11 @@ os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.2"
 os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (Ray spells it so)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("LEGAN_TESTS", uuid.uuid4().hex)  # processes.MARK
 
 import pytest
 import torch
-from tests.processes import HeadNode, start_head_node
+from tests.processes import MARK, HeadNode, outliving, start_head_node
 from tests.tiny import draw_data, draw_rare_data
 from xdist.scheduler import LoadFileScheduling
 
@@ -30,6 +32,17 @@ torch.set_num_threads(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that share the Ray cluster come first, since they are half of the work, then others that start processes."""
     items.sort(key=lambda item: [not _has(item.path, word) for word in ("ray_cluster", "mark.kills")])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing that a test starts may outlive the tests."""
+    if hasattr(session.config, "workerinput"):
+        return
+    left = outliving(os.environ[MARK])
+    if left:
+        print("\nprocesses outlived the tests and were killed:", *left, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -39,6 +39,35 @@ def _is_free(port: int) -> bool:
     return True
 
 
+MARK = "LEGAN_TESTS"
+"""Every process that a test starts inherits this variable, whose value is the session's own."""
+
+
+def outliving(mark: str, seconds: float = 20.0) -> list[str]:
+    """What is left of the processes of a session, but for this one and its children, after a while to end; they are killed."""
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [process for process in psutil.process_iter() if process.pid not in own and _mark_of(process) == mark]
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+
+    said = []
+    for process in left:
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            said.append(" ".join(process.cmdline())[:160])
+            process.kill()
+    return said
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        return None
+
+
 class HeadNode(NamedTuple):
     address: str
     """Where other nodes and drivers go to."""
@@ -68,7 +97,16 @@ def start_head_node() -> Iterator[HeadNode]:
         yield HeadNode(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", token)
     finally:
         end(process)
+        end_users_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_users_of(folder: Path) -> None:
+    """HAProxy starts itself anew with each new configuration, and then is nobody's child."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in word for word in process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def haproxy(folder: Path, ports: Sequence[int]) -> dict[str, str]:
