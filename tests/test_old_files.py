@@ -197,3 +197,15 @@ def test_a_stopped_sweep_goes_on(ray_cluster: None, old: Path, name: str) -> Non
     if name == "search":  # the last of its trials learns next to nothing, and is stopped by what the file calls the metric
         assert sorted(each["status"] for each in ended.values()) == ["finished", "stopped"]
     assert list((sweep / "report").glob("*.md"))
+
+
+def test_its_runs_and_models_are_listed_and_the_champion_is_weighed(old: Path) -> None:
+    listed = {line.split()[0]: line.split() for line in run("runs", "list").splitlines()[1:]}
+    kinds = {yaml.safe_load(file.read_text())["kind"] for file in (old / "runs").glob("*/config.yaml")}
+    assert {words[1] for words in listed.values()} == kinds
+    assert "interrupted" in " ".join(listed["stopped-legan"])
+    assert {"l1_to_target", "rating_error", "verification_auc"} <= {word for words in listed.values() for word in words}
+    assert "@champion" in run("models", "list")
+    assert "which models:/legan@champion is already." in run("models", "promote", "models:/legan@champion")
+    shutil.move(old / "runs" / "mlflow.db", old / "away.db")
+    assert set(listed) == {line.split()[0] for line in run("runs", "list").splitlines()[1:]}

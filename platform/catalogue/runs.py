@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Status = Literal["running", "finished", "stopped early", "failed", "interrupted", "not begun"]
 CLOSED: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted", "RUNNING": "running"}
 """What MLflow's words mean; a run is KILLED by Ctrl-C, and also where its process died."""
+OUTCOME = "outcome.json"
+"""How a trial ended, as its sweep leaves it in the folder (sweeps/sweep.py)."""
 Values = list[tuple[int, float]]
 
 
@@ -154,9 +156,19 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
 def _status(folder: Path, closed: str | None, tags: Mapping[str, str]) -> Status:
     if is_recorded(folder, wait_s=0):
         return "running"
+    if _failed(folder):
+        return "failed"
     if not (folder / "tracking.jsonl").is_file():
         return "not begun"
     return _ended(closed or "KILLED", tags)
+
+
+def _failed(folder: Path) -> bool:
+    """Whether its sweep has given it up, as one whose process died too often."""
+    try:
+        return bool(json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["status"] == "failed")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _ended(word: str, tags: Mapping[str, str]) -> Status:

@@ -7,10 +7,13 @@ from typing import Any
 
 from legan.platform.catalogue.lines import aligned
 from legan.platform.catalogue.runs import RunFacts
-from legan.platform.evaluation.metric_names import heading
+from legan.platform.evaluation.metric_names import EXPRESSION_ACCURACY, LIGHTING_ACCURACY, MATCH, SSIM, heading
 from legan.platform.tracking.champions import Registered
 
 NOTHING = "–"
+JUDGED = (EXPRESSION_ACCURACY.name, LIGHTING_ACCURACY.name, MATCH.key("source"))
+DECISIVE = ((f"val/{SSIM.key('target')}",), tuple(f"val/{name}" for name in JUDGED))
+"""The tags of a version by which it was promoted (guard.py): with true targets, and without."""
 
 
 def runs_table(runs: Sequence[RunFacts]) -> list[str]:
@@ -135,8 +138,10 @@ def version_values(version: Registered) -> dict[str, Any]:
 
 def _val(version: Registered) -> Mapping[str, float]:
     """What decided on it when it was promoted, or else the last validation of its training."""
-    promoted = {name: float(value) for name, value in version.tags.items() if name.startswith("val/")}
-    return promoted or {name: value for name, value in version.metrics.items() if name.startswith("val/")}
+    for decisive in DECISIVE:
+        if all(name in version.tags for name in decisive):
+            return {name: float(version.tags[name]) for name in decisive}
+    return {name: value for name, value in version.metrics.items() if name.startswith("val/")}
 
 
 def _numbers(metrics: Mapping[str, float]) -> str:

@@ -39,6 +39,8 @@ def test_every_run_has_its_state(new_run: NewRun, ready: Path, monkeypatch: pyte
     settings = new_run("finished", "grey").settings
     create_run(ready, "legan", settings, "begun")
     create_run(ready / "sweeps" / "up" / "trials", "legan", settings, "a-0", {"sweep": "up"})
+    died = create_run(ready / "sweeps" / "up" / "trials", "legan", settings, "a-1", {"sweep": "up"})
+    (died.folder / "outcome.json").write_text('{"status": "failed", "error": "its process died"}')
     for name, status, tags in (
         ("failed", "FAILED", {}),
         ("stopped", "FINISHED", {"stopped_early": "true"}),
@@ -62,7 +64,8 @@ def test_every_run_has_its_state(new_run: NewRun, ready: Path, monkeypatch: pyte
         holder.communicate(b"\n")
 
     assert {name: run.status for name, run in found.items()} == {
-        "finished": "finished", "begun": "not begun", "sweeps/up/trials/a-0": "not begun", "failed": "failed",
+        "finished": "finished", "begun": "not begun", "sweeps/up/trials/a-0": "not begun",
+        "sweeps/up/trials/a-1": "failed", "failed": "failed",
         "stopped": "stopped early", "interrupted": "interrupted", "away": "interrupted", "held": "running",
     }  # fmt: skip
     assert (found["away"].folder, found["away"].kind) == (None, "legan")
