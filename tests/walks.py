@@ -45,7 +45,7 @@ from legan.serve.deploy.local import http_settings, local_backend
 from legan.serve.study.app import bind
 
 REPOSITORY = Path(__file__).parents[1]
-BASIS = tuple(f"platform/{name}.py" for name in ("errors", "files", "settings", "pixels", "device"))
+BASIS = tuple(f"platform/{name}.py" for name in ("errors", "files", "settings", "pixels", "device", "processors"))
 TRAINING = 20
 SWEEP = 29
 TRANSLATION = 18

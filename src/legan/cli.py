@@ -11,6 +11,7 @@ import typer.core
 from legan import __version__
 from legan.platform.commands import app as platform_commands
 from legan.platform.errors import LeganError
+from legan.platform.processors import WAITING
 from legan.platform.wording import sentence
 from legan.serve.commands import app as serve_commands
 from legan.sweeps.commands import app as sweeps_commands
@@ -91,6 +92,8 @@ def main() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
     try:
         app()
     except LeganError as error:
