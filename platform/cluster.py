@@ -66,6 +66,11 @@ def connect(
     return describe()
 
 
+def is_elsewhere(address: str | None) -> bool:
+    """Whether ``connect`` would use a cluster that is there already; one that it starts is on this machine, and has it alone."""
+    return ray.is_initialized() or (address or os.environ.get("RAY_ADDRESS") or "local") != "local"
+
+
 def describe() -> Cluster:
     """The cluster this process is connected to."""
     resources = ray.cluster_resources()

@@ -23,6 +23,7 @@ from legan.platform.settings import (
     LeganSettings,
     QualitySettings,
     Settings,
+    StartSettings,
     TrainingSettings,
 )
 from legan.platform.wording import sentence
@@ -151,10 +152,20 @@ def resolve(kind: str, preset: str, overrides: Iterable[str], given: Mapping[str
 
     ConfigError where there is no such preset.
     """
-    values, unread = apply_overrides(read_section(preset, kind), overrides)
+    return resolve_over(kind, read_section(preset, kind), overrides, given)
+
+
+def resolve_over(
+    kind: str, below: Mapping[str, Any], overrides: Iterable[str], given: Mapping[str, Any], start: StartSettings | None = None
+) -> Checked[TrainingSettings]:
+    """As ``resolve``, over the settings ``below``; ``start`` is what the training begins from."""
+    values, problems = apply_overrides(below, overrides)
+    if "start" in values:
+        problems.append(Problem("start", "it is what --from sets; name a run or a model's folder there"))
     values.update({key: value for key, value in given.items() if value is not None})
+    values["start"] = start.model_dump() if start is not None else None
     asked = check_apart(KINDS[kind], values)
-    return asked._replace(problems=[*unread, *asked.problems])
+    return asked._replace(problems=[*problems, *asked.problems])
 
 
 def read_yaml(text: str) -> Any:

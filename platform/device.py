@@ -3,7 +3,7 @@
 On a CPU, memory. glibc gives large freed blocks back to the kernel at once and gets them again page by page, each page zeroed. A
 training step frees and takes the same few gigabytes over and over: that was a quarter of the generator's forward pass. The first
 thread alone keeps what it is told to keep: the heaps of the others go back to the kernel whole. Ray Train trains in another
-thread, so its workers are started with ONE_ARENA in their environment, where a thread has no heap of its own yet.
+thread, so its workers are started with WORKERS in their environment, where a thread has no heap of its own yet.
 
 On a GPU, launches. A step of LEGAN is thousands of small kernels, and launching them one by one takes Python longer than running
 them takes a GPU. So what a step launches is recorded once as CUDA graphs, and replayed from then on.
@@ -18,12 +18,15 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from legan.platform.processors import WAITING, threads_to_take
+
 Result = TypeVar("Result")
 
 # Parameters of mallopt(3), from glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
-ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+WORKERS = {"MALLOC_ARENA_MAX": "1", **WAITING}
+"""The environment of processes of Ray that compute with networks."""
 
 WARM_UP_STEPS = 3
 """Steps that a GPU runs as they are written first; libraries choose their kernels and compilers compile in them."""
@@ -32,6 +35,14 @@ WARM_UP_STEPS = 3
 def choose_device(name: str | None = None) -> torch.device:
     """The device called ``name``; without one the GPU where there is one, else the processor."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def command_device() -> torch.device:
+    """What a command computes on: the GPU where there is one, else as many of the processor's threads as nobody else uses."""
+    device = choose_device()
+    if device.type == "cpu":
+        torch.set_num_threads(threads_to_take())
+    return device
 
 
 def place(network: nn.Module, device: torch.device, channels_last: bool) -> None:
@@ -47,13 +58,18 @@ def native_precision(gpu: bool) -> Literal["fp32", "bf16"]:
     return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
+def convolves_bf16() -> bool:
+    """Whether this processor's convolutions know bf16 at all, in hardware or by AVX-512; else bf16 takes 100 times as long."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bf16 where asked for; weights, optimiser state and losses stay in fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep freed memory for itself; nothing happens without glibc. For threads see ONE_ARENA."""
+    """Have this process keep freed memory for itself; nothing happens without glibc. For threads see WORKERS."""
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:

@@ -16,7 +16,9 @@ import torch
 
 from legan.platform.cluster import SHORTER, answers, no_room_for_sockets
 from legan.platform.data.landmarks import WEIGHTS_URL, weights_path
+from legan.platform.device import convolves_bf16
 from legan.platform.errors import WeightsError
+from legan.platform.processors import free_processors, usable_processors
 from legan.platform.tracking.places import default_home, default_tracking_uri, shown, sqlite_file
 from legan.platform.weights import PRETRAINED, check_weights, weights_folder
 
@@ -47,7 +49,9 @@ def healthy(facts: list[Fact]) -> bool:
 
 def _machine() -> Iterator[Fact]:
     yield Fact("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    yield Fact("cores", "ok", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")
+    usable, free = usable_processors(), free_processors()
+    others = "" if free == usable else f", {free} free: a training takes {free} thread{'s' if free > 1 else ''} now (--threads)"
+    yield Fact("cores", "ok", f"{usable} usable of {os.cpu_count()}{others}")
     memory = psutil.virtual_memory()
     total, free = memory.total / 1e9, memory.available / 1e9
     found = f"{free:.1f} GB free of {total:.1f} GB"
@@ -75,7 +79,8 @@ def _accelerators() -> Iterator[Fact]:
         "avx2": "AVX2",
     }
     best = next((text for key, text in kinds.items() if able.get(key)), "no vector instructions known to torch")
-    yield Fact("processor", "ok", f"{able.get('cpu_name') or platform.processor() or 'unknown'}: {best}")
+    slow = "" if convolves_bf16() else "; its convolutions know no bf16, so precision=auto is fp32 and bf16 is refused"
+    yield Fact("processor", "ok", f"{able.get('cpu_name') or platform.processor() or 'unknown'}: {best}{slow}")
     if not torch.cuda.is_available():
         remedy = "the preset quick does without; else install NVIDIA's driver, or name a cluster with GPUs in RAY_ADDRESS"
         yield Fact("GPU", "missing", "none that torch can use", remedy)

@@ -71,6 +71,30 @@ def at_home(given: Any) -> Any:
     return given.expanduser() if isinstance(given, Path) else given
 
 
+def as_written(path: Path, folder: Path, home: Path) -> str:
+    """How a file in ``folder`` names ``path``: from there where both are below ``home``, which may be moved; else as it is.
+
+    >>> as_written(Path("/runs/T/model"), Path("/runs/first"), Path("/runs"))
+    '../T/model'
+    >>> as_read("../T/model", Path("/moved/first"))
+    PosixPath('/moved/T/model')
+    """
+    return os.path.relpath(path, folder) if path.is_relative_to(home) and folder.is_relative_to(home) else str(path)
+
+
+def as_read(written: str, folder: Path) -> Path:
+    """The path that a file in ``folder`` names; one that does not begin with ``..`` is as it is."""
+    return Path(os.path.normpath(folder / written)) if Path(written).parts[:1] == ("..",) else Path(written)
+
+
+def linked(source: Path, target: Path) -> None:
+    """The same file under another name, or a copy where the file system has no second names."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def misnamed(name: str) -> str | None:
     """Why a folder among others of its kind cannot have this name."""
     if re.fullmatch(r"\w[\w\-.]*", name, re.ASCII):

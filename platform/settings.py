@@ -51,6 +51,17 @@ class AdamSettings(Settings):
         return self.learning_rate * (1.0 if step <= start else (total - step) / (total - start))
 
 
+class StartSettings(Settings):
+    """What a training began from (``--from``): a run at its step ``step``, or the weights of a model's folder, at 0."""
+
+    source: str
+    """Name of the run or path of the folder."""
+    step: int = Field(0, ge=0)
+    """Steps that the weights had been trained for; those of this training come after them."""
+    keep_rate: bool = False
+    """What falls over a training falls as over one of all these steps, instead of over those of this training alone."""
+
+
 class TrainingSettings(Settings):
     """What every kind of training has."""
 
@@ -76,6 +87,8 @@ class TrainingSettings(Settings):
     """Ray Train workers; 0 trains in this process without Ray."""
     gpu: bool = False
     """One GPU per worker."""
+    threads: int | None = Field(None, ge=1, le=256)
+    """Threads of each process that trains; null: as many as processors are free when the run begins, which it keeps."""
     max_failures: int = Field(3, ge=0)
     """How often a run whose worker died is resumed by itself."""
     log_every: int = Field(10, ge=1)
@@ -88,14 +101,29 @@ class TrainingSettings(Settings):
     """Steps between checkpoints; the best validation so far becomes one too, at its own step."""
     keep_last: int = Field(3, ge=1)
     """Checkpoints kept beside the best one."""
+    start: StartSettings | None = None
+    """What it began from; set by ``--from``."""
 
     def total_steps(self, images: int, per_step: int) -> int:
-        """Steps of the whole training on so many images, ``per_step`` in each; those of ``epochs`` are rounded up."""
+        """The last step of a training on so many images, ``per_step`` in each; those of ``epochs`` are rounded up.
+
+        Steps that were trained before it began are counted.
+        """
+        before = self.start.step if self.start is not None else 0
         if self.steps is not None:
-            return self.steps
+            return before + self.steps
         if self.epochs is None:
             raise ValueError("either steps or epochs has to be set")
-        return max(1, -(-int(self.epochs * images) // per_step))
+        return before + max(1, -(-int(self.epochs * images) // per_step))
+
+    def course(self, step: int, total: int) -> tuple[int, int]:
+        """Step number ``step`` of ``total``, as what falls over a training counts them: the learning rate, and some weights.
+
+        >>> TrainingSettings(steps=4, start=StartSettings(source="first", step=4)).course(5, 8)
+        (1, 4)
+        """
+        begins = self.start.step if self.start is not None and not self.start.keep_rate else 0
+        return step - begins, total - begins
 
     def conflicts(self) -> list[Problem]:
         """What does not go together."""

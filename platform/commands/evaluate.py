@@ -95,11 +95,11 @@ def mount(app: typer.Typer) -> None:
         seed: Seed = 0, pairs_file: PairsFile = None, out: EvaluationOut = None,
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
-        from legan.platform.device import choose_device
+        from legan.platform.device import command_device
         from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, evaluate, prepare
 
         bench = prepare(model, EvaluationRequest(data, classifier, matcher, quality, pairs, seed, pairs_file), out)
-        device = choose_device()
+        device = command_device()
         _print_table(evaluate(bench, out or default_folder(model, bench.data), device, say))
 
     @group.command()
@@ -112,14 +112,14 @@ def mount(app: typer.Typer) -> None:
 
         The numbers are those of evaluations made before. With --classifier and --matcher, what is missing is evaluated now.
         """
-        from legan.platform.device import choose_device
+        from legan.platform.device import command_device
         from legan.platform.evaluation.tables.files import markdown
         from legan.platform.evaluation.tables.request import TableRequest, tabulate
 
         request = TableRequest(
             number, [*models, *(more or [])], data, classifier, matcher, quality, pairs, seed, pairs_file, preferences, out
         )
-        made, files = tabulate(request, choose_device(), say)
+        made, files = tabulate(request, command_device(), say)
         print(markdown(made).replace("<br>", "; "))
         print("Written: " + ", ".join(map(str, files)))
 
@@ -129,11 +129,11 @@ def mount(app: typer.Typer) -> None:
         pairs_file: PairsFile = None,
     ) -> None:  # fmt: skip
         """Write what several models make of the same photographs, as `legan study create --lineup` takes it."""
-        from legan.platform.device import choose_device
+        from legan.platform.device import command_device
         from legan.platform.evaluation.lineup import parse_lineup, write_lineup
 
         named = parse_lineup([*models, *(more or [])])
-        device = choose_device()
+        device = command_device()
         asked = write_lineup(named, data, out, device, pairs=pairs, seed=seed, pairs_file=pairs_file)
         print(f"{len(asked)} line-ups of {', '.join(named)}: {out}")
         print(f"Have people choose: legan study create STUDY --lineup {out} --raters 17")

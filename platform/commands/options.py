@@ -93,6 +93,18 @@ Resume = Annotated[
     str | None,
     path("--resume", help="Continue this run (name or folder) from its last checkpoint.", autocompletion=complete.runs),
 ]
+From = Annotated[
+    str | None,
+    path(
+        "--from",
+        help="Begin from a run, with its settings and optimisers, or from the weights of a model's folder.",
+        autocompletion=complete.runs,
+    ),
+]
+KeepRate = Annotated[
+    bool, typer.Option("--keep-rate", help="With --from: the learning rate goes on, as in one training of all the steps.")
+]
+THREADS = typer.Option("--threads", min=1, max=256, help="Threads in each process.")
 WORKERS = typer.Option("--workers", "-w", min=0, max=1024, help="Ray Train workers; 0 trains in this process, without Ray.")
 Gpu = Annotated[bool | None, typer.Option("--gpu/--cpu", help="One GPU per worker.", show_default="the preset's, else --cpu")]
 ADDRESS = typer.Option("--address", help="Ray cluster, such as HEAD:6379.", show_default="RAY_ADDRESS, else one on this machine")

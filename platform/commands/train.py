@@ -13,10 +13,13 @@ from legan.platform.commands.options import (
     PRESET,
     QUALITY,
     RATINGS_HELP,
+    THREADS,
     WORKERS,
     Address,
     DryRun,
+    From,
     Gpu,
+    KeepRate,
     Name,
     Resume,
     Set,
@@ -69,22 +72,40 @@ def _command(kind: str, inputs: tuple[str, ...]) -> Callable[..., None]:
         overrides: Set = None,
         name: Name = None,
         resume: Resume = None,
+        source: From = None,
+        keep_rate: KeepRate = False,
         workers: Annotated[int | None, told(WORKERS, "the preset's, else 1")] = None,
         gpu: Gpu = None,
+        threads: Annotated[int | None, told(THREADS, "as many as processors are free")] = None,
         address: Address = None,
         dry_run: DryRun = False,
         **given: Path | None,
     ) -> None:
         from legan.platform.config import resolve
-        from legan.platform.training.start import resume_training, start_training
+        from legan.platform.training.start import resume_training, start_training, train_further
 
-        values = {**given, "workers": workers, "gpu": gpu}
+        _one_beginning(resume, source, keep_rate)
+        changes, values = overrides or [], {**given, "workers": workers, "gpu": gpu, "threads": threads}
         if resume is not None:
-            resume_training(kind, resume, overrides or [], {**values, "preset": preset}, name, address, dry_run)
+            resume_training(kind, resume, changes, {**values, "preset": preset}, name, address, dry_run)
+        elif source is not None:
+            train_further(kind, source, changes, {**values, "preset": preset}, keep_rate, name, address, dry_run)
         else:
-            start_training(kind, resolve(kind, preset or "quick", overrides or [], values), name, address, dry_run)
+            start_training(kind, resolve(kind, preset or "quick", changes, values), name, address, dry_run)
 
     first, second, *others, _ = inspect.signature(train).parameters.values()
     taken = [first.replace(name=each, annotation=Annotated[Path | None, INPUTS[each]]) for each in inputs]
     vars(train)["__signature__"] = inspect.Signature([first, second, *taken, *others])
     return train
+
+
+def _one_beginning(resume: str | None, source: str | None, keep_rate: bool) -> None:
+    """ConfigError where options do not go together that say how a training begins."""
+    from legan.platform.errors import Problems
+
+    problems = Problems()
+    if resume is not None and source is not None:
+        problems.add("--from", "it begins a new run, and --resume goes on with one; leave one of them out")
+    if keep_rate and source is None:
+        problems.add("--keep-rate", "it says how the learning rate of --from goes on; name a run there, or leave it out")
+    problems.raise_if_any()

@@ -22,9 +22,10 @@ from torch import nn
 from legan.models.identity import UNREADABLE
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.evaluation.metric_names import canonical
-from legan.platform.files import flush, room_in
+from legan.platform.files import flush, linked, room_in
 
 UNFINISHED = ".unfinished-"
+RECORD = "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _write(
         save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / f"{name}.safetensors")
     torch.save(dict(state), folder / "state.pt")
     record = {"step": step, "metrics": dict(metrics), "networks": sorted(networks)}
-    (folder / "checkpoint.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     for path in folder.iterdir():
         flush(path)
     flush(folder)
@@ -98,10 +99,25 @@ def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -
     return state
 
 
+def link_checkpoint(checkpoint: Checkpoint, folder: Path, *, with_metrics: bool) -> None:
+    """Put another run's checkpoint into ``folder``, which nobody reads yet: second names of its files, or copies.
+
+    Its metrics stay behind where they are not to be compared with those of this run.
+    """
+    target = folder / checkpoint.path.name
+    target.mkdir(parents=True)
+    for file in checkpoint.path.iterdir():
+        if file.name != RECORD or with_metrics:
+            linked(file, target / file.name)
+    if not with_metrics:
+        record = json.loads((checkpoint.path / RECORD).read_text(encoding="utf-8")) | {"metrics": {}}
+        (target / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint at ``path``; CheckpointError when it is none."""
     try:
-        record = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         return Checkpoint(path, int(record["step"]), {_of_validation(name): value for name, value in record["metrics"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a complete checkpoint; remove it to go on from the one before.") from error

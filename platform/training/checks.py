@@ -12,7 +12,7 @@ from legan.platform.data.dataset import NOTHING, Dataset, LeftOut, open_dataset
 from legan.platform.data.labels.classes import left_out_notes, pair_notes, people_notes, split_notes, unshown
 from legan.platform.data.labels.mirror import why_not
 from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_ratings
-from legan.platform.device import native_precision
+from legan.platform.device import convolves_bf16, native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.model import (
     IDENTITY,
@@ -44,6 +44,10 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "quality": network_folder,
 }
 """The settings that name what a training is made of, and where that lies: a run's network is in its folder."""
+NO_BF16 = Problem(
+    "precision",
+    "the convolutions of this processor know no bf16 and would take about 100 times as long; set precision=fp32 or auto",
+)
 
 
 class Inputs:
@@ -106,24 +110,26 @@ class Facts(NamedTuple):
         return NOTHING if self.data is None else self.data.left_out
 
 
-def trainable(asked: Checked[TrainingSettings], inputs: Inputs) -> Facts:
+def trainable(asked: Checked[TrainingSettings], inputs: Inputs, elsewhere: bool = False) -> Facts:
     """What is known of the training that was asked for; ConfigError with all that is wrong with its settings and inputs."""
     if asked.settings is None:
         raise ConfigError(asked.problems)
-    facts = check(asked.settings, inputs)
+    facts = check(asked.settings, inputs, elsewhere=elsewhere)
     problems = [*asked.problems, *(each for each in facts.problems if not each.concerns(asked.wrong))]
     if problems:
         raise ConfigError(problems)
     return facts
 
 
-def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None = None) -> Facts:
-    """Open everything the settings name and compare it.
+def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None = None, elsewhere: bool = False) -> Facts:
+    """Open everything the settings name and compare it; ``elsewhere`` where its workers are not on this machine.
 
     A new training leaves out the classes that no training image shows; one that goes on, what it ``left_out`` before.
     """
     settings, problems = _settled(settings)
     data = None
+    if lacks_bf16(settings) and not (elsewhere and settings.workers > 0):
+        problems.append(NO_BF16)
     if settings.gpu and settings.workers == 0 and not torch.cuda.is_available():
         problems.add("gpu", "PyTorch finds no GPU on this machine; leave --gpu out, or give --workers on a cluster with some")
     if isinstance(settings, QualitySettings):
@@ -148,6 +154,11 @@ def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None =
     if isinstance(settings, CriticSettings):
         problems += _critics_problems(settings, data, inputs)
     return Facts(settings, problems, data, tuple(notes))
+
+
+def lacks_bf16(settings: TrainingSettings) -> bool:
+    """Whether a training is to be in bf16 on this machine's processor, which does not have it."""
+    return settings.precision == "bf16" and not settings.gpu and not convolves_bf16()
 
 
 def hashes(settings: TrainingSettings, inputs: Inputs) -> dict[str, str]:

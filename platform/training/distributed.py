@@ -19,15 +19,17 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from legan.platform.cluster import threads_each
-from legan.platform.device import ONE_ARENA
+from legan.platform.device import WORKERS
 from legan.platform.errors import ClusterError, LeganError, WorkersError
 from legan.platform.training.cleaner import CleanerCallback
-from legan.platform.training.lifecycle import train_run
-from legan.platform.training.loop import StoppedEarly
+from legan.platform.training.lifecycle import end_on_request, train_run
+from legan.platform.training.loop import Interrupted, StoppedEarly
 from legan.platform.training.parallel import Ranks, average
 from legan.platform.training.run_folder import Run, append_line, open_run, raise_status, write_status
 
-PROGRESS, REPORTS, STOP = "progress.log", "reports.jsonl", "stop"
+PROGRESS, REPORTS = "progress.log", "reports.jsonl"
+STOP, END = "stop", "end"
+"""Files by which the workers are told that a training is not worth going on with, and that somebody wants it to end."""
 Report = Callable[[int, Mapping[str, float]], None]
 FOLLOW_EVERY_S = 0.3
 
@@ -42,17 +44,19 @@ def train_on_ray(
 ) -> None:
     """Train ``run`` on the connected Ray cluster and wait for the end; each progress line goes to ``say``.
 
-    ``threads`` per worker; by default the workers are spread over the nodes and share those's CPUs (on GPUs: they are packed,
-    and share them with the other GPUs). ``resources`` are what Ray sets aside for each worker, by default one CPU, and a GPU for
-    trainings that use one. ``report`` is called here with each logged step
-    and its metrics; when it raises StoppedEarly, the workers end together at one of the next logged steps.
-    Raises the error that ended the training, StoppedEarly, WorkersError when workers died more than ``max_failures`` times, or
-    ClusterError when what watches over them died.
+    ``threads`` per worker; by default those of the settings, else their share of the nodes' CPUs, over which they are spread
+    (on GPUs they are packed). ``resources`` are what Ray sets aside for each worker, by default one CPU, and a GPU for trainings
+    that use one. ``report`` is called here with each logged step and its metrics; when it raises StoppedEarly, the workers end
+    together at one of the next logged steps. On Ctrl-C or SIGTERM they end together after a step, with a checkpoint.
+
+    Raises the error that ended the training, StoppedEarly, Interrupted, WorkersError when workers died more than ``max_failures``
+    times, or ClusterError when what watches over them died.
     """
     settings = run.settings
     spread = threads is None and not settings.gpu
-    threads = threads or threads_each(settings.workers, settings.gpu)
-    (run.folder / STOP).unlink(missing_ok=True)
+    threads = threads or settings.threads or threads_each(settings.workers, settings.gpu)
+    for name in (STOP, END):
+        (run.folder / name).unlink(missing_ok=True)
     trainer = _Trainer(
         _worker,
         train_loop_config={
@@ -72,7 +76,7 @@ def train_on_ray(
             name=f"{run.folder.name}-attempt-{datetime.now():%Y%m%d-%H%M%S-%f}",
             storage_path=str(run.folder / "ray"),
             failure_config=FailureConfig(max_failures=settings.max_failures),
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **ONE_ARENA}},
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **WORKERS}},
         ),
     )
 
@@ -86,7 +90,11 @@ def train_on_ray(
             except KeyboardInterrupt:
                 pass  # this process is being ended, and the workers end with it
 
-    with _Follower(run.folder / PROGRESS, say), _Follower(run.folder / REPORTS, pass_on):
+    with (
+        _Follower(run.folder / PROGRESS, say),
+        _Follower(run.folder / REPORTS, pass_on),
+        end_on_request((run.folder / END).touch),
+    ):
         try:
             trainer.fit()
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
@@ -104,12 +112,15 @@ def train_on_ray(
 class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray has no types
     """Without what Ray Train starts for Ray Data, which nothing here uses: a process more for each training.
 
-    And with a cleaner of placement groups that ends when it has done its work.
+    And with a cleaner of placement groups that ends when it has done its work. Ctrl-C is ours.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
         own = [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
         return [CleanerCallback() if isinstance(each, PlacementGroupCleanerCallback) else each for each in own]
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Ray Train's own would end the workers amid a step."""
 
 
 def _worker(config: Mapping[str, Any]) -> None:
@@ -133,9 +144,9 @@ def _worker(config: Mapping[str, Any]) -> None:
 
     # Our own errors would come again after a restart: they are handed over, not raised, so that Ray does not retry.
     try:
-        train_run(run, ranks, config["tracking_uri"], say, report)
-    except (LeganError, StoppedEarly) as error:
-        outcome: LeganError | StoppedEarly | None = error
+        train_run(run, ranks, config["tracking_uri"], say, report, end_asked=(run.folder / END).exists)
+    except (LeganError, StoppedEarly, Interrupted) as error:
+        outcome: LeganError | StoppedEarly | Interrupted | None = error
     else:
         outcome = None
     if ranks.is_first:

@@ -3,7 +3,11 @@
 Each worker lives it; the first one also records it.
 """
 
-from collections.abc import Callable, Mapping
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -24,7 +28,7 @@ from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
 from legan.platform.settings import ClassifierSettings, IdentitySettings, LeganSettings, QualitySettings, TrainingSettings
 from legan.platform.tracking.places import experiment, git_commit, run_in_store
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.checks import Inputs, given, hashes
+from legan.platform.training.checks import NO_BF16, Inputs, given, hashes, lacks_bf16
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.parallel import Ranks, all_or_none
 from legan.platform.training.run_folder import Run, changed_inputs, remember_inputs
@@ -43,6 +47,8 @@ TITLES = {
     "quality": "Q, the quality model,",
     "classifier": "The independent judge of expression and lighting,",
 }
+HEARD = b"\nstopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RATINGS_INFO = ("simulated_ratings", "ratings_hash")
 """What a Q says of its ratings, and with it what is trained with that Q."""
 
@@ -54,19 +60,24 @@ def train_run(
     say: Callable[[str], None],
     report: Callable[[int, Mapping[str, float]], None] | None = None,
     inputs: Inputs | None = None,
+    end_asked: Callable[[], bool] | None = None,
 ) -> None:
     """What each worker does: train from the last checkpoint to the end; the first one also records and exports.
 
-    ``inputs`` are those that this process has opened already. Raises the LeganError that ended the training, or StoppedEarly; the
-    checkpoints and all that was recorded stay. A training that was stopped early leaves no model, and its MLflow run is finished
-    with the tag ``stopped_early``.
+    ``inputs`` are those that this process has opened already, ``end_asked`` is as in Listener. Raises the LeganError that
+    ended the training, StoppedEarly or Interrupted; the checkpoints and all that was recorded stay. A training that was stopped
+    early leaves no model, and its MLflow run is finished with the tag ``stopped_early``.
     """
     if ranks.device.type == "cpu":
         keep_freed_memory()
     else:
         torch.backends.cudnn.allow_tf32 = run.settings.precision != "fp32"
+    if run.settings.threads is not None:
+        torch.set_num_threads(run.settings.threads)
 
     with all_or_none(ranks):
+        if lacks_bf16(run.settings):
+            raise ConfigError([NO_BF16])
         inputs = inputs or Inputs()
         task = build_task(run.settings, ranks, inputs, run.left_out)
         made_of = hashes(run.settings, inputs)
@@ -78,14 +89,14 @@ def train_run(
     with all_or_none(ranks):
         tracker = _tracker(run, task, tags, tracking_uri, say) if ranks.is_first else None
     if tracker is None:
-        train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report))
+        train(task, run.settings, run.checkpoints, ranks, Listener(None, say, report, end_asked))
         return
 
     status: Status = "FAILED"
     try:
         remember_inputs(run, made_of)
         tracker.log_input(*_data(run, inputs, tags))
-        train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report))
+        train(task, run.settings, run.checkpoints, ranks, Listener(tracker, say, report, end_asked))
         _export(run, task, tracker, tags)
         status = "FINISHED"
     except StoppedEarly:
@@ -97,8 +108,36 @@ def train_run(
         raise
     finally:
         tracker.close(status)
+    for remark in task.remarks():
+        say(f"note: {remark}")
     page = run_in_store(run.folder).page
     say(f"finished: the model is {run.model}" + (f", its run {page}" if page else ""))
+
+
+@contextmanager
+def end_on_request(then: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+    """Within the block the first Ctrl-C or SIGTERM calls ``then`` and nothing else; what is given tells whether it has come.
+
+    The second one raises KeyboardInterrupt. In a thread other than the main one, which gets no signals, none ever comes.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        os.write(2, HEARD)  # print may be what the signal interrupted
+        then()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = [(number, signal.signal(number, ask)) for number in SIGNALS]
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs, left_out: LeftOut = NOTHING) -> Task:

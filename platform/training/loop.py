@@ -6,6 +6,7 @@ the step and the term of the first that is not finite, and stops before anything
 
 What is done after a step is ``due`` by the step's number. One thing more is saved: the weights of a validation that is better
 than those of all checkpoints. So a checkpoint has the metrics of its own step or none, and the best validation has a checkpoint.
+Where the end is asked for, the step under way is the last one, and becomes a checkpoint too.
 """
 
 import math
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from legan.platform.errors import CheckpointError, NonFiniteLossError
-from legan.platform.settings import TrainingSettings
+from legan.platform.settings import StartSettings, TrainingSettings
 from legan.platform.training.checkpoint import (
     best_checkpoint,
     list_checkpoints,
@@ -30,6 +31,8 @@ from legan.platform.training.checkpoint import (
 )
 from legan.platform.training.parallel import Ranks, all_or_none, average, everyones
 from legan.platform.training.task import Batch, Goal, Image, Task
+
+ASK_EVERY_S = 1.0
 
 
 class Recorder(Protocol):
@@ -46,6 +49,10 @@ class StoppedEarly(Exception):  # noqa: N818  (no error)
     """Raised by a listener's ``report``, on every worker at the same step, to end a training that is not worth going on with."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """The end of a training that was asked for, after the step that it names; there is a checkpoint of that step."""
+
+
 class Listener(NamedTuple):
     """What the loop tells others; all but ``report`` only on the first worker."""
 
@@ -54,6 +61,8 @@ class Listener(NamedTuple):
     report: Callable[[int, Mapping[str, float]], None] | None = None
     """Called on every worker after each logged step, when all that is due after it is done, with the step and its metrics; those
     of the validation only at steps that validate, and only on the first worker."""
+    end_asked: Callable[[], bool] | None = None
+    """Whether somebody has asked for the end; called on every worker, and one that says so ends them all."""
 
 
 class Due(NamedTuple):
@@ -89,11 +98,11 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
     """Train to the end from the last checkpoint in ``checkpoints``, or from the start.
 
     Raises on every worker at the same step: NonFiniteLossError when a loss term, or a weight that something is to be made of, is
-    not finite, CheckpointError when a worker cannot read or write checkpoints, or sees others than the first, and whatever
-    ``report`` raises.
+    not finite, CheckpointError when a worker cannot read or write checkpoints, or sees others than the first, Interrupted where
+    the end was asked for, and whatever ``report`` raises.
     """
-    start = _start(task, checkpoints, ranks, listener)
-    clock = _Clock(start)
+    start = _start(task, settings.start, checkpoints, ranks, listener)
+    clock, ending = _Clock(start), _Ending(listener.end_asked, ranks)
     pending: list[dict[str, Tensor]] = []
     with closing(_batches(task, start)) as batches:
         for number, batch in batches:
@@ -102,11 +111,15 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
 
             step = number + 1
             now = due(step, settings, task.total_steps)
+            ends = step < task.total_steps and ending.is_asked(step)
+            if ends:
+                now = now._replace(logged=True, saved=True)
             if not now.logged:
                 continue
             told = _finite_means(pending, step, ranks, checkpoints)
             pending.clear()
             rate = clock.rate(step, task.images_per_step)
+            ending.ask_by(rate / task.images_per_step)
             if ranks.is_first:
                 listener.say(progress_line(step, task.total_steps, rate, task.images_per_step, told))
             told["images_per_s"] = rate
@@ -117,12 +130,14 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
                 _expect_finite(task.networks, step, checkpoints)
                 with all_or_none(ranks), clock.stopped():
                     if ranks.is_first:
-                        told |= _look(task, settings, checkpoints, listener.recorder, step, now)
+                        told |= _look(task, settings, checkpoints, listener, step, now)
             if listener.report is not None:
                 listener.report(step, told)
+            if ends:
+                raise Interrupted(f"step {step}")
 
 
-def _start(task: Task, checkpoints: Path, ranks: Ranks, listener: Listener) -> int:
+def _start(task: Task, origin: StartSettings | None, checkpoints: Path, ranks: Ranks, listener: Listener) -> int:
     """Load the last checkpoint, the same on all workers; its step, 0 where there is none."""
     step = 0
     with all_or_none(ranks):
@@ -136,8 +151,12 @@ def _start(task: Task, checkpoints: Path, ranks: Ranks, listener: Listener) -> i
             f"the workers see different checkpoints in {checkpoints} (steps {', '.join(map(str, begins))}); "
             "the run's folder has to be the same on every node."
         )
+    if origin is not None and step == origin.step:
+        words = f"begins after step {step} of {origin.source}" if step else f"begins with the weights of {origin.source}"
+    else:
+        words = f"resumed from step {step} of {task.total_steps}"
     if done and ranks.is_first:
-        listener.say(f"resumed from step {step} of {task.total_steps}")
+        listener.say(words)
     return step
 
 
@@ -154,17 +173,20 @@ def _batches(task: Task, start: int) -> Generator[tuple[int, Batch]]:
             yield step, batch
 
 
-def _look(
-    task: Task, settings: TrainingSettings, checkpoints: Path, recorder: Recorder | None, step: int, now: Due
-) -> dict[str, float]:
+def _look(task: Task, settings: TrainingSettings, checkpoints: Path, listener: Listener, step: int, now: Due) -> dict[str, float]:
     """Validate, record pictures and write a checkpoint, as far as that is due; the validation's metrics."""
+    recorder = listener.recorder
     metrics = task.validate() if now.validated else {}
+    is_best = bool(metrics) and _is_best(metrics, task.goal, checkpoints)
+    if metrics:
+        listener.say(validation_line(step, task.total_steps, metrics, task.goal if is_best else None))
     if recorder is not None and metrics:
         recorder.log_metrics(metrics, step)
     if recorder is not None and now.sampled:
         for key, image in task.samples().items():
             recorder.log_image(key, image, step)
-    if now.saved or _is_best(metrics, task.goal, checkpoints):
+
+    if now.saved or is_best:
         save_checkpoint(checkpoints, step, task.networks, task.state_dict(), metrics)
         prune_checkpoints(checkpoints, settings.keep_last, *task.goal)
     return metrics
@@ -192,7 +214,20 @@ def progress_line(step: int, total: int, rate: float, per_step: int, terms: Mapp
     """One line: step, images/s, the losses, time left."""
     left = (total - step) * per_step / rate if rate > 0 else math.inf
     shown = "  ".join(f"{name.removeprefix('loss/')} {value:.3g}" for name, value in terms.items())
-    return f"step {step}/{total}  {rate:.1f} images/s  {_duration(left)} left  {shown}"
+    return f"step {step}/{total}  {rate:.1f} images/s  {duration(left)} left  {shown}"
+
+
+def validation_line(step: int, total: int, metrics: Mapping[str, float], best: Goal | None) -> str:
+    """One line: step, what was measured on the validation split, and whether that is the ``best`` of the training so far.
+
+    >>> validation_line(340, 680, {"val/l1_to_target": 0.1234}, Goal("val/l1_to_target", "min"))
+    'step 340/680  on the validation split: l1_to_target 0.123 (the best so far)'
+    """
+    shown = "  ".join(
+        f"{name.removeprefix('val/')} {value:.3g}{' (the best so far)' if best is not None and name == best.metric else ''}"
+        for name, value in metrics.items()
+    )
+    return f"step {step}/{total}  on the validation split: {shown}"
 
 
 def _finite_means(pending: Sequence[Mapping[str, Tensor]], step: int, ranks: Ranks, checkpoints: Path) -> dict[str, float]:
@@ -219,6 +254,26 @@ def _last_good(checkpoints: Path) -> str | None:
     return kept[-1].path.name if kept else None
 
 
+class _Ending:
+    """Whether the end of a training is asked for: of all workers together, about every ``ASK_EVERY_S`` seconds."""
+
+    def __init__(self, asked: Callable[[], bool] | None, ranks: Ranks):
+        self.asked, self.ranks, self.every = asked, ranks, 1
+
+    def is_asked(self, step: int) -> bool:
+        """Whether any worker was told so, by the end of ``step``; the same on all of them."""
+        if self.asked is None or step % self.every:
+            return False
+        if self.ranks.world == 1:
+            return self.asked()
+        return average(torch.tensor(float(self.asked()), device=self.ranks.device), self.ranks).item() > 0
+
+    def ask_by(self, steps_per_s: float) -> None:
+        """Ask as often as the first worker's speed wants it."""
+        if self.asked is not None and self.ranks.world > 1:
+            self.every = max(1, round(everyones(steps_per_s, self.ranks)[0] * ASK_EVERY_S))
+
+
 class _Clock:
     """Images per second of training steps since the last look; validation, pictures and checkpoints don't count."""
 
@@ -238,7 +293,8 @@ class _Clock:
         self.since += time.perf_counter() - start
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds; ``?`` where nobody knows."""
     if not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(round(seconds), 60)

@@ -16,7 +16,7 @@ from torch import distributed as dist
 from torch.optim import Adam
 
 from legan.platform.errors import LeganError
-from legan.platform.settings import AdamSettings
+from legan.platform.settings import AdamSettings, TrainingSettings
 
 Value = TypeVar("Value")
 
@@ -112,10 +112,12 @@ def adam(network: nn.Module, settings: AdamSettings) -> Adam:
     )
 
 
-def set_learning_rate(optimiser: Adam, settings: AdamSettings, step: int, total: int) -> None:
-    """The learning rate of step number ``step`` of ``total``."""
+def set_rates(optimiser: Adam, rates: AdamSettings, settings: TrainingSettings, step: int, total: int) -> None:
+    """Adam's numbers at step number ``step`` of ``total``; a checkpoint of another run may have brought that one's."""
     for group in optimiser.param_groups:
-        group["lr"] = settings.rate(step, total)
+        group["lr"] = rates.rate(*settings.course(step, total))
+        group["betas"] = rates.beta1, rates.beta2
+        group["weight_decay"] = rates.weight_decay
 
 
 def update(optimiser: Adam, network: nn.Module, total: Tensor, ranks: Ranks, clip: float | None = None) -> None:

@@ -48,8 +48,14 @@ class Task(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of ``state_dict``."""
 
+    def adopt(self, network: nn.Module) -> None:
+        """Begin with the weights of what a training of this kind has exported, where it has the same size."""
+
     def validate(self) -> dict[str, float]:
         """Metrics on the validation split, ``val/…``; empty where nobody is held out."""
+
+    def remarks(self) -> list[str]:
+        """What a person should know of the weights that are the model."""
 
     def samples(self) -> dict[str, Image]:
         """Pictures of the same held-out faces each time, by name; empty where there is nothing to see."""

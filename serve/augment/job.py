@@ -23,7 +23,7 @@ from legan.platform.cluster import connect, require
 from legan.platform.data.skipped import read_skipped
 from legan.platform.data.stream import Header, npy_header
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
-from legan.platform.device import ONE_ARENA, choose_device, keep_freed_memory
+from legan.platform.device import WORKERS, choose_device, keep_freed_memory
 from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
@@ -217,7 +217,7 @@ def _workers(request: AugmentRequest) -> Iterator[int]:
         return
     before = ray.is_initialized()
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else Ray warns of how Ray Data makes its actors
-    cluster = connect(request.address, environment=ONE_ARENA)
+    cluster = connect(request.address, environment=WORKERS)
     try:
         size = request.workers or int(cluster.gpus) or max(1, int(cluster.cpus))
         require(size, size if cluster.gpus else 0)

@@ -10,6 +10,7 @@ from legan.platform.commands.options import (
     CHAMPION,
     LOCAL,
     MODEL,
+    THREADS,
     Address,
     Host,
     MaybeMatcher,
@@ -35,7 +36,7 @@ def start(
     port: Port = 8000,
     replicas: Annotated[int, typer.Option(min=1, max=1000, help="Processes that translate, and as many that rate.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, max=8, help="GPUs for each of them; fractions share one.")] = 0.0,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads in each process.")] = 1,
+    threads: Annotated[int, THREADS] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for a request; more for slow machines.")] = 30.0,
     tokens_from_env: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from legan.platform.device import ONE_ARENA
+from legan.platform.device import WORKERS
 from legan.platform.model import read_model
 from legan.serve.deploy.ingress import Ingress
 from legan.serve.deploy.served_model import choose_model
@@ -33,12 +33,12 @@ def build(args: ServeSettings) -> Application:
 
     workers = {
         "Aligner": deployed(AlignerWorker, "Aligner", user_config=models),
-        "Generator": deployed(GeneratorWorker, "Generator", *batches, environment=ONE_ARENA, user_config=models),
-        "Quality": deployed(QualityWorker, "Quality", *batches, environment=ONE_ARENA, user_config=models),
+        "Generator": deployed(GeneratorWorker, "Generator", *batches, environment=WORKERS, user_config=models),
+        "Quality": deployed(QualityWorker, "Quality", *batches, environment=WORKERS, user_config=models),
     }
     if args.matcher is not None:
         size = read_model(Path(chosen.folder)).image_size
-        workers["Matcher"] = deployed(MatcherWorker, "Matcher", args.matcher, size, environment=ONE_ARENA)
+        workers["Matcher"] = deployed(MatcherWorker, "Matcher", args.matcher, size, environment=WORKERS)
 
     options = _options(args.ingress, args.limits.seconds) | {"max_ongoing_requests": INGRESS_ONGOING, "max_queued_requests": -1}
     ingress = serve.deployment(serve.ingress()(Ingress), name="Ingress")

@@ -18,7 +18,7 @@ import ray
 from ray import cloudpickle, tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
-from legan.platform.device import ONE_ARENA
+from legan.platform.device import WORKERS
 from legan.platform.errors import ClusterError, LeganError, one_line
 from legan.platform.files import NAMED_FOLDERS, causes, named_folder
 from legan.platform.tracking.places import run_tracking_uri
@@ -121,7 +121,7 @@ def find_room(sweep: Sweep, address: str | None) -> Room:
     os.environ.update(QUIET)
     asked, workers = sweep.settings, workers_of(sweep)
     # With several workers Ray Train's own cleaner of placement groups asks the dashboard who is alive.
-    connect(address, include_dashboard=workers > 1, environment=ONE_ARENA)
+    connect(address, include_dashboard=workers > 1, environment=WORKERS)
     at_once = slots(asked.cpus, asked.gpus) // workers
     if at_once == 0:
         cluster = describe()

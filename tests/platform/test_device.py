@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from legan.platform.device import ONE_ARENA, WARM_UP_STEPS, GraphRecorder
+from legan.platform.device import WARM_UP_STEPS, WORKERS, GraphRecorder
 
 SCRIPT = """
 import resource, sys, threading
@@ -44,7 +44,7 @@ def test_freed_memory_is_taken_again_without_new_pages():
 
 
 def test_threads_keep_theirs_with_one_arena():
-    assert faults("keep", "thread", **ONE_ARENA) < 0.2 * faults("keep", "thread")
+    assert faults("keep", "thread", **WORKERS) < 0.2 * faults("keep", "thread")
 
 
 def five_steps(device: torch.device) -> tuple[list[float], list[str]]:

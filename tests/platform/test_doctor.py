@@ -88,6 +88,22 @@ def test_too_little_memory_and_disk_are_problems(monkeypatch: pytest.MonkeyPatch
     assert (fact("memory").status, fact("disk").status) == ("problem", "problem")
 
 
+def test_what_a_training_may_take_of_the_processors_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "usable_processors", lambda: 4)
+    monkeypatch.setattr(doctor, "free_processors", lambda: 1)
+    assert "4 usable of " in fact("cores").found
+    assert fact("cores").found.endswith(", 1 free: a training takes 1 thread now (--threads)")
+    monkeypatch.setattr(doctor, "free_processors", lambda: 4)
+    assert "free" not in fact("cores").found
+
+
+def test_a_processor_without_bf16_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "convolves_bf16", lambda: False)
+    assert "its convolutions know no bf16, so precision=auto is fp32 and bf16 is refused" in fact("processor").found
+    monkeypatch.setattr(doctor, "convolves_bf16", lambda: True)
+    assert "convolutions" not in fact("processor").found
+
+
 def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     class About:
         name, major, total_memory = "Some GPU", 7, 16 * 2**30

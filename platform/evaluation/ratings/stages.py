@@ -8,7 +8,7 @@ import pandas as pd
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.batches import ChosenFaces, choose_faces, read_groups, refuse_replacing, write_study
 from legan.platform.data.ratings.ratings import mask_problem, read_ratings
-from legan.platform.device import choose_device
+from legan.platform.device import command_device
 from legan.platform.errors import ConfigError, DataError, Problem, TrackingError
 from legan.platform.evaluation.ratings.naturalness import (
     FILE,
@@ -40,7 +40,7 @@ def make_svm(rated: Path, features: Path, out: Path, *, masked: bool, overwrite:
     size = int(network.numbers["image_size"]) if "image_size" in network.numbers else None
     ratings = read_ratings(rated, size)
 
-    fitted = fit_naturalness(ratings, network, masked=masked or bool(ratings.masked), device=choose_device())
+    fitted = fit_naturalness(ratings, network, masked=masked or bool(ratings.masked), device=command_device())
     write_svm(out, fitted, overwrite=overwrite)
     return fitted
 
@@ -51,7 +51,7 @@ def write_sides(dataset: Path, svm: Path, out: Path) -> pd.DataFrame:
     if problem is not None:
         raise DataError(f"{out} cannot be written: {problem}; choose another --out.")
     data = open_dataset(dataset)
-    distance = read_svm(svm).rate(data, choose_device())
+    distance = read_svm(svm).rate(data, command_device())
 
     table = pd.DataFrame({"image": data.faces["source_path"], "side": side_names(distance), "distance": distance})
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def make_batches(
     fitted = read_svm(svm) if svm is not None else None
     grouped = read_groups(groups, group, data) if group is not None else None
 
-    distance = fitted.rate(data, choose_device()) if fitted is not None else None
+    distance = fitted.rate(data, command_device()) if fitted is not None else None
     side = side_names(distance) if distance is not None else None
     choice = choose_faces(data, side=side, group=grouped, max_yaw=max_yaw, count=count, seed=seed)
 
@@ -107,7 +107,7 @@ def compare(rated: Path, quality: Path, out: Path) -> Comparison:
     if whole is not None:
         raise DataError(f"Q cannot be compared with its raters: {whole}.")
 
-    predictions = predict(ratings, model, choose_device())
+    predictions = predict(ratings, model, command_device())
     run = run_of(quality, folder, network.info)
     about = {
         "simulated": ratings.simulated,

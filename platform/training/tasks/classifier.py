@@ -11,7 +11,7 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.settings import ClassifierSettings
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
-from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
+from legan.platform.training.tasks.supervised import LOOKED_AT, Labelled, SupervisedTask, in_batches, spread, unlearnt
 
 
 def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -> SupervisedTask:
@@ -44,6 +44,16 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
             "val/both_accuracy": float((expression & lighting).float().mean()),
         }
 
+    def remarks(network: nn.Module) -> list[str]:
+        rows = spread(data.rows("train"), LOOKED_AT)
+        answers = in_batches(network, data.images, rows, ranks.device)
+        found: list[str] = []
+        for index, (name, of) in enumerate(labels.items()):
+            if numbers[f"{name}s"] > 1:
+                given = torch.cat([answer[index] for answer in answers]).argmax(1).cpu()
+                found += unlearnt("the judge", f"the {name}s", given, of[torch.from_numpy(rows)])
+        return found
+
     return SupervisedTask(
         settings,
         Labelled(data.images, labels, data.rows("train")),
@@ -56,6 +66,7 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
         goal=Goal("val/both_accuracy", "max"),
         mirror=mirror,
         info={"schema": data.schema.to_dict(), "data_hash": data.content_hash},
+        remarks=remarks,
     )
 
 

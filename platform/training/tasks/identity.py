@@ -11,12 +11,9 @@ from torch.nn import functional as F
 from legan.models.identity import LightCNN
 from legan.platform.data.dataset import Dataset
 from legan.platform.settings import IdentitySettings
-from legan.platform.training.batches import Rows
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
-from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
-
-VALIDATION_IMAGES = 400
+from legan.platform.training.tasks.supervised import LOOKED_AT, Labelled, SupervisedTask, in_batches, spread, unlearnt
 
 
 def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> SupervisedTask:
@@ -33,7 +30,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         "width": settings.width,
         "features": settings.features,
     }
-    held_out = _spread(data.real_rows("val"), VALIDATION_IMAGES)
+    held_out = spread(data.real_rows("val"), LOOKED_AT)
     same = torch.from_numpy(labels[held_out])
 
     T = LightCNN(**numbers)
@@ -43,6 +40,11 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
             return {}
         features = torch.cat(in_batches(T.features, data.images, held_out, ranks.device))
         return {"val/verification_auc": verification_auc(features, same)}
+
+    def remarks(network: nn.Module) -> list[str]:
+        rows = spread(train, LOOKED_AT)
+        answers = torch.cat(in_batches(network, data.images, rows, ranks.device)).argmax(1).cpu()
+        return unlearnt("T", "the people", answers, label[torch.from_numpy(rows)])
 
     return SupervisedTask(
         settings,
@@ -56,6 +58,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         goal=Goal("val/verification_auc", "max"),
         mirror=lambda labels, mirrored: labels,
         info={"data_hash": data.content_hash},
+        remarks=remarks,
     )
 
 
@@ -79,8 +82,3 @@ def verification_auc(features: Tensor, subjects: Tensor) -> float:
     upper = torch.triu_indices(len(unit), len(unit), offset=1)
     same = (subjects[:, None] == subjects[None, :])[upper[0], upper[1]]
     return float(roc_auc_score(same.numpy(), (unit @ unit.T)[upper[0], upper[1]].numpy()))
-
-
-def _spread(rows: Rows, most: int) -> Rows:
-    """At most ``most`` rows, evenly spread."""
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

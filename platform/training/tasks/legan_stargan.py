@@ -28,7 +28,7 @@ from legan.platform.device import GraphRecorder, autocast, place
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import CriticSettings, LossSettings
 from legan.platform.training.batches import mirror, shift
-from legan.platform.training.parallel import Ranks, adam, apply_gradients, set_gradients, set_learning_rate
+from legan.platform.training.parallel import Ranks, adam, apply_gradients, set_gradients, set_rates
 from legan.platform.training.task import Batch
 from legan.platform.training.tasks.translator import TranslatorTask
 
@@ -202,7 +202,7 @@ class LeganTask(TranslatorTask):
         """The critic steps, then the generator step; terms of D are means over the critic steps."""
         settings, n = self.settings, self.settings.critic_steps
         for optimiser in (self.g_adam, self.d_adam):
-            set_learning_rate(optimiser, settings.adam, step, self.total_steps)
+            set_rates(optimiser, settings.adam, settings, step, self.total_steps)
 
         moved = {name: values.to(self.ranks.device, non_blocking=True) for name, values in batch.items()}
         x_all, f_trg_all = normalise(moved["x"], settings.channels_last), moved["f_trg"]
@@ -257,6 +257,10 @@ class LeganTask(TranslatorTask):
     def _autocast(self) -> torch.autocast:
         # One region per update: a region keeps the bf16 copies of the weights it has seen, so they would go stale.
         return autocast(self.ranks.device, self.settings.precision)
+
+    def adopt(self, network: nn.Module) -> None:
+        """Take the weights of a G of the same kind and size."""
+        self.G.load_state_dict(network.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Both optimisers."""

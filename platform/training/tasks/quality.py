@@ -12,7 +12,7 @@ from legan.platform.settings import QualitySettings
 from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
-from legan.platform.training.tasks.supervised import Labelled, SupervisedTask, in_batches
+from legan.platform.training.tasks.supervised import LOOKED_AT, REMEDY, Labelled, SupervisedTask, in_batches, spread
 
 
 def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> SupervisedTask:
@@ -46,6 +46,18 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
             "val/share_inside_margin": float((error <= labels["std"][torch.from_numpy(held_out)]).float().mean()),
         }
 
+    def remarks(network: nn.Module) -> list[str]:
+        rows = spread(train, LOOKED_AT)
+        prediction = torch.cat(in_batches(network, ratings.images, rows, ranks.device)).float().cpu()
+        wanted = labels["mean"][torch.from_numpy(rows)]
+        missed, mean_missed = (float((each - wanted).square().mean().sqrt()) for each in (prediction, wanted.mean()))
+        if missed < mean_missed:
+            return []
+        return [
+            f"Q has learnt nothing: it misses the ratings of its training images by {missed:.2f} (root mean square), where "
+            f"always their mean would by {mean_missed:.2f}; {REMEDY}"
+        ]
+
     return SupervisedTask(
         settings,
         Labelled(ratings.images, labels, train),
@@ -59,4 +71,5 @@ def quality_task(settings: QualitySettings, ratings: Ratings, ranks: Ranks) -> S
         mirror=lambda labels, mirrored: labels,
         clip=settings.clip_gradient,
         info=ratings.provenance,
+        remarks=remarks,
     )

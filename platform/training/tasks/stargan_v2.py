@@ -27,7 +27,7 @@ from legan.platform.device import autocast, place
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.rival_settings import StarGanV2LossSettings, StarGanV2Settings
 from legan.platform.training.batches import Rows, mirror, shift
-from legan.platform.training.parallel import Ranks, adam, set_learning_rate, update, update_together
+from legan.platform.training.parallel import Ranks, adam, set_rates, update, update_together
 from legan.platform.training.task import Batch
 from legan.platform.training.tasks.translator import TranslatorTask
 
@@ -160,8 +160,9 @@ class StarGanV2Task(TranslatorTask):
         """One iteration; each term is the mean of its two values, with latents and with references."""
         settings, device = self.settings, self.ranks.device
         for name, optimiser in self.adams.items():
-            set_learning_rate(optimiser, self.rates[name], step, self.total_steps)
-        lambda_ds = settings.loss.lambda_ds * (1 - step / self.total_steps)
+            set_rates(optimiser, self.rates[name], settings, step, self.total_steps)
+        done, steps = settings.course(step, self.total_steps)
+        lambda_ds = settings.loss.lambda_ds * (1 - done / steps)
         x, ref = (normalise(batch[name].to(device, non_blocking=True), settings.channels_last) for name in ("x", "ref"))
         y_org, y_trg, z = (batch[name].to(device, non_blocking=True) for name in ("y_org", "y_trg", "z"))
         y_twice = y_trg.repeat(2)
@@ -213,6 +214,12 @@ class StarGanV2Task(TranslatorTask):
     def _autocast(self) -> torch.autocast:
         # One region per update: a region keeps the bf16 copies of the weights it has seen, so they would go stale.
         return autocast(self.ranks.device, self.settings.precision)
+
+    def adopt(self, network: nn.Module) -> None:
+        """Take the weights of a finished average, for G and F too."""
+        self.average.load_state_dict(network.state_dict())
+        self.G.load_state_dict(self.average.generator.state_dict())
+        self.F.load_state_dict(self.average.mapping.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """The optimisers; the moving average is one of ``networks``."""

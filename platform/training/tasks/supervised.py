@@ -3,10 +3,12 @@
 The three differ in what a batch holds and in the loss; everything else is this one task.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +17,12 @@ from legan.platform.model import save_network
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.batches import Rows, mirror, rows_of_step
-from legan.platform.training.parallel import Ranks, adam, set_learning_rate, step_generator, update
+from legan.platform.training.parallel import Ranks, adam, set_rates, step_generator, update
 from legan.platform.training.task import Batch, Goal, Image
+
+LOOKED_AT = 400
+"""Images, at most, that a network is judged by while it trains."""
+REMEDY = "train it longer (--from), or with another adam.learning_rate"
 
 
 class Labelled(NamedTuple):
@@ -25,6 +31,20 @@ class Labelled(NamedTuple):
     images: Any
     labels: Mapping[str, Tensor]
     train: Rows
+
+
+def unlearnt(network: str, what: str, answers: Tensor, labels: Tensor) -> list[str]:
+    """That a network names no more of its training images rightly than by always giving the commonest answer, where it is so.
+
+    ``answers`` and ``labels`` are int64 N. More has to be more than two standard errors of a share of N images.
+    """
+    right, guessing = float((answers == labels).float().mean()), float(labels.bincount().max()) / len(labels)
+    if right > guessing + 2 * math.sqrt(guessing * (1 - guessing) / len(labels)):
+        return []
+    return [
+        f"{network} has learnt nothing of {what}: it names the right one for {right:.1%} of its training images, where always "
+        f"the commonest would be right for {guessing:.1%}; {REMEDY}"
+    ]
 
 
 class SupervisedTask:
@@ -47,11 +67,12 @@ class SupervisedTask:
         mirror: Callable[[Mapping[str, Tensor], Tensor], Mapping[str, Tensor]] | None = None,
         clip: float | None = None,
         info: Mapping[str, Any] | None = None,
+        remarks: Callable[[nn.Module], list[str]] = lambda network: [],
     ):
         self.settings, self.data, self.ranks, self.goal = settings, data, ranks, goal
         self.kind, self.numbers = kind, numbers
         self.info: Mapping[str, Any] = info or {}
-        self.loss, self.validation, self.clip = loss, validation, clip
+        self.loss, self.validation, self.remarks_of, self.clip = loss, validation, remarks, clip
         self.mirror = mirror if settings.flip else None
         self.network = network
         place(network, ranks.device, settings.channels_last)
@@ -76,7 +97,7 @@ class SupervisedTask:
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One optimiser step."""
-        set_learning_rate(self.adam, self.settings.adam, step, self.total_steps)
+        set_rates(self.adam, self.settings.adam, self.settings, step, self.total_steps)
         device = self.ranks.device
         moved = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
         x = normalise(moved.pop("x"), self.settings.channels_last)
@@ -85,6 +106,10 @@ class SupervisedTask:
             terms = self.loss(self.network, x, moved)
         update(self.adam, self.network, terms["total"], self.ranks, self.clip)
         return {f"loss/{name}": term.detach() for name, term in terms.items()}
+
+    def adopt(self, network: nn.Module) -> None:
+        """Take the weights of a network of the same kind and size."""
+        self.network.load_state_dict(network.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """The optimiser."""
@@ -100,6 +125,12 @@ class SupervisedTask:
         with torch.inference_mode():
             return self.validation(self.network)
 
+    def remarks(self) -> list[str]:
+        """What the network has not learnt."""
+        self.network.eval()
+        with torch.inference_mode():
+            return self.remarks_of(self.network)
+
     def samples(self) -> dict[str, Image]:
         """Nothing to see."""
         return {}
@@ -107,6 +138,11 @@ class SupervisedTask:
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
         """A network folder."""
         save_network(folder, self.kind, self.numbers, self.network, **{**provenance, **self.info})
+
+
+def spread(rows: Rows, most: int) -> Rows:
+    """At most ``most`` rows, evenly spread."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def in_batches(network: Callable[[Tensor], Any], images: Any, rows: Rows, device: torch.device, size: int = 128) -> list[Any]:

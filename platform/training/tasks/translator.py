@@ -79,6 +79,10 @@ class TranslatorTask:
         """Mean L1 distance to the true targets of held-out subjects, or of the cycle where there are no targets."""
         return held_out_distance(self.translator, self.data, self.pairs, self.ranks.device)
 
+    def remarks(self) -> list[str]:
+        """None."""
+        return []
+
     def samples(self) -> dict[str, Image]:
         """The same held-out faces under the same targets, and the masks Me and Ml of a generator that has them."""
         return sample_grids(self.translator, self.data, self.ranks.device)

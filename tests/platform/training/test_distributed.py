@@ -25,6 +25,7 @@ from legan.platform.model import save_network
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.distributed import _Trainer, train_on_ray
+from legan.platform.training.loop import Interrupted
 from legan.platform.training.run_folder import Run, create_run
 
 STEPS, EVERY = 24, 4
@@ -78,6 +79,27 @@ def test_a_worker_trains_on_a_gpu(ray_cluster, tiny_data, store, tmp_path, gpu):
     train_on_ray(run, store, str)
     assert (run.folder / "progress.log").read_text().splitlines()[-1].startswith("finished: the model is ")
     assert all(torch.isfinite(values).all() for values in load_file(run.model / "generator.safetensors").values())
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_both_workers_after_the_same_step_and_the_weights_are_the_same(uninterrupted, tiny_data, store, tmp_path):
+    run = create_run(tmp_path, "legan", settings(tiny_data), "stopped")
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line.startswith(f"step {EVERY}/"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="step ") as stopped:
+        train_on_ray(run, store, say)
+    reached = list_checkpoints(run.checkpoints)[-1].step
+    assert str(stopped.value) == f"step {reached}"
+    assert EVERY <= reached < STEPS
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    train_on_ray(run, store, lines.append)
+    assert f"resumed from step {reached} of {STEPS}" in lines
+    assert weights(run) == weights(uninterrupted)
 
 
 @pytest.mark.long

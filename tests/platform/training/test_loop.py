@@ -14,7 +14,7 @@ from torch import nn
 from legan.platform.errors import NonFiniteLossError
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.checkpoint import list_checkpoints
-from legan.platform.training.loop import Due, Listener, due, load_for_export, progress_line, train
+from legan.platform.training.loop import Due, Interrupted, Listener, due, load_for_export, progress_line, train
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Goal
 
@@ -82,6 +82,35 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path):
     train(rest, settings(), tmp_path / "parts", Ranks(), Listener(None, lines.append))
     assert torch.equal(whole.network.weight, rest.network.weight)
     assert "resumed from step 10 of 20" in lines
+
+
+def test_where_the_end_is_asked_for_the_step_becomes_a_checkpoint_and_the_run_goes_on_from_there(tmp_path):
+    whole, records, calls = Toy(20), Records(), []
+    train(whole, settings(), tmp_path / "whole", Ranks(), Listener(None, str))
+    listener = Listener(records, str, end_asked=lambda: calls.append(1) or len(calls) == 7)
+    with pytest.raises(Interrupted, match="step 7"):
+        train(Toy(20), settings(), tmp_path / "parts", Ranks(), listener)
+    assert [(checkpoint.step, dict(checkpoint.metrics)) for checkpoint in list_checkpoints(tmp_path / "parts")][-1] == (7, {})
+    assert sorted(records.metrics["loss/total"]) == [5, 7]
+    rest = Toy(20)
+    train(rest, settings(), tmp_path / "parts", Ranks(), listener._replace(end_asked=None))
+    assert torch.equal(whole.network.weight, rest.network.weight)
+
+
+def test_a_training_that_ends_by_itself_is_not_interrupted(tmp_path):
+    train(Toy(1), settings(), tmp_path, Ranks(), Listener(None, str, end_asked=lambda: True))
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [1]
+
+
+def test_validations_are_said_and_which_is_the_best(tmp_path):
+    lines = []
+    errors = {3: 0.5, 6: 0.9, 9: 0.4}
+    train(Scripted(9, errors), settings(validate_every=3), tmp_path, Ranks(), Listener(None, lines.append))
+    assert [line for line in lines if "validation" in line] == [
+        "step 3/9  on the validation split: error 0.5 (the best so far)",
+        "step 6/9  on the validation split: error 0.9",
+        "step 9/9  on the validation split: error 0.4 (the best so far)",
+    ]
 
 
 @pytest.mark.parametrize(

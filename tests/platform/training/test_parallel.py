@@ -9,9 +9,9 @@ from tests.platform.training.test_loop import Toy, settings
 from torch import nn
 
 from legan.platform.errors import DataError
-from legan.platform.settings import AdamSettings
+from legan.platform.settings import AdamSettings, StartSettings, TrainingSettings
 from legan.platform.training.loop import Listener, train
-from legan.platform.training.parallel import Ranks, adam, all_or_none, set_learning_rate
+from legan.platform.training.parallel import Ranks, adam, all_or_none, set_rates
 
 WORKER = textwrap.dedent("""
     import sys
@@ -77,11 +77,21 @@ def test_one_worker_alone_raises_its_own_error():
         raise DataError("nothing there")
 
 
-def test_the_learning_rate_of_a_step_is_set():
-    settings = AdamSettings(learning_rate=0.1, decay_from=0.5)
-    optimiser = adam(nn.Linear(1, 1), settings)
-    set_learning_rate(optimiser, settings, 75, 100)
-    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.05])
+def test_the_rates_of_a_step_are_set_whatever_a_checkpoint_brought():
+    rates = AdamSettings(learning_rate=0.1, beta1=0.9, weight_decay=0.2, decay_from=0.5)
+    optimiser = adam(nn.Linear(1, 1), AdamSettings())
+    set_rates(optimiser, rates, TrainingSettings(steps=100), 75, 100)
+    (group,) = optimiser.param_groups
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (pytest.approx(0.05), (0.9, 0.999), 0.2)
+
+
+def test_the_learning_rate_starts_again_or_goes_on():
+    rates = AdamSettings(learning_rate=0.1, decay_from=0.5)
+    optimiser = adam(nn.Linear(1, 1), rates)
+    for keep_rate, expected in ((False, 0.1), (True, 0.08)):
+        start = StartSettings(source="first", step=50, keep_rate=keep_rate)
+        set_rates(optimiser, rates, TrainingSettings(steps=50, start=start), 60, 100)
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(expected)
 
 
 def test_its_adam_is_pytorchs_also_where_it_goes_on():
@@ -105,7 +115,7 @@ def test_its_adam_is_pytorchs_also_where_it_goes_on():
 
 ALONE = """
 import sys, torch
-from legan.platform.settings import AdamSettings
+from legan.platform.settings import AdamSettings, StartSettings, TrainingSettings
 from legan.platform.training.parallel import adam
 network = torch.nn.Linear(1, 1)
 optimiser = adam(network, AdamSettings())

@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -21,7 +23,7 @@ from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
 from legan.platform.model import find_model, read_model, save_network
-from legan.platform.training import start
+from legan.platform.training import checks, start
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
@@ -100,7 +102,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
     assert "4 steps of 8 images, on this process" in printed
     assert not home.exists()
     inputs = Inputs()
-    assert plan("legan", trainable(asked, inputs), inputs) in printed
+    facts = trainable(asked, inputs)
+    assert plan("legan", facts._replace(settings=facts.settings.model_copy(update={"threads": 1})), inputs) in printed
+    assert re.search(r"^time: about 0:0\d for 4 steps of \S+ s \(\d+ made here\); validations, ", printed, re.MULTILINE)
 
 
 def test_train_resume_and_what_is_refused(home, tiny_data, capsys):
@@ -208,6 +212,104 @@ def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(ready, 
     real = {each.name: split_statistics(data, "test", each, device, ready / "features") for each in judges.extractors()}
     table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, real, device).table
     assert 0 < table.loc["output", "l1_to_target"] < 2
+
+
+def test_a_run_goes_on_with_what_it_began_with_wherever_that_is_now(ready, tiny_data, tmp_path, capsys):
+    numbers = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
+    for seed, name in ((1, "Q"), (2, "other")):
+        torch.manual_seed(seed)
+        save_network(tmp_path / name, "quality", numbers, QualityModel(**numbers))
+    data = open_dataset(tiny_data)
+    write_dataset(
+        tmp_path / "others", name="other", schema=data.schema, faces=data.faces, images=data.images[::-1],
+        hulls=data.hulls(np.arange(len(data))), source="drawn for tests",
+    )  # fmt: skip
+    shutil.copytree(tiny_data, tmp_path / "data")
+    asked = resolve("legan", "quick", [*SMALL, "loss.lambda_4=1"], {"data": tmp_path / "data", "quality": tmp_path / "Q"})
+    start_training("legan", asked, "first", None, dry_run=False)
+
+    (tmp_path / "data").rename(tmp_path / "moved")
+    (tmp_path / "Q").rename(tmp_path / "Q2")
+    with pytest.raises(ConfigError) as caught:
+        resume_training("legan", "first", [], {}, None, None, dry_run=True)
+    assert {each.message.rpartition("; ")[2] for each in caught.value.problems} == {
+        f"if it was moved, name its place with --{name}" for name in ("data", "quality")
+    }
+    given = {"data": tmp_path / "others", "quality": tmp_path / "other", "identity": tmp_path / "Q2"}
+    with pytest.raises(ConfigError) as caught:
+        resume_training("legan", "first", [], given, None, None, dry_run=False)
+    problems = {each.place: each.message for each in caught.value.problems}
+    assert problems["--identity"] == "first is trained without; leave it out"
+    hashes = open_dataset(tmp_path / "others").content_hash[:12], data.content_hash[:12]
+    assert f"{tmp_path / 'others'} has the hash {hashes[0]}, and first began with {hashes[1]}; give" in problems["--data"]
+    assert f"{tmp_path / 'other'} has the hash " in problems["--quality"]
+
+    given = {"data": tmp_path / "moved", "quality": tmp_path / "Q2"}
+    resume_training("legan", "first", [], given, None, None, dry_run=True)
+    assert open_run(ready, "first").settings.data == tmp_path / "data"  # a dry run changes nothing
+    resume_training("legan", "first", [], given, None, None, dry_run=False)
+    settings = open_run(ready, "first").settings
+    assert (settings.data, settings.quality) == (tmp_path / "moved", tmp_path / "Q2")
+    resume_training("legan", "first", [], {}, None, None, dry_run=False)
+
+
+def test_the_number_of_threads_is_kept_for_whoever_goes_on(ready, tiny_data, capsys, monkeypatch):
+    threads = torch.get_num_threads()
+    start_training("legan", resolve("legan", "quick", SMALL, {"data": tiny_data, "threads": 3}), "three", None, dry_run=False)
+    assert torch.get_num_threads() == open_run(ready, "three").settings.threads == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    start_training("legan", resolve("legan", "quick", SMALL, {"data": tiny_data}), "first", None, dry_run=False)
+    assert torch.get_num_threads() == open_run(ready, "first").settings.threads == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    resume_training("legan", "first", [], {}, None, None, dry_run=False)
+    assert torch.get_num_threads() == 2
+    capsys.readouterr()
+    resume_training("legan", "first", [], {"threads": 1}, None, None, dry_run=False)
+    assert torch.get_num_threads() == open_run(ready, "first").settings.threads == 1
+    assert "threads: 1, which is not certain to give the same bits as before" in capsys.readouterr().out
+    client = MlflowClient(f"sqlite:///{ready}/mlflow.db")
+    first, three = client.search_runs([client.get_experiment_by_name("legan").experiment_id])
+    assert (first.data.params["threads"], three.data.params["threads"]) == ("2", "3")
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
+def test_a_command_that_is_told_to_end_writes_a_checkpoint_and_says_how_to_go_on(ready, tiny_data, number):
+    words = [
+        f"--set={each}" for each in (*SMALL, "steps=100000", "log_every=1", "checkpoint_every=50000", "validate_every=50000")
+    ]
+    command = [sys.executable, "-m", "legan.cli", "train", "legan", "--data", str(tiny_data), "--name", "first", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("step 5/"):
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    (checkpoint,) = list_checkpoints(ready / "first" / "checkpoints")
+    assert (
+        f"stopped after step {checkpoint.step}, which is a checkpoint; continue with `legan train legan --resume first`" in said
+    )
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    client = MlflowClient(f"sqlite:///{ready}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("legan").experiment_id])
+    assert run.info.status == "KILLED"
+
+
+def test_bf16_is_refused_where_convolutions_have_none(home, tiny_data, monkeypatch):
+    monkeypatch.setattr(checks, "convolves_bf16", lambda: False)
+    asked = resolve("legan", "quick", [*SMALL, "precision=bf16"], {"data": tiny_data})
+    with pytest.raises(
+        ConfigError, match=r"precision: the convolutions of this processor know no bf16 .* set precision=fp32 or auto"
+    ):
+        start_training("legan", asked, "first", None, dry_run=True)
+    run = create_run(home, "legan", asked.settings, "elsewhere")
+    with pytest.raises(ConfigError, match="precision: the convolutions"):  # said by the worker whose processor it is
+        train_run(run, Ranks(), f"sqlite:///{home}/mlflow.db", str)
+    on_ray = resolve("legan", "quick", [*SMALL, "precision=bf16"], {"data": tiny_data, "workers": 2})
+    with pytest.raises(ConfigError, match="precision: the convolutions"):
+        trainable(on_ray, Inputs())
+    assert trainable(on_ray, Inputs(), elsewhere=True).settings.precision == "bf16"
 
 
 def test_a_run_stopped_by_ctrl_c_is_killed_in_mlflow_and_goes_on(ready, tiny_data, monkeypatch, capsys):

@@ -18,7 +18,7 @@ import torch
 from legan.models.generator import Generator
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, open_dataset
 from legan.platform.data.write import write_dataset
-from legan.platform.device import ONE_ARENA
+from legan.platform.device import WORKERS
 from legan.platform.model import Model, write_model
 from legan.serve.augment.job import augment
 from legan.serve.augment.request import AugmentRequest
@@ -218,7 +218,7 @@ augmented(small, out + "-first")  # what libraries keep from their first use on
 print(augmented(small, out + "-small"), augmented(large, out + "-large"))
 """
 # One arena, so that it is not chance which threads share freed memory.
-PLAIN_ALLOCATORS = {**ONE_ARENA, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+PLAIN_ALLOCATORS = {**WORKERS, "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks.classifier import classifier_task
 from legan.platform.training.tasks.identity import identity_task, verification_auc
 from legan.platform.training.tasks.quality import quality_task
+from legan.platform.training.tasks.supervised import unlearnt
 
 ADAM = {"learning_rate": 3e-3, "beta1": 0.9}
 
@@ -47,6 +48,42 @@ def test_identity_learns_the_training_subjects(tiny_data):
     losses = [float(task.step(task.batch(0), 0)["loss/total"]) for _ in range(60)]
     assert min(losses[-5:]) < 0.8 * losses[0]
     assert task.numbers["classes"] == 4
+
+
+def test_t_that_has_learnt_nothing_says_so(tiny_data):
+    torch.manual_seed(0)
+    small = {"network": "lightcnn9", "width": 0.25, "features": 32, "steps": 150, "adam": ADAM}
+    task = identity_task(IdentitySettings.model_validate(common(**small)), open_dataset(tiny_data), Ranks())
+    (remark,) = task.remarks()
+    assert remark.startswith("T has learnt nothing of the people: it names the right one for ")
+    assert "where always the commonest would be right for 25.0%; train it longer (--from)" in remark
+    for step in range(150):
+        task.step(task.batch(step), step)
+    assert task.remarks() == []
+
+
+def test_a_judge_says_which_of_its_two_answers_it_has_not_learnt(tiny_data):
+    torch.manual_seed(0)
+    data = open_dataset(tiny_data)
+    one = replace(data, schema=replace(data.schema, expressions=("any",)), faces=data.faces.assign(expression="any"))
+    task = classifier_task(ClassifierSettings.model_validate(common(width=8)), one, Ranks())
+    assert [remark.partition(":")[0] for remark in task.remarks()] == ["the judge has learnt nothing of the lightings"]
+    task = classifier_task(ClassifierSettings.model_validate(common(width=8)), data, Ranks())
+    assert len(task.remarks()) == 2
+    for step in range(60):
+        task.step(task.batch(step), step)
+    assert task.remarks() == []
+
+
+def test_more_than_chance_is_more_than_its_standard_error():
+    labels = torch.arange(100) % 4
+    half = torch.where(torch.arange(100) < 40, labels, (labels + 1) % 4)
+    assert unlearnt("T", "the people", half, labels) == []
+    third = torch.where(torch.arange(100) < 33, labels, (labels + 1) % 4)
+    (said,) = unlearnt("T", "the people", third, labels)
+    assert "for 33.0% of its training images, where always the commonest would be right for 25.0%" in said
+    skewed = torch.zeros(100, dtype=torch.int64)
+    assert unlearnt("T", "the people", skewed, torch.where(torch.arange(100) < 80, 0, 1))
 
 
 def test_translations_are_not_validated_on(tiny_data):
@@ -98,6 +135,18 @@ def test_every_loss_can_be_brought_down(ratings, loss):
     terms = [{name: float(value) for name, value in task.step(batch, 0).items()} for _ in range(150)]
     assert min(term["loss/total"] for term in terms[-20:]) < 0.25 * terms[0]["loss/total"]
     assert min(term["loss/absolute_error"] for term in terms[-20:]) < 0.6 * terms[0]["loss/absolute_error"]
+
+
+def test_q_that_rates_no_better_than_the_mean_says_so(ratings):
+    torch.manual_seed(0)
+    small = {"image_size": 32, "width": 8, "layers": 3, "hidden": 8, "steps": 150}
+    task = quality_task(QualitySettings.model_validate(common(loss="squared", **small)), ratings, Ranks())
+    with torch.no_grad():
+        task.network.fc1.bias.add_(1.0)
+    assert task.remarks()[0].startswith("Q has learnt nothing: it misses the ratings of its training images by ")
+    for step in range(150):
+        task.step(task.batch(step), step)
+    assert task.remarks() == []
 
 
 def test_two_workers_share_a_batch(tiny_data):
