@@ -1,6 +1,7 @@
 """A sweep: a folder with what is to be compared, and each trial's run and outcome in it.
 
-sweep.yaml                  everything that was asked for, resolved
+sweep.yaml                  everything that was asked for, resolved; paths below the home as from here, so that it can be moved
+inputs.json                 hashes of the data and the networks that its trials are made and judged with
 preset.yaml                 the preset's section as it was then
 trials/NAME/                a trial's run folder (training/run_folder.py): every command that takes a run takes a trial
 trials/NAME/evaluation/     the report of its evaluation
@@ -23,7 +24,7 @@ from pydantic import Field, field_validator, model_validator
 from legan.platform.config import check_settings, read_section
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, first_line
 from legan.platform.evaluation.metric_names import canonical
-from legan.platform.files import misnamed, new_folder, whole_file
+from legan.platform.files import as_read, as_written, misnamed, new_folder, whole_file, write_whole
 from legan.platform.settings import Settings, raise_conflicts
 from legan.platform.tracking.places import PARENT
 from legan.sweeps.ablations import SUITES
@@ -31,6 +32,8 @@ from legan.sweeps.search.checks import kind_problems
 from legan.sweeps.search.space import SearchSettings
 
 FILE, PRESET, OUTCOME = "sweep.yaml", "preset.yaml", "outcome.json"
+INPUTS = ("data", "identity", "quality", "classifier", "matcher")
+"""The settings that name what a sweep's trials are made and judged with."""
 
 
 class SweepSettings(Settings):
@@ -167,7 +170,7 @@ def create_sweep(home: Path, name: str, settings: SweepSettings, preset: str | N
     section = {settings.kind: read_section(preset or settings.preset, settings.kind)}
     try:
         with new_folder(folder) as draft:
-            for file, document in ((PRESET, section), (FILE, settings.model_dump(mode="json"))):
+            for file, document in ((PRESET, section), (FILE, _written(settings, folder))):
                 (draft / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     except FileExistsError as error:  # another process was faster
         raise ConfigError(name_problems(home, name)) from error
@@ -193,10 +196,26 @@ def open_sweep(home: Path, name: str) -> Sweep:
         known = sorted(path.parent.name for path in sweeps_home(home).glob(f"*/{FILE}"))
         message = f"there is no sweep {name!r}; sweeps under {sweeps_home(home)}: {', '.join(known) or 'none'}."
         raise CheckpointError(message) from error
+    if isinstance(document, dict):
+        named = {key: document[key] for key in INPUTS if isinstance(document.get(key), str)}
+        document |= {key: as_read(path, folder.absolute()) for key, path in named.items()}
     settings, problems = check_settings(SweepSettings, document)
     if settings is None:
         raise ConfigError([each._replace(file=str(folder / FILE)) for each in problems])
     return Sweep(folder.absolute(), settings)
+
+
+def with_settings(sweep: Sweep, settings: SweepSettings) -> Sweep:
+    """The sweep with other settings, which its folder has from now on."""
+    write_whole(sweep.folder / FILE, yaml.safe_dump(_written(settings, sweep.folder), sort_keys=False))
+    return Sweep(sweep.folder, settings)
+
+
+def _written(settings: SweepSettings, folder: Path) -> dict[str, Any]:
+    """Settings as the sweep's folder has them, which is one of ``sweeps_home``'s."""
+    paths = {name: path for name in INPUTS if (path := getattr(settings, name)) is not None}
+    home = folder.parents[1]
+    return settings.model_dump(mode="json") | {name: as_written(path, folder, home) for name, path in paths.items()}
 
 
 def suite_trials(settings: SweepSettings) -> list[Trial]:

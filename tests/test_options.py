@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from legan.cli import app
 from legan.platform.errors import LeganError
+from legan.sweeps.sweep import SweepSettings, create_sweep
 
 NETWORKS = ("--identity", "--matcher", "--features", "--classifier", "--quality")
 PEOPLE = NETWORKS[:3]
@@ -44,6 +45,12 @@ def problem(ready: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LEGAN_WEIGHTS", str(tmp_path / "weights"))
+    asked = {
+        "suite": "losses",
+        "data": tiny_data,
+        **{name.removeprefix("--"): "there" for name in NETWORKS if name != "--features"},
+    }
+    create_sweep(ready, "there", SweepSettings.model_validate(asked))
     (ready / "begun").mkdir()
     (ready / "begun" / "config.yaml").touch()
 

@@ -14,7 +14,10 @@ from legan.platform.commands.options import (
     Data,
     DryRun,
     Matcher,
+    MaybeClassifier,
+    MaybeData,
     MaybeIdentity,
+    MaybeMatcher,
     MaybeQuality,
     Pairs,
     Set,
@@ -47,27 +50,39 @@ def mount(sweep: typer.Typer) -> None:
         --identity and --quality are needed where what is trained has Lid and Lqual.
         """
         given = settings_given(locals())
+        from legan.platform.cluster import is_elsewhere
         from legan.platform.tracking.places import default_home
         from legan.platform.training.checks import Inputs
-        from legan.sweeps.run.plan import describe, notes_of, planned
+        from legan.sweeps.run.plan import describe, notes_of, planned, remember_inputs
         from legan.sweeps.sweep import create_sweep
 
         name, inputs = name or default_name(what), Inputs()
-        sweep = planned(default_home(), name, what, given, inputs)
+        sweep = planned(default_home(), name, what, given, inputs, is_elsewhere(address))
         for note in notes_of(sweep, inputs):
             print(note)
         if dry_run:
             print(describe(sweep, address, inputs))
             return
-        run_folder(create_sweep(default_home(), name, sweep.settings).folder, address)
+        sweep = create_sweep(default_home(), name, sweep.settings)
+        remember_inputs(sweep, inputs)
+        run_folder(sweep.folder, address)
 
     @sweep.command()
-    def resume(name: SweepName, address: Address = None) -> None:
-        """Go on with a sweep: trials that ended are left alone, the others continue from their last checkpoints."""
+    def resume(
+        name: SweepName, data: MaybeData = None, classifier: MaybeClassifier = None, matcher: MaybeMatcher = None,
+        identity: MaybeIdentity = None, quality: MaybeQuality = None, address: Address = None,
+    ) -> None:  # fmt: skip
+        """Go on with a sweep: trials that ended are left alone, the others continue from their last checkpoints.
+
+        --data and the networks say where these have been moved to.
+        """
+        given = {key: value for key, value in locals().items() if key in ("data", "classifier", "matcher", "identity", "quality")}
         from legan.platform.tracking.places import default_home
+        from legan.platform.training.checks import Inputs
+        from legan.sweeps.run.moved import with_inputs
         from legan.sweeps.sweep import open_sweep
 
-        run_folder(open_sweep(default_home(), name).folder, address)
+        run_folder(with_inputs(open_sweep(default_home(), name), given, Inputs()).folder, address)
 
     @sweep.command("list")
     def list_sweeps(address: MaybeHead = None) -> None:
@@ -105,10 +120,10 @@ def run_folder(folder: Path, address: str | None) -> None:
 
 def print_report(sweep: "Sweep", out: Path | None = None) -> None:
     """Write a sweep's report, print its table and say where the files are; LeganError where that cannot be done."""
-    from legan.platform.device import choose_device
+    from legan.platform.device import command_device
     from legan.sweeps.report.report import write_report
 
-    device = choose_device()
+    device = command_device()
     text, files = write_report(sweep, out, device, print)
     print(text.replace("<br>", "; "))
     print("Written: " + ", ".join(str(path) for path in files), flush=True)

@@ -8,7 +8,7 @@ from legan.platform.config import flatten, read_section
 from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.files import unwritable
 from legan.platform.training.checks import Inputs
-from legan.sweeps.run.plan import locate, notes_of, parts_problems
+from legan.sweeps.run.plan import locate, notes_of, parts_problems, remember_inputs
 from legan.sweeps.sweep import FILE, Sweep, SweepSettings, create_sweep, name_problems, open_sweep, sweeps_home
 
 
@@ -39,7 +39,9 @@ def receive(travelled: Path, name: str, version: str) -> Sweep:
     problems.raise_if_any()
     for note in notes_of(sent, inputs):
         print(note)
-    return create_sweep(home, name, sent.settings, sent.preset)
+    sweep = create_sweep(home, name, sent.settings, sent.preset)
+    remember_inputs(sweep, inputs)
+    return sweep
 
 
 def _same(there: Sweep, sent: Sweep) -> Sweep:

@@ -18,16 +18,20 @@ from legan.platform.errors import ConfigError, LeganError, Problem, Problems, We
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import LACKING, Need, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
+from legan.platform.files import write_whole
 from legan.platform.model import CLASSIFIER, IDENTITY, QUALITY, Model, identity_folder, network_folder
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.checks import Facts, Inputs, trainable
+from legan.platform.training.reckon import reckoned
 from legan.platform.training.start import plan as plan_of_run
 from legan.platform.training.tasks.translator import goal_of, held_out_pairs
 from legan.platform.weights import check_weights
 from legan.sweeps.run.request import NETWORKS, asked_sweep, asked_training, training_problems, variants, workers_of
 from legan.sweeps.search.space import SearchSettings, edges
 from legan.sweeps.search.storage import check_storage
-from legan.sweeps.sweep import Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
+from legan.sweeps.sweep import INPUTS, Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
+
+HASHES = "inputs.json"
 
 
 def locate(values: dict[str, Any]) -> list[Problem]:
@@ -40,59 +44,62 @@ def locate(values: dict[str, Any]) -> list[Problem]:
                 values[key] = folder_of(values[key]).absolute()
         except LeganError as error:
             problems.append(Problem(f"--{key}", str(error).rstrip(".")))
-    values["data"] = Path(values["data"]).expanduser().absolute()
+    if values.get("data") is not None:
+        values["data"] = Path(values["data"]).expanduser().absolute()
     return problems
 
 
-def planned(home: Path, name: str, what: str, given: Mapping[str, Any], inputs: Inputs) -> Sweep:
-    """The sweep that a command asks for, checked.
+def planned(home: Path, name: str, what: str, given: Mapping[str, Any], inputs: Inputs, elsewhere: bool = True) -> Sweep:
+    """The sweep that a command asks for, checked; ``elsewhere`` where it may run on other machines.
 
     Raises ConfigError with every problem; those of the name and the preset come also where the settings cannot be made.
     """
     problems = Problems(name_problems(home, name))
     asked = asked_sweep(what, given, locate)
     problems += asked.problems
-    if asked.settings is not None and (sweep := problems.from_(partial(checked, home, name, asked.settings, inputs))) is not None:
-        problems.raise_if_any()
-        return sweep
+    if asked.settings is not None:
+        sweep = problems.from_(partial(checked, home, name, asked.settings, inputs, elsewhere))
+        if sweep is not None:
+            problems.raise_if_any()
+            return sweep
     if asked.settings is None and given["kind"] in KINDS:
         problems.from_(partial(read_section, given["preset"], given["kind"]))
     raise ConfigError(list(dict.fromkeys(problems)))
 
 
-def checked(home: Path, name: str, settings: SweepSettings, inputs: Inputs) -> Sweep:
+def checked(home: Path, name: str, settings: SweepSettings, inputs: Inputs, elsewhere: bool = True) -> Sweep:
     """The sweep that these settings would make, if every part of it can be run; ConfigError with every problem.
 
     Each variant's settings are held against data and networks, and the judges against data and T. Nothing is written.
     """
     sweep = Sweep((sweeps_home(home) / name).absolute(), settings)
-    problems = Problems([*name_problems(home, name), *parts_problems(sweep, inputs)])
+    problems = Problems([*name_problems(home, name), *parts_problems(sweep, inputs, elsewhere)])
     if settings.search is not None:
         problems.from_(partial(check_storage, settings.search))
     problems.raise_if_any()
     return sweep
 
 
-def parts_problems(sweep: Sweep, inputs: Inputs) -> Problems:
+def parts_problems(sweep: Sweep, inputs: Inputs, elsewhere: bool = True) -> Problems:
     """What is wrong with a sweep's settings, data and networks; ``inputs`` opens each of these once for all variants."""
     problems = Problems()
     trained: dict[str, TrainingSettings] = {}
     data: Dataset | None = None
     for variant, changes in variants(sweep.settings).items():
-        facts = problems.from_(partial(_trainable, sweep, changes, inputs))
+        facts = problems.from_(partial(_trainable, sweep, changes, inputs, elsewhere))
         if facts is not None:
             trained[variant] = facts.settings
             data = facts.data if data is None else data
             problems += training_problems(sweep.settings, facts.settings)
 
     if not problems:
-        problems += [*_equal_variants(trained), *_problems_at_edges(sweep, inputs)]
+        problems += [*_equal_variants(trained), *_problems_at_edges(sweep, inputs, elsewhere)]
     problems.from_(partial(check_evaluation, sweep.settings, inputs, data))
     return problems
 
 
-def _trainable(sweep: Sweep, changes: Mapping[str, object], inputs: Inputs) -> Facts:
-    return trainable(asked_training(sweep, changes, seed=0), inputs)
+def _trainable(sweep: Sweep, changes: Mapping[str, object], inputs: Inputs, elsewhere: bool = True) -> Facts:
+    return trainable(asked_training(sweep, changes, seed=0), inputs, elsewhere)
 
 
 def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[Problem]:
@@ -111,12 +118,12 @@ def _equal_variants(trained: Mapping[str, TrainingSettings]) -> list[Problem]:
     return problems
 
 
-def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[Problem]:
+def _problems_at_edges(sweep: Sweep, inputs: Inputs, elsewhere: bool) -> list[Problem]:
     """What is wrong with settings that a search may suggest. Call it where what all suggestions have in common is right."""
     found: dict[Problem, str] = {}
     for changes in edges(sweep.settings.search) if sweep.settings.search is not None else ():
         try:
-            _trainable(sweep, changes, inputs)
+            _trainable(sweep, changes, inputs, elsewhere)
         except ConfigError as error:
             for problem in error.problems:
                 found.setdefault(problem, ", ".join(f"{name}={value}" for name, value in changes.items()))
@@ -124,6 +131,18 @@ def _problems_at_edges(sweep: Sweep, inputs: Inputs) -> list[Problem]:
         problem._replace(message=f"{problem.message} (with {suggested}, which the search may suggest)")
         for problem, suggested in found.items()
     ]
+
+
+def remember_inputs(sweep: Sweep, inputs: Inputs) -> None:
+    """Keep the hashes of what the sweep is made of."""
+    paths = {name: path for name in INPUTS if (path := getattr(sweep.settings, name)) is not None}
+    found = {name: hash_of(name, path, inputs) for name, path in paths.items()}
+    write_whole(sweep.folder / HASHES, json.dumps(found, indent=1) + "\n")
+
+
+def hash_of(name: str, path: Path, inputs: Inputs) -> str:
+    """The hash of the data or the network in a folder."""
+    return inputs.dataset(path).content_hash if name == "data" else inputs.network_hash(path)
 
 
 def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset | None = None) -> None:
@@ -213,6 +232,7 @@ def describe(sweep: Sweep, address: str | None, inputs: Inputs) -> str:
     of = "the first of them:" if trials else "what they have in common:"
     place = None if workers > 1 else f"the trial's own process{' and its GPU' if asked.gpus else ''}"
     lines += ["", of, plan_of_run(asked.kind, first, inputs, place=place)]
+    lines.append(reckoned(first, inputs, 0, elsewhere=bool(address or os.environ.get("RAY_ADDRESS"))))
     return "\n".join(lines)
 
 

@@ -99,6 +99,7 @@ def asked_training(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: 
         "quality": asked.quality if "quality" in KINDS[asked.kind].model_fields else None,
         "seed": seed,
         "gpu": gpu,
+        "threads": max(1, int(asked.cpus)),
         "max_failures": asked.retries,
     }
     return resolve(asked.kind, sweep.preset, overrides, given)

@@ -19,10 +19,10 @@ from legan.platform.model import FACENET
 from legan.platform.tracking.delivery import PARENT_UID
 from legan.platform.tracking.places import experiment, read_run_file
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.checks import Inputs, trainable
+from legan.platform.training.checks import FOLDERS, Inputs, trainable
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.run_folder import Run, append_line, create_run, open_run
+from legan.platform.training.run_folder import Run, append_line, create_run, open_run, with_settings
 from legan.sweeps.run.request import asked_training
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcome
@@ -93,7 +93,7 @@ def _open(sweep: Sweep, trial: Trial, inputs: Inputs) -> Run:
     """The trial's run folder, made if there is none yet."""
     folder = sweep.trials / trial.name
     if (folder / "config.yaml").is_file():
-        return open_run(sweep.trials, trial.name)
+        return _following(sweep, open_run(sweep.trials, trial.name))
     if folder.exists():  # a process was killed while it made the folder
         shutil.rmtree(folder)
     parent = read_run_file(sweep.parent).get("run_uid")
@@ -109,6 +109,13 @@ def _open(sweep: Sweep, trial: Trial, inputs: Inputs) -> Run:
     return create_run(
         sweep.trials, sweep.settings.kind, facts.settings, trial.name, tags, register=False, left_out=facts.left_out
     )
+
+
+def _following(sweep: Sweep, run: Run) -> Run:
+    """The run with its data and networks where the sweep's are now."""
+    there = {name: path for name in FOLDERS if (path := getattr(sweep.settings, name, None)) is not None}
+    moved = {name: path for name, path in there.items() if getattr(run.settings, name, None) is not None}
+    return with_settings(run, run.settings.model_copy(update=moved))
 
 
 def _train(sweep: Sweep, run: Run, tracking_uri: str, tell: Report, inputs: Inputs) -> None:
