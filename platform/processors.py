@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import psutil
-
 LOOK_S = 0.2
 ROUNDING = 0.25
 """What else runs on an idle machine takes less of one processor than this."""
@@ -35,6 +33,8 @@ def threads_to_take() -> int:
 
 def free_processors(look_s: float = LOOK_S) -> int:
     """How many of the usable processors nobody keeps busy at the moment, at least 1; takes ``look_s`` seconds to look."""
+    import psutil  # here, because the command line needs nothing of it
+
     mine = sorted(os.sched_getaffinity(0))
     before = psutil.cpu_times(percpu=True)
     time.sleep(look_s)
