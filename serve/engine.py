@@ -18,7 +18,8 @@ from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Translation
-from legan.platform.data.align import FINEST, AlignedFace, Face, FaceDetector, align_face
+from legan.platform.data.align import AlignedFace, Face, FaceDetector, align_face
+from legan.platform.data.image import LEAST_FACE
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.device import autocast, choose_device, native_precision, place
 from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, TrackingError
@@ -165,7 +166,7 @@ class Engine:
         True (32, 32, 3)
         """
         scale = max(1.0, max(photo.shape[:2]) / DETECTION_SIZE)
-        detector = self._detector(max(FINEST, int(MIN_FACE / scale)))
+        detector = self._detector(max(LEAST_FACE, int(MIN_FACE / scale)))
         small = photo
         if scale > 1:
             height, width = (max(1, round(side / scale)) for side in photo.shape[:2])
@@ -271,7 +272,7 @@ def named_model(source: str) -> Path:
 
 def smallest_face(photo: Picture) -> int:
     """How many pixels a face of this photograph needs to be looked for: 40, or an 80th of the longer side if that is more."""
-    return max(MIN_FACE, math.ceil(float(max(photo.shape[:2])) * FINEST / DETECTION_SIZE))
+    return max(MIN_FACE, math.ceil(float(max(photo.shape[:2])) * LEAST_FACE / DETECTION_SIZE))
 
 
 def unknown_classes(known: Classes, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:

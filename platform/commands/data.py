@@ -59,7 +59,12 @@ def prepare(
         Literal["auto", "mean", "exact"],
         typer.Option(help="exact needs the extra face-alignment, mean is a mean face shape, auto takes exact where it can."),
     ] = "auto",
-    min_face: Annotated[int, typer.Option(min=20, help="Smallest face that is used, in pixels of the photograph.")] = 40,
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            min=20, help="Smallest face that is used, in pixels of the photograph.", show_default="0.31 of --size, 20 or more"
+        ),
+    ] = None,
     val_share: Annotated[float | None, VAL_SHARE] = None,
     test_share: Annotated[float | None, TEST_SHARE] = None,
     mirror: Annotated[
@@ -84,14 +89,15 @@ def prepare(
     from legan.platform.data.dataset import Alignment
     from legan.platform.data.labels.mirror import mirrored
     from legan.platform.data.landmarks import NAMES, choose_landmarks
-    from legan.platform.data.pipeline import Options
+    from legan.platform.data.pipeline import Options, usual_min_face
     from legan.platform.data.prepare import prepare as run
     from legan.platform.data.show import describe
     from legan.platform.data.sources.registry import load_source
 
     faces = load_source(source, root, table)
     faces = replace(faces, schema=mirrored(faces.schema, mirror or []))
-    options = Options(Alignment(image_size=size), aligned, choose_landmarks("mean" if aligned else landmarks), min_face)
+    kind = choose_landmarks("mean" if aligned else landmarks)
+    options = Options(Alignment(image_size=size), aligned, kind, min_face or usual_min_face(size))
     typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
     for note in faces.info.get("notes", ()):
         typer.echo(note)

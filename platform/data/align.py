@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
+from legan.platform.data.image import LEAST_FACE
 from legan.platform.errors import ImageError, first_line
 
 Points = NDArray[np.float32]
@@ -21,9 +22,6 @@ Points = NDArray[np.float32]
 # towards the viewer, from the point between the eyes.
 _HEAD = np.array([[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, -0.60, 0.45], [-0.40, -1.05, 0.10], [0.40, -1.05, 0.10]], np.float64)
 _MIN_CONFIDENCE = 0.9
-
-FINEST = 20
-"""Pixels below which no detector looks for faces."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,10 @@ class FaceDetector:
     """MTCNN with the weights that come in the facenet-pytorch package; nothing is downloaded."""
 
     def __init__(self, min_size: int = 40, device: str = "cpu"):
-        """Look for faces of at least ``min_size`` pixels (FINEST at the least); halving it costs up to four times the work."""
+        """Look for faces of ``min_size`` pixels or more (LEAST_FACE at the least); halving it costs up to four times the work."""
         from facenet_pytorch import MTCNN  # here, because it imports torchvision: seconds that few processes need to wait
 
-        self.min_size = max(FINEST, min_size)
+        self.min_size = max(LEAST_FACE, min_size)
         self._mtcnn = MTCNN(keep_all=True, min_face_size=self.min_size, post_process=False, device=torch.device(device)).eval()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:

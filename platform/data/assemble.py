@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.labels.splits import Splitting, split_people
 from legan.platform.data.pipeline import PART_SIZE, Options, part_path
-from legan.platform.data.skipped import skipped_of, skipped_table
+from legan.platform.data.skipped import kind_lines, skipped_of, skipped_table
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
@@ -45,8 +45,8 @@ def assemble(
     )
 
     if len(rows) == 0:
-        most = skipped["reason"].value_counts().index[0]
-        raise DataError(f"none of the {len(skipped)} files under {source.root} could be used, most because: {most}")
+        why = "; ".join(kind_lines(skipped, None if options.aligned else options.min_face))
+        raise DataError(f"none of the {len(skipped)} files under {source.root} could be used: {why}.")
 
     filled = [part for part in loaded if len(part["rows"])]
     used = records.iloc[rows].reset_index(drop=True)

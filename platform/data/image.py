@@ -25,6 +25,8 @@ from legan.platform.errors import ImageError, first_line
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded (300 MB in memory)."""
+LEAST_FACE = 20
+"""Smaller faces, in pixels, are looked for by nobody."""
 
 _FORMATS = {
     "PNG": "PNG",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from legan.platform.data.align import FaceDetector, align_face, estimate_yaw, eye_matrix, transform_points
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
-from legan.platform.data.image import read_image
+from legan.platform.data.image import LEAST_FACE, read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
 from legan.platform.data.skipped import Skipped
@@ -25,7 +25,12 @@ from legan.platform.errors import ImageError
 from legan.platform.files import whole_file
 
 PART_SIZE = 32
-MIN_EYE_DISTANCE = 8.0
+MIN_EYE_DISTANCE = 8
+
+
+def usual_min_face(size: int) -> int:
+    """The smallest face that aligned images of this size are made of by default, in pixels: 40 at 128, and 20 at the least."""
+    return max(LEAST_FACE, round(size * 40 / 128))
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,11 @@ class FacePreparer:
             raise ImageError(f"no face of at least {detector.min_size} pixels was found.", kind="no_face")
         face = faces[0]
         eyes = float(np.linalg.norm(face.points[1] - face.points[0]))
-        if face.size < options.min_face or eyes < MIN_EYE_DISTANCE:
-            raise ImageError(
-                f"the face is too small: {face.size:.0f} pixels wide with the eyes {eyes:.0f} apart.", kind="small_face"
-            )
+        # Whole pixels are compared, since whole pixels are told: no face of 40 pixels is too small at a limit of 40.
+        if round(face.size) < options.min_face:
+            raise ImageError(f"the face is {face.size:.0f} pixels wide, and {options.min_face} are needed.", kind="small_face")
+        if round(eyes) < MIN_EYE_DISTANCE:
+            raise ImageError(f"the eyes are {eyes:.0f} pixels apart, and {MIN_EYE_DISTANCE} are needed.", kind="close_eyes")
         aligned = align_face(photo, face.points, options.alignment)
         landmarks = transform_points(self._landmarks(photo, face), aligned.matrix)
         return _prepared(photo, aligned.image, landmarks, estimate_yaw(face.points), len(faces))

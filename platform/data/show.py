@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from legan.platform.data.dataset import SPLITS, Dataset
 from legan.platform.data.labels.classes import count_lines, left_out_notes, split_notes, unshown
 from legan.platform.data.labels.mirror import mirror_line
+from legan.platform.data.skipped import skip_lines
 
 _PAPER, _INK, _EMPTY = (255, 255, 255), (30, 30, 30), (225, 225, 225)
 _MOST_NAMED = 20
@@ -64,6 +65,7 @@ def describe(dataset: Dataset) -> str:
     splits = [split for split in SPLITS if split in dataset.splits]
     size, occurring = dataset.image_size, len(dataset.faces[["expression", "lighting"]].drop_duplicates())
     possible = len(dataset.schema.expressions) * len(dataset.schema.lightings)
+    min_face = dataset.info.get("options", {}).get("min_face")
     lines = [
         f"{dataset.name}: {len(dataset)} faces of {size}×{size} from source {dataset.source}",
         f"content hash {dataset.content_hash}",
@@ -79,7 +81,7 @@ def describe(dataset: Dataset) -> str:
         *_duplicates(dataset.faces),
         *several_lines(several_people(dataset.faces)),
         "",
-        *_skipped(dataset.skipped),
+        *(skip_lines(dataset.skipped, min_face) or ["no file was skipped"]),
         *([f"not there at all: {', '.join(dataset.info['missing'])}"] if dataset.info.get("missing") else []),
         *dataset.info.get("notes", []),
     ]
@@ -134,15 +136,6 @@ def _duplicates(faces: pd.DataFrame) -> list[str]:
     head = f"{len(lines)} exact duplicate{'s' if len(lines) != 1 else ''}, {contradicting or 'none'} with labels that differ:"
     more = [f"  … and {len(lines) - _MOST_NAMED} more (faces.parquet, column duplicate_of)"] if len(lines) > _MOST_NAMED else []
     return [head, *(text for _, text in lines[:_MOST_NAMED]), *more]
-
-
-def _skipped(skipped: pd.DataFrame) -> list[str]:
-    if skipped.empty:
-        return ["no file was skipped"]
-    lines = [f"{len(skipped)} file{'s were' if len(skipped) != 1 else ' was'} skipped (skipped.parquet):"]
-    for reason, paths in skipped.groupby("reason", sort=True)["path"]:
-        lines.append(f"  {len(paths)} × {reason} ({paths.iloc[0]}{', …' if len(paths) > 1 else ''})")
-    return lines
 
 
 def _named(names: Sequence[str], what: str) -> str:

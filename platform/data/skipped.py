@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from legan.platform.data.image import LEAST_FACE
+
 FILE = "skipped.parquet"
 COLUMNS = ("path", "kind", "reason")
 
@@ -34,6 +36,7 @@ KINDS = {
     "too_large": Kind("too many pixels", "scale the images down"),
     "no_face": Kind("no face was found"),
     "small_face": Kind("the face is too small"),
+    "close_eyes": Kind("the eyes are too close together", "give larger photographs, or faces towards the camera"),
     "no_landmarks": Kind("no landmarks were found on the face", "prepare with --landmarks mean"),
     "not_square": Kind("not square", "leave --aligned out, or crop the images as their data set does"),
     "smaller_face": Kind("a larger face of the same photograph is used"),
@@ -43,6 +46,10 @@ KINDS = {
     "torn": Kind("the person is in several splits", "put each person into one split"),
     "unusable": Kind("cannot be used"),
 }
+
+
+_OF_ITS_SIZE = ("no_face", "small_face")
+"""Kinds that --min-face has a part in, where a command has this option."""
 
 
 class Skipped(NamedTuple):
@@ -58,6 +65,35 @@ HIDDEN = Skipped("hidden", "its name begins with a dot, as those of hidden files
 def skipped_table(skipped: Iterable[tuple[str, Skipped]]) -> pd.DataFrame:
     """A row per path with its kind and reason."""
     return pd.DataFrame([(path, why.kind, why.reason) for path, why in skipped], columns=list(COLUMNS))
+
+
+def skip_lines(skipped: pd.DataFrame, min_face: int | None = None) -> list[str]:
+    """How many files were skipped, and a line a kind, the most frequent first: count, example and remedy; none for no file.
+
+    ``min_face`` is what --min-face was, None where the command has no such option.
+    """
+    if skipped.empty:
+        return []
+    head = f"{len(skipped)} file{'s were' if len(skipped) != 1 else ' was'} skipped (skipped.parquet):"
+    return [head, *(f"  {line}" for line in kind_lines(skipped, min_face))]
+
+
+def kind_lines(skipped: pd.DataFrame, min_face: int | None = None) -> list[str]:
+    """The line of each kind, for ``skip_lines``; where a kind is not known, the files of each reason are one."""
+    groups = skipped.groupby(skipped["kind"].where(skipped["kind"] != "", skipped["reason"]), sort=False)
+    ordered = sorted((group for _, group in groups), key=len, reverse=True)
+    return [_kind_line(group, min_face) for group in ordered]
+
+
+def _kind_line(group: pd.DataFrame, min_face: int | None) -> str:
+    path, name, reason = group[list(COLUMNS)].iloc[0]
+    kind = KINDS.get(name, Kind(reason.rstrip(".")))
+    example = path if kind.what == reason.rstrip(".") else f"{path}: {reason.rstrip('.')}"
+    remedy = kind.remedy
+    if min_face is not None and min_face > LEAST_FACE and name in _OF_ITS_SIZE:
+        remedy = f"lower --min-face, which was {min_face}, to take smaller faces"
+    several = ", …" if len(group) > 1 else ""
+    return f"{len(group)} × {kind.what} ({example}{several}){f'; {remedy}' if remedy else ''}"
 
 
 def skipped_of(part: Mapping[str, NDArray[Any]]) -> list[tuple[int, Skipped]]:

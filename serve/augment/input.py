@@ -32,6 +32,14 @@ from legan.serve.augment.plan import UNKNOWN, Labels
 
 ROWS = "rows.arrow"
 _COLUMNS = ("path", "subject", "expression", "lighting", "split")
+TAKEN_OVER = frozenset(
+    {
+        *("subject", "expression", "lighting", "split", "landmarks", "yaw", "source_path", "duplicate_of"),
+        *("synthetic", "quality", "similarity", "attempt", "model", "model_version", "model_hash", "seed"),
+        *("photo_face", "faces_found", "source_row", "source_expression", "source_lighting"),
+    }
+)
+"""Columns of a data set that the result has too, as they were or written anew."""
 _ROWS_AT_ONCE = 4096
 _EYES_APART = 0.02
 
@@ -40,13 +48,15 @@ _EYES_APART = 0.02
 class Photographs:
     """Photographs and what is known of them: ``records`` has path (from ``root``), subject, expression, lighting and split.
 
-    ``every_face`` is False where a row's labels are of one person, who is taken to be the largest face.
+    ``every_face`` is False where a row's labels are of one person, who is taken to be the largest face. ``left_out`` are the
+    table's other columns.
     """
 
     root: Path
     records: pd.DataFrame
     unusable: list[tuple[str, Skipped]]
     every_face: bool
+    left_out: tuple[str, ...] = ()
 
     @property
     def schema(self) -> AttributeSchema:
@@ -83,6 +93,13 @@ def read_input(path: Path) -> Header | Photographs:
         f"{path} is neither a data set folder, nor a folder of photographs ({named_formats()}), nor a table with a column path "
         f"(.csv, .tsv, .parquet, or a folder of Parquet files){in_words(others)}; correct INPUT."
     )
+
+
+def columns_left_out(given: Header | Photographs) -> list[str]:
+    """The columns of the input that the result does not have."""
+    if isinstance(given, Photographs):
+        return list(given.left_out)
+    return [name for name in pq.read_schema(given.path / "faces.parquet").names if name not in TAKEN_OVER]
 
 
 def problems_with(given: Header | Photographs, model: Model, balanced: Sequence[str]) -> Problems:
@@ -194,7 +211,8 @@ def _table(file: Path) -> Photographs:
         raise DataError(f"the table {file} cannot be used: {'; '.join(problems)}.")
 
     labelled = bool({"subject", "expression", "lighting"} & set(given.columns))
-    return Photographs(file.parent, rows, unusable, every_face=not labelled)
+    left_out = tuple(str(column) for column in given.columns if column not in _COLUMNS)
+    return Photographs(file.parent, rows, unusable, not labelled, left_out)
 
 
 def _table_rows(given: pd.DataFrame) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
     refuse_output(out, overwrite=request.overwrite)
     replace_folder(out, folder / "dataset")
     drop_work(folder)
-    for line in report_lines(values, 0 if skipped is None else len(skipped)):
+    for line in report_lines(values, skipped):
         say(line)
 
 

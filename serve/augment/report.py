@@ -10,9 +10,10 @@ import pandas as pd
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.show import SEVERAL, SeveralPeople, several_lines, several_people
+from legan.platform.data.skipped import skip_lines
 from legan.platform.data.stream import Header
 from legan.platform.model import weights_hash
-from legan.serve.augment.input import ROWS, Photographs, Rows, labels_beforehand
+from legan.serve.augment.input import ROWS, Photographs, Rows, columns_left_out, labels_beforehand
 from legan.serve.augment.plan import UNKNOWN, Labels, count_jobs
 from legan.serve.augment.request import AugmentOrder
 from legan.serve.augment.result import kept_rows
@@ -44,13 +45,14 @@ def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int,
         "request": {name: getattr(request, name) for name in options} | typed,
         "made": made,
         "several_people": several_people(_photographed(order, folder))._asdict(),
+        "columns_left_out": columns_left_out(order.given),
         "counted": "train" if order.wanted.balance else "all",
         "before": counts_of(_counted_rows(order, labels), schema),
         "after": _counts_after(order, folder, parts, labels),
     }
 
 
-def report_lines(values: Mapping[str, Any], skipped: int) -> list[str]:
+def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> list[str]:
     """The same to read."""
     made = values["made"]
     retries = made["translated"] - made["asked"]
@@ -67,9 +69,11 @@ def report_lines(values: Mapping[str, Any], skipped: int) -> list[str]:
         left = made["sources"] - made["originals"]
         why = f"; {left} have classes that the model does not know" if left else ""
         lines.append(f"{made['originals']} source faces kept beside them{why}")
-    if skipped:
-        lines.append(f"{skipped} file{'s' if skipped > 1 else ''} skipped: see skipped.parquet")
     lines += several_lines(SeveralPeople(**values["several_people"]))
+    if skipped is not None:
+        lines += skip_lines(skipped)
+    if values["columns_left_out"]:
+        lines.append(f"columns of the input that were left out: {', '.join(values['columns_left_out'])}")
     return [*lines, *_class_lines(values["counted"], values["before"], values["after"])]
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.skipped import skipped_of, skipped_table
+from legan.platform.data.skipped import kind_lines, skipped_of, skipped_table
 from legan.platform.data.stream import Part, write_parts
 from legan.platform.data.unfinished import drop_work
 from legan.platform.errors import DataError
@@ -56,8 +56,8 @@ def assemble_faces(folder: Path, photographs: Photographs, model: Model, parts: 
 
     if sum(counts) == 0:
         drop_work(folder)
-        most = pd.Series([why.reason for _, why in skipped]).value_counts().index[0]
-        raise DataError(f"none of the {len(skipped)} photographs of {photographs.root} could be used, most because: {most}")
+        why = "; ".join(kind_lines(skipped_table(skipped)))
+        raise DataError(f"none of the {len(skipped)} photographs of {photographs.root} could be used: {why}.")
 
     write_parts(
         folder / "faces",

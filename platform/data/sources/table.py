@@ -1,9 +1,9 @@
 """Any labelled photographs, named by a CSV or Parquet table: path, subject and, optionally, expression, lighting, split.
 
 A folder of Parquet files is one table, too. Without an expression or lighting column there is one class, ``any``. Without a
-split column, subjects are split at random. A column source (which method made a synthetic image) is kept. What mirroring does to
-the lightings is read off their names. A row that lacks a value is skipped with its reason. All that is wrong with the table as a
-whole is told at once.
+split column, subjects are split at random. A column source (which method made a synthetic image) is kept; other columns are left
+out, and named. What mirroring does to the lightings is read off their names. A row that lacks a value is skipped with its reason.
+All that is wrong with the table as a whole is told at once.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
     rows = read_plain_table(file)
     problems = lacking(rows, ("path", "subject"))
     present = [column for column in _COLUMNS if column in rows.columns]
+    left_out = [str(column) for column in rows.columns if column not in (*_COLUMNS, "source")]
     source = rows["source"].map(cell_text) if "source" in rows.columns else None
     texts = {column: rows[column].map(cell_text) for column in present}
     rows = pd.DataFrame(texts, index=rows.index, columns=present, dtype=object)
@@ -60,7 +61,8 @@ def table(file: Path, root: Path | None = None) -> SourceFaces:
         if column not in present:
             records[column] = ANY
     expressions, lightings = (tuple(sorted(set(records[column]))) for column in ("expression", "lighting"))
-    return SourceFaces("table", root or file.parent, schema_of(expressions, lightings), records, unusable)
+    info = {"notes": [f"columns of the table that are left out: {', '.join(left_out)}"]} if left_out else {}
+    return SourceFaces("table", root or file.parent, schema_of(expressions, lightings), records, unusable, info=info)
 
 
 def _numbered(rows: pd.DataFrame) -> list[tuple[int, "pd.Series[str]"]]:

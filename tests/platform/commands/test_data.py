@@ -16,11 +16,11 @@ runner = CliRunner()
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    lines = ["path,subject,lighting"]
+    lines = ["path,subject,lighting,age"]
     for i in range(8):
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
-        lines.append(f"{i}.png,s{i // 2},{'left' if i % 2 else 'right'}")
-    (tmp_path / "t.csv").write_text("\n".join([*lines, "gone.png,s0,left\n"]))
+        lines.append(f"{i}.png,s{i // 2},{'left' if i % 2 else 'right'},30")
+    (tmp_path / "t.csv").write_text("\n".join([*lines, "gone.png,s0,left,\n"]))
     return tmp_path / "t.csv"
 
 
@@ -33,7 +33,8 @@ def test_prepare_and_show(table: Path, tmp_path: Path) -> None:
     assert made.exit_code == 0
     assert "9 photographs of 4 subjects" in made.output
     assert "landmarks: a mean face shape" in made.output
-    assert "1 file was skipped" in made.output
+    assert "1 file was skipped (skipped.parquet):\n  1 × cannot be read (gone.png: the file cannot be read" in made.output
+    assert "columns of the table that are left out: age" in made.output
     shown = runner.invoke(data, ["show", str(tmp_path / "set")], catch_exceptions=False)
     assert shown.exit_code == 0
     assert "8 faces of 16×16" in shown.output

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from legan.platform.data.align import transform_points
+from legan.platform.data.align import Face, transform_points
 from legan.platform.data.dataset import Alignment
 from legan.platform.data.masks import five_points, hull_mask, unpack_mask
-from legan.platform.data.pipeline import FacePreparer, Options, Prepared, canonical_landmarks, prepare_part
+from legan.platform.data.pipeline import FacePreparer, Options, Prepared, canonical_landmarks, prepare_part, usual_min_face
 from legan.platform.data.skipped import Skipped
 
 Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -75,6 +75,41 @@ def test_unusable_files_give_a_reason(worker: FacePreparer, draw_face: Draw, tmp
     result = worker.prepare_one(save(tmp_path / "tiny.png", tiny))
     assert isinstance(result, Skipped)
     assert "face" in result.reason
+
+
+class OneFace:
+    """Stands for the detector: one face whose box has this side, with the eyes so far apart."""
+
+    min_size = 20
+
+    def __init__(self, side: float, eyes: float = 20):
+        five = np.array([[50 - eyes / 2, 50], [50 + eyes / 2, 50], [50, 60], [44, 70], [56, 70]], np.float32)
+        self.face = Face(np.array([30, 30, 30 + side, 70 + side], np.float32), five, 0.99)
+
+    def detect(self, _: np.ndarray) -> list[Face]:
+        return [self.face]
+
+
+@pytest.mark.parametrize(
+    ("side", "eyes", "kind"),
+    [(39.4, 20, "small_face"), (39.6, 20, None), (40, 20, None), (40, 7.4, "close_eyes"), (40, 7.6, None)],
+)
+def test_no_face_is_too_small_that_is_as_large_as_is_asked_for(
+    tmp_path: Path, side: float, eyes: float, kind: str | None
+) -> None:
+    worker = FacePreparer(Options(Alignment(64), min_face=40))
+    worker._detector = OneFace(side, eyes)  # type: ignore[assignment]
+    result = worker.prepare_one(save(tmp_path / "a.png", np.full((120, 120, 3), 90, np.uint8)))
+    if kind is None:
+        assert isinstance(result, Prepared)
+    else:
+        assert isinstance(result, Skipped)
+        assert result.kind == kind
+        assert f"{round(side)} pixels wide, and 40 are" in result.reason or "7 pixels apart, and 8 are" in result.reason
+
+
+def test_the_smallest_face_follows_the_size_of_the_images() -> None:
+    assert [usual_min_face(size) for size in (16, 64, 96, 128, 256, 1024)] == [20, 20, 30, 40, 80, 320]
 
 
 def test_aligned_images_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from legan.platform.data.skipped import FILE, KINDS, Skipped, arrow_skipped, read_skipped, skipped_of, skipped_table
+from legan.platform.data.skipped import FILE, KINDS, Skipped, arrow_skipped, read_skipped, skip_lines, skipped_of, skipped_table
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -25,6 +25,27 @@ def test_folders_and_unfinished_work_of_earlier_versions_say_no_kind(tmp_path: P
     np.savez(tmp_path / "part.npz", skipped_rows=np.array([3]), reasons=np.array(["is empty"]))
     with np.load(tmp_path / "part.npz") as part:
         assert skipped_of(part) == [(3, Skipped("", "is empty"))]
+
+
+def test_a_kind_is_one_line_with_count_example_and_remedy() -> None:
+    sizes = [
+        (f"{size}.jpg", Skipped("small_face", f"the face is {size} pixels wide, and 40 are needed.")) for size in range(12, 39)
+    ]
+    skipped = skipped_table([("notes.txt", Skipped("no_image", "the file is no image of a known format.")), *sizes])
+    assert skip_lines(skipped, min_face=40) == [
+        "28 files were skipped (skipped.parquet):",
+        "  27 × the face is too small (12.jpg: the face is 12 pixels wide, and 40 are needed, …); "
+        "lower --min-face, which was 40, to take smaller faces",
+        "  1 × no image of a known format (notes.txt: the file is no image of a known format); convert the files to JPEG or PNG",
+    ]
+    assert skip_lines(skipped.iloc[:0]) == []
+
+
+def test_an_option_is_advised_only_where_it_is_there_and_helps() -> None:
+    table = skipped_table([("a.jpg", Skipped("no_face", "no face of at least 40 pixels was found"))])
+    line = "  1 × no face was found (a.jpg: no face of at least 40 pixels was found)"
+    assert skip_lines(table, min_face=None)[1:] == skip_lines(table, min_face=20)[1:] == [line]
+    assert skip_lines(table, min_face=21)[1:] == [f"{line}; lower --min-face, which was 21, to take smaller faces"]
 
 
 def test_every_kind_that_is_given_is_in_the_table() -> None:

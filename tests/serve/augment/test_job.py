@@ -308,6 +308,18 @@ def test_several_people_in_a_labelled_photograph_are_counted_and_named(photograp
     assert unlabelled.info["several_people"] == {"photographs": 0, "first": {}}
 
 
+def test_what_was_skipped_and_left_out_is_said(photographs: Path, tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    (photographs / "t.csv").write_text("path,age\none.png,30\ngone.png,31\ndark.png,32\n")
+    augment(AugmentRequest(photographs / "t.csv", tmp_path / "out", str(model), labels="smile:left", workers=0), said.append)
+    assert "2 files were skipped (skipped.parquet):" in said
+    assert any(line.startswith("  1 × no face was found (dark.png: ") and "--min-face" not in line for line in said)
+    assert "columns of the input that were left out: age" in said
+    said.clear()
+    augment(AugmentRequest(tiny_data, tmp_path / "more", str(model), labels="smile:left", workers=0), said.append)
+    assert not [line for line in said if "skipped" in line]
+
+
 def test_photographs_without_any_face_stop_nothing_that_comes_after_them(photographs: Path, model: Path, tmp_path: Path) -> None:
     for number in range(PHOTOS):
         Image.new("RGB", (8, 8)).save(photographs / f"a{number:02}.png")
@@ -316,7 +328,9 @@ def test_photographs_without_any_face_stop_nothing_that_comes_after_them(photogr
     assert len(made.skipped) == PHOTOS + 2
     table = tmp_path / "gone.csv"
     table.write_text("path\na.png\nb.png\n")
-    with pytest.raises(DataError, match=r"none of the 2 photographs of .* could be used, most because: the file cannot be read"):
+    with pytest.raises(
+        DataError, match=r"none of the 2 photographs of .* could be used: 2 × cannot be read \(a\.png: .*; restore the files"
+    ):
         run(table, tmp_path / "none", model, labels="smile:left")
     assert not (tmp_path / "none.partial").exists()  # nothing in it is of use to another command
 

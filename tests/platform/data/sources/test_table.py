@@ -28,6 +28,14 @@ def test_csv_with_all_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_that_are_left_out_are_named(tmp_path: Path) -> None:
+    text = "path,subject,source,age,hat\na.png,1,x,3,\n"
+    found = table(csv(tmp_path, text))
+    assert found.info == {"notes": ["columns of the table that are left out: age, hat"]}
+    assert list(found.records.columns) == ["path", "subject", "source", "expression", "lighting"]
+    assert table(csv(tmp_path, "path,subject\na.png,1\n")).info == {}
+
+
 @pytest.mark.parametrize("present", [(), ("expression",), ("lighting",)])
 def test_missing_label_columns_become_one_class(tmp_path: Path, present: tuple[str, ...]) -> None:
     text = f"path,subject,{','.join(present)}\n" + "".join(f"{i}.png,s{i},{','.join('x' for _ in present)}\n" for i in range(3))
