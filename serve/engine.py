@@ -7,10 +7,10 @@ right are the viewer's.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Translation
-from legan.platform.data.align import AlignedFace, Face, FaceDetector, align_face
+from legan.platform.data.align import AlignedFace, align_face
+from legan.platform.data.faces.detect import Face, FaceDetector
+from legan.platform.data.faces.find import FaceFinder
 from legan.platform.data.image import LEAST_FACE
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.device import autocast, choose_device, native_precision, place
@@ -55,6 +57,14 @@ class FoundFace(NamedTuple):
 
     face: Face
     aligned: AlignedFace
+
+
+class FoundFaces(NamedTuple):
+    """The faces of a photograph, the largest first; where there is none, ``kind`` (of skipped files) and ``why`` tell."""
+
+    faces: list[FoundFace]
+    kind: str
+    why: str
 
 
 class MaskedTranslation(NamedTuple):
@@ -97,7 +107,6 @@ class Engine:
                 place(network, device, self._channels_last)
         self._batch = batch_size or (64 if device.type == "cuda" else 8)
         self._precision = native_precision(device.type == "cuda")
-        self._detectors: dict[int, FaceDetector] = {}
 
     @property
     def schema(self) -> AttributeSchema:
@@ -165,19 +174,13 @@ class Engine:
         ...     print(found.face.confidence > 0.9, found.aligned.image.shape)
         True (32, 32, 3)
         """
-        scale = max(1.0, max(photo.shape[:2]) / DETECTION_SIZE)
-        detector = self._detector(max(LEAST_FACE, int(MIN_FACE / scale)))
-        small = photo
-        if scale > 1:
-            height, width = (max(1, round(side / scale)) for side in photo.shape[:2])
-            small = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        ratio = np.array(photo.shape[1::-1], np.float32) / np.array(small.shape[1::-1], np.float32)
-        found = []
-        for face in detector.detect(small):
-            points = ((face.points + 0.5) * ratio - 0.5).astype(np.float32)
-            enlarged = Face(face.box * np.tile(ratio, 2), points, face.confidence)
-            found.append(FoundFace(enlarged, align_face(photo, enlarged.points, self.model.alignment)))
-        return found
+        return self.look_for_faces(photo).faces
+
+    def look_for_faces(self, photo: Picture) -> FoundFaces:
+        """The same, and why there is none where there is none."""
+        search = self._finder.find(photo)
+        aligned = [FoundFace(face, align_face(photo, face.points, self.model.alignment)) for face in search.faces]
+        return FoundFaces(aligned, search.kind, search.why)
 
     def translate_faces(self, faces: Sequence[FoundFace], expression: str, lighting: str) -> list[TranslatedFace]:
         """Each face under the same wanted attributes; ConfigError for names the model does not know."""
@@ -217,10 +220,9 @@ class Engine:
         translated = self.translate_faces([found[face]], expression, lighting)
         return self.paste(photo, translated) if paste else translated[0].image
 
-    def _detector(self, min_size: int) -> FaceDetector:
-        if min_size not in self._detectors:
-            self._detectors[min_size] = FaceDetector(min_size=min_size, device=str(self.device))
-        return self._detectors[min_size]
+    @cached_property
+    def _finder(self) -> FaceFinder:
+        return FaceFinder(FaceDetector(str(self.device)), MIN_FACE, self.model.alignment, DETECTION_SIZE)
 
     def _translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Iterator[Translation]:
         problems = self.unknown_classes(expressions, lightings)
@@ -273,6 +275,13 @@ def named_model(source: str) -> Path:
 def smallest_face(photo: Picture) -> int:
     """How many pixels a face of this photograph needs to be looked for: 40, or an 80th of the longer side if that is more."""
     return max(MIN_FACE, math.ceil(float(max(photo.shape[:2])) * LEAST_FACE / DETECTION_SIZE))
+
+
+def wanted_photo(found: FoundFaces, photo: Picture) -> str:
+    """What to give instead of a photograph without faces, after ``give one`` or ``send one``."""
+    if found.kind == "outside":
+        return "that shows more around the face"
+    return f"with a face of {smallest_face(photo)} pixels or more, towards the camera"
 
 
 def unknown_classes(known: Classes, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:

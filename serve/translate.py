@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.faces.attempts import AS_IT_IS, ATTEMPTS
 from legan.platform.data.image import read_image
 from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, Problems
 from legan.platform.evaluation.figures import labelled_grid
@@ -16,12 +17,13 @@ from legan.platform.model import read_schema
 from legan.serve.engine import (
     Engine,
     FoundFace,
+    FoundFaces,
     Picture,
     TranslatedFace,
     load_engine,
     named_model,
-    smallest_face,
     unknown_classes,
+    wanted_photo,
 )  # fmt: skip
 
 SOFT = 1.5
@@ -49,9 +51,9 @@ def run(request: TranslateRequest) -> None:
     """
     photo, folder = check(request)
     engine = load_engine(folder)
-    found = engine.find_faces(photo)
+    found = engine.look_for_faces(photo)
     chosen = choose_faces(request, photo, found)
-    faces = [found[index] for index in chosen]
+    faces = [found.faces[index] for index in chosen]
     if request.grid:
         _write_grids(request, engine, faces, chosen)
         return
@@ -87,25 +89,23 @@ def check(request: TranslateRequest) -> tuple[Picture, Path]:
     return photo, folder
 
 
-def choose_faces(request: TranslateRequest, photo: Picture, found: Sequence[FoundFace]) -> list[int]:
+def choose_faces(request: TranslateRequest, photo: Picture, found: FoundFaces) -> list[int]:
     """Indices of the wanted faces, having said which others there are; ImageError where there is no such face."""
     height, width = photo.shape[:2]
     where = f"{request.photo.name} ({width}×{height})"
-    if not found:
-        raise ImageError(
-            f"no face was found in {request.photo}; give one with a face of {smallest_face(photo)} pixels or more, towards the "
-            "camera."
-        )
+    faces = found.faces
+    if not faces:
+        raise ImageError(f"no face was found in {request.photo} ({found.why}); give one {wanted_photo(found, photo)}.")
     if request.face == "all":
-        print(f"{len(found)} face{'s' if len(found) > 1 else ''} in {where}; translating all.")
-        return list(range(len(found)))
+        print(f"{len(faces)} face{'s' if len(faces) > 1 else ''} in {where}; translating all.")
+        return list(range(len(faces)))
     index = int(request.face) - 1
-    if index >= len(found):
-        known = "is only face 1" if len(found) == 1 else f"are faces 1 to {len(found)}, the largest first"
+    if index >= len(faces):
+        known = "is only face 1" if len(faces) == 1 else f"are faces 1 to {len(faces)}, the largest first"
         raise ImageError(f"there is no face {index + 1} in {request.photo}; there {known}.")
-    if len(found) > 1:
-        print(f"{len(found)} faces in {where}; translating face {index + 1}. Choose with --face N or --face all:")
-        for number, face in enumerate(found, start=1):
+    if len(faces) > 1:
+        print(f"{len(faces)} faces in {where}; translating face {index + 1}. Choose with --face N or --face all:")
+        for number, face in enumerate(faces, start=1):
             print(f"  face {number}: {_place(face)}")
     return [index]
 
@@ -181,7 +181,8 @@ def _say_softness(engine: Engine, faces: Sequence[TranslatedFace]) -> None:
 
 def _place(face: FoundFace) -> str:
     left, top, right, bottom = (round(float(value)) for value in face.face.box)
-    return f"{right - left}×{bottom - top} pixels at ({left}, {top})"
+    how = ATTEMPTS[face.face.attempt]
+    return f"{right - left}×{bottom - top} pixels at ({left}, {top}){'' if how is AS_IT_IS else f', found {how.said}'}"
 
 
 def _rated(engine: Engine, ratings: Sequence[float | None]) -> str:

@@ -1,4 +1,4 @@
-"""From a photograph to aligned faces: detection, alignment by the eyes, and the head's yaw.
+"""From a photograph and five points to an aligned face: alignment by the eyes, and the head's yaw.
 
 Points are float32 K×2 (x, y) in pixels, pixel centres at integer coordinates. The five points are left eye, right eye,
 nose tip, left mouth corner, right mouth corner; left is the viewer's left. Matrices are 2×3 and map photograph pixels to
@@ -9,65 +9,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
-from legan.platform.data.image import LEAST_FACE
-from legan.platform.errors import ImageError, first_line
+from legan.platform.errors import ImageError
 
 Points = NDArray[np.float32]
 
-# Eyes, nose tip and mouth corners of an average head in units of the eye distance: x to the viewer's right, y up, z
-# towards the viewer, from the point between the eyes.
-_HEAD = np.array([[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, -0.60, 0.45], [-0.40, -1.05, 0.10], [0.40, -1.05, 0.10]], np.float64)
-_MIN_CONFIDENCE = 0.9
-
-
-@dataclass(frozen=True)
-class Face:
-    """A detected face: box (x0, y0, x1, y1) in pixels, the five points, and the detector's confidence from 0 to 1."""
-
-    box: NDArray[np.float32]
-    points: Points
-    confidence: float
-
-    @property
-    def size(self) -> float:
-        """The shorter side of the box in pixels."""
-        return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
-
-
-class FaceDetector:
-    """MTCNN with the weights that come in the facenet-pytorch package; nothing is downloaded."""
-
-    def __init__(self, min_size: int = 40, device: str = "cpu"):
-        """Look for faces of ``min_size`` pixels or more (LEAST_FACE at the least); halving it costs up to four times the work."""
-        from facenet_pytorch import MTCNN  # here, because it imports torchvision: seconds that few processes need to wait
-
-        self.min_size = max(LEAST_FACE, min_size)
-        self._mtcnn = MTCNN(keep_all=True, min_face_size=self.min_size, post_process=False, device=torch.device(device)).eval()
-
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
-        """All faces of a uint8 H×W×3 image, the largest first; an empty list where there is none."""
-        # MTCNN's image pyramid has no level for such images, and it fails on an empty pyramid.
-        if min(image.shape[:2]) < self.min_size:
-            return []
-        try:
-            boxes, confidences, points = self._mtcnn.detect(image, landmarks=True)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, IndexError) as error:
-            # Candidates of no area inside the image leave its second and third stage with counts that differ.
-            raise ImageError(f"the face detector failed on this image: {first_line(error)}") from error
-        if boxes is None:
-            return []
-        faces = [
-            Face(np.asarray(box, np.float32), np.asarray(five, np.float32), float(confidence))
-            for box, confidence, five in zip(boxes, confidences, points, strict=True)
-            if confidence >= _MIN_CONFIDENCE
-        ]
-        return sorted(faces, key=lambda face: (-float(np.prod(face.box[2:] - face.box[:2])), -face.confidence))
+HEAD = np.array([[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, -0.60, 0.45], [-0.40, -1.05, 0.10], [0.40, -1.05, 0.10]], np.float64)
+"""Eyes, nose tip and mouth corners of an average head in units of the eye distance: x to the viewer's right, y up, z towards the
+viewer, from the point between the eyes."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +93,7 @@ def estimate_yaw(points: Points) -> float:
     points of a head of other proportions are off by several degrees. 0 where the points lie on a line.
     """
     upright = points.astype(np.float64) * [1, -1]
-    model = np.column_stack([_HEAD, np.ones(5)])
+    model = np.column_stack([HEAD, np.ones(5)])
     camera = np.linalg.lstsq(model, upright, rcond=None)[0][:3].T
     u, scales, v = np.linalg.svd(camera, full_matrices=False)
     if scales[1] < 1e-6 * max(1.0, scales[0]):

@@ -92,6 +92,7 @@ def _faces(used: pd.DataFrame, parts: list[dict[str, NDArray[Any]]]) -> pd.DataF
             "source_path": used["path"],
             "duplicate_of": first.where(first < row).astype("Int64"),
             "faces_found": np.concatenate([part["faces_found"] for part in parts]),
+            "found_by": np.concatenate([part.get("found_by", np.full(len(part["rows"]), "")) for part in parts]),
             **{str(column): used[column] for column in used.columns if column not in _OWN_COLUMNS},
         }
     )

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from legan.platform.data.align import Face
+from legan.platform.data.align import transform_points
+from legan.platform.data.faces.detect import Face
+from legan.platform.data.faces.find import turned_upright
 from legan.platform.data.masks import Points, place_mean_shape
 from legan.platform.errors import ImageError, WeightsError
 
@@ -69,7 +71,9 @@ class _ExactLandmarks:
         )
 
     def __call__(self, image: NDArray[np.uint8], face: Face) -> Points:
-        found = self._network.get_landmarks_from_image(image, detected_faces=[face.box.tolist()])
+        # The network knows upright faces only.
+        upright, turned, back = turned_upright(image, face)
+        found = self._network.get_landmarks_from_image(upright, detected_faces=[turned.box.tolist()])
         if not found:
             raise ImageError("no landmarks were found on this face.", kind="no_landmarks")
-        return np.asarray(found[0], np.float32)
+        return transform_points(np.asarray(found[0], np.float32), back)

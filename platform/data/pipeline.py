@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from legan.platform.data.align import FaceDetector, align_face, estimate_yaw, eye_matrix, transform_points
+from legan.platform.data.align import align_face, estimate_yaw, eye_matrix, transform_points
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
+from legan.platform.data.faces.detect import FaceDetector
+from legan.platform.data.faces.find import FaceFinder, why_skipped
 from legan.platform.data.image import LEAST_FACE, read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
@@ -57,7 +59,8 @@ class Prepared:
     """An aligned face.
 
     ``image`` uint8 H×H×3, ``hull`` packed mask, ``landmarks`` 68×2, ``yaw`` in degrees (NaN where unknown), ``pixels`` the sha256
-    of the photograph's decoded pixels, ``faces_found`` how many faces the photograph shows.
+    of the photograph's decoded pixels, ``faces_found`` how many faces the photograph shows, ``found_by`` the attempt that
+    showed them ("" where nobody looked).
     """
 
     image: NDArray[np.uint8]
@@ -66,6 +69,7 @@ class Prepared:
     yaw: float
     pixels: str
     faces_found: int
+    found_by: str
 
 
 class FacePreparer:
@@ -73,23 +77,22 @@ class FacePreparer:
 
     def __init__(self, options: Options):
         self.options = options
-        self._detector = None if options.aligned else FaceDetector(options.min_face)
+        self._finder = None if options.aligned else FaceFinder(FaceDetector(), options.min_face, options.alignment)
         self._landmarks: Landmarker = make_landmarker(options.landmarks)
 
     def prepare_one(self, path: Path) -> Prepared | Skipped:
         """Read, detect, align, mask. The largest of several faces is taken. A file that cannot be used gives a reason."""
         try:
             photo = read_image(path, name="the file")
-            return self._already_aligned(photo) if self._detector is None else self._cut_out(photo, self._detector)
+            return self._already_aligned(photo) if self._finder is None else self._cut_out(photo, self._finder)
         except ImageError as error:
             return Skipped(error.kind, str(error))
 
-    def _cut_out(self, photo: NDArray[np.uint8], detector: FaceDetector) -> Prepared:
-        options = self.options
-        faces = detector.detect(photo)
-        if not faces:
-            raise ImageError(f"no face of at least {detector.min_size} pixels was found.", kind="no_face")
-        face = faces[0]
+    def _cut_out(self, photo: NDArray[np.uint8], finder: FaceFinder) -> Prepared:
+        options, search = self.options, finder.find(photo)
+        if not search.faces:
+            raise ImageError(why_skipped(search.kind, search.why, options.min_face), kind=search.kind)
+        face = search.faces[0]
         eyes = float(np.linalg.norm(face.points[1] - face.points[0]))
         # Whole pixels are compared, since whole pixels are told: no face of 40 pixels is too small at a limit of 40.
         if round(face.size) < options.min_face:
@@ -98,7 +101,7 @@ class FacePreparer:
             raise ImageError(f"the eyes are {eyes:.0f} pixels apart, and {MIN_EYE_DISTANCE} are needed.", kind="close_eyes")
         aligned = align_face(photo, face.points, options.alignment)
         landmarks = transform_points(self._landmarks(photo, face), aligned.matrix)
-        return _prepared(photo, aligned.image, landmarks, estimate_yaw(face.points), len(faces))
+        return _prepared(photo, aligned.image, landmarks, estimate_yaw(face.points), len(search.faces), face.attempt)
 
     def _already_aligned(self, photo: NDArray[np.uint8]) -> Prepared:
         height, width = photo.shape[:2]
@@ -107,7 +110,7 @@ class FacePreparer:
         size = self.options.alignment.image_size
         quality = cv2.INTER_AREA if width > size else cv2.INTER_CUBIC
         image = photo if width == size else np.asarray(cv2.resize(photo, (size, size), interpolation=quality), np.uint8)
-        return _prepared(photo, image, canonical_landmarks(self.options.alignment), float("nan"), 1)
+        return _prepared(photo, image, canonical_landmarks(self.options.alignment), float("nan"), 1, "")
 
 
 @cache
@@ -141,6 +144,7 @@ def prepare_part(worker: FacePreparer, files: Sequence[Path], file: Path) -> tup
             yaw=np.array([result.yaw for _, result in used], np.float32),
             pixels=np.array([result.pixels for _, result in used], "U64"),
             faces_found=np.array([result.faces_found for _, result in used], np.int64),
+            found_by=np.array([result.found_by for _, result in used], np.str_),
             skipped_rows=np.array([row for row, _ in skipped], np.int64),
             kinds=np.array([result.kind for _, result in skipped], np.str_),
             reasons=np.array([result.reason for _, result in skipped], np.str_),
@@ -148,7 +152,9 @@ def prepare_part(worker: FacePreparer, files: Sequence[Path], file: Path) -> tup
     return len(used), len(skipped)
 
 
-def _prepared(photo: NDArray[np.uint8], image: NDArray[np.uint8], landmarks: Points, yaw: float, faces_found: int) -> Prepared:
+def _prepared(
+    photo: NDArray[np.uint8], image: NDArray[np.uint8], landmarks: Points, yaw: float, faces_found: int, found_by: str
+) -> Prepared:
     digest = hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).hexdigest()
     hull = pack_mask(hull_mask(landmarks, image.shape[0]))
-    return Prepared(image, hull, landmarks, yaw, digest, faces_found)
+    return Prepared(image, hull, landmarks, yaw, digest, faces_found, found_by)

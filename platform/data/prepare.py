@@ -27,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from legan.platform.cluster import connect
 from legan.platform.data.assemble import assemble
 from legan.platform.data.dataset import FILE, Dataset, open_dataset
+from legan.platform.data.faces.attempts import ATTEMPTS
 from legan.platform.data.labels.splits import Splitting, check_shares
 from legan.platform.data.pipeline import PART_SIZE, FacePreparer, Options, part_path, part_rows, prepare_part
 from legan.platform.data.sources.source import SourceFaces
@@ -118,6 +119,7 @@ def _digest(source: SourceFaces, splitting: Splitting | None, files: Sequence[Pa
     unusable = [(path, why.reason) for path, why in source.unusable]
     said = [name, source.name, source.schema.to_dict(), unusable, dict(source.info)]
     values = [*said, options.to_dict(), PART_SIZE, stats, splitting]
+    values += [] if options.aligned else [list(ATTEMPTS)]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     digest.update(source.records.to_json(orient="split").encode())
     return digest.hexdigest()

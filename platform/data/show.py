@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from legan.platform.data.dataset import SPLITS, Dataset
+from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.labels.classes import count_lines, left_out_notes, split_notes, unshown
 from legan.platform.data.labels.mirror import mirror_line
 from legan.platform.data.skipped import skip_lines
@@ -81,6 +82,7 @@ def describe(dataset: Dataset) -> str:
         *_duplicates(dataset.faces),
         *several_lines(several_people(dataset.faces)),
         "",
+        *_attempts(dataset.faces),
         *(skip_lines(dataset.skipped, min_face) or ["no file was skipped"]),
         *([f"not there at all: {', '.join(dataset.info['missing'])}"] if dataset.info.get("missing") else []),
         *dataset.info.get("notes", []),
@@ -136,6 +138,12 @@ def _duplicates(faces: pd.DataFrame) -> list[str]:
     head = f"{len(lines)} exact duplicate{'s' if len(lines) != 1 else ''}, {contradicting or 'none'} with labels that differ:"
     more = [f"  … and {len(lines) - _MOST_NAMED} more (faces.parquet, column duplicate_of)"] if len(lines) > _MOST_NAMED else []
     return [head, *(text for _, text in lines[:_MOST_NAMED]), *more]
+
+
+def _attempts(faces: pd.DataFrame) -> list[str]:
+    if "found_by" not in faces:
+        return []
+    return attempt_lines(count_attempts(faces.drop_duplicates("source_path")["found_by"]))
 
 
 def _named(names: Sequence[str], what: str) -> str:

@@ -18,7 +18,7 @@ FILE = "skipped.parquet"
 COLUMNS = ("path", "kind", "reason")
 
 
-class Kind(NamedTuple):
+class SkipKind(NamedTuple):
     """What is said of all files of a kind together: what is wrong with them, and what to do about it ("": nothing)."""
 
     what: str
@@ -26,25 +26,29 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "unreadable": Kind("cannot be read", "restore the files, or correct their permissions"),
-    "no_image": Kind("no image of a known format", "convert the files to JPEG or PNG"),
-    "heic": Kind("HEIC, which pillow-heif reads", "pip install 'legan[heic]', or convert the files to JPEG"),
-    "other_file": Kind("no image"),
-    "hidden": Kind("hidden"),
-    "unused": Kind("of no use to this source"),
-    "seen_folder": Kind("a folder that another path leads to"),
-    "too_large": Kind("too many pixels", "scale the images down"),
-    "no_face": Kind("no face was found"),
-    "small_face": Kind("the face is too small"),
-    "close_eyes": Kind("the eyes are too close together", "give larger photographs, or faces towards the camera"),
-    "no_landmarks": Kind("no landmarks were found on the face", "prepare with --landmarks mean"),
-    "not_square": Kind("not square", "leave --aligned out, or crop the images as their data set does"),
-    "smaller_face": Kind("a larger face of the same photograph is used"),
-    "misnamed": Kind("the file's name is not one of this source", "rename the files, or name them in a table (source table)"),
-    "unlabelled": Kind("not labelled", "fill in what is missing"),
-    "repeated": Kind("named more than once", "name each photograph once"),
-    "torn": Kind("the person is in several splits", "put each person into one split"),
-    "unusable": Kind("cannot be used"),
+    "unreadable": SkipKind("cannot be read", "restore the files, or correct their permissions"),
+    "no_image": SkipKind("no image of a known format", "convert the files to JPEG or PNG"),
+    "heic": SkipKind("HEIC, which pillow-heif reads", "pip install 'legan[heic]', or convert the files to JPEG"),
+    "other_file": SkipKind("no image"),
+    "hidden": SkipKind("hidden"),
+    "unused": SkipKind("of no use to this source"),
+    "seen_folder": SkipKind("a folder that another path leads to"),
+    "too_large": SkipKind("too many pixels", "scale the images down"),
+    "no_face": SkipKind("no face was found"),
+    "no_head": SkipKind("what was found fits no upright head", "turn the photographs upright, or leave them out"),
+    "outside": SkipKind(
+        "too much of the face's surroundings lies outside the photograph", "give photographs that show more around the face"
+    ),
+    "small_face": SkipKind("the face is too small"),
+    "close_eyes": SkipKind("the eyes are too close together", "give larger photographs, or faces towards the camera"),
+    "no_landmarks": SkipKind("no landmarks were found on the face", "prepare with --landmarks mean"),
+    "not_square": SkipKind("not square", "leave --aligned out, or crop the images as their data set does"),
+    "smaller_face": SkipKind("a larger face of the same photograph is used"),
+    "misnamed": SkipKind("the file's name is not one of this source", "rename the files, or name them in a table (source table)"),
+    "unlabelled": SkipKind("not labelled", "fill in what is missing"),
+    "repeated": SkipKind("named more than once", "name each photograph once"),
+    "torn": SkipKind("the person is in several splits", "put each person into one split"),
+    "unusable": SkipKind("cannot be used"),
 }
 
 
@@ -87,7 +91,7 @@ def kind_lines(skipped: pd.DataFrame, min_face: int | None = None) -> list[str]:
 
 def _kind_line(group: pd.DataFrame, min_face: int | None) -> str:
     path, name, reason = group[list(COLUMNS)].iloc[0]
-    kind = KINDS.get(name, Kind(reason.rstrip(".")))
+    kind = KINDS.get(name, SkipKind(reason.rstrip(".")))
     example = path if kind.what == reason.rstrip(".") else f"{path}: {reason.rstrip('.')}"
     remedy = kind.remedy
     if min_face is not None and min_face > LEAST_FACE and name in _OF_ITS_SIZE:

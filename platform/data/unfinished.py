@@ -50,8 +50,8 @@ def start_work(folder: Path, digest: str, *, overwrite: bool) -> None:
             raise DataError(f"{folder} is in the way and is not the unfinished work of {folder.stem}; move it away.")
         if known is not None and not overwrite:
             raise DataError(
-                f"{folder} holds unfinished work with other options or other files; repeat the options of then to go on, "
-                "or start over with --overwrite."
+                f"{folder} holds unfinished work with other options, of other files or of another version; repeat the options of "
+                "then to go on, or start over with --overwrite."
             )
         drop_work(folder)
     folder.mkdir(parents=True)

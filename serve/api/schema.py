@@ -18,7 +18,7 @@ MADE = {
     "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
     "quality": 6.2, "similarity": None, "masks": None, "error": None,
 }  # fmt: skip
-FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "aligned": "iVBORw0KGgo="}
+FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "found_by": "as_it_is", "aligned": "iVBORw0KGgo="}
 MODEL: dict[str, Any] = {
     "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",
     "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
@@ -113,6 +113,8 @@ class ShownFace(BaseModel):
     """Left, top, right and bottom in pixels of the photograph, turned upright as its EXIF data say."""
     confidence: float
     """The detector's, 0 to 1."""
+    found_by: str
+    """How the photograph was looked at: as_it_is, turned_90, turned_180 or turned_270 (clockwise), margin or smaller."""
     aligned: str
     """The aligned face as the model sees it, PNG in base64; the other calls take it back with aligned=true."""
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from legan.platform.settings import Settings
 from legan.serve.api.schema import ModelInfo
-from legan.serve.engine import FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.engine import FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 
 
 class Limits(Settings):
@@ -40,7 +40,7 @@ class Session(Protocol):
     def info(self) -> ModelInfo:
         """Which model this is."""
 
-    async def align(self, photo: Picture) -> list[FoundFace]:
+    async def align(self, photo: Picture) -> FoundFaces:
         """All faces of a photograph, the largest first."""
 
     async def translate(

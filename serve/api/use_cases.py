@@ -11,8 +11,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from legan.platform.data.align import AlignedFace, Face, eye_matrix, transform_points
+from legan.platform.data.align import AlignedFace, eye_matrix, transform_points
 from legan.platform.data.dataset import Alignment
+from legan.platform.data.faces.detect import Face
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
 from legan.platform.errors import Problem
 from legan.serve.api.errors import ProblemDocument, ProblemError, about_image, invalid, problem_of
@@ -20,7 +21,7 @@ from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
 from legan.serve.api.params import AugmentParameters, OneFaceParameters, TranslateParameters
 from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, ShownFace, TranslateResult
 from legan.serve.api.session import Limits, Session
-from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, smallest_face, unknown_classes
+from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, unknown_classes, wanted_photo
 from legan.serve.paste import face_weight, paste_face
 
 Combination = tuple[str, str]
@@ -63,7 +64,7 @@ class UseCases:
         async with self.pixels.hold(pixels):
             photo = await decode(data, self.limits.pixels)
             found = await self.session.align(photo)
-        shown = await asyncio.to_thread(lambda: [_shown(face, number) for number, face in enumerate(found)])
+        shown = await asyncio.to_thread(lambda: [_shown(face, number) for number, face in enumerate(found.faces)])
         height, width = photo.shape[:2]
         return FacesReply(faces=shown, width=width, height=height, model=self.session.info.label)
 
@@ -167,14 +168,11 @@ class UseCases:
                 raise invalid([Problem("face", "an aligned image shows one face, 0; leave it out")])
             return photo, aligned_face(photo, self.session)
         found = await self.session.align(photo)
-        if not found:
-            least = smallest_face(photo)
-            raise ProblemError(
-                422, f"No face was found in the image; send one with a face of {least} pixels or more, towards the camera."
-            )
-        if params.face >= len(found):
-            raise ProblemError(422, f"face: {params.face} was asked for, but the image shows {len(found)}, counted from 0.")
-        return photo, found[params.face]
+        if not found.faces:
+            raise ProblemError(422, f"No face was found in the image ({found.why}); send one {wanted_photo(found, photo)}.")
+        if params.face >= len(found.faces):
+            raise ProblemError(422, f"face: {params.face} was asked for, but the image shows {len(found.faces)}, counted from 0.")
+        return photo, found.faces[params.face]
 
 
 async def each_image(images: Sequence[bytes], one: Callable[[bytes, int], Awaitable[Done]]) -> list[Done | ProblemDocument]:
@@ -221,7 +219,8 @@ async def _outcome(task: Awaitable[Done]) -> Done | ProblemDocument:
 def _shown(found: FoundFace, number: int) -> ShownFace:
     box = [round(float(side), 1) for side in found.face.box]
     aligned = base64.b64encode(encoded(found.aligned.image, "png")).decode()
-    return ShownFace(face=number, box=box, confidence=round(found.face.confidence, 4), aligned=aligned)
+    confidence = round(found.face.confidence, 4)
+    return ShownFace(face=number, box=box, confidence=confidence, found_by=found.face.attempt, aligned=aligned)
 
 
 def _hulls(face: FoundFace, count: int) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ TAKEN_OVER = frozenset(
     {
         *("subject", "expression", "lighting", "split", "landmarks", "yaw", "source_path", "duplicate_of"),
         *("synthetic", "quality", "similarity", "attempt", "model", "model_version", "model_hash", "seed"),
-        *("photo_face", "faces_found", "source_row", "source_expression", "source_lighting"),
+        *("photo_face", "faces_found", "found_by", "source_row", "source_expression", "source_lighting"),
     }
 )
 """Columns of a data set that the result has too, as they were or written anew."""

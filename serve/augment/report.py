@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.show import SEVERAL, SeveralPeople, several_lines, several_people
 from legan.platform.data.skipped import skip_lines
 from legan.platform.data.stream import Header
@@ -45,6 +46,7 @@ def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int,
         "request": {name: getattr(request, name) for name in options} | typed,
         "made": made,
         "several_people": several_people(_photographed(order, folder))._asdict(),
+        "found_by": _attempts_of(order, folder),
         "columns_left_out": columns_left_out(order.given),
         "counted": "train" if order.wanted.balance else "all",
         "before": counts_of(_counted_rows(order, labels), schema),
@@ -70,6 +72,7 @@ def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> lis
         why = f"; {left} have classes that the model does not know" if left else ""
         lines.append(f"{made['originals']} source faces kept beside them{why}")
     lines += several_lines(SeveralPeople(**values["several_people"]))
+    lines += attempt_lines(values["found_by"])
     if skipped is not None:
         lines += skip_lines(skipped)
     if values["columns_left_out"]:
@@ -94,6 +97,14 @@ def dry_run_lines(order: AugmentOrder) -> list[str]:
         lines.append(f"{len(kept_rows(labels))} source faces are kept beside them")
     counted = counts_of(_counted_rows(order, labels), schema)
     return [*lines, *_class_lines("train" if order.wanted.balance else "all", counted, None), "nothing was computed (--dry-run)"]
+
+
+def _attempts_of(order: AugmentOrder, folder: Path) -> dict[str, int]:
+    """How many photographs were looked at in another way than as they are, by attempt."""
+    if isinstance(order.given, Header):
+        return {}
+    faces = Rows(folder / ROWS).columns(("source_path", "found_by"))
+    return count_attempts(faces.drop_duplicates("source_path")["found_by"])
 
 
 def counts_of(labels: Labels, schema: AttributeSchema) -> Counts:

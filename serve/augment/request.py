@@ -7,6 +7,7 @@ from pathlib import Path
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE
+from legan.platform.data.faces.attempts import ATTEMPTS
 from legan.platform.data.stream import Header
 from legan.platform.errors import ConfigError, Problem, Problems
 from legan.platform.files import refuse_existing
@@ -185,6 +186,7 @@ def _digest(
         "format": FORMAT,
         "input": given.content_hash if isinstance(given, Header) else given.digest(),
         "parts": [JOBS, PHOTOS],
+        **({"attempts": list(ATTEMPTS)} if isinstance(given, Photographs) else {}),
         "origin": asdict(origin),
         "quality": None if model.quality is None else weights_hash(model.quality),
         "matcher": None if matcher is None else weights_hash(matcher),

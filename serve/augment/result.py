@@ -118,6 +118,7 @@ def _found_faces(file: Path, records: pd.DataFrame) -> Part:
                 "source_path": rows["path"].to_numpy(),
                 "photo_face": part["faces"],
                 "faces_found": part.get("faces_found", np.ones(len(rows), np.int64)),
+                "found_by": part["found_by"],
             }
         )
         return Part(faces, part["images"], part["hulls"])
@@ -186,7 +187,7 @@ def _taken_over(rows: pd.DataFrame) -> pd.DataFrame:
             "source_path": rows["source_path"],
             "source_row": rows["row"],
             "photo_face": rows["photo_face"] if "photo_face" in rows.columns else np.zeros(len(rows), np.int64),
-            **({"faces_found": rows["faces_found"]} if "faces_found" in rows.columns else {}),
+            **{name: rows[name] for name in ("faces_found", "found_by") if name in rows.columns},
             "source_expression": rows["expression"],
             "source_lighting": rows["lighting"],
         }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.align import estimate_yaw
+from legan.platform.data.faces.find import why_skipped
 from legan.platform.data.image import read_image
 from legan.platform.data.masks import hull_mask, mean_shape, pack_mask, place_mean_shape, unpack_mask
 from legan.platform.data.skipped import Skipped
@@ -97,6 +98,7 @@ class AugmentWorker:
                 landmarks=np.array([face["landmarks"] for _, face in faces], np.float32).reshape(len(faces), mean_shape().size),
                 yaw=np.array([face["yaw"] for _, face in faces], np.float32),
                 faces_found=np.array([face["faces_found"] for _, face in faces], np.int64),
+                found_by=np.array([face["found_by"] for _, face in faces], np.str_),
                 skipped_rows=np.array([row for row, _ in skipped], np.int64),
                 kinds=np.array([why.kind for _, why in skipped], np.str_),
                 reasons=np.array([why.reason for _, why in skipped], np.str_),
@@ -173,15 +175,14 @@ class AugmentWorker:
         """The faces of a photograph, or why it has none."""
         try:
             photo = read_image(path, name="the file")
-            found = self.engine.find_faces(photo)
+            found = self.engine.look_for_faces(photo)
         except ImageError as error:
             return Skipped(error.kind, str(error))
-        if not found:
-            why = f"no face was found; one of {smallest_face(photo)} pixels or more, towards the camera, is needed."
-            return Skipped("no_face", why)
+        if not found.faces:
+            return Skipped(found.kind, why_skipped(found.kind, found.why, smallest_face(photo)))
 
         faces = []
-        for number, each in enumerate(found if self.settings.every_face else found[:1]):
+        for number, each in enumerate(found.faces if self.settings.every_face else found.faces[:1]):
             landmarks = place_mean_shape(each.aligned.points)
             faces.append(
                 {
@@ -190,7 +191,8 @@ class AugmentWorker:
                     "hull": pack_mask(hull_mask(landmarks, self.engine.image_size)),
                     "landmarks": landmarks.ravel(),
                     "yaw": estimate_yaw(each.face.points),
-                    "faces_found": 1 if self.settings.every_face else len(found),
+                    "faces_found": 1 if self.settings.every_face else len(found.faces),
+                    "found_by": each.face.attempt,
                 }
             )
         return faces

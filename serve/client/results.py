@@ -111,6 +111,8 @@ class DetectedFace:
     """How sure the detector is, 0 to 1."""
     aligned: Picture
     """The face as the model sees it, for further calls with ``aligned=True``."""
+    found_by: str = "as_it_is"
+    """How the photograph was looked at: as_it_is, turned_90, turned_180 or turned_270 (clockwise), margin or smaller."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def read_faces(body: bytes) -> list[DetectedFace]:
                 _box(each["box"]),
                 each["confidence"],
                 Picture(b64decode(each["aligned"], validate=True), "image/png"),
+                each.get("found_by", "as_it_is"),  # an earlier server does not say
             )
             for each in faces
         ]

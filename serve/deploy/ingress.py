@@ -26,7 +26,7 @@ from legan.serve.api.schema import ModelInfo
 from legan.serve.deploy.ray_metrics import RayMeter
 from legan.serve.deploy.served_model import Chosen, Serving
 from legan.serve.deploy.settings import ServeSettings
-from legan.serve.engine import FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.engine import FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 
 Done = TypeVar("Done")
 TRIES = 3
@@ -47,7 +47,7 @@ class RaySession:
         """Which model this is."""
         return self._info
 
-    async def align(self, photo: Picture) -> list[FoundFace]:
+    async def align(self, photo: Picture) -> FoundFaces:
         """All faces of a photograph."""
         return await _call(lambda: self._workers["Aligner"].align.remote(self.chosen, photo))
 

@@ -26,7 +26,7 @@ from legan.serve.api.routes import make_api
 from legan.serve.api.schema import ModelInfo
 from legan.serve.api.session import Limits
 from legan.serve.deploy.served_model import choose_model, load_chosen, model_info
-from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.engine import Engine, FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
 from legan.serve.study.app import bind
 
@@ -57,9 +57,9 @@ class LocalSession:
         """This is the only model there ever is."""
         return self
 
-    async def align(self, photo: Picture) -> list[FoundFace]:
+    async def align(self, photo: Picture) -> FoundFaces:
         """All faces of a photograph."""
-        return await self._run("detector", 1, lambda: self.engine.find_faces(photo))
+        return await self._run("detector", 1, lambda: self.engine.look_for_faces(photo))
 
     async def translate(
         self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool = False

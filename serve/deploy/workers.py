@@ -21,7 +21,7 @@ from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD
 from legan.serve.api.schema import ModelInfo
 from legan.serve.deploy.ray_metrics import RayMeter
 from legan.serve.deploy.served_model import Chosen, load_chosen, model_info
-from legan.serve.engine import Engine, FoundFace, MaskedTranslation, Masks, Picture, Pictures
+from legan.serve.engine import Engine, FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
 
 Key = TypeVar("Key", bound=Hashable)
@@ -110,12 +110,12 @@ class AlignerWorker(ModelWorker):
 
     network = "detector"
 
-    async def align(self, chosen: Chosen, photo: Picture) -> list[FoundFace]:
+    async def align(self, chosen: Chosen, photo: Picture) -> FoundFaces:
         """All faces, the largest first."""
         with self._holding():
             engine = await self._models.get(chosen)
             with self._measured(1):
-                return await asyncio.to_thread(engine.find_faces, photo)
+                return await asyncio.to_thread(engine.look_for_faces, photo)
 
 
 class GeneratorWorker(ModelWorker):

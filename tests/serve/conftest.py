@@ -22,13 +22,15 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.align import Face
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
+from legan.platform.data.faces.detect import Face
+from legan.platform.data.faces.find import FaceFinder
 from legan.platform.model import Model, save_network, write_model
 from legan.serve.api.metrics import Meter
 from legan.serve.api.routes import make_api
 from legan.serve.api.session import Limits
 from legan.serve.deploy.local import LocalSession, http_settings, local_backend
+from legan.serve.engine import DETECTION_SIZE, MIN_FACE
 from legan.serve.study.app import bind
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
@@ -61,10 +63,10 @@ class Server:
 class OneFace:
     """Stands for the detector: the same face in every photograph of more than 150 pixels a side, none in others."""
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], min_size: int) -> list[Face]:
         if min(image.shape[:2]) < 150:
             return []
-        return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.99)]
+        return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.999)]
 
 
 def tiny_model(seed: int = 0, *, quality: bool = True, disentangled: bool = True) -> Model:
@@ -158,6 +160,6 @@ def serving() -> Serving:
 def server(model_folder: Path, matcher_folder: Path, serving: Serving) -> Iterator[Server]:
     """The tiny model with the matcher and the stand-in for the detector."""
     backend = local_backend(str(model_folder), str(matcher_folder), "cpu")
-    backend.engine._detector = lambda _: OneFace()  # type: ignore[method-assign]
+    backend.engine._finder = FaceFinder(OneFace(), MIN_FACE, backend.engine.model.alignment, DETECTION_SIZE)
     with serving(backend) as running:
         yield running

@@ -13,14 +13,14 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.data.align import Face, FaceDetector
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
+from legan.platform.data.faces.detect import Face, FaceDetector
 from legan.platform.data.image import read_image
 from legan.platform.data.rendered.faces import render_faces
 from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem
 from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module
-from legan.serve.engine import DETECTION_SIZE, MIN_FACE, Engine, load_engine, smallest_face
+from legan.serve.engine import DETECTION_SIZE, MIN_FACE, Engine, TranslatedFace, load_engine, smallest_face
 
 SCHEMA = AttributeSchema(("neutral", "smile"), ("left", "front", "right"))
 SIZE = 32
@@ -56,12 +56,14 @@ def faces(count: int) -> NDArray[np.uint8]:
 class OneFace:
     """Stands for the detector: the same face wherever the photograph is cut or scaled to."""
 
-    def __init__(self, **_: object):
+    def __init__(self, *_: object):
         self.seen: list[tuple[int, ...]] = []
+        self.looked_for: list[int] = []
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], min_size: int) -> list[Face]:
         self.seen.append(image.shape)
-        return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.99)]
+        self.looked_for.append(min_size)
+        return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.999)]
 
 
 def test_outputs_are_what_the_generator_gives_for_these_labels() -> None:
@@ -177,7 +179,7 @@ def test_a_model_without_q_has_no_ratings() -> None:
 
 def test_large_photographs_are_shrunk_for_detection_and_points_are_in_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = OneFace()
-    monkeypatch.setattr(engine_module, "FaceDetector", lambda **_: detector)
+    monkeypatch.setattr(engine_module, "FaceDetector", lambda *_: detector)
     small = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (400, 800, 3), dtype=np.uint8), (0, 0), 6)
     photo = cv2.resize(small, (4 * DETECTION_SIZE // 2, DETECTION_SIZE), interpolation=cv2.INTER_LINEAR)
     (found,) = tiny_engine().find_faces(photo)
@@ -203,11 +205,11 @@ def test_small_faces_of_large_photographs_are_found_too() -> None:
 def test_the_smallest_face_is_one_of_the_photograph_and_not_of_the_shrunk_one(
     monkeypatch: pytest.MonkeyPatch, side: int, looked_for: int, promised: int
 ) -> None:
-    sizes: list[int] = []
-    monkeypatch.setattr(engine_module, "FaceDetector", lambda min_size, **_: sizes.append(min_size) or OneFace())
-    photo = np.zeros((200, side, 3), np.uint8)
+    detector = OneFace()
+    monkeypatch.setattr(engine_module, "FaceDetector", lambda *_: detector)
+    photo = np.zeros((side // 2, side, 3), np.uint8)
     tiny_engine().find_faces(photo)
-    assert sizes == [looked_for]
+    assert detector.looked_for == [looked_for]
     assert smallest_face(photo) == promised
 
 
@@ -222,6 +224,20 @@ def test_a_face_of_a_photograph_is_translated_and_pasted_back(monkeypatch: pytes
     assert pasted.shape == photo.shape
     assert not np.array_equal(pasted[70:130, 60:100], photo[70:130, 60:100])
     np.testing.assert_array_equal(pasted[:20], photo[:20])
+
+
+def test_a_face_is_pasted_back_as_it_lay() -> None:
+    engine = tiny_engine()
+    photo = render_faces(24, size=200, expressions=("neutral",), lightings=("front",)).images[0, 0]
+    (upright,) = engine.find_faces(photo)
+    expected = engine.paste(photo, [TranslatedFace(upright, 255 - upright.aligned.image, None)])
+    for turns in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(photo, turns))
+        (found,) = engine.find_faces(turned)
+        assert found.face.attempt == f"turned_{90 * turns}"
+        pasted = engine.paste(turned, [TranslatedFace(found, 255 - found.aligned.image, None)])
+        assert np.abs(np.rot90(pasted, -turns).astype(int) - expected).mean() < 2
+        assert np.abs(pasted.astype(int) - turned).mean() > 4
 
 
 def test_asking_for_a_face_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

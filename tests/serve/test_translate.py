@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
-from legan.platform.data.align import Face
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
+from legan.platform.data.faces.detect import Face
 from legan.platform.errors import ConfigError, ImageError, LeganError
 from legan.platform.model import Model, write_model
 from legan.serve import engine as engine_module
@@ -52,13 +52,13 @@ class Detector:
 
     count = 2
 
-    def __init__(self, **_: object):
+    def __init__(self, *_: object):
         pass
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], min_size: int) -> list[Face]:
         box = np.array([50, 50, 110, 140], np.float32)
         shift = np.array([200, 0], np.float32)
-        return [Face(box, FIVE, 0.99), Face(box + np.tile(shift, 2), FIVE + shift, 0.95)][: self.count]
+        return [Face(box, FIVE, 0.999), Face(box + np.tile(shift, 2), FIVE + shift, 0.95)][: self.count]
 
 
 @pytest.fixture

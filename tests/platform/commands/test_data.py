@@ -7,6 +7,8 @@ from tests.platform.data.sources.test_celeba import PEOPLE, write_kaggle
 from typer.testing import CliRunner
 
 from legan.platform.commands.data import data
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.rendered.faces import render_faces
 from legan.platform.data.sources.celeba import NOBODY
 from legan.platform.errors import DataError
 
@@ -72,3 +74,17 @@ def test_what_a_source_has_to_say_is_said_before_and_after(tmp_path: Path) -> No
     made = runner.invoke(data, ["prepare", "celeba", *options, "--out", str(tmp_path / "set")], catch_exceptions=False)
     assert made.output.count(NOBODY) == 2
     assert NOBODY in runner.invoke(data, ["show", str(tmp_path / "set")], catch_exceptions=False).output
+
+
+def test_turned_photographs_are_counted_and_said(tmp_path: Path) -> None:
+    photo = render_faces(24, size=200, expressions=("neutral",), lightings=("front",)).images[0, 0]
+    for number, turns in enumerate((0, 2, 2, 3)):
+        Image.fromarray(np.ascontiguousarray(np.rot90(photo, turns))).save(tmp_path / f"{number}.png")
+    out = tmp_path / "set"
+    made = runner.invoke(
+        data, ["prepare", "folder", "--root", str(tmp_path), "--out", str(out), "--workers", "0"], catch_exceptions=False
+    )
+    line = "photographs with faces that were found in another way than as they are: 2 turned by 180°, 1 turned by 90° to the left"
+    assert line in made.output
+    assert open_dataset(out).faces["found_by"].tolist() == ["as_it_is", "turned_180", "turned_180", "turned_270"]
+    assert line in runner.invoke(data, ["show", str(out)], catch_exceptions=False).output

@@ -1,6 +1,3 @@
-from collections.abc import Callable
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +7,6 @@ from hypothesis import strategies as st
 from legan.platform.data.align import (
     DEFAULT_ALIGNMENT,
     Alignment,
-    FaceDetector,
     align_face,
     estimate_yaw,
     eye_matrix,
@@ -18,15 +14,9 @@ from legan.platform.data.align import (
     transform_points,
     warp,
 )
-from legan.platform.data.image import read_image
 from legan.platform.errors import ImageError
 
 FIVE = np.array([[40, 50], [85, 52], [63, 75], [45, 98], [82, 99]], np.float32)
-
-
-@pytest.fixture(scope="module")
-def detector() -> FaceDetector:
-    return FaceDetector(40)
 
 
 @settings(max_examples=80, deadline=None)
@@ -129,36 +119,3 @@ def test_yaw_sign_and_symmetry() -> None:
     mirrored = (to_the_right * [-1, 1])[[1, 0, 2, 4, 3]].astype(np.float32)
     assert estimate_yaw(mirrored) == pytest.approx(-estimate_yaw(to_the_right), abs=1e-3)
     assert estimate_yaw(np.zeros((5, 2), np.float32)) == 0
-
-
-def test_finds_the_drawn_face(detector: FaceDetector, draw_face: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
-    image, five = draw_face()
-    (face,) = detector.detect(image)
-    assert face.confidence > 0.9
-    np.testing.assert_allclose(face.points, five, atol=4)
-    assert abs(estimate_yaw(face.points)) < 10
-    assert 100 < face.size < 200
-
-
-def test_largest_face_first(detector: FaceDetector, draw_face: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
-    small, large = draw_face(150, 34, (75, 60))[0], draw_face()[0]
-    scene = np.full((256, 406, 3), 125, np.uint8)
-    scene[40:190, :150] = small
-    scene[:, 150:] = large
-    found = detector.detect(scene)
-    assert len(found) == 2
-    assert found[0].size > found[1].size
-    assert found[0].points[0, 0] > 150
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (12, 300), (39, 39), (40, 40), (200, 41)])
-def test_no_face_in_empty_and_tiny_images(detector: FaceDetector, shape: tuple[int, int]) -> None:
-    assert detector.detect(np.full((*shape, 3), 128, np.uint8)) == []
-    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    assert detector.detect(noise) == []
-
-
-def test_finds_every_face_of_real_photographs(detector: FaceDetector, photos: Path) -> None:
-    counts = {path.name: len(detector.detect(read_image(path))) for path in sorted(photos.glob("*.jpg"))}
-    assert counts.pop("group.jpg") == 6
-    assert set(counts.values()) == {1}

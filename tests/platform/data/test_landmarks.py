@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from legan.platform.data.align import Face
+from legan.platform.data.faces.detect import Face
 from legan.platform.data.landmarks import WEIGHTS_NAME, choose_landmarks, make_landmarker
 from legan.platform.data.masks import place_mean_shape
 from legan.platform.errors import ImageError, WeightsError
@@ -28,6 +28,7 @@ class StubNetwork:
 
     def get_landmarks_from_image(self, image: np.ndarray, detected_faces: list[list[float]]) -> list[np.ndarray] | None:
         assert detected_faces == [[10, 20, 110, 140]]
+        assert image.shape == IMAGE.shape
         return [np.arange(136, dtype=np.float32).reshape(68, 2)] if image.any() else None
 
 
@@ -66,3 +67,21 @@ def test_exact_landmarks(extra: Path) -> None:
     assert landmarker(IMAGE + 1, FACE).tolist() == np.arange(136).reshape(68, 2).tolist()
     with pytest.raises(ImageError, match="no landmarks"):
         landmarker(IMAGE, FACE)
+
+
+def test_exact_landmarks_of_a_turned_photograph_are_looked_for_upright(extra: Path) -> None:
+    image = np.zeros((160, 240, 3), np.uint8)
+    image[0, 239] = 255
+    seen = []
+
+    class Upright(StubNetwork):
+        def get_landmarks_from_image(self, image: np.ndarray, detected_faces: list[list[float]]) -> list[np.ndarray]:
+            seen.extend([image.shape, np.argwhere(image.any(axis=2)).tolist(), detected_faces])
+            return [np.array([[10, 20]] * 68, np.float32)]
+
+    vars(sys.modules["face_alignment"]).update(FaceAlignment=Upright)
+    turned = Face(np.array([10, 20, 110, 140], np.float32), FACE.points, 1.0, "turned_90")
+    landmarks = make_landmarker("exact")(image, turned)
+    # Clockwise, the upper right corner comes to lie at the lower right: x = 159 - y, y = x.
+    assert seen == [(240, 160, 3), [[239, 159]], [[20, 10, 140, 110]]]
+    np.testing.assert_allclose(landmarks, [[20, 149]] * 68)

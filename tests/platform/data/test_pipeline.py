@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from legan.platform.data.align import Face, transform_points
+from legan.platform.data.align import transform_points
 from legan.platform.data.dataset import Alignment
+from legan.platform.data.faces.detect import Face
+from legan.platform.data.faces.find import FaceFinder
 from legan.platform.data.masks import five_points, hull_mask, unpack_mask
 from legan.platform.data.pipeline import FacePreparer, Options, Prepared, canonical_landmarks, prepare_part, usual_min_face
 from legan.platform.data.skipped import Skipped
@@ -57,6 +59,20 @@ def test_the_largest_of_several_faces(worker: FacePreparer, draw_face: Draw, tmp
     assert np.abs(result.image.astype(int) - alone.image).mean() < 6
 
 
+def test_a_photograph_that_stands_on_its_head_becomes_the_same_face(
+    worker: FacePreparer, draw_face: Draw, tmp_path: Path
+) -> None:
+    photo = draw_face()[0]
+    upright = worker.prepare_one(save(tmp_path / "a.png", photo))
+    for turns, name in ((0, "as_it_is"), (1, "turned_90"), (2, "turned_180"), (3, "turned_270")):
+        result = worker.prepare_one(save(tmp_path / "b.png", np.ascontiguousarray(np.rot90(photo, turns))))
+        assert isinstance(result, Prepared)
+        assert isinstance(upright, Prepared)
+        assert result.found_by == name
+        assert np.abs(result.image.astype(int) - upright.image).mean() < 4
+        np.testing.assert_allclose(result.landmarks, upright.landmarks, atol=2)
+
+
 def test_unusable_files_give_a_reason(worker: FacePreparer, draw_face: Draw, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").touch()
@@ -80,13 +96,11 @@ def test_unusable_files_give_a_reason(worker: FacePreparer, draw_face: Draw, tmp
 class OneFace:
     """Stands for the detector: one face whose box has this side, with the eyes so far apart."""
 
-    min_size = 20
-
-    def __init__(self, side: float, eyes: float = 20):
-        five = np.array([[50 - eyes / 2, 50], [50 + eyes / 2, 50], [50, 60], [44, 70], [56, 70]], np.float32)
+    def __init__(self, side: float, eyes: float):
+        five = np.array([[-0.5, 0], [0.5, 0], [0, 0.6], [-0.4, 1.05], [0.4, 1.05]], np.float32) * eyes + 50
         self.face = Face(np.array([30, 30, 30 + side, 70 + side], np.float32), five, 0.99)
 
-    def detect(self, _: np.ndarray) -> list[Face]:
+    def detect(self, image: np.ndarray, min_size: int) -> list[Face]:
         return [self.face]
 
 
@@ -98,7 +112,7 @@ def test_no_face_is_too_small_that_is_as_large_as_is_asked_for(
     tmp_path: Path, side: float, eyes: float, kind: str | None
 ) -> None:
     worker = FacePreparer(Options(Alignment(64), min_face=40))
-    worker._detector = OneFace(side, eyes)  # type: ignore[assignment]
+    worker._finder = FaceFinder(OneFace(side, eyes), 40)
     result = worker.prepare_one(save(tmp_path / "a.png", np.full((120, 120, 3), 90, np.uint8)))
     if kind is None:
         assert isinstance(result, Prepared)

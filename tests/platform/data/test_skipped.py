@@ -54,5 +54,6 @@ def test_every_kind_that_is_given_is_in_the_table() -> None:
         text = file.read_text()
         given |= set(re.findall(r'Skipped\(\s*"(\w+)"', text))
         given |= set(re.findall(r'kind="(\w+)"', text)) if "ImageError(" in text else set()
-    assert {"no_face", "unreadable", "misnamed"} <= given
+        given |= set(re.findall(r'"(no_\w+|outside)"', text)) if "Failure(" in text else set()
+    assert {"no_face", "no_head", "outside", "small_face", "unreadable", "misnamed"} <= given
     assert given <= set(KINDS)

@@ -51,7 +51,7 @@ CHECKS = [
 def fuzzed(model_folder, matcher_folder, serving, server) -> Iterator:
     """A server of its own, whose memory is watched."""
     backend = local_backend(str(model_folder), str(matcher_folder), "cpu")
-    backend.engine._detector = server.backend.engine._detector
+    backend.engine._finder = server.backend.engine._finder
     with serving(backend, LIMITS) as running:
         yield running
 

@@ -129,7 +129,8 @@ def test_the_faces_of_a_photograph_come_aligned(server, photo, face) -> None:
     told = server.post("faces", png(photo)).json()
     assert (told["width"], told["height"], told["model"]) == (180, 200, server.backend.info.label)
     (only,) = told["faces"]
-    assert (only["face"], only["box"], only["confidence"]) == (0, [50, 50, 110, 140], 0.99)
+    assert (only["face"], only["box"], only["confidence"]) == (0, [50, 50, 110, 140], 0.999)
+    assert only["found_by"] == "as_it_is"
     (found,) = server.backend.engine.find_faces(photo)
     aligned = base64.b64decode(only["aligned"])
     np.testing.assert_array_equal(pixels(aligned), found.aligned.image)

@@ -16,8 +16,8 @@ from PIL import Image
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.align import Face
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, open_dataset
+from legan.platform.data.faces.detect import Face
 from legan.platform.data.unfinished import at_work
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError, DataError, FolderTakenError
@@ -200,14 +200,14 @@ def test_what_falls_short_is_tried_anew_a_bounded_number_of_times(
 class OneFace:
     """Stands for the detector: one face, two in wide photographs, none in dark ones."""
 
-    def __init__(self, **_: object):
+    def __init__(self, *_: object):
         pass
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], min_size: int) -> list[Face]:
         five = np.array([[60, 80], [100, 80], [80, 105], [65, 125], [95, 125]], np.float32)
         box = np.array([50, 50, 110, 140], np.float32)
         shift = np.array([100, 0], np.float32)
-        faces = [Face(box, five, 0.99), Face(box + np.tile(shift, 2), five + shift, 0.95)]
+        faces = [Face(box, five, 0.999), Face(box + np.tile(shift, 2), five + shift, 0.95)]
         return [] if image.max() < 10 else faces[: 2 if image.shape[1] > 250 else 1]
 
 
@@ -241,7 +241,7 @@ def test_a_folder_of_photographs_gives_a_row_per_face_and_lists_the_bad_ones(
         np.testing.assert_array_equal(made.images[row], engine.translate_faces([face], "smile", "left")[0].image)
     assert dict(zip(made.skipped["path"], made.skipped["kind"], strict=True)) == {"dark.png": "no_face", "broken.jpg": "no_image"}
     reasons = dict(zip(made.skipped["path"], made.skipped["reason"], strict=True))
-    assert "no face was found" in reasons["dark.png"]
+    assert "no face of at least 40 pixels was found (as it is, turned" in reasons["dark.png"]
     assert "is no image of a known format" in reasons["broken.jpg"]
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from legan.platform.data.align import FaceDetector
+from legan.platform.data.faces.detect import FaceDetector
 from legan.platform.data.masks import five_points
 from legan.platform.data.rendered.canvas import Camera, Texture, normals
 from legan.platform.data.rendered.faces import face_landmarks, picture, render_faces
@@ -163,7 +163,7 @@ def test_a_hundred_images_a_second_on_one_core() -> None:
 
 
 def test_a_detector_trained_on_photographs_finds_the_faces_and_their_landmarks() -> None:
-    detector = FaceDetector(min_size=40)
+    detector = FaceDetector()
     errors = []
     for person in PEOPLE:
         faces = render_faces(person, size=160, expressions=("neutral", "smile", "scream"), lightings=("left",))
