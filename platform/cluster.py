@@ -21,7 +21,7 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from legan.platform.errors import ClusterError, one_line
+from legan.platform.errors import ClusterError, counted, one_line
 
 ANSWER_WITHIN_S = 5.0
 TASK_WITHIN_S = 120.0
@@ -127,8 +127,8 @@ def require(cpus: float, gpus: float = 0) -> Cluster:
     cluster = describe()
     if cpus > cluster.cpus or gpus > cluster.gpus:
         raise ClusterError(
-            f"the cluster at {cluster.address} has {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs on {cluster.nodes} "
-            f"node{'s' if cluster.nodes != 1 else ''}, asked for were {cpus:g} CPUs and {gpus:g} GPUs; "
+            f"the cluster at {cluster.address} has {counted(cluster.cpus, 'CPU')} and {counted(cluster.gpus, 'GPU')} on "
+            f"{counted(cluster.nodes, 'node')}, asked for were {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}; "
             "take fewer workers, or name a larger cluster with --address or RAY_ADDRESS."
         )
     return cluster

@@ -62,7 +62,7 @@ class ConfigError(LeganError):
     def __init__(self, problems: Sequence[Problem]):
         self.problems = list(problems)
         count = len(self.problems)
-        head = f"{count} problem{'s' if count != 1 else ''}:"
+        head = f"{counted(count, 'problem')}:"
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
 
 
@@ -146,6 +146,16 @@ class WorkersError(ClusterError):
     def __init__(self, message: str, why: str):
         super().__init__(message)
         self.why = why
+
+
+def counted(number: float, noun: str, plural: str = "") -> str:
+    """A number and what it counts, as people say it.
+
+    >>> counted(1, "worker"), counted(0, "worker"), counted(0.5, "GPU"), counted(2, "process", "processes")
+    ('1 worker', '0 workers', '0.5 GPUs', '2 processes')
+    """
+    said = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{said} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def first_line(error: BaseException) -> str:

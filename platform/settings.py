@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from legan.platform.errors import Problem
+from legan.platform.errors import Problem, counted
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -133,7 +133,8 @@ class TrainingSettings(Settings):
             found.append(Problem("steps", f"exactly one of steps and epochs has to be set, and {given}", ("epochs",)))
         if self.workers > 1 and self.batch_size % self.workers:
             message = (
-                f"{self.batch_size} cannot be shared equally by {self.workers} workers; make it a multiple of {self.workers}"
+                f"{self.batch_size} cannot be shared equally by {counted(self.workers, 'worker')}; make "
+                f"it a multiple of {self.workers}"
             )
             found.append(Problem("batch_size", message, ("workers",)))
         return found

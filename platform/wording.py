@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from legan.platform.errors import without_passwords
+from legan.platform.errors import counted, without_passwords
 
 MOST_SHOWN = 60
 
@@ -11,7 +11,8 @@ MOST_SHOWN = 60
 def _of_many(given: str, about: Mapping[str, Any]) -> str:
     """Of a list of the wrong length; what is given is too long to be shown."""
     lowest, highest = about.get("min_length"), about.get("max_length")
-    return f"{about['actual_length']} are given, and {f'at least {lowest}' if highest is None else f'at most {highest}'} can be"
+    wanted = f"at least {lowest}" if highest is None else f"at most {highest}"
+    return f"it has {counted(about['actual_length'], 'value')}, not {wanted}"
 
 
 SENTENCES: dict[str, Callable[[str, Mapping[str, Any]], str]] = {

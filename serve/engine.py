@@ -24,7 +24,7 @@ from legan.platform.data.faces.find import FaceFinder
 from legan.platform.data.image import LEAST_FACE
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.device import autocast, choose_device, native_precision, place
-from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, TrackingError
+from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, TrackingError, counted
 from legan.platform.model import Model, find_model, read_model
 from legan.platform.pixels import network_input, to_images
 from legan.serve.paste import face_weight, paste_face
@@ -228,7 +228,7 @@ class Engine:
         problems = self.unknown_classes(expressions, lightings)
         if not len(images) == len(expressions) == len(lightings):
             counts = f"not {len(expressions)} and {len(lightings)}"
-            problems.append(Problem("", f"{len(images)} images need as many expressions and lightings, {counts}"))
+            problems.append(Problem("", f"{counted(len(images), 'image')} need as many expressions and lightings, {counts}"))
         if problems:
             raise ConfigError(problems)
         self._check_images(images)

@@ -10,7 +10,7 @@ from PIL import Image
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.faces.attempts import AS_IT_IS, ATTEMPTS
 from legan.platform.data.image import read_image
-from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, Problems
+from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, Problems, counted
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.files import whole_file
 from legan.platform.model import read_schema
@@ -97,7 +97,7 @@ def choose_faces(request: TranslateRequest, photo: Picture, found: FoundFaces) -
     if not faces:
         raise ImageError(f"no face was found in {request.photo} ({found.why}); give one {wanted_photo(found, photo)}.")
     if request.face == "all":
-        print(f"{len(faces)} face{'s' if len(faces) > 1 else ''} in {where}; translating all.")
+        print(f"{counted(len(faces), 'face')} in {where}; translating all.")
         return list(range(len(faces)))
     index = int(request.face) - 1
     if index >= len(faces):
@@ -142,7 +142,7 @@ def _write_grids(request: TranslateRequest, engine: Engine, faces: Sequence[Foun
         source = face.aligned.image
         images = engine.translate(np.repeat(source[None], len(combinations), axis=0), wanted_expressions, wanted_lightings)
         rating = _rated(engine, engine.rate(images, [face] * len(images)))
-        print(f"face {index + 1}: {_place(face)}, {len(images)} translations{rating}")
+        print(f"face {index + 1}: {_place(face)}, {counted(len(images), 'translation')}{rating}")
         cells = [[source, *images[start : start + len(lightings)]] for start in range(0, len(images), len(lightings))]
         names = [name for name in (request.expression, request.lighting) if name is not None]
         _write(

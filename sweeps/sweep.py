@@ -22,7 +22,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
-from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, first_line
+from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, counted, first_line
 from legan.platform.evaluation.metric_names import canonical
 from legan.platform.files import as_read, as_written, misnamed, new_folder, whole_file, write_whole
 from legan.platform.settings import Settings, raise_conflicts
@@ -291,4 +291,4 @@ def _how_far(sweep: Sweep) -> str:
     counts = Counter(outcome.status for trial in trials if (outcome := read_outcome(sweep, trial.name)) is not None)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none ended"
     what = f"suite {sweep.settings.suite}" if sweep.settings.suite is not None else "search"
-    return f"{what}, {len(trials)} trials: {ended}"
+    return f"{what}, {counted(len(trials), 'trial')}: {ended}"

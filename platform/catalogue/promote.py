@@ -12,7 +12,7 @@ from legan.platform.catalogue.candidate import Candidate, find_candidate
 from legan.platform.catalogue.guard import Contest, contestant, hold
 from legan.platform.catalogue.lines import aligned
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, DataError, LeganError, NotBetterError, Problem, Problems, one_line
+from legan.platform.errors import ConfigError, DataError, LeganError, NotBetterError, Problem, Problems, counted, one_line
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import heading
 from legan.platform.evaluation.paired import Judges
@@ -134,7 +134,7 @@ def _held(opened: Opened, present: str | None, device: torch.device, say: Say) -
             if other.info.get("data_hash") not in (None, data.content_hash):
                 say(f"The champion was trained on other data than {data.name}; it may have seen these people.")
 
-    say(f"Comparing on {len(pairs)} translations of {data.name}'s validation split …")
+    say(f"Comparing on {counted(len(pairs), 'translation')} of {data.name}'s validation split …")
     contest = hold(contestants, candidate.model, data, pairs, judges, device)
     for line in table(contest):
         say(line)
@@ -152,7 +152,7 @@ def worse(contest: Contest, data: str) -> list[str]:
     against = " and ".join(f"{contest.number(name):.3f}" for name in better)
     return [
         f"{own} is worse than {' and '.join(better)}: {contest.decisive} {contest.number(own):.3f} against {against}, over "
-        f"{contest.pairs} translations of {people} of {data}'s validation split"
+        f"{counted(contest.pairs, 'translation')} of {people} of {data}'s validation split"
     ]
 
 

@@ -17,6 +17,7 @@ from legan.platform.commands.options import (
     told,
 )
 from legan.platform.commands.render import mount_data
+from legan.platform.errors import counted
 
 data = typer.Typer(
     help="Make data sets of photographs or rendered faces, and look at them.",
@@ -98,7 +99,8 @@ def prepare(
     faces = replace(faces, schema=mirrored(faces.schema, mirror or []))
     kind = choose_landmarks("mean" if aligned else landmarks)
     options = Options(Alignment(image_size=size), aligned, kind, min_face or usual_min_face(size))
-    typer.echo(f"{len(faces.records)} photographs of {faces.records['subject'].nunique()} subjects in {faces.root}")
+    people = counted(faces.records["subject"].nunique(), "subject")
+    typer.echo(f"{counted(len(faces.records), 'photograph')} of {people} in {faces.root}")
     for note in faces.info.get("notes", ()):
         typer.echo(note)
     typer.echo(f"landmarks: {NAMES[options.landmarks]}")

@@ -26,6 +26,7 @@ from legan.platform.commands.options import (
     path_argument,
     told,
 )
+from legan.platform.errors import counted
 
 if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
@@ -154,11 +155,11 @@ def _print_table(evaluation: "Evaluation") -> None:
 
     metrics = evaluation.table.drop(columns="pairs")
     people = evaluation.pairs["subject"].nunique()
-    table = Table(title=f"{len(evaluation.pairs)} translations of people of the test split")
+    table = Table(title=f"{counted(len(evaluation.pairs), 'translation')} of people of the test split")
     table.add_column("", no_wrap=True)
     for method in metrics.index:
         table.add_column(str(method), justify="right")
-    table.add_column(f"95 % of the output, over {people} subjects", justify="right")
+    table.add_column(f"95 % of the output, over {counted(people, 'subject')}", justify="right")
 
     intervals = evaluation.intervals.get("output", {})
     for name, values in metrics.items():
@@ -169,6 +170,6 @@ def _print_table(evaluation: "Evaluation") -> None:
 
     n, m = len(evaluation.pairs), evaluation.real_images
     of_sets = [metric.title for metric in METRICS if metric.of_sets and metric.name in metrics]
-    print(f"{' and '.join(of_sets)}: N = {n} against all {m} real images of the test split.")
+    print(f"{' and '.join(of_sets)}: N = {n} against all {counted(m, 'real image')} of the test split.")
     if evaluation.strangers is not None:
         print(f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that.")

@@ -20,6 +20,7 @@ from legan.platform.commands.options import (
     path_argument,
     told,
 )
+from legan.platform.errors import counted
 
 ratings = typer.Typer(
     help="Have synthetic faces rated by people, and compare Q with what they say.",
@@ -43,7 +44,8 @@ def svm(
 
     about = make_svm(rated, features, out, masked=masked, overwrite=overwrite).about
     typer.echo(
-        f"fitted on {'SIMULATED ' if about['simulated'] else ''}ratings of {about['images']['train']} images, C = {about['C']:g}"
+        f"fitted on {'SIMULATED ' if about['simulated'] else ''}ratings of "
+        f"{counted(about['images']['train'], 'image')}, C = {about['C']:g}"
     )
     for split, accuracy in about["balanced_accuracy"].items():
         if accuracy is not None:
@@ -97,11 +99,12 @@ def batches(
     )  # fmt: skip
     chosen, dropped = len(choice.rows), choice.dropped
     left_out = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
-    typer.echo(f"{chosen} of {chosen + sum(dropped.values())} faces; left out: {left_out}")
+    typer.echo(f"{chosen} of {counted(chosen + sum(dropped.values()), 'face')}; left out: {left_out}")
     for cell in choice.cells.itertuples():
         typer.echo(f"  {cell.side}, {cell.group}: {cell.chosen} of {cell.found}")
     typer.echo(
-        f"{batches} batches × {raters} raters, {chosen * raters} scores to give: {out}\n"
+        f"{counted(batches, 'batch', 'batches')} × {counted(raters, 'rater')}, "
+        f"{counted(chosen * raters, 'score')} to give: {out}\n"
         f"Fill in the column score of {out / 'assignments.csv'}, then: legan ratings collect {out} --scores … --out RATINGS"
     )
 
@@ -126,7 +129,8 @@ def collect(
     unfinished = done.batches[done.batches["complete"] < done.batches["images"]]
     total = done.batches.drop(columns="batch").sum()
     typer.echo(
-        f"{len(done.ratings)} of {total['images']} images are rated: {total['complete']} by all their raters, {total['partial']} "
+        f"{len(done.ratings)} of {counted(total['images'], 'image')} are rated: {total['complete']} by all "
+        f"their raters, {total['partial']} "
         f"by some; {total['left_out']} have fewer than {min_scores} scores and are left out"
     )
     for row in unfinished.head(10).itertuples():

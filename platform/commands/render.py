@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from legan.platform.commands.options import COUNT, PROCESSES, DatasetArgument, Out, Overwrite, Seed, told
+from legan.platform.errors import counted
 
 
 def mount_data(data: typer.Typer) -> None:
@@ -52,8 +53,9 @@ def mount_data(data: typer.Typer) -> None:
 
         seconds = time.perf_counter() - start
         typer.echo(
-            f"{len(dataset)} rendered faces of {subjects} people ({size}×{size}) in {seconds:.1f} s, "
-            f"{len(dataset) / seconds:.0f} a second with {processes} process{'es' if processes != 1 else ''}: {out}\n"
+            f"{counted(len(dataset), 'rendered face')} of {counted(subjects, 'person', 'people')} "
+            f"({size}×{size}) in {seconds:.1f} s, "
+            f"{len(dataset) / seconds:.0f} a second with {counted(processes, 'process', 'processes')}: {out}\n"
             f"Look at them: legan data show {out}"
         )
 
@@ -75,7 +77,7 @@ def mount_data(data: typer.Typer) -> None:
         with Console(stderr=True).status("distorting and rating images (simulated) …"):
             made = make_simulated_ratings(open_dataset(dataset), out, count=count, seed=seed, overwrite=overwrite)
         typer.echo(
-            f"{len(made.mean)} images with simulated ratings, {float(made.mean.mean()):.2f} of 10 on average: {out}\n"
+            f"{counted(len(made.mean), 'image')} with simulated ratings, {float(made.mean.mean()):.2f} of 10 on average: {out}\n"
             f"{histogram(made.mean)}\n"
             f"Train Q with them: legan train quality --ratings {out}"
         )

@@ -13,7 +13,7 @@ from legan.platform.data.pipeline import PART_SIZE, Options, part_path
 from legan.platform.data.skipped import kind_lines, skipped_of, skipped_table
 from legan.platform.data.sources.source import SourceFaces
 from legan.platform.data.write import write_dataset
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 
 _OWN_COLUMNS = ("path", "subject", "expression", "lighting", "split")
 
@@ -46,7 +46,7 @@ def assemble(
 
     if len(rows) == 0:
         why = "; ".join(kind_lines(skipped, None if options.aligned else options.min_face))
-        raise DataError(f"none of the {len(skipped)} files under {source.root} could be used: {why}.")
+        raise DataError(f"none of {counted(len(skipped), 'file')} under {source.root} could be used: {why}.")
 
     filled = [part for part in loaded if len(part["rows"])]
     used = records.iloc[rows].reset_index(drop=True)

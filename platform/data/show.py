@@ -12,6 +12,7 @@ from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.labels.classes import count_lines, left_out_notes, split_notes, unshown
 from legan.platform.data.labels.mirror import mirror_line
 from legan.platform.data.skipped import skip_lines
+from legan.platform.errors import counted
 
 _PAPER, _INK, _EMPTY = (255, 255, 255), (30, 30, 30), (225, 225, 225)
 _MOST_NAMED = 20
@@ -68,7 +69,7 @@ def describe(dataset: Dataset) -> str:
     possible = len(dataset.schema.expressions) * len(dataset.schema.lightings)
     min_face = dataset.info.get("options", {}).get("min_face")
     lines = [
-        f"{dataset.name}: {len(dataset)} faces of {size}×{size} from source {dataset.source}",
+        f"{dataset.name}: {counted(len(dataset), 'face')} of {size}×{size} from source {dataset.source}",
         f"content hash {dataset.content_hash}",
         f"{occurring} of {possible} combinations of expression and lighting occur",
         f"mirroring: {mirror_line(dataset.schema)}",
@@ -112,7 +113,7 @@ def several_lines(found: SeveralPeople) -> list[str]:
         return []
     show = "photograph shows" if found.photographs == 1 else "photographs show"
     lines = [f"{found.photographs} {show} several people; the largest face was taken (faces.parquet, column faces_found):"]
-    lines += [f"  {path}: {count} faces" for path, count in found.first.items()]
+    lines += [f"  {path}: {counted(count, 'face')}" for path, count in found.first.items()]
     more = found.photographs - len(found.first)
     return [*lines, f"  … and {more} more"] if more else lines
 
@@ -135,7 +136,7 @@ def _duplicates(faces: pd.DataFrame) -> list[str]:
         lines.append((not differing, f"  {copy['source_path']} = {original['source_path']}{note}"))
     lines.sort(key=lambda entry: entry[0])
     contradicting = sum(1 for agrees, _ in lines if not agrees)
-    head = f"{len(lines)} exact duplicate{'s' if len(lines) != 1 else ''}, {contradicting or 'none'} with labels that differ:"
+    head = f"{counted(len(lines), 'exact duplicate')}, {contradicting or 'none'} with labels that differ:"
     more = [f"  … and {len(lines) - _MOST_NAMED} more (faces.parquet, column duplicate_of)"] if len(lines) > _MOST_NAMED else []
     return [head, *(text for _, text in lines[:_MOST_NAMED]), *more]
 

@@ -20,7 +20,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import DAMAGE, FILE, FORMAT, SPLITS, checked_faces, unusable
 from legan.platform.data.skipped import arrow_skipped
 from legan.platform.data.write import arrow_faces, content_hash_of_parts
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 from legan.platform.files import refuse_existing, whole_folder
 
 ROW_GROUP = 4096
@@ -126,7 +126,8 @@ def _write_rows(folder: Path, parts: Iterable[Part], count: int, size: int, sche
             faces = checked_faces(part.faces, schema)
             if part.images.shape != (len(faces), size, size, 3) or part.hulls.shape != (len(faces), hull_bytes):
                 raise DataError(
-                    f"{len(faces)} faces of {size}×{size} don't fit images {part.images.shape} and hulls {part.hulls.shape}."
+                    f"{counted(len(faces), 'face')} of {size}×{size} don't fit images {part.images.shape} and "
+                    f"hulls {part.hulls.shape}."
                 )
 
             for subject, split in zip(faces["subject"], faces["split"], strict=True):
@@ -142,7 +143,7 @@ def _write_rows(folder: Path, parts: Iterable[Part], count: int, size: int, sche
             written += len(faces)
 
     if written != count:
-        raise DataError(f"{count} faces were announced, but there are {written}.")
+        raise DataError(f"{counted(count, 'face')} were announced, but there are {written}.")
 
     found = {split: sorted(name for name, own in split_of.items() if own == split) for split in SPLITS}
     return {split: subjects for split, subjects in found.items() if subjects}

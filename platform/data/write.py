@@ -17,7 +17,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.dataset import FILE, FORMAT, Dataset, checked_faces, open_dataset, splits_of
 from legan.platform.data.masks import pack_mask
 from legan.platform.data.skipped import arrow_skipped
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 from legan.platform.files import refuse_existing, whole_folder
 
 _COLUMNS = {
@@ -70,7 +70,7 @@ def write_dataset(
     size = first.shape[0]
     packed = pack_mask(hulls.astype(np.bool_)) if hulls.dtype == np.bool_ else np.asarray(hulls, np.uint8)
     if packed.shape != (len(faces), -(-size * size // 8)):
-        raise DataError(f"{len(faces)} faces of {size}×{size} do not fit hull masks of shape {hulls.shape}.")
+        raise DataError(f"{counted(len(faces), 'face')} of {size}×{size} do not fit hull masks of shape {hulls.shape}.")
 
     with whole_folder(out) as draft:
         _write_images(draft / "images.npy", chain([first], stream), (len(faces), size, size, 3))
@@ -157,5 +157,7 @@ def _write_images(path: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[
             break
         target[count - 1] = image
     if count != shape[0]:
-        raise DataError(f"the table names {shape[0]} faces, but there are {'more' if count > shape[0] else count} images.")
+        raise DataError(
+            f"the table names {counted(shape[0], 'face')}, but there are {'more' if count > shape[0] else count} images."
+        )
     target.flush()

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError
+from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError, counted
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import Need, needing
@@ -164,7 +164,7 @@ def _known(data: Dataset, model: Model) -> tuple[Dataset, str]:
     known = data.known_to(model.schema)
     if not known.left_out.names:
         return data, ""
-    used = f"{len(known.rows('test'))} of {len(data.rows('test'))} test images are used"
+    used = f"{len(known.rows('test'))} of {counted(len(data.rows('test')), 'test image')} are used"
     return known, f"The model doesn't know {', '.join(known.left_out.names)}, so {used}."
 
 
@@ -187,8 +187,8 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     for line in bench.advice:
         say(line)
     subjects = bench.pairs["subject"].nunique()
-    people = "1 subject" if subjects == 1 else f"{subjects} subjects"
-    say(f"Translating {len(bench.pairs)} images of {people} of {bench.data.name}'s test split and scoring them …")
+    people = counted(subjects, "subject")
+    say(f"Translating {counted(len(bench.pairs), 'image')} of {people} of {bench.data.name}'s test split and scoring them …")
     for extractor in bench.judges.extractors():
         extractor.network.to(device).eval()
     real = {

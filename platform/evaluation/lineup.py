@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, Problem, Problems
+from legan.platform.errors import ConfigError, Problem, Problems, counted
 from legan.platform.evaluation.figures import Picture, to_pictures
 from legan.platform.evaluation.judges import data_problems
 from legan.platform.evaluation.paired import BATCH, translate
@@ -36,10 +36,14 @@ def parse_lineup(given: Sequence[str]) -> dict[str, str]:
     names = [text.partition("=")[0].strip() for text in given]
     problems = Problems()
     if not FEWEST <= len(given) <= MOST:
-        problems.add("--models", f"{len(given)} are named; a line-up needs {FEWEST} to {MOST}")
+        problems.add(
+            "--models", f"a line-up needs {FEWEST} to {MOST}, and there {'is' if len(given) == 1 else 'are'} {len(given)}"
+        )
     for name, listed in zip(names, runs, strict=True):
         if len(listed) > 1:
-            problems.add("--models", f"{name} has {len(listed)} runs; a line-up shows one picture of each, so name one")
+            problems.add(
+                "--models", f"{name} has {counted(len(listed), 'run')}; a line-up shows one picture of each, so name one"
+            )
         if re.fullmatch(r"\w[\w\-. ]*", name) is None or name in ("base", "examples"):
             problems.add("--models", f"{name!r} cannot be a folder's name here; use letters, digits, -, _, . and spaces")
     problems.raise_if_any()

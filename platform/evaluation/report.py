@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from legan.platform.data.dataset import Dataset
+from legan.platform.errors import counted
 from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
 from legan.platform.evaluation.metric_names import MATCH, QUALITY, heading
@@ -165,9 +166,10 @@ def _counted(evaluation: Evaluation) -> str:
     size = min(KERNEL_SUBSET_SIZE, n, m)
     subsets = "all images" if size == n == m else f"{KERNEL_SUBSETS} pairs of subsets of {size}"
     return (
-        f"N = {n} images of each row against all {m} real images of the test split in Fréchet and kernel distances (the latter "
+        f"N = {counted(n, 'image')} of each row against all {counted(m, 'real image')} of the test split in "
+        f"Fréchet and kernel distances (the latter "
         f"over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
-        f"{evaluation.pairs['subject'].nunique()} subjects."
+        f"{counted(evaluation.pairs['subject'].nunique(), 'subject')}."
     )
 
 

@@ -22,7 +22,7 @@ from legan.models.quality import QualityModel
 from legan.platform.config import flatten
 from legan.platform.data.dataset import NOTHING, SPLITS, Dataset, LeftOut
 from legan.platform.device import keep_freed_memory, place
-from legan.platform.errors import ConfigError
+from legan.platform.errors import ConfigError, counted
 from legan.platform.model import MODEL_FILE, StoredNetwork
 from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
 from legan.platform.settings import ClassifierSettings, IdentitySettings, LeganSettings, QualitySettings, TrainingSettings
@@ -179,7 +179,7 @@ def description_of(run: Run, task: Task) -> str:
     """What MLflow shows on top of the run and of its registered model."""
     settings = run.settings
     path = given(settings.ratings if isinstance(settings, QualitySettings) else settings.data)
-    return f"{TITLES[run.kind]} trained on {path.name}: {task.total_steps:,} steps of {task.images_per_step} images."
+    return f"{TITLES[run.kind]} trained on {path.name}: {task.total_steps:,} steps of {counted(task.images_per_step, 'image')}."
 
 
 def _data(run: Run, inputs: Inputs, tags: Mapping[str, str]) -> tuple[str, str, str, dict[str, int]]:

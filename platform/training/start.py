@@ -10,7 +10,7 @@ import torch
 from legan.platform.cluster import connect, is_elsewhere, require, threads_each
 from legan.platform.config import Checked, to_yaml
 from legan.platform.data.labels.classes import count_lines
-from legan.platform.errors import ConfigError, Problem, Problems, RecordTakenError
+from legan.platform.errors import ConfigError, Problem, Problems, RecordTakenError, counted
 from legan.platform.processors import free_processors, threads_asked_for
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.places import default_home, default_tracking_uri, run_tracking_uri, shown
@@ -171,16 +171,17 @@ def plan(kind: str, facts: Facts, inputs: Inputs, uri: str | None = None, place:
     if data is not None:
         sizes = ", ".join(f"{split} {len(data.rows(split))}" for split in ("train", "val", "test"))
         lines.append(
-            f"data set {data.name}: {len(data)} faces of {data.image_size}×{data.image_size} ({sizes}), "
+            f"data set {data.name}: {counted(len(data), 'face')} of {data.image_size}×{data.image_size} ({sizes}), "
             f"{len(data.schema.expressions)} expressions × {len(data.schema.lightings)} lightings, hash {data.content_hash[:12]}"
         )
         lines += [*count_lines(data), ""]
     lines += [f"{name}: {count:,} parameters" for name, count in parameters.items()]
     before = settings.start.step if settings.start is not None else 0
-    steps = f"{task.total_steps - before} steps" + (f" ({before + 1} to {task.total_steps})" if before else "")
-    lines.append(f"{steps} of {task.images_per_step} images, on {place or _where(settings)}")
+    steps = counted(task.total_steps - before, "step") + (f" ({before + 1} to {task.total_steps})" if before else "")
+    lines.append(f"{steps} of {counted(task.images_per_step, 'image')}, on {place or _where(settings)}")
     lines.append(
-        f"checkpoints: every {settings.checkpoint_every} steps and of the best validation, {checkpoint_bytes / 1e6:.0f} MB each, "
+        f"checkpoints: every {counted(settings.checkpoint_every, 'step')} and of the best validation, "
+        f"{checkpoint_bytes / 1e6:.0f} MB each, "
         f"at most {settings.keep_last + 1} kept"
     )
     lines.append(f"tracking: {shown(uri or default_tracking_uri())}")
@@ -214,6 +215,4 @@ def _train(run: Run, inputs: Inputs) -> None:
 def _where(settings: TrainingSettings) -> str:
     if settings.workers == 0:
         return "this process's GPU" if settings.gpu else "this process"
-    return (
-        f"{settings.workers} Ray Train worker{'s' if settings.workers > 1 else ''}, {'one GPU' if settings.gpu else 'CPU'} each"
-    )
+    return f"{counted(settings.workers, 'Ray Train worker')} with one {'GPU' if settings.gpu else 'CPU'} each"

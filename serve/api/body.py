@@ -8,6 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
+from legan.platform.errors import counted
 from legan.serve.api.errors import ProblemError
 
 FIELDS = 600
@@ -80,7 +81,9 @@ def _multipart(body: bytes, boundary: str, images: int, values: dict[str, list[s
             elif isinstance(event, Data) and part is not None:
                 _keep(part, event.data, found, values)
             if len(found) > images:
-                raise ProblemError(413, f"There are more than {images} images in the request; send them in several requests.")
+                raise ProblemError(
+                    413, f"There are more than {counted(images, 'image')} in the request; send them in several requests."
+                )
 
     except RequestEntityTooLarge as error:
         raise ProblemError(413, f"The form has more than {FIELDS} fields; send fewer.") from error

@@ -24,7 +24,7 @@ from legan.platform.data.skipped import read_skipped
 from legan.platform.data.stream import Header, npy_header
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.device import WORKERS, choose_device, keep_freed_memory
-from legan.platform.errors import ClusterError, DataError, one_line
+from legan.platform.errors import ClusterError, DataError, counted, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
 from legan.serve.augment.input import ROWS, Photographs, Rows, write_rows
@@ -94,7 +94,7 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
     skipped = read_skipped(faces) if isinstance(order.given, Photographs) else None
     if total.made == 0 and not order.originals:
         raise DataError(
-            f"none of the {jobs} translations reached the minimum ({total.low_quality} fell short in quality, "
+            f"none of the {counted(jobs, 'translation')} reached the minimum ({total.low_quality} fell short in quality, "
             f"{total.low_similarity} in similarity), so there is no data set to write; ask for less, with --overwrite."
         )
 

@@ -13,6 +13,7 @@ from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.show import SEVERAL, SeveralPeople, several_lines, several_people
 from legan.platform.data.skipped import skip_lines
 from legan.platform.data.stream import Header
+from legan.platform.errors import counted
 from legan.platform.model import weights_hash
 from legan.serve.augment.input import ROWS, Photographs, Rows, columns_left_out, labels_beforehand
 from legan.serve.augment.plan import UNKNOWN, Labels, count_jobs
@@ -59,7 +60,7 @@ def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> lis
     made = values["made"]
     retries = made["translated"] - made["asked"]
     lines = [
-        f"{made['made']} of {made['asked']} translations made"
+        f"{made['made']} of {counted(made['asked'], 'translation')} made"
         + (f" ({made['translated']} tried)" if retries > 0 else "")
         + "".join(
             f", {made[key]} given up for {what}"
@@ -70,7 +71,7 @@ def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> lis
     if made["originals"]:
         left = made["sources"] - made["originals"]
         why = f"; {left} have classes that the model does not know" if left else ""
-        lines.append(f"{made['originals']} source faces kept beside them{why}")
+        lines.append(f"{counted(made['originals'], 'source face')} kept beside them{why}")
     lines += several_lines(SeveralPeople(**values["several_people"]))
     lines += attempt_lines(values["found_by"])
     if skipped is not None:
@@ -84,19 +85,19 @@ def dry_run_lines(order: AugmentOrder) -> list[str]:
     """What would be done."""
     schema, given = order.model.schema, order.given
     labels = labels_beforehand(given, schema)
-    what = f"{given.name}: {len(labels)} faces" if isinstance(given, Header) else f"{len(labels)} photographs"
+    what = f"{given.name}: {counted(len(labels), 'face')}" if isinstance(given, Header) else counted(len(labels), "photograph")
     assumed = "" if isinstance(given, Header) else ", if each has one face"
     jobs = count_jobs(order.wanted, labels, expressions=len(schema.expressions), lightings=len(schema.lightings))
     name = " version ".join(part for part in (order.origin.model, order.origin.model_version) if part)
     lines = [
         what,
         f"model {name}, {order.model.image_size}×{order.model.image_size}, weights {order.origin.model_hash[:12]}",
-        f"{jobs} translations{assumed}, {order.attempts} attempt{'s' if order.attempts > 1 else ''} each at most",
+        f"{counted(jobs, 'translation')}{assumed}, {counted(order.attempts, 'attempt')} each at most",
     ]
     if order.originals:
-        lines.append(f"{len(kept_rows(labels))} source faces are kept beside them")
-    counted = counts_of(_counted_rows(order, labels), schema)
-    return [*lines, *_class_lines("train" if order.wanted.balance else "all", counted, None), "nothing was computed (--dry-run)"]
+        lines.append(f"{counted(len(kept_rows(labels)), 'source face')} kept beside them")
+    classes = counts_of(_counted_rows(order, labels), schema)
+    return [*lines, *_class_lines("train" if order.wanted.balance else "all", classes, None), "nothing was computed (--dry-run)"]
 
 
 def _attempts_of(order: AugmentOrder, folder: Path) -> dict[str, int]:

@@ -9,7 +9,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE
 from legan.platform.data.faces.attempts import ATTEMPTS
 from legan.platform.data.stream import Header
-from legan.platform.errors import ConfigError, Problem, Problems
+from legan.platform.errors import ConfigError, Problem, Problems, counted
 from legan.platform.files import refuse_existing
 from legan.platform.model import Model, load_identity, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
@@ -168,7 +168,9 @@ def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, Problems]:
 
     most = len(schema.expressions) * len(schema.lightings) - 1
     if request.random is not None and request.random > most:
-        problems.add(f"--random {request.random}", f"the model has {most} combinations beside a face's own; take --all for all")
+        problems.add(
+            f"--random {request.random}", f"the model has {counted(most, 'combination')} beside a face's own; take --all for all"
+        )
     return Wanted(tuple(pairs), request.all, request.random, request.balance), Problems(dict.fromkeys(problems))
 
 

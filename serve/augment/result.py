@@ -16,7 +16,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.skipped import kind_lines, skipped_of, skipped_table
 from legan.platform.data.stream import Part, write_parts
 from legan.platform.data.unfinished import drop_work
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 from legan.platform.model import Model
 from legan.serve.augment.input import ROWS, Photographs, Rows
 from legan.serve.augment.plan import UNKNOWN, Labels
@@ -57,7 +57,7 @@ def assemble_faces(folder: Path, photographs: Photographs, model: Model, parts: 
     if sum(counts) == 0:
         drop_work(folder)
         why = "; ".join(kind_lines(skipped_table(skipped)))
-        raise DataError(f"none of the {len(skipped)} photographs of {photographs.root} could be used: {why}.")
+        raise DataError(f"none of {counted(len(skipped), 'photograph')} of {photographs.root} could be used: {why}.")
 
     write_parts(
         folder / "faces",

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from legan.platform.errors import DataError, LeganError, Problem, Problems, first_line
+from legan.platform.errors import DataError, LeganError, Problem, Problems, counted, first_line
 from legan.platform.files import unwritable
 from legan.serve.client import (
     AugmentOptions,
@@ -175,7 +175,7 @@ def _finish(wrong: Sequence[str], count: int) -> None:
         raise DataError(wrong[0])
     if wrong:
         raise DataError(
-            "\n".join([f"{len(wrong)} of {count} photographs could not be used:", *(f"  - {each}" for each in wrong)])
+            "\n".join([f"{len(wrong)} of {counted(count, 'photograph')} could not be used:", *(f"  - {each}" for each in wrong)])
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from legan.platform.commands.options import LOCAL, Host, Out, Overwrite, Seed, path, path_argument
+from legan.platform.errors import counted
 
 study = typer.Typer(
     help="Ask people: naturalness ratings for Q, or which model's picture fits a target best.",
@@ -47,7 +48,7 @@ def create(
     made = run(StudyRequest(out, ratings, lineup, raters, raters_per_item, seconds, seed))
     items = made.rows("SELECT COUNT(*) FROM items")[0][0]
     what = "images to rate" if made.about.kind == "ratings" else f"line-ups of {', '.join(made.about.models)}"
-    typer.echo(f"{items} {what}, {made.about.raters_per_item} raters each: {out}")
+    typer.echo(f"{items} {what}, {counted(made.about.raters_per_item, 'rater')} each: {out}")
     _print_links(out, f"http://{LOCAL}:{PORT}", {})
     typer.echo(f"Whoever has a link can answer with it. They work while this runs: legan study serve {out}")
 

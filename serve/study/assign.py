@@ -13,7 +13,7 @@ def assign(sizes: Sequence[int], raters: int, per_unit: int, seed: int) -> list[
     the raters who have least, and ties are broken by lot.
     """
     if not 1 <= per_unit <= raters:
-        raise ValueError(f"{per_unit} raters for each unit are not among {raters}")
+        raise ValueError(f"{raters} cannot give {per_unit} for each unit")
     rng = np.random.default_rng([seed, 11])
     load = np.zeros(raters, np.int64)
     chosen: list[list[int]] = [[] for _ in sizes]

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from legan.platform.data.image import read_image
 from legan.platform.data.skipped import Skipped
-from legan.platform.errors import ConfigError, DataError, Problems
+from legan.platform.errors import ConfigError, DataError, Problems, counted
 from legan.platform.files import whole_folder
 from legan.serve.study.assign import assign, item_order, model_order
 from legan.serve.study.inputs import InputItem, StudyInputs, read_lineup_inputs, read_rating_inputs
@@ -111,7 +111,7 @@ def _raters(request: StudyRequest, inputs: StudyInputs, units: int, problems: Pr
     wanted = min(RATINGS_PER_IMAGE, request.raters) if request.ratings is not None else request.raters
     per_item = wanted if request.raters_per_item is None else request.raters_per_item
     if per_item > request.raters:
-        problems.add(f"--raters-per-item {per_item}", f"there are only {request.raters} raters")
+        problems.add(f"--raters-per-item {per_item}", f"it is more than the {counted(request.raters, 'rater')} there can be")
     elif units and units * per_item < request.raters:
         problems.add(f"--raters {request.raters}", f"there is only work for {units * per_item}")
     width = len(str(request.raters))

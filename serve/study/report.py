@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.ratings.ratings import histogram
 from legan.platform.data.ratings.table import LEAST_SCORES
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 from legan.platform.files import refuse_existing, whole_folder
 from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval
 from legan.serve.study.store import IMAGES, Study
@@ -112,8 +112,10 @@ def _head(study: Study, answers: pd.DataFrame, raters: pd.DataFrame) -> str:
     kind = "Ratings" if study.about.kind == "ratings" else "Line-ups"
     return (
         f"# {kind}: {given} of {asked} answers\n\n"
-        f"{answers['item'].nunique()} items judged, {study.about.raters_per_item} raters intended for each, {limit}. "
-        f"{int((raters['answered'] > 0).sum())} of {len(raters)} raters answered, in {seconds.median():.1f} s (median; 90 % "
+        f"{counted(answers['item'].nunique(), 'item')} judged, "
+        f"{counted(study.about.raters_per_item, 'rater')} intended for each, {limit}. "
+        f"{int((raters['answered'] > 0).sum())} of {counted(len(raters), 'rater')} answered, in "
+        f"{seconds.median():.1f} s (median; 90 % "
         f"within {seconds.quantile(0.9):.1f} s). Time-outs: {int(answers['timed_out'].sum())}, "
         f"{int(raters['given_up'].sum())} of them for good."
     )
@@ -133,7 +135,7 @@ def _ratings(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     given = answers[~answers["timed_out"]]
     alpha = krippendorff_alpha([group.to_list() for _, group in given.groupby("item")["score"]])
     return [
-        f"Mean rating {images['mean'].mean():.2f} over {len(images)} images. "
+        f"Mean rating {images['mean'].mean():.2f} over {counted(len(images), 'image')}. "
         f"Agreement: Krippendorff's α (interval) = {_or_none(alpha)}.",
         exported,
         "## Images by mean rating",
@@ -156,7 +158,9 @@ def _export(study: Study, images: pd.DataFrame, draft: Path) -> str:
         enough["split"] = _splits(len(enough), study.about.seed)
     enough[["image", "mean", "std", "source", "split", "raters", "name"]].to_csv(draft / "ratings.csv", index=False)
     left = len(images) - len(enough)
-    return f"ratings.csv holds {len(enough)} images" + (f"; {left} with a single rating are left out." if left else ".")
+    return f"ratings.csv holds {counted(len(enough), 'image')}" + (
+        f"; {left} with a single rating are left out." if left else "."
+    )
 
 
 def _splits(count: int, seed: int) -> NDArray[np.str_]:

@@ -22,6 +22,7 @@ from legan.platform.commands.options import (
     Pairs,
     Set,
 )
+from legan.platform.errors import counted
 from legan.sweeps.commands.options import Cpus, Gpus, Kind, MaybeHead, Name, Preset, Retries, Seeds, SweepName, What
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _report(sweep: "Sweep") -> None:
 
 def _summary(name: str, outcomes: "Outcomes") -> None:
     finished = sum(1 for _, outcome in outcomes if outcome is not None and outcome.status == "finished")
-    print(f"{finished} of {len(outcomes)} trials finished")
+    print(f"{finished} of {counted(len(outcomes), 'trial')} finished")
     for trial, outcome in outcomes:
         if outcome is None:
             print(f"{trial.name} has no outcome; `legan sweep resume {name}` continues it")

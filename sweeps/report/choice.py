@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from legan.platform.errors import ConfigError, Problem
+from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.evaluation.metric_names import LACKING, Better, find
 from legan.sweeps.report.results import TrialResult, about, by_seed, by_variant, metric_names, require_finished
 from legan.sweeps.sweep import Sweep
@@ -68,7 +68,7 @@ def choose(sweep: Sweep, results: Sequence[TrialResult], metric: str, direction:
 def in_words(choice: BestTrial) -> str:
     """Why this trial."""
     way = "lowest" if choice.direction == "minimize" else "highest"
-    seeds = "1 seed" if choice.seeds == 1 else f"{choice.seeds} seeds"
+    seeds = counted(choice.seeds, "seed")
     text = (
         f"{choice.result.trial.name} ({about(choice.result)}): {choice.result.trial.variant} has the {way} mean of "
         f"{choice.metric}, {choice.mean:.4f} over {seeds}, and this is its {way} with {choice.value:.4f}."

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from legan.platform.errors import ConfigError, Problem
+from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.sweeps.report.results import (
     TrialResult,
@@ -123,13 +123,14 @@ def as_csv(table: SearchTable) -> str:
 
 
 def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: int, results: Sequence[TrialResult]) -> list[str]:
-    seeds = "1 seed" if sweep.settings.seeds == 1 else f"{sweep.settings.seeds} seeds"
+    seeds = counted(sweep.settings.seeds, "seed")
     notes = trouble_notes(results)
     if len(objectives) == 1:
-        notes.append(f"The {shown} best of {complete} finished suggestions, {seeds} each.")
+        notes.append(f"The {shown} best of {counted(complete, 'finished suggestion')}, {seeds} each.")
     else:
         notes.append(
-            f"The {shown} of {complete} finished suggestions, {seeds} each, that no other is at least as good as in every "
+            f"The {shown} of {counted(complete, 'finished suggestion')}, {seeds} each, that no other is at "
+            f"least as good as in every "
             "objective and better in one; sorted by the first."
         )
     notes.append(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from legan.platform.errors import ConfigError, Problem
+from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.evaluation.metric_names import (
     COPY_INPUT,
     FD_IDENTITY,
@@ -191,7 +191,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
     compared = [cell for cell in table.cells.values() if cell.difference is not None and cell.difference.interval is not None]
     changed = f" with {', '.join(settings.overrides)}" if settings.overrides else ""
     lacking = [metric for metric in table.metrics if not any(table.cells[name, metric].ours for name in table.variants)]
-    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+    seeds = counted(settings.seeds, "seed")
 
     notes = trouble_notes([each for row in table.variants.values() for each in row])
     notes.append(

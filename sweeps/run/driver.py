@@ -19,7 +19,7 @@ from ray import cloudpickle, tune
 
 from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.device import WORKERS
-from legan.platform.errors import ClusterError, LeganError, one_line
+from legan.platform.errors import ClusterError, LeganError, counted, one_line
 from legan.platform.files import NAMED_FOLDERS, causes, named_folder
 from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.training.loop import StoppedEarly
@@ -60,8 +60,8 @@ class Room(NamedTuple):
     at_once: int
 
     def __str__(self) -> str:
-        each = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
-        who = f"{self.workers} workers of {each}" if self.workers > 1 else each
+        each = counted(self.cpus, "CPU") + (f" and {counted(self.gpus, 'GPU')}" if self.gpus else "")
+        who = f"{counted(self.workers, 'worker')} of {each}" if self.workers > 1 else each
         return f"{who} each, {self.at_once} at once"
 
 
@@ -84,7 +84,7 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
         if search is not None:
             settle_study(sweep)
         count = len(left) if search is None else search.trials - counted_trials(sweep)
-        say(f"sweep {sweep.name} in {sweep.folder}: {count} trials to run; its MLflow run is {parent_run}")
+        say(f"sweep {sweep.name} in {sweep.folder}: {counted(count, 'trial')} to run; its MLflow run is {parent_run}")
 
         if room is not None:
             say(f"a trial takes {room}")
@@ -126,8 +126,9 @@ def find_room(sweep: Sweep, address: str | None) -> Room:
     if at_once == 0:
         cluster = describe()
         raise ClusterError(
-            f"the cluster at {cluster.address} has {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs on {cluster.nodes} "
-            f"node{'s' if cluster.nodes != 1 else ''}, a trial needs {workers} × ({asked.cpus:g} CPUs and {asked.gpus:g} GPUs); "
+            f"the cluster at {cluster.address} has {counted(cluster.cpus, 'CPU')} and {counted(cluster.gpus, 'GPU')} on "
+            f"{counted(cluster.nodes, 'node')}, a trial needs {workers} × ({counted(asked.cpus, 'CPU')} and "
+            f"{counted(asked.gpus, 'GPU')}); "
             "take fewer with --cpus, --gpus or --set workers=1, or name a larger cluster with --address or RAY_ADDRESS."
         )
     return Room(workers, asked.cpus, asked.gpus, at_once)

@@ -14,7 +14,7 @@ import torch
 from legan.models.generator import Generator
 from legan.platform.config import KINDS, flatten, read_section
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset
-from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError
+from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError, counted
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import LACKING, Need, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
@@ -223,9 +223,9 @@ def describe(sweep: Sweep, address: str | None, inputs: Inputs) -> str:
 
     count = len(trials) if asked.search is None else asked.search.trials * asked.seeds
     workers = workers_of(sweep)
-    each = f"{asked.cpus:g} CPUs" + (f" and {asked.gpus:g} GPUs" if asked.gpus else "")
-    of_each = f"{workers} worker{'s' if workers > 1 else ''} with {each} each"
-    lines += ["", f"{count} trials of {of_each}, {_at_once(sweep, workers, address)}"]
+    each = counted(asked.cpus, "CPU") + (f" and {counted(asked.gpus, 'GPU')}" if asked.gpus else "")
+    of_each = f"{counted(workers, 'worker')} with {each} each"
+    lines += ["", f"{counted(count, 'trial')} of {of_each}, {_at_once(sweep, workers, address)}"]
 
     first = _first(sweep, inputs)
     first = first._replace(settings=first.settings.model_copy(update={"gpu": asked.gpus > 0}))
@@ -250,7 +250,7 @@ def _search_lines(search: SearchSettings, seeds: int) -> Iterator[str]:
     """What a search asks for, tries first and may suggest."""
     goals = ", ".join(f"{direction} {name}" for name, direction in search.objectives.items())
     stopped = "nobody is stopped early" if search.pruning == "none" else f"ASHA stops the worst by {search.asha.metric}"
-    yield f"{search.trials} suggestions by {search.sampler}, {seeds} seed{'s' if seeds > 1 else ''} each: {goals}; {stopped}"
+    yield f"{counted(search.trials, 'suggestion')} by {search.sampler}, {counted(seeds, 'seed')} each: {goals}; {stopped}"
     for name, parameter in search.parameters.items():
         given = parameter.model_dump(exclude_defaults=True)
         yield f"{name}: {', '.join(f'{key} {value}' for key, value in given.items())}"

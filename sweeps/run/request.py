@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from legan.platform.config import KINDS, Checked, check_apart, resolve
-from legan.platform.errors import ConfigError, Problem
+from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.settings import TrainingSettings
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.search.files import read_space, space_names
@@ -74,7 +74,9 @@ def training_problems(settings: SweepSettings, resolved: TrainingSettings) -> li
     """Why trainings with these settings, which are right by themselves, cannot be a variant of the sweep."""
     problems = asha_problems(settings.search, resolved) if settings.search is not None else []
     if resolved.workers > 1 and 0 < settings.gpus < 1:  # Ray Train gives a worker whole GPUs
-        problems.append(Problem("--gpus", f"{resolved.workers} workers cannot share a GPU; give each 1, or set workers=1"))
+        problems.append(
+            Problem("--gpus", f"{counted(resolved.workers, 'worker')} cannot share a GPU; give each 1, or set workers=1")
+        )
     return problems
 
 

@@ -14,6 +14,7 @@ import optuna
 import optuna.visualization.matplotlib as pictures
 from optuna.trial import FrozenTrial, TrialState
 
+from legan.platform.errors import counted
 from legan.platform.files import whole_file
 from legan.sweeps.search.study import open_study
 from legan.sweeps.sweep import Sweep
@@ -54,7 +55,9 @@ def search_plots(sweep: Sweep, out: Path, say: Callable[[str], None] = print) ->
             axes = plot.draw()
             axes.set_facecolor("0.88")  # on white, the palest lines would be lost
             axes.set_title("")
-            axes.set_title(f"{plot.title} ({study.study_name}, {len(finished)} finished trials)", loc="left", fontsize=11, pad=12)
+            axes.set_title(
+                f"{plot.title} ({study.study_name}, {counted(len(finished), 'finished trial')})", loc="left", fontsize=11, pad=12
+            )
             axes.figure.set_size_inches(plot.width, HEIGHT)
             with whole_file(out / f"{plot.name}.png") as draft:
                 axes.figure.savefig(draft, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.2)

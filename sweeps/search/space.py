@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, fie
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from legan.platform.errors import Problem
+from legan.platform.errors import Problem, counted
 from legan.platform.evaluation.metric_names import canonical
 from legan.platform.settings import Settings, TrainingSettings, raise_conflicts
 from legan.sweeps.search.checks import (
@@ -175,7 +175,10 @@ def asha_problems(search: SearchSettings, training: TrainingSettings) -> list[Pr
     if training.steps is None:
         return [Problem("search.pruning", "asha counts steps, and the trials' length is in epochs; set steps")]
     if last_rung(training) < search.asha.grace:
-        cause = f"{search.asha.grace} of {training.steps} steps, validated every {training.validate_every}, leave none to stop at"
+        cause = (
+            f"{search.asha.grace} of {counted(training.steps, 'step')}, validated every "
+            f"{training.validate_every}, leave none to stop at"
+        )
         return [Problem("search.asha.grace", f"{cause}; lower it, or validate_every")]
     return []
 

@@ -1,6 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from legan.platform.errors import ConfigError, Problem, first_line, one_line
+from legan.platform.errors import ConfigError, Problem, counted, first_line, one_line
 
 
 def test_all_problems_come_with_their_count() -> None:
@@ -43,3 +46,33 @@ def test_what_an_error_says_in_a_line(error: Exception, first: str, one: str) ->
 def test_a_line_is_short_and_has_no_passwords() -> None:
     assert one_line(OSError("no answer from http://me:secret@host:1/x")) == "no answer from http://host:1/x"
     assert one_line(OSError("x" * 1000)) == "x" * 300 + "…"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (1, "worker", "1 worker"),
+        (0, "worker", "0 workers"),
+        (2, "worker", "2 workers"),
+        (1.0, "CPU", "1 CPU"),
+        (0.5, "CPU", "0.5 CPUs"),
+    ],
+)
+def test_a_number_agrees_with_its_noun(number: float, noun: str, said: str) -> None:
+    assert counted(number, noun) == said
+    assert counted(number, "process", "processes").endswith("process" if number == 1 else "processes")
+
+
+WORDS = "workers|CPUs|subjects|photographs|translations|raters|trials"
+
+
+def test_no_message_counts_without_looking_at_the_number() -> None:
+    root = Path(__file__).parents[2]
+    files = [file for folder in ("platform", "serve", "sweeps") for file in (root / folder).rglob("*.py")]
+    found = [
+        f"{file.relative_to(root)}: {line.strip()}"
+        for file in files
+        for line in file.read_text().splitlines()
+        if re.search(rf"\{{(len\([^{{}}]*\)|[\w.]+)(:g)?\}} ({WORDS})\b", line)
+    ]
+    assert found == []

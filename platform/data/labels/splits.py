@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from legan.platform.data.dataset import Split
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 
 KINDS = ("expression", "lighting", "source")
 """The columns whose values are told apart, where a table has them."""
@@ -90,7 +90,7 @@ def check_shares(subjects: int, *, val_share: float, test_share: float) -> None:
     test, val = _count(test_share, subjects), _count(val_share, subjects)
     if test + val >= subjects and test_share < 1:
         raise DataError(
-            f"{subjects} subject{'s' if subjects != 1 else ''} cannot be split into {val} for validation, {test} for testing "
+            f"{counted(subjects, 'subject')} cannot be split into {val} for validation, {test} for testing "
             "and some to train on; lower the shares or add subjects."
         )
 

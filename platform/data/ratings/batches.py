@@ -22,7 +22,7 @@ from PIL import Image
 
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.plain_table import cell_text, lacking, read_plain_table
-from legan.platform.errors import DataError
+from legan.platform.errors import DataError, counted
 from legan.platform.files import refuse_existing, whole_folder
 
 FORMAT = 1
@@ -63,7 +63,8 @@ def choose_faces(
     yaw = faces["yaw"].to_numpy(np.float64)
     if max_yaw < 180 and np.isnan(yaw).any():
         raise DataError(
-            f"{int(np.isnan(yaw).sum())} of {len(data)} faces of {data.path} have no yaw (they were not detected but taken as "
+            f"{int(np.isnan(yaw).sum())} of {counted(len(data), 'face')} of {data.path} have no yaw (they "
+            f"were not detected but taken as "
             "aligned, or drawn); prepare the photographs without --aligned, or take every face with --max-yaw 180."
         )
 
@@ -87,7 +88,9 @@ def choose_faces(
     empty = [" ".join(part for part in cell if part != "all") for cell in wanted if len(found[cell]) == 0]
     if not wanted or empty:
         said = f"there is no {' and no '.join(empty)} face" if any(empty) else "no face is left"
-        raise DataError(f"nothing can be balanced: of {len(data)} faces of {data.path}, {said} after {_said(dropped)}.")
+        raise DataError(
+            f"nothing can be balanced: of {counted(len(data), 'face')} of {data.path}, {said} after {_said(dropped)}."
+        )
 
     share = min(len(rows) for rows in found.values())
     if count is not None:
@@ -185,7 +188,7 @@ def write_study(
     refuse_replacing(out, overwrite=overwrite)
     rows = choice.rows
     if batches > len(rows):
-        raise DataError(f"{len(rows)} images cannot be divided into {batches} batches; lower --batches.")
+        raise DataError(f"{counted(len(rows), 'image')} cannot be divided into {batches} batches; lower --batches.")
 
     batch, assignments = deal(len(rows), batches, raters, seed)
     names = _image_names(data, rows, masked, seed)

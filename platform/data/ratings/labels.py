@@ -18,7 +18,7 @@ from legan.platform.data.ratings.batches import FILE as STUDY_FILE
 from legan.platform.data.ratings.batches import FORMAT as STUDY_FORMAT
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores, told
-from legan.platform.errors import DataError, Problem, first_line
+from legan.platform.errors import DataError, Problem, counted, first_line
 from legan.platform.files import refuse_existing
 
 WEB_STUDY = "study.sqlite"
@@ -70,7 +70,7 @@ def collect(
         "format": FORMAT,
         "simulated": False,
         "masked": bool(record["masked"]),
-        "note": f"Scores of {given['rater'].nunique()} raters.",
+        "note": f"Scores of {counted(given['rater'].nunique(), 'rater')}.",
         "std": f"{deviation} standard deviation of an image's scores",
         "seed": seed,
         "images": len(used),
@@ -165,7 +165,9 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
     scores = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["image", "rater", "score"])
     again = scores[scores.duplicated(["image", "rater"])]
     if len(again) and not problems:
-        problems.append(Problem("", f"{len(again)} scores are in more than one file, the first for {again['image'].iloc[0]}"))
+        problems.append(
+            Problem("", f"{counted(len(again), 'score')} are in more than one file, the first for {again['image'].iloc[0]}")
+        )
 
     if problems:
         raise DataError(f"the scores cannot be used: {told(problems)}.")

@@ -28,7 +28,7 @@ from legan.platform.data.dataset import DAMAGE
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, is_table, lacking, read_plain_table
 from legan.platform.data.ratings.table import NO_ROWS, label_problems, normalise_table, split_problems, told
-from legan.platform.errors import DataError, Problem, first_line, one_line
+from legan.platform.errors import DataError, Problem, counted, first_line, one_line
 from legan.platform.files import refuse_existing, whole_folder
 
 FORMAT = 1
@@ -110,7 +110,8 @@ def mask_problem(ratings: Ratings) -> str | None:
     if len(whole) == 0:
         return None
     return (
-        f"{len(whole)} of {len(ratings)} images of {ratings.path} are not masked, the first is {whole[0]}, but what Q is shown "
+        f"{len(whole)} of {counted(len(ratings), 'image')} of {ratings.path} are not masked, the first is "
+        f"{whole[0]}, but what Q is shown "
         "is black outside the face's hull (section 3); rate masked faces, as `legan ratings batches` without --whole writes them"
     )
 
@@ -149,7 +150,7 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
 
     problems = _folder_problems(table)
     if images.ndim != 4 or images.shape != (len(table), images.shape[1], images.shape[1], 3) or images.dtype != np.uint8:
-        problems.append(Problem("images.npy", f"it holds {images.dtype} {images.shape} for {len(table)} rows"))
+        problems.append(Problem("images.npy", f"it holds {images.dtype} {images.shape} for {counted(len(table), 'row')}"))
     elif "image" in table and not table["image"].isin(np.arange(len(images))).all():
         problems.append(Problem("column image", "it names rows that images.npy does not have"))
     _raise(path, problems)

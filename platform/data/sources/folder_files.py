@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from legan.platform.data.image import called_an_image, image_size
 from legan.platform.data.skipped import HIDDEN, Skipped
-from legan.platform.errors import ImageError
+from legan.platform.errors import ImageError, counted
 
 BESIDE = frozenset(("hidden", "other_file", "seen_folder"))
 """Kinds of what lies beside photographs and was never meant to be one."""
@@ -91,7 +91,7 @@ def in_words(left: Sequence[tuple[str, Skipped]]) -> str:
         return ""
     frequent, _ = Counter(why.kind for _, why in left).most_common(1)[0]
     path, why = next((path, why) for path, why in left if why.kind == frequent)
-    return f", but {len(left)} other file{'s' if len(left) > 1 else ''}, such as {path}: {why.reason.rstrip('.')}"
+    return f", but {counted(len(left), 'other file')}, such as {path}: {why.reason.rstrip('.')}"
 
 
 def _kind(entry: "os.DirEntry[str]") -> Literal["file", "folder", "other"]:

@@ -18,7 +18,7 @@ from scipy.stats import pearsonr, spearmanr
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import SPLITS
 from legan.platform.data.ratings.ratings import Ratings
-from legan.platform.errors import ConfigError, Problem
+from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.evaluation.metric_names import find, heading
 from legan.platform.files import whole_file, write_whole
 from legan.platform.model import QUALITY, StoredNetwork, instead_of
@@ -159,7 +159,7 @@ def draw(predictions: pd.DataFrame, *, simulated: bool) -> Figure:
     _draw_histogram(left, predictions, f"{len(predictions)} {kind}, all splits")
     _draw_sources(right, predictions, f"Mean of the {kind} per source, all splits", with_q=False)
     _draw_sources(below, held_out, f"Raters and Q per source, {name}", with_q=True)
-    _draw_scatter(beside, held_out, f"{len(held_out)} images, {name}")
+    _draw_scatter(beside, held_out, f"{counted(len(held_out), 'image')}, {name}")
     return figure
 
 

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from legan.platform.errors import counted
 from legan.platform.evaluation.metric_names import COPY_INPUT, REAL_IMAGES, find, fixed_row
 from legan.platform.evaluation.report import CHECKED
 from legan.platform.evaluation.tables.evaluated import Evaluated
@@ -104,7 +105,8 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
     values = evaluations[0].values
     images = int(values["methods"]["output"]["pairs"])
     notes.append(
-        f"N = {images} translations per model of {values['data']}; FID, KID and FD identity against all {values['real_images']} "
+        f"N = {counted(images, 'translation')} per model of {values['data']}; FID, KID and FD identity "
+        f"against all {values['real_images']} "
         f"real images of its test split. The paper measured on {paper.data}: other images, so the numbers are not comparable."
     )
 
