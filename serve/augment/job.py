@@ -94,7 +94,7 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
     skipped = read_skipped(faces) if isinstance(order.given, Photographs) else None
     if total.made == 0 and not order.originals:
         raise DataError(
-            f"none of the {counted(jobs, 'translation')} reached the minimum ({total.low_quality} fell short in quality, "
+            f"none of {counted(jobs, 'translation')} reached the minimum ({total.low_quality} fell short in quality, "
             f"{total.low_similarity} in similarity), so there is no data set to write; ask for less, with --overwrite."
         )
 

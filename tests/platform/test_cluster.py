@@ -46,7 +46,7 @@ def test_what_the_cluster_lacks_is_said() -> None:
         ClusterError, match=r"has 2 CPUs and 0 GPUs on 1 node, asked for were 3 CPUs and 0 GPUs; take fewer workers"
     ):
         require(cpus=3)
-    with pytest.raises(ClusterError, match="asked for were 1 CPUs and 1 GPUs"):
+    with pytest.raises(ClusterError, match="asked for were 1 CPU and 1 GPU"):
         require(cpus=1, gpus=1)
 
 

@@ -96,7 +96,7 @@ def choose_faces(
     if count is not None:
         share = min(share, count // len(wanted))
     if share == 0:
-        raise DataError(f"{count} images cannot be shared by {len(wanted)} sides and groups; raise --count.")
+        raise DataError(f"{counted(count or 0, 'image')} cannot be shared by {len(wanted)} sides and groups; raise --count.")
 
     rng = np.random.default_rng([seed, 7])
     # Cell after cell, each in random order: dealt out in turn, they spread evenly over the batches.

@@ -193,7 +193,7 @@ def test_a_finished_data_set_takes_only_its_own_leftovers_away(
 def test_no_usable_file(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"junk")
     (tmp_path / "t.csv").write_text("path,subject,split\na.png,s,train\n")
-    with pytest.raises(DataError, match=r"none of the 1 files .* could be used: 1 × no image of a known format \(a\.png"):
+    with pytest.raises(DataError, match=r"none of 1 file .* could be used: 1 × no image of a known format \(a\.png"):
         run(tmp_path / "t.csv", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -50,7 +50,7 @@ def test_names_are_folders_of_one_run_each() -> None:
         parse_lineup(["base=a,b"])
     assert {problem.place for problem in caught.value.problems} == {"--models"}
     assert [problem.message for problem in caught.value.problems] == [
-        "1 are named; a line-up needs 2 to 9",
+        "a line-up needs 2 to 9, and there is 1",
         "base has 2 runs; a line-up shows one picture of each, so name one",
         "'base' cannot be a folder's name here; use letters, digits, -, _, . and spaces",
     ]

@@ -193,7 +193,7 @@ def test_what_falls_short_is_tried_anew_a_bounded_number_of_times(
     sources = images[made.faces["source_row"].to_numpy()]
     expected = Matcher(judge, torch.device("cpu")).similarity(sources, np.array(made.images))
     np.testing.assert_allclose(made.faces["similarity"], expected, atol=1e-5)
-    with pytest.raises(DataError, match=r"none of the 72 translations reached the minimum \(72 fell short in quality"):
+    with pytest.raises(DataError, match=r"none of 72 translations reached the minimum \(72 fell short in quality"):
         run(tiny_data, tmp_path / "none", model, random=1, min_quality=10)
 
 
@@ -329,7 +329,7 @@ def test_photographs_without_any_face_stop_nothing_that_comes_after_them(photogr
     table = tmp_path / "gone.csv"
     table.write_text("path\na.png\nb.png\n")
     with pytest.raises(
-        DataError, match=r"none of the 2 photographs of .* could be used: 2 × cannot be read \(a\.png: .*; restore the files"
+        DataError, match=r"none of 2 photographs of .* could be used: 2 × cannot be read \(a\.png: .*; restore the files"
     ):
         run(table, tmp_path / "none", model, labels="smile:left")
     assert not (tmp_path / "none.partial").exists()  # nothing in it is of use to another command

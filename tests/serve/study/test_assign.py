@@ -21,7 +21,7 @@ def test_every_unit_gets_its_raters_and_loads_are_even(data: st.DataObject, size
 
 
 def test_more_raters_than_there_are_is_refused() -> None:
-    with pytest.raises(ValueError, match="3 raters for each unit are not among 2"):
+    with pytest.raises(ValueError, match="2 cannot give 3 for each unit"):
         assign([1], 2, 3, 0)
 
 

@@ -135,7 +135,7 @@ def test_all_problems_of_a_table_at_once(rating_images: Path, tmp_path: Path) ->
         "row 3: the column image is empty",
         "row 4: split 'exam' is not one of train, val, test",
         f"{table}: some images have a split and others none; give all one, or leave the column out",
-        "--raters-per-item 3: there are only 2 raters",
+        "--raters-per-item 3: it is more than the 2 raters there can be",
     ]
 
 

@@ -68,7 +68,7 @@ def test_without_sides_and_groups_only_the_filters_count(data: Dataset) -> None:
 def test_what_cannot_be_balanced_is_told(data: Dataset) -> None:
     with pytest.raises(DataError, match=r"there is no natural face after leaving out 29 \(turned by more than 15°\)"):
         choose_faces(data, side=np.full(N, "unnatural"))
-    with pytest.raises(DataError, match="1 images cannot be shared by 2 sides and groups"):
+    with pytest.raises(DataError, match="1 image cannot be shared by 2 sides and groups"):
         choose_faces(data, side=SIDE, count=1)
     with pytest.raises(DataError, match=r"60 of 60 faces .* have no yaw"):
         choose_faces(_without_yaw(data))
