@@ -26,9 +26,11 @@ def test_what_a_kind_is_given_reaches_its_settings(home: Path, tiny_data: Path) 
 def test_a_run_that_goes_on_takes_no_other_settings(ready: Path) -> None:
     (ready / "begun").mkdir()
     (ready / "begun" / "config.yaml").write_text("kind: classifier\nsettings: {steps: 1}\n")
-    for more in (["--preset", "quick"], ["--workers", "0"], ["--name", "other"], ["--data", "there"]):
-        with pytest.raises(ConfigError, match="a run goes on with its own settings"):
-            CliRunner().invoke(app, ["train", "classifier", "--resume", "begun", *more], catch_exceptions=False)
+    own = "a run goes on with its own settings"
+    cases = {"--preset quick": own, "--workers 0": own, "--name other": own, "--data there": "--data: begun is trained without"}
+    for more, said in cases.items():
+        with pytest.raises(ConfigError, match=said):
+            CliRunner().invoke(app, ["train", "classifier", "--resume", "begun", *more.split()], catch_exceptions=False)
 
 
 def test_a_command_takes_only_its_kinds_inputs() -> None:
