@@ -108,6 +108,16 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
     return merged, problems
 
 
+def given_twice(overrides: Iterable[str], options: Mapping[str, Any]) -> list[Problem]:
+    """A problem for each override of a setting that has an option of its own, which was given, too."""
+    keys = {override: override.partition("=")[0].strip() for override in overrides}
+    return [
+        Problem(f"--set {override}", f"--{key} says {options[key]} already; leave one of them out")
+        for override, key in keys.items()
+        if options.get(key) is not None
+    ]
+
+
 class Checked(NamedTuple, Generic[AnySettings]):
     """Settings, their problems, and the names of the fields that are ``wrong`` by themselves.
 

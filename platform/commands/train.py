@@ -81,11 +81,13 @@ def _command(kind: str, inputs: tuple[str, ...]) -> Callable[..., None]:
         dry_run: DryRun = False,
         **given: Path | None,
     ) -> None:
-        from legan.platform.config import resolve
+        from legan.platform.config import given_twice, resolve
+        from legan.platform.errors import Problems
         from legan.platform.training.start import resume_training, start_training, train_further
 
         _one_beginning(resume, source, keep_rate)
         changes, values = overrides or [], {**given, "workers": workers, "gpu": gpu, "threads": threads}
+        Problems(given_twice(changes, values)).raise_if_any()
         if resume is not None:
             resume_training(kind, resume, changes, {**values, "preset": preset}, name, address, dry_run)
         elif source is not None:

@@ -38,3 +38,13 @@ def test_a_command_takes_only_its_kinds_inputs() -> None:
         done = CliRunner().invoke(app, ["train", kind, option, "there"])
         assert done.exit_code == 2
         assert f"No such option: {option}" in done.output
+
+
+def test_a_setting_and_its_option_are_not_both_given(home: Path, tiny_data: Path) -> None:
+    given = ["train", "classifier", "--data", str(tiny_data), "--workers", "0", "--dry-run"]
+    with pytest.raises(ConfigError) as caught:
+        CliRunner().invoke(app, [*given, "--set", "data=there", "--set", "workers=2", "--set", "steps=1"], catch_exceptions=False)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"--set data=there: --data says {tiny_data} already; leave one of them out",
+        "--set workers=2: --workers says 0 already; leave one of them out",
+    ]
