@@ -14,7 +14,6 @@ from shlex import quote
 from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from legan.platform.errors import counted
 from legan.platform.tracking.delivery import say
 from legan.platform.tracking.places import is_same
 
@@ -208,7 +207,7 @@ def _left_behind(tables: sqlite3.Connection, old: Path, here: Path) -> str | Non
     if not lost:
         return None
     bring = f"cp -rn {quote(str(old / FILES))} {quote(str(here))}"
-    return f"files of {counted(lost, 'run')} and models are still in {old} alone; bring them with: {bring}"
+    return f"files of {lost} of the runs and models are still in {old} alone; bring them with: {bring}"
 
 
 def _names(old: Path, new: Path) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,10 @@ def read_preferences(path: Path) -> dict[str, int]:
 def _run_id(source: str, values: Mapping[str, Any]) -> str | None:
     """As the run's folder tells it now; as it was at the evaluation where that folder is not here."""
     at_evaluation = values.get("run_id") or None
-    for folder in (network_folder(Path(source)).parent, default_home() / str(values.get("run"))):
+    folders = [default_home() / str(values.get("run"))]
+    with suppress(CheckpointError):  # it is no longer here
+        folders.insert(0, network_folder(Path(source)).parent)
+    for folder in folders:
         if not (folder / RECORD_FILE).is_file():
             continue
         run, uid = run_in_store(folder), values.get("run_uid")

@@ -147,7 +147,8 @@ def test_files_that_an_older_version_wrote_into_the_first_home_are_named(old: Pa
     shutil.rmtree(next((new / "mlartifacts" / "faces").glob("[!m]*")))
     said: list[str] = []
     settle(new / "mlflow.db", said.append)
-    assert said[1] == (f"files of 1 runs and models are still in {old} alone; bring them with: cp -rn '{old}/mlartifacts' {new}")
+    bring = f"bring them with: cp -rn '{old}/mlartifacts' {new}"
+    assert said[1] == f"files of 1 of the runs and models are still in {old} alone; {bring}"
     subprocess.run(said[1].rpartition(": ")[2], shell=True, check=True, capture_output=True)  # noqa: S602  (what a user would do)
     assert files_of(new / "mlartifacts").keys() == {new / path.relative_to(old) for path in files_of(old / "mlartifacts")}
 

@@ -10,7 +10,7 @@ from tests.mlflow_server import Server
 from legan.platform.errors import TrackingError
 from legan.platform.tracking import delivery
 from legan.platform.tracking.delivery import PARENT_RUN, PARENT_UID
-from legan.platform.tracking.mlflow_access import log_to_run, promote_model
+from legan.platform.tracking.mlflow_access import enrol, expect_run, log_to_run
 from legan.platform.tracking.places import read_run_file, run_in_store
 from legan.platform.tracking.tracker import Tracker, sync_run
 
@@ -91,10 +91,11 @@ def test_a_store_that_was_exchanged_for_an_empty_one_gets_everything_by_sync(
     (server.folder / "mlflow.db").unlink()
     server.start()
     with pytest.raises(TrackingError, match=f"first is not in MLflow at .*; send it with: legan sync {home}/first"):
-        promote_model(run_in_store(home / "first"), model, "legan", {})
+        expect_run(run_in_store(home / "first"), model)
     assert sync_run(home / "first") == 3
-    made = promote_model(run_in_store(home / "first"), model, "legan", {})
-    assert (made.version, made.run_id) == ("1", run_in_store(home / "first").run_id)
+    run_id = expect_run(run_in_store(home / "first"), model)
+    assert run_id == run_in_store(home / "first").run_id
+    assert enrol(server.uri, run_id, model, "legan") == "1"
 
 
 @pytest.mark.parametrize("parent_first", [True, False])
