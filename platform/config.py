@@ -170,7 +170,7 @@ def resolve_over(
 ) -> Checked[TrainingSettings]:
     """As ``resolve``, over the settings ``below``; ``start`` is what the training begins from."""
     values, problems = apply_overrides(below, overrides)
-    if "start" in values:
+    if values.get("start") is not None:
         problems.append(Problem("start", "it is what --from sets; name a run or a model's folder there"))
     values.update({key: value for key, value in given.items() if value is not None})
     values["start"] = start.model_dump() if start is not None else None

@@ -14,12 +14,14 @@ from typing import Any
 import psutil
 import pytest
 import ray
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from ray.util import placement_group_table
 
 from legan.platform.cluster import answers, fitting
 from legan.platform.errors import ClusterError, TrackingError
+from legan.platform.model import load_network, save_network
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
@@ -90,10 +92,17 @@ def end_trial(sweep: Sweep, *names: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.kills
-def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, new_sweep: NewSweep, broken_quality: Path) -> None:
-    sweep = new_sweep()
-    prepare_trial(sweep, BILINEAR, quality=broken_quality)
-    prepare_trial(sweep, SHUFFLE, steps=24, checkpoint_every=4, keep_last=50)
+def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(
+    ray_cluster: None, new_sweep: NewSweep, networks: dict[str, Path], tmp_path: Path
+) -> None:
+    kind, T, numbers, info = load_network(networks["identity"])
+    with torch.no_grad():
+        next(T.parameters()).fill_(float("nan"))
+    save_network(tmp_path / "broken", kind, numbers, T, **info)
+    sweep = new_sweep(identity=tmp_path / "broken")
+    without_identity = settings_of(sweep, {}, 0).loss.model_copy(update={"lambda_3": 0.0})
+    prepare_trial(sweep, TRANSPOSED, loss=without_identity)
+    prepare_trial(sweep, SHUFFLE, loss=without_identity, steps=24, checkpoint_every=4, keep_last=50)
 
     def kill() -> None:
         wait_for(lambda: checkpoints(sweep, SHUFFLE) >= 2)
@@ -108,7 +117,7 @@ def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, n
         BILINEAR: "failed", TRANSPOSED: "finished", SHUFFLE: "finished",
     }  # fmt: skip
     assert f"{SHUFFLE}: its process died; it goes on from its last checkpoint" in lines
-    assert any(line.startswith(f"{BILINEAR}: failed: step 1: the loss term loss/qual became nan") for line in lines)
+    assert any(line.startswith(f"{BILINEAR}: failed: step 1: the loss term loss/id became nan") for line in lines)
     assert lines[-1].endswith("0 left")
     log = (sweep.trials / SHUFFLE / "progress.log").read_text()
     assert "resumed from step" in log
@@ -118,7 +127,7 @@ def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(ray_cluster: None, n
     assert {name: run.info.status for name, run in found.items()} == {
         "tiny": "FINISHED", BILINEAR: "FAILED", TRANSPOSED: "FINISHED", SHUFFLE: "FINISHED",
     }  # fmt: skip
-    assert found[TRANSPOSED].data.tags["mlflow.parentRunId"] == found["tiny"].info.run_id
+    assert found[BILINEAR].data.tags["mlflow.parentRunId"] == found["tiny"].info.run_id
     parent = found["tiny"].data
     assert (parent.metrics["trials/finished"], parent.metrics["trials/failed"]) == (2.0, 1.0)
     quality = outcomes[TRANSPOSED].metrics["eval/quality"]
