@@ -24,7 +24,7 @@ from tests.tiny import draw_data, draw_rare_data
 from xdist.scheduler import LoadFileScheduling
 
 from legan.platform.tracking.database import settle
-from legan.platform.tracking.mlflow_access import open_store
+from legan.platform.tracking.tracker import open_store
 
 torch.set_num_threads(1)
 

@@ -47,7 +47,7 @@ from legan.serve.study.app import bind
 REPOSITORY = Path(__file__).parents[1]
 BASIS = tuple(f"platform/{name}.py" for name in ("errors", "files", "settings", "pixels", "device", "processors"))
 TRAINING = 20
-SWEEP = 29
+SWEEP = 28
 TRANSLATION = 18
 """The most files that each walk may pass."""
 

@@ -22,8 +22,8 @@ def mount(app: typer.Typer) -> None:
         """Show the runs in MLflow's web pages, on 127.0.0.1 alone."""
         from legan.platform.errors import TrackingError
         from legan.platform.tracking.delivery import StoreAwayError
-        from legan.platform.tracking.mlflow_access import open_store
         from legan.platform.tracking.places import default_tracking_uri, shown, sqlite_file
+        from legan.platform.tracking.tracker import open_store
         from legan.platform.tracking.ui import serve_ui
 
         database = sqlite_file(default_tracking_uri())

@@ -30,8 +30,9 @@ from legan.platform.model import (
     read_model,
     weights_hash,
 )
-from legan.platform.tracking.mlflow_access import log_to_run, run_of
+from legan.platform.tracking.mlflow_access import run_of
 from legan.platform.tracking.places import StoredRun, default_home
+from legan.platform.tracking.tracker import log_to_run
 from legan.platform.weights import PRETRAINED
 
 

@@ -4,11 +4,10 @@ Importing mlflow takes seconds, so it is imported when one of these functions is
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from legan.platform.errors import TrackingError
 from legan.platform.tracking.database import registered_files
 from legan.platform.tracking.places import (
     StoredRun,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from legan.platform.tracking.champions import How, Registered
     from legan.platform.tracking.mlflow_models import RegisteredVersion
     from legan.platform.tracking.mlflow_runs import Training
-    from legan.platform.tracking.mlflow_store import MlflowStore
     from legan.platform.tracking.mlflow_system import SystemMetrics
 
 # Nothing is sent home, and a server that is away is noticed in seconds instead of minutes: the record is kept and the
@@ -32,13 +30,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-
-def open_store(uri: str) -> "MlflowStore":
-    """The MLflow store at ``uri``, its tables made if need be; raises StoreAwayError when it cannot be reached."""
-    from legan.platform.tracking.mlflow_store import MlflowStore
-
-    return MlflowStore(uri)
 
 
 def system_metrics() -> "SystemMetrics":
@@ -60,20 +51,6 @@ def run_of(source: str | Path, model: Path, info: Mapping[str, object]) -> Store
     if str(source).startswith("runs:/"):
         return known._replace(run_id=str(source).removeprefix("runs:/").strip("/").partition("/")[0], uid=None)
     return known
-
-
-def log_to_run(
-    run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path] = (), *, artifact_path: str = "evaluation"
-) -> str:
-    """Add metrics and files, as artifacts under ``artifact_path``, to a run that has ended; the run's id.
-
-    Raises TrackingError when the store does not know the run or cannot be reached.
-    """
-    if run.run_id is None and run.uid is None:
-        raise TrackingError(run.absence())
-    from legan.platform.tracking import mlflow_store
-
-    return mlflow_store.log_to_run(run, metrics, files, artifact_path)
 
 
 def registered_models(name: str | None = None) -> "list[Registered]":

@@ -285,7 +285,7 @@ def _make_tables(database: Path) -> None:
 
 
 def log_to_run(run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path], artifact_path: str) -> str:
-    """See mlflow_access.log_to_run."""
+    """See tracker.log_to_run."""
     now = time.time_ns() // 1_000_000
     values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
     database = sqlite_file(run.store)

@@ -8,9 +8,9 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,12 @@ from PIL import Image
 from legan.platform.errors import CheckpointError, TrackingError
 from legan.platform.files import whole_file
 from legan.platform.tracking.delivery import Delivery, StoreAwayError, keep_sending, say
-from legan.platform.tracking.mlflow_access import open_store, system_metrics
-from legan.platform.tracking.places import default_home, git_commit, run_tracking_uri, shown
+from legan.platform.tracking.mlflow_access import system_metrics
+from legan.platform.tracking.places import StoredRun, default_home, git_commit, run_tracking_uri, shown
 from legan.platform.tracking.spool import Spool
+
+if TYPE_CHECKING:
+    from legan.platform.tracking.mlflow_store import MlflowStore
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 NAME = re.compile(r"[\w\-./ ]+", re.ASCII)
@@ -218,6 +221,27 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         ) from error
     finally:
         spool.close()
+
+
+def open_store(uri: str) -> "MlflowStore":
+    """The MLflow store at ``uri``, its tables made if need be; raises StoreAwayError when it cannot be reached."""
+    from legan.platform.tracking.mlflow_store import MlflowStore
+
+    return MlflowStore(uri)
+
+
+def log_to_run(
+    run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path] = (), *, artifact_path: str = "evaluation"
+) -> str:
+    """Add metrics and files, as artifacts under ``artifact_path``, to a run that has ended; the run's id.
+
+    Raises TrackingError when the store does not know the run or cannot be reached.
+    """
+    if run.run_id is None and run.uid is None:
+        raise TrackingError(run.absence())
+    from legan.platform.tracking import mlflow_store
+
+    return mlflow_store.log_to_run(run, metrics, files, artifact_path)
 
 
 def check_name(name: str) -> str:

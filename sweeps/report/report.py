@@ -18,8 +18,8 @@ from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batc
 from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.model import Model, read_model
-from legan.platform.tracking.mlflow_access import log_to_run
 from legan.platform.tracking.places import run_in_store
+from legan.platform.tracking.tracker import log_to_run
 from legan.sweeps.report.results import TrialResult, by_variant, metric_names
 from legan.sweeps.report.search_report import Suggestion, search_table, write_search
 from legan.sweeps.report.suite_report import suite_table, write_suite

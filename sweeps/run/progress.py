@@ -13,9 +13,8 @@ from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
 from legan.platform.evaluation.metric_names import EVALUATION, find
 from legan.platform.tracking.delivery import StoreAwayError
-from legan.platform.tracking.mlflow_access import open_store
 from legan.platform.tracking.places import experiment, read_sent, run_in_store, shown
-from legan.platform.tracking.tracker import Tracker, sync_run
+from legan.platform.tracking.tracker import Tracker, open_store, sync_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 
 ANSWER_WITHIN_S = 30.0

@@ -21,8 +21,9 @@ from legan.platform.evaluation.ratings.naturalness import (
 from legan.platform.evaluation.ratings.report import expect_quality, predict, split_table, tracked_metrics, write_report
 from legan.platform.files import refuse_existing, unwritable, write_whole
 from legan.platform.model import QUALITY, load_identity, load_network, network_folder
-from legan.platform.tracking.mlflow_access import log_to_run, run_of
+from legan.platform.tracking.mlflow_access import run_of
 from legan.platform.tracking.places import StoredRun
+from legan.platform.tracking.tracker import log_to_run
 
 
 class Comparison(NamedTuple):

@@ -14,9 +14,9 @@ import mlflow
 import pytest
 
 from legan.platform.tracking.database import PLACES, identity, settle
-from legan.platform.tracking.mlflow_access import log_to_run, resolve_model
+from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import run_in_store
-from legan.platform.tracking.tracker import Tracker, sync_run
+from legan.platform.tracking.tracker import Tracker, log_to_run, sync_run
 
 Use = Callable[[Path], None]
 
@@ -170,7 +170,8 @@ MOUNTED = """
 import os, sys
 from pathlib import Path
 from legan.platform.tracking.database import settle
-from legan.platform.tracking.mlflow_access import log_to_run, resolve_model
+from legan.platform.tracking.mlflow_access import resolve_model
+from legan.platform.tracking.tracker import log_to_run
 from legan.platform.tracking.places import run_in_store
 home = Path(os.environ["LEGAN_HOME"])
 said = []

@@ -10,9 +10,9 @@ from tests.mlflow_server import Server
 from legan.platform.errors import TrackingError
 from legan.platform.tracking import delivery
 from legan.platform.tracking.delivery import PARENT_RUN, PARENT_UID
-from legan.platform.tracking.mlflow_access import enrol, expect_run, log_to_run
+from legan.platform.tracking.mlflow_access import enrol, expect_run
 from legan.platform.tracking.places import read_run_file, run_in_store
-from legan.platform.tracking.tracker import Tracker, sync_run
+from legan.platform.tracking.tracker import Tracker, log_to_run, sync_run
 
 
 @pytest.fixture(scope="module")

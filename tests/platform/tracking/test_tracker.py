@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from legan.platform.commands.tracking import mount
 from legan.platform.errors import CheckpointError, TrackingError
 from legan.platform.tracking import delivery, tracker
-from legan.platform.tracking.mlflow_access import log_to_run, open_store, resolve_model
+from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import StoredRun, default_tracking_uri, git_commit, read_sent, run_in_store, run_tracking_uri
-from legan.platform.tracking.tracker import Tracker, check_name, sync_run
+from legan.platform.tracking.tracker import Tracker, check_name, log_to_run, open_store, sync_run
 
 GREY = np.full((8, 10, 3), 128, np.uint8)
 
@@ -268,7 +268,7 @@ def test_a_killed_process_loses_nothing_it_recorded(tmp_path: Path, server: Serv
 
 @pytest.mark.kills
 def test_a_process_killed_while_it_makes_the_database_leaves_none(home: Path) -> None:
-    make = "import sys; from legan.platform.tracking.mlflow_access import open_store; open_store(sys.argv[1])"
+    make = "import sys; from legan.platform.tracking.tracker import open_store; open_store(sys.argv[1])"
     with subprocess.Popen([sys.executable, "-c", make, default_tracking_uri()]) as process:
         wait_for(lambda: any(file.stat().st_size for file in home.glob(".mlflow.db.*.tmp")))
         process.kill()
