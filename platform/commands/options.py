@@ -12,7 +12,7 @@ import typer
 from legan.platform.commands import complete
 from legan.platform.files import at_home
 
-CHAMPION = "models:/legan@champion"
+CHAMPION = complete.CHAMPION
 PAIRS = 400
 LOCAL = "127.0.0.1"
 MODEL_HELP = "A run, a model folder, or an MLflow URI such as models:/legan@champion."
