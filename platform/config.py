@@ -6,7 +6,7 @@ values out of range are collected and reported together, before anything is comp
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -57,10 +57,14 @@ def read_section(source: str | Path, kind: str) -> dict[str, Any]:
             [Problem("--preset", f"there is no preset or file {str(source)!r}; presets: {', '.join(preset_names())}")]
         )
     try:
-        document = read_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = read_yaml(text)
+        lines, twice = key_lines(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), f"it is not valid YAML: {' '.join(str(error).split())}")]) from error
 
+    if twice:
+        raise ConfigError([each._replace(file=str(path), line=lines[each.place]) for each in twice])
     sections = document if isinstance(document, dict) else {}
     if not isinstance(sections.get(kind), dict):
         own = [str(name) for name, section in sections.items() if isinstance(section, dict)]
@@ -109,13 +113,18 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
 
 
 def given_twice(overrides: Iterable[str], options: Mapping[str, Any]) -> list[Problem]:
-    """A problem for each override of a setting that has an option of its own, which was given, too."""
-    keys = {override: override.partition("=")[0].strip() for override in overrides}
-    return [
-        Problem(f"--set {override}", f"--{key} says {options[key]} already; leave one of them out")
-        for override, key in keys.items()
-        if options.get(key) is not None
-    ]
+    """A problem for each override of a setting that was given already: by an option of its own, or by an override before."""
+    problems: list[Problem] = []
+    before = {name: f"--{name} says {value} already" for name, value in options.items() if value is not None}
+    for override in overrides:
+        key, sign, _ = override.partition("=")
+        name = key.strip()
+        if sign and name in before:
+            problems.append(Problem(f"--set {override}", f"{before[name]}; leave one of them out"))
+        before.setdefault(name, f"--set {override} says it already")
+        if name in ("steps", "epochs"):
+            before.setdefault("epochs" if name == "steps" else "steps", f"--set {override} says already how long it is")
+    return problems
 
 
 class Checked(NamedTuple, Generic[AnySettings]):
@@ -195,6 +204,12 @@ def read_yaml(text: str) -> Any:
     return value
 
 
+def key_lines(text: str) -> tuple[dict[str, int], list[Problem]]:
+    """Where each key of a YAML text stands, by its dotted name, and those that stand twice: YAML silently takes the last."""
+    lines: dict[str, int] = {}
+    return lines, list(_read_lines(yaml.compose(text, yaml.SafeLoader), "", lines))
+
+
 def to_yaml(settings: TrainingSettings) -> str:
     """Every field, defaults included, as YAML."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
@@ -209,6 +224,26 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _read_lines(node: yaml.Node | None, place: str, lines: dict[str, int]) -> Iterator[Problem]:
+    """Fill ``lines`` with where each key stands. Yields keys that stand twice: YAML silently takes the last."""
+    if isinstance(node, yaml.MappingNode):
+        names = set()
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            inner = f"{place}.{name}" if place else name
+            if name in names:
+                yield Problem(inner, f"this is there again in line {line}")
+                continue
+            names.add(name)
+            lines.setdefault(inner, line)
+            yield from _read_lines(value, inner, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            inner = f"{place}.{index}" if place else str(index)
+            lines[inner] = value.start_mark.line + 1
+            yield from _read_lines(value, inner, lines)
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:

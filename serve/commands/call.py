@@ -1,10 +1,11 @@
 """``legan call URL …``: the calls of a server's HTTP API, from the command line."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from legan.platform.commands.grammar import StrictGroup
 from legan.platform.commands.options import (
     ATTEMPTS,
     EXPRESSION,
@@ -19,7 +20,21 @@ from legan.platform.commands.options import (
     told,
 )
 
+
+class AtServer(StrictGroup):
+    """Commands that stand behind the address of a server."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Where a command stands in the place of the address: its help if that is asked for, else what is missing."""
+        if args and args[0] in self.commands:
+            if not set(ctx.help_option_names) & set(args):
+                ctx.fail(f"Missing argument 'URL': write it before the command, legan call URL {args[0]} …")
+            args = ["URL", args[0], ctx.help_option_names[0]]
+        return super().parse_args(ctx, args)
+
+
 call = typer.Typer(
+    cls=AtServer,
     help="Ask a server of legan serve; LEGAN_TOKEN in the environment is the bearer token.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

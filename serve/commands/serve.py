@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from legan.platform.commands.grammar import StrictGroup
 from legan.platform.commands.options import (
     ADDRESS,
     CHAMPION,
@@ -21,6 +22,7 @@ from legan.platform.commands.options import (
 )
 
 serve = typer.Typer(
+    cls=StrictGroup,
     help="Serve a model over HTTP until Ctrl-C; `legan serve update` changes the model of a running server.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,

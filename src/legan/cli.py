@@ -10,9 +10,9 @@ import typer.core
 
 from legan import __version__
 from legan.platform.commands import app as platform_commands
+from legan.platform.commands.grammar import make_strict
 from legan.platform.errors import LeganError
 from legan.platform.processors import WAITING
-from legan.platform.wording import sentence
 from legan.serve.commands import app as serve_commands
 from legan.sweeps.commands import app as sweeps_commands
 
@@ -30,26 +30,11 @@ PANELS = {
 
 
 class Journeys(typer.core.TyperGroup):
-    """Lists the commands in the order of PANELS, and says in our words what is wrong with an option's value."""
+    """Lists the commands in the order of PANELS."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The commands' names."""
         return [name for names in PANELS.values() for name in names]
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except typer.BadParameter as error:
-            if error.__cause__ is not None:
-                error.message = _own_words(error.__cause__, error.message)
-            raise
-
-
-def _own_words(cause: BaseException, said: str) -> str:
-    from pydantic import ValidationError
-
-    return sentence(dict(cause.errors()[0])) if isinstance(cause, ValidationError) else said
 
 
 def _version(wanted: bool) -> None:
@@ -68,6 +53,7 @@ app = typer.Typer(
 platform_commands.mount(app)
 sweeps_commands.mount(app)
 serve_commands.mount(app)
+make_strict(app)
 
 
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}

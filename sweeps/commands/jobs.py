@@ -8,9 +8,6 @@ import typer
 
 from legan.platform.commands.options import (
     PAIRS,
-    Classifier,
-    Data,
-    Matcher,
     MaybeIdentity,
     MaybeQuality,
     Pairs,
@@ -28,6 +25,9 @@ from legan.sweeps.commands.options import (
     Retries,
     Seeds,
     Submitted,
+    SweepClassifier,
+    SweepData,
+    SweepMatcher,
     What,
 )
 from legan.sweeps.commands.run import default_name, run_folder, settings_given
@@ -44,10 +44,10 @@ def mount(sweep: typer.Typer) -> None:
 
     @sweep.command()
     def submit(
-        what: What, address: Head, data: Data, classifier: Classifier, matcher: Matcher, identity: MaybeIdentity = None,
-        quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan",
-        pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None, home: Home = None,
-        ship_code: ShipCode = False, follow: Follow = False,
+        what: What, address: Head, data: SweepData = None, classifier: SweepClassifier = None, matcher: SweepMatcher = None,
+        identity: MaybeIdentity = None, quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None,
+        preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0,
+        retries: Retries = 2, name: Name = None, home: Home = None, ship_code: ShipCode = False, follow: Follow = False,
     ) -> None:  # fmt: skip
         """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
         given = settings_given(locals())

@@ -1,11 +1,12 @@
 """The arguments and options that several commands of ``legan sweep`` have; those of others too are platform's."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from legan.platform.commands import complete
-from legan.platform.commands.options import PRESET, name_option, path_argument
+from legan.platform.commands.options import CLASSIFIER, DATA, MATCHER, PRESET, name_option, path_argument, told
 from legan.sweeps.ablations import SUITES
 
 What = Annotated[
@@ -21,6 +22,11 @@ SweepName = Annotated[
     path_argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.", autocompletion=complete.sweeps),
 ]
 Submitted = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep's name.")]
+
+# Needed, and asked for together with all else that is wrong with a sweep.
+SweepData = Annotated[Path | None, told(DATA, "needed")]
+SweepClassifier = Annotated[Path | None, told(CLASSIFIER, "needed")]
+SweepMatcher = Annotated[Path | None, told(MATCHER, "needed")]
 
 Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]
 Preset = Annotated[str, PRESET]

@@ -10,10 +10,7 @@ import typer
 from legan.platform.commands.options import (
     PAIRS,
     Address,
-    Classifier,
-    Data,
     DryRun,
-    Matcher,
     MaybeClassifier,
     MaybeData,
     MaybeIdentity,
@@ -23,7 +20,21 @@ from legan.platform.commands.options import (
     Set,
 )
 from legan.platform.errors import counted
-from legan.sweeps.commands.options import Cpus, Gpus, Kind, MaybeHead, Name, Preset, Retries, Seeds, SweepName, What
+from legan.sweeps.commands.options import (
+    Cpus,
+    Gpus,
+    Kind,
+    MaybeHead,
+    Name,
+    Preset,
+    Retries,
+    Seeds,
+    SweepClassifier,
+    SweepData,
+    SweepMatcher,
+    SweepName,
+    What,
+)
 
 if TYPE_CHECKING:
     from legan.sweeps.run.progress import Outcomes
@@ -41,10 +52,10 @@ def mount(sweep: typer.Typer) -> None:
 
     @sweep.command()
     def run(
-        what: What, data: Data, classifier: Classifier, matcher: Matcher, identity: MaybeIdentity = None,
-        quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None, preset: Preset = "quick", kind: Kind = "legan",
-        pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0, retries: Retries = 2, name: Name = None,
-        address: Address = None, dry_run: DryRun = False,
+        what: What, data: SweepData = None, classifier: SweepClassifier = None, matcher: SweepMatcher = None,
+        identity: MaybeIdentity = None, quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None,
+        preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0,
+        retries: Retries = 2, name: Name = None, address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train and evaluate every variant with every seed, and compare them in MLflow.
 

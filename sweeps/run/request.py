@@ -4,11 +4,11 @@ Nothing here opens data or networks, or needs PyTorch, so that a sweep is sent a
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from legan.platform.config import KINDS, Checked, check_apart, resolve
+from legan.platform.config import KINDS, Checked, check_apart, given_twice, resolve
 from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.settings import TrainingSettings
 from legan.sweeps.ablations import SUITES
@@ -18,6 +18,8 @@ from legan.sweeps.sweep import Sweep, SweepSettings
 
 WHOLE_PATH = ("the whole path there or the name of a run", "the whole path there")
 NETWORKS = ("identity", "quality", "classifier", "matcher")
+SET_BY = {"seed": "--seeds", "gpu": "--gpus", "threads": "--cpus", "max_failures": "--retries"}
+"""Settings of the trials that a sweep sets itself, and the options that say how."""
 
 
 def settings_from(what: str, given: Mapping[str, Any], place: Callable[[dict[str, Any]], list[Problem]]) -> SweepSettings:
@@ -48,8 +50,27 @@ def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, 
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
     problems += place(values)
     settings, wrong, fields = check_apart(SweepSettings, values)
+    problems += _set_twice(given, what, values)
     told = [each._replace(place=f"--{each.place}") if each.place in given else each for each in wrong]
     return Checked(None if problems else settings, [*problems, *told], fields)
+
+
+def _set_twice(given: Mapping[str, Any], what: str, values: Mapping[str, Any]) -> list[Problem]:
+    """A problem for each override that says what an option, or every variant, says too."""
+    overrides: Sequence[str] = given["overrides"] or ()
+    problems = given_twice(overrides, {key: given[key] for key in ("data", "identity", "quality")})
+
+    suite = SUITES.get(what, {"": {}})
+    space = values["search"].parameters if "search" in values else {}
+    searched = {name for name, parameter in space.items() if not parameter.when}
+    varied = set.intersection(*map(set, suite.values())) | searched
+    for override in overrides:
+        name = override.partition("=")[0].strip()
+        if name in SET_BY:
+            problems.append(Problem(f"--set {override}", f"the sweep sets it for each trial; {SET_BY[name]} says how"))
+        elif name in varied:
+            problems.append(Problem(f"--set {override}", "it is what the sweep varies, so this would be ignored; leave it out"))
+    return problems
 
 
 def _known() -> str:

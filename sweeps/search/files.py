@@ -1,6 +1,6 @@
 """From a YAML file to a checked search: every problem at once, with its line."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from legan.platform.config import problem_of, read_yaml
+from legan.platform.config import key_lines, problem_of, read_yaml
 from legan.platform.errors import ConfigError, Problem
 from legan.sweeps.search.checks import PAPER, condition_problems, kind_problems, objective_problems, point_problems
 from legan.sweeps.search.parameter import Parameter
@@ -29,11 +29,10 @@ def read_space(source: str | Path, kind: str = "legan") -> SearchSettings:
     """
     path = SPACES / f"{source}.yaml" if str(source) in space_names() else Path(source)
     problem_in = partial(Problem, file=str(path))
-    lines: dict[str, int] = {}
     try:
         text = path.read_text(encoding="utf-8")
         document = read_yaml(text)
-        problems = list(_read_lines(yaml.compose(text, yaml.SafeLoader), "", lines))
+        lines, problems = key_lines(text)
     except OSError as error:
         message = f"there is no search space or file {str(source)!r}; spaces: {', '.join(space_names())}"
         raise ConfigError([Problem("", message)]) from error
@@ -86,23 +85,3 @@ def _line(place: str, lines: Mapping[str, int]) -> int:
     while place and place not in lines:
         place = place.rpartition(".")[0]
     return lines.get(place, 1)
-
-
-def _read_lines(node: yaml.Node | None, place: str, lines: dict[str, int]) -> Iterator[Problem]:
-    """Fill ``lines`` with where each key stands. Yields keys that stand twice: YAML silently takes the last."""
-    if isinstance(node, yaml.MappingNode):
-        names = set()
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            inner = f"{place}.{name}" if place else name
-            if name in names:
-                yield Problem(inner, f"this is there again in line {line}")
-                continue
-            names.add(name)
-            lines.setdefault(inner, line)
-            yield from _read_lines(value, inner, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            inner = f"{place}.{index}" if place else str(index)
-            lines[inner] = value.start_mark.line + 1
-            yield from _read_lines(value, inner, lines)

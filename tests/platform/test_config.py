@@ -6,7 +6,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legan.platform.config import KINDS, PRESETS, apply_overrides, check_settings, flatten, preset_names, read_section, to_yaml
+from legan.platform.config import (
+    KINDS,
+    PRESETS,
+    apply_overrides,
+    check_settings,
+    flatten,
+    given_twice,
+    preset_names,
+    read_section,
+    to_yaml,
+)
 from legan.platform.errors import ConfigError, Problem
 from legan.platform.rival_settings import StarGanV2Settings
 from legan.platform.settings import ClassifierSettings, LeganSettings, QualitySettings
@@ -134,6 +144,27 @@ def test_infinity_and_nan_are_no_settings(override):
     settings, problems = check_settings(QualitySettings, values)
     assert settings is None
     assert re.fullmatch(f"{override.partition('=')[0]}: (inf|nan) is no finite number", str(problems[0]))
+
+
+def test_a_setting_is_not_overridden_twice():
+    overrides = ["steps=1", "loss.q=7", "nonsense", "loss.q = 8", "epochs=2", "seed=1"]
+    problems = given_twice(overrides, {"seed": 0, "gpu": None})
+    assert [str(problem) for problem in problems] == [
+        "--set loss.q = 8: --set loss.q=7 says it already; leave one of them out",
+        "--set epochs=2: --set steps=1 says already how long it is; leave one of them out",
+        "--set seed=1: --seed says 0 already; leave one of them out",
+    ]
+
+
+def test_a_file_does_not_say_a_setting_twice(tmp_path: Path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("classifier:\n  steps: 5\n  adam: {beta1: 0.5, beta1: 0.9}\n  steps: 6\n")
+    with pytest.raises(ConfigError) as caught:
+        read_section(mine, "classifier")
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{mine}, line 3: classifier.adam.beta1: this is there again in line 3",
+        f"{mine}, line 2: classifier.steps: this is there again in line 4",
+    ]
 
 
 def test_override_below_a_single_value_is_refused():

@@ -192,6 +192,32 @@ def test_an_unknown_suite_is_refused_with_those_there_are(legan: Command) -> Non
         legan("nonsense")
 
 
+def test_all_that_is_missing_is_said_beside_an_unknown_suite(home: Path) -> None:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    commands.mount(app)
+    for command in (["run"], ["submit", "--address", "http://127.0.0.1:1"]):
+        with pytest.raises(ConfigError) as caught:
+            CliRunner().invoke(app, ["sweep", *command, "nope"], catch_exceptions=False)
+        assert [problem.place for problem in caught.value.problems] == ["", "--data", "--classifier", "--matcher"]
+        assert "there is no suite or search space 'nope'" in str(caught.value)
+
+
+def test_overrides_say_nothing_that_the_sweep_says_too(legan: Command, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    parameters = "{loss.q: {float: [5, 10]}}"
+    space.write_text(f"objectives: {{eval/quality: maximize}}\nparameters: {parameters}\n")
+    for what in ("q", str(space)):
+        with pytest.raises(ConfigError) as caught:
+            legan(what, "--set", "loss.q=7", "--set", "seed=3", "--set", "data=x", "--set", "steps=1", "--set", "epochs=2")
+        said = [str(problem) for problem in caught.value.problems if problem.place.startswith("--set")]
+        assert [line.partition(": ")[0] for line in said] == [
+            "--set data=x", "--set epochs=2", "--set loss.q=7", "--set seed=3",
+        ]  # fmt: skip
+        assert said[2].endswith("it is what the sweep varies, so this would be ignored; leave it out")
+        assert said[3].endswith("the sweep sets it for each trial; --seeds says how")
+
+
 def test_a_judge_of_another_kind_is_refused(legan: Command, networks: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match=r"--classifier: .*is a quality"):
         legan("upsampling", classifier=networks["quality"])
