@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from legan.models.layers import UPSAMPLERS, ResidualBlock, SameConv, full_precision, norm_relu
+from legan.models.layers import UPSAMPLERS, ResidualBlock, SameConv, norm_relu, squashed
 from legan.models.norm import memory_format
 
 
@@ -42,20 +42,25 @@ class Hourglass(nn.Module):
         self.conv4 = norm_relu(SameConv(C1, C0), channels=C0)
         self.conv5 = nn.Conv2d(C0, 3, kernel_size=7, padding=3, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """B×in_channels×H×W to B×3×H×W in [-1, 1]; ValueError unless H and W are multiples of 4."""
+    def forward(self, x: Tensor, base: Tensor | None = None) -> Tensor:
+        """B×in_channels×H×W to B×3×H×W in [-1, 1]; ValueError unless H and W are multiples of 4.
+
+        Where there is a ``base``, B×3×H×W, it is changed (see ``squashed``).
+        """
         expect_quarters(x)
         h = self.conv2(self.conv1(self.conv0(x)))
         h = self.rb(h)
         h = self.conv3(self.ps0(h))
         h = self.conv4(self.ps1(h))
-        return torch.tanh(full_precision(self.conv5(h)))
+        return squashed(self.conv5(h), base)
 
 
 class Generator(nn.Module):
     """G: an image and target labels to the image under them, by way of an expression mask Me and a lighting mask Ml.
 
     ``disentangled=False`` is Table 11's "wo/ disentangling": one hourglass that reads the image and all labels.
+    With ``residual=True``, which the paper has not, each hourglass changes what it reads: the masks begin as the image, and the
+    output as the mean of both masks.
     At the paper's width and with 6 + 20 classes it has 34 185 152 parameters.
 
     >>> G = Generator(expressions=2, lightings=3, width=4, blocks=1)
@@ -73,10 +78,11 @@ class Generator(nn.Module):
         blocks: int = 6,
         upsampling: str = "pixel_shuffle",
         disentangled: bool = True,
+        residual: bool = False,
     ):
         super().__init__()
         self.expressions, self.lightings, self.disentangled = expressions, lightings, disentangled
-        self.width, self.blocks, self.upsampling = width, blocks, upsampling
+        self.width, self.blocks, self.upsampling, self.residual = width, blocks, upsampling, residual
 
         def hourglass(in_channels: int) -> Hourglass:
             return Hourglass(in_channels, width=width, blocks=blocks, upsampling=upsampling)
@@ -94,12 +100,13 @@ class Generator(nn.Module):
         The output keeps x's memory format; it is float32 also under autocast.
         """
         expect_labels(x, f, self.expressions + self.lightings)
+        base = x if self.residual else None
         if not self.disentangled:
-            return Translation(self.target(with_labels(x, f)), None, None)
+            return Translation(self.target(with_labels(x, f), base), None, None)
         c_e, c_l = torch.split(f, [self.expressions, self.lightings], dim=1)
-        mask_e = self.expression(with_labels(x, c_e))
-        mask_l = self.lighting(with_labels(x, c_l))
-        image = self.target(torch.cat([mask_e, mask_l], dim=1))
+        mask_e = self.expression(with_labels(x, c_e), base)
+        mask_l = self.lighting(with_labels(x, c_l), base)
+        image = self.target(torch.cat([mask_e, mask_l], dim=1), (mask_e + mask_l) / 2 if self.residual else None)
         return Translation(image, mask_e, mask_l)
 
 

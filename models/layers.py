@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from legan.models.norm import InstanceNorm, memory_format
 
 LEAKY_SLOPE = 0.01  # paper, sections 7 and 11
+_STEEPEST = 0.98
 # From these sizes on a product of matrices beats PyTorch's convolution (see HalvingConv).
 _FEW_POSITIONS = 16
 _LARGE_WEIGHT = 2**20
@@ -24,6 +25,21 @@ _LARGE_WEIGHT = 2**20
 def full_precision(x: Tensor) -> Tensor:
     """Where autocast ends: float32 for what the losses read, unchanged outside autocast."""
     return x.float() if torch.is_autocast_enabled(x.device.type) else x
+
+
+def squashed(change: Tensor, base: Tensor | None) -> Tensor:
+    """tanh(change), or tanh(change + artanh(base)), where a ``base`` in [-1, 1] is to be changed instead of made anew.
+
+    Bases are cut to ±0.98 first, beyond which tanh passes hardly any gradient; a change of 0 leaves all others as they are.
+    B×3×H×W each; float32 also under autocast.
+
+    >>> squashed(torch.zeros(2), torch.tensor([0.5, -1.0]))
+    tensor([ 0.5000, -0.9800])
+    """
+    change = full_precision(change)
+    if base is None:
+        return torch.tanh(change)
+    return torch.tanh(change + torch.atanh(base.to(change.dtype).clamp(-_STEEPEST, _STEEPEST)))
 
 
 class SameConv(nn.Conv2d):
@@ -96,6 +112,18 @@ class DepthToSpace(nn.Module):
             return cells.reshape(B, 2 * H, 2 * W, C // 4).permute(0, 3, 1, 2)
         cells = x.view(B, 2, 2, C // 4, H, W).permute(0, 3, 4, 1, 5, 2)
         return cells.reshape(B, C // 4, 2 * H, 2 * W).contiguous()
+
+
+@torch.no_grad()
+def equal_shuffles(network: nn.Module) -> None:
+    """Give each convolution before a ``DepthToSpace`` of ``network`` the same weights for the four pixels of a cell.
+
+    The maps start as enlarged by nearest neighbour, without a grid (ICNR, Aitken et al. 2017, arXiv:1707.02937).
+    """
+    for rows in network.modules():
+        if isinstance(rows, nn.Sequential) and any(isinstance(row, DepthToSpace) for row in rows):
+            (conv,) = (row for row in rows if isinstance(row, nn.Conv2d))
+            conv.weight.copy_(conv.weight[: conv.out_channels // 4].repeat(4, 1, 1, 1))
 
 
 class ResidualBlock(nn.Module):

@@ -5,11 +5,10 @@ Its discriminator is LEGAN's (Table 10 took it over) with ``classifier="valid"``
 Shapes: B batch, H×W image, E expressions, L lightings, A = E + L attributes.
 """
 
-import torch
 from torch import Tensor, nn
 
 from legan.models.generator import Translation, expect_labels, expect_quarters, with_labels
-from legan.models.layers import ResidualBlock, full_precision, norm_relu
+from legan.models.layers import ResidualBlock, norm_relu, squashed
 
 
 class StarGanGenerator(nn.Module):
@@ -17,12 +16,13 @@ class StarGanGenerator(nn.Module):
 
     ``width`` is conv0's number of filters and ``blocks`` the number of residual blocks; 64 and 6 in StarGAN. No biases;
     affine instance norm without running statistics, which StarGAN keeps and never reads. For 5 attributes at this size
-    8 430 528 parameters.
+    8 430 528 parameters. With ``residual=True``, which StarGAN has not, it changes the image instead of making one.
     """
 
-    def __init__(self, expressions: int, lightings: int, width: int = 64, blocks: int = 6):
+    def __init__(self, expressions: int, lightings: int, width: int = 64, blocks: int = 6, residual: bool = False):
         super().__init__()
         self.expressions, self.lightings, self.width, self.blocks = expressions, lightings, width, blocks
+        self.residual = residual
         C0, C1, C2 = width, 2 * width, 4 * width
         A = expressions + lightings
         self.conv0 = norm_relu(nn.Conv2d(3 + A, C0, kernel_size=7, padding=3, bias=False), channels=C0)
@@ -43,4 +43,4 @@ class StarGanGenerator(nn.Module):
         expect_quarters(x)
         h = self.conv2(self.conv1(self.conv0(with_labels(x, f))))
         h = self.up1(self.up0(self.rb(h)))
-        return Translation(torch.tanh(full_precision(self.conv3(h))), None, None)
+        return Translation(squashed(self.conv3(h), x if self.residual else None), None, None)

@@ -195,6 +195,8 @@ class HourglassSettings(Settings):
     """Filters of conv0."""
     blocks: int = Field(6, ge=0, le=24)
     """Residual blocks per hourglass."""
+    residual: bool = False
+    """Each hourglass changes what it reads, tanh(change + artanh(input)), instead of making an image; False in the paper."""
 
 
 class GeneratorSettings(HourglassSettings):
@@ -203,6 +205,9 @@ class GeneratorSettings(HourglassSettings):
     upsampling: Literal["pixel_shuffle", "bilinear", "transposed"] = "pixel_shuffle"
     disentangled: bool = True
     """False: one hourglass (Table 11, wo/ disentangling)."""
+    icnr: bool = False
+    """Equal initial weights for the four pixels that pixel_shuffle makes of one, so that no grid has to be unlearnt. The paper
+    does not say; its authors' framework draws all at random."""
 
 
 class DiscriminatorSettings(Settings):
@@ -219,11 +224,15 @@ class LossSettings(Settings):
     """Weights of Eq. 7; a weight of 0 leaves the term out and what only it needs is not computed."""
 
     lambda_adv: Weight = 1.0
-    """Ladv; 1 in the paper, 0 for Table 11's wo/ Ladv."""
+    """Ladv; 1 in the paper."""
+    lambda_adv_g: Weight | None = None
+    """Ladv in what G minimises, if not ``lambda_adv``; 0 for Table 11's wo/ Ladv, where D learns on as in LEGAN."""
     lambda_gp: Weight = 10.0
     """Gradient penalty."""
     lambda_1: Weight = 20.0
     """Lcls."""
+    lambda_1_g: Weight | None = None
+    """Lcls in what G minimises, if not ``lambda_1``; 0 for Table 11's wo/ Lcls."""
     lambda_2: Weight = 10.0
     """Lrec."""
     lambda_3: Weight = 10.0
@@ -239,6 +248,12 @@ class LossSettings(Settings):
     alone lets a young G drop skin and hair colour on the way there and invent them on the way back; this doesn't."""
     classification: Literal["bce", "bce_sum", "softmax"] = "bce"
     """Lcls as mean binary cross-entropy over the A logits, its sum (StarGAN's), or two softmax cross-entropies."""
+
+    def of_generator(self, name: Literal["lambda_adv", "lambda_1"]) -> float:
+        """The weight of a term that D and G share, in what G minimises."""
+        own: float | None = getattr(self, f"{name}_g")
+        shared: float = getattr(self, name)
+        return shared if own is None else own
 
 
 class TranslatorSettings(TrainingSettings):
@@ -256,6 +271,10 @@ class CriticSettings(TranslatorSettings):
     loss: LossSettings = LossSettings()
     critic_steps: int = Field(5, ge=1, le=20)
     """D steps per G step."""
+    d_learning_rate: LearningRate | None = None
+    """D's learning rate, if not ``adam.learning_rate``; it falls as G's does."""
+    average_decay: float = Field(0.0, ge=0.0, lt=1.0)
+    """Decay of a moving average of G's weights, then what is validated, pictured and exported; 0, as in the paper: none."""
     targets: Literal["uniform", "permute"] = "uniform"
     """How target attributes are drawn."""
     identity: Path | None = None

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -99,16 +100,22 @@ def load_checkpoint(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -
     return state
 
 
-def link_checkpoint(checkpoint: Checkpoint, folder: Path, *, with_metrics: bool) -> None:
+def link_checkpoint(
+    checkpoint: Checkpoint, folder: Path, *, with_metrics: bool, also: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Put another run's checkpoint into ``folder``, which nobody reads yet: second names of its files, or copies.
 
-    Its metrics stay behind where they are not to be compared with those of this run.
+    Its metrics stay behind where they are not to be compared with those of this run. A network that it lacks begins as the
+    one that ``also`` names.
     """
     target = folder / checkpoint.path.name
     target.mkdir(parents=True)
     for file in checkpoint.path.iterdir():
         if file.name != RECORD or with_metrics:
             linked(file, target / file.name)
+    for name, like in also.items():
+        if not (target / f"{name}.safetensors").exists():
+            linked(checkpoint.path / f"{like}.safetensors", target / f"{name}.safetensors")
     if not with_metrics:
         record = json.loads((checkpoint.path / RECORD).read_text(encoding="utf-8")) | {"metrics": {}}
         (target / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")

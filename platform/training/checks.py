@@ -30,6 +30,7 @@ from legan.platform.settings import (
     ClassifierSettings,
     CriticSettings,
     IdentitySettings,
+    LeganSettings,
     QualitySettings,
     TrainingSettings,
     TranslatorSettings,
@@ -183,6 +184,8 @@ def idle_settings(settings: TrainingSettings) -> list[str]:
     ]
     if settings.compile and not settings.gpu:
         idle.append("note: compile has no part in this training, since G is compiled on a GPU only; add --gpu, or leave it out.")
+    if isinstance(settings, LeganSettings) and settings.generator.icnr and settings.generator.upsampling != "pixel_shuffle":
+        idle.append(f"note: generator.icnr has no part in this training, since it upsamples by {settings.generator.upsampling}.")
     return idle
 
 

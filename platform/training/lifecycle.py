@@ -18,6 +18,7 @@ from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
+from legan.models.layers import equal_shuffles
 from legan.models.quality import QualityModel
 from legan.platform.config import flatten
 from legan.platform.data.dataset import NOTHING, SPLITS, Dataset, LeftOut
@@ -229,15 +230,11 @@ def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> 
 def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.StarGanGenerator:
     classes = len(schema.expressions), len(schema.lightings)
     if isinstance(settings, StarGanSettings):
-        return stargan.StarGanGenerator(*classes, width=settings.generator.width, blocks=settings.generator.blocks)
-    generator = settings.generator
-    return Generator(
-        *classes,
-        width=generator.width,
-        blocks=generator.blocks,
-        upsampling=generator.upsampling,
-        disentangled=generator.disentangled,
-    )
+        return stargan.StarGanGenerator(*classes, **settings.generator.model_dump())
+    G = Generator(*classes, **settings.generator.model_dump(exclude={"icnr"}))
+    if settings.generator.icnr:
+        equal_shuffles(G)
+    return G
 
 
 def _critic_task(settings: LeganSettings | StarGanSettings, data: Dataset, ranks: Ranks, inputs: Inputs) -> LeganTask:

@@ -26,7 +26,7 @@ from legan.platform.errors import LeganError, Problem, Problems
 from legan.platform.files import write_whole
 from legan.platform.model import MODEL_FILE, find_model, load_network, numbers_of, read_model
 from legan.platform.processors import usable_processors
-from legan.platform.settings import IdentitySettings, QualitySettings, StartSettings, TrainingSettings
+from legan.platform.settings import CriticSettings, IdentitySettings, QualitySettings, StartSettings, TrainingSettings
 from legan.platform.tracking.mlflow_access import run_of
 from legan.platform.tracking.places import RUN_FILE, default_home, run_in_store
 from legan.platform.training.checkpoint import Checkpoint, link_checkpoint, list_checkpoints, save_checkpoint
@@ -34,6 +34,7 @@ from legan.platform.training.checks import Facts, Inputs, hashes
 from legan.platform.training.lifecycle import build_task
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, open_run, read_inputs
+from legan.platform.training.tasks.legan_stargan import AVERAGE
 
 NETWORK = ("generator", "discriminator", "network", "width", "layers", "hidden", "features", "image_size")
 """The settings, or sections of settings, that say what networks are like."""
@@ -183,9 +184,10 @@ def _run_lines(
 def _link(run: Run, done: list[Checkpoint], facts: Facts, inputs: Inputs, folder: Path) -> None:
     """The run's checkpoints: all that it has kept, the best among them; only the last where other data validates otherwise."""
     name = "ratings" if isinstance(facts.settings, QualitySettings) else "data"
+    averages = isinstance(facts.settings, CriticSettings) and facts.settings.average_decay > 0
     same = read_inputs(run).get(name) == hashes(facts.settings, inputs)[name]
     for checkpoint in done if same else done[-1:]:
-        link_checkpoint(checkpoint, folder, with_metrics=same)
+        link_checkpoint(checkpoint, folder, with_metrics=same, also={AVERAGE: "generator"} if averages else {})
 
 
 def _from_model(kind: str, source: str, preset: str, keep_rate: bool) -> Beginning:
@@ -263,8 +265,8 @@ def _own(*keys: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
 
 
 TRAINED: Mapping[type[nn.Module], tuple[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
-    Generator: ("legan", _section("generator", "width", "blocks", "upsampling", "disentangled")),
-    StarGanGenerator: ("stargan", _section("generator", "width", "blocks")),
+    Generator: ("legan", _section("generator", "width", "blocks", "upsampling", "disentangled", "residual")),
+    StarGanGenerator: ("stargan", _section("generator", "width", "blocks", "residual")),
     StyledGenerator: ("stargan_v2", _section("network", "width", "max_width", "style", "latent", "hidden")),
     LightCNN: ("identity", lambda numbers: {"network": f"lightcnn{numbers['layers']}", **_own("width", "features")(numbers)}),
     QualityModel: ("quality", _own("image_size", "width", "layers", "hidden")),

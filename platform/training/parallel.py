@@ -1,7 +1,8 @@
 """How N workers train what one would: shares of a batch, averages over all of them, and updates on averaged gradients.
 
 Every random draw of a step is made for the whole batch from the step's number, and each worker takes its share; so
-N workers compute exactly the gradients of one, and a resumed run repeats exactly what a killed one would have done.
+N workers compute exactly the gradients of one, and a resumed run repeats exactly what a killed one would have done. Moving
+averages of weights are here too, as they follow each update.
 """
 
 import inspect
@@ -146,3 +147,20 @@ def apply_gradients(optimisers: Sequence[Adam], network: nn.Module, ranks: Ranks
         nn.utils.clip_grad_norm_(network.parameters(), clip)
     for optimiser in optimisers:
         optimiser.step()
+
+
+@torch.no_grad()
+def moving_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Each weight of ``average`` becomes decay·itself + (1 - decay)·the network's."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+
+
+def young_decay(decay: float, step: int) -> float:
+    """The decay at step number ``step``, from 0: smaller at first, so that the initial weights are soon forgotten.
+
+    It is (1 + step)/(10 + step) until that reaches ``decay``.
+
+    >>> young_decay(0.999, 0), young_decay(0.999, 10**6)
+    (0.1, 0.999)
+    """
+    return min(decay, (1 + step) / (10 + step))

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,7 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from legan.models import layers
-from legan.models.layers import UPSAMPLERS, DepthToSpace, HalvingConv, ResidualBlock, SameConv, strided_trunk
+from legan.models.layers import (
+    UPSAMPLERS,
+    DepthToSpace,
+    HalvingConv,
+    ResidualBlock,
+    SameConv,
+    equal_shuffles,
+    pixel_shuffle,
+    strided_trunk,
+)  # fmt: skip
 from legan.models.norm import InstanceNorm, memory_format
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -78,6 +89,17 @@ def test_halving_conv_transpose_is_the_gradient() -> None:
     y = conv(x)
     g = torch.randn_like(y)
     torch.testing.assert_close(conv.transpose(g), torch.autograd.grad(y, x, g)[0])
+
+
+def test_equal_shuffles_start_without_a_grid() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), pixel_shuffle(4), nn.Conv2d(4, 3, 1))
+    before = copy.deepcopy(network)
+    equal_shuffles(network)
+    enlarged = network[:2](torch.randn(2, 3, 6, 6))
+    cells = enlarged.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    torch.testing.assert_close(cells, cells[..., :1].expand_as(cells))
+    assert torch.equal(network[1][0].weight[:4], before[1][0].weight[:4])
+    assert torch.equal(network[2].weight, before[2].weight)
 
 
 def test_residual_block_adds_its_input() -> None:

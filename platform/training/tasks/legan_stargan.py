@@ -9,6 +9,7 @@ Shapes: n critic steps, b this worker's images of one minibatch, A attributes. I
 autocast the networks answer in float32, so every loss is computed in it.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,12 +29,22 @@ from legan.platform.device import GraphRecorder, autocast, place
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.settings import CriticSettings, LossSettings
 from legan.platform.training.batches import mirror, shift
-from legan.platform.training.parallel import Ranks, adam, apply_gradients, set_gradients, set_rates
+from legan.platform.training.parallel import (
+    Ranks,
+    adam,
+    apply_gradients,
+    moving_average,
+    set_gradients,
+    set_rates,
+    young_decay,
+)
 from legan.platform.training.task import Batch
 from legan.platform.training.tasks.translator import TranslatorTask
 
 Terms = dict[str, Tensor]
 OUTSIDE_HULL = -1.0  # black
+AVERAGE = "average"
+"""The name of G's moving average among a training's networks."""
 
 
 class Critics(NamedTuple):
@@ -87,8 +98,8 @@ def g_objective(
     """
     T, Q = critics
     lambdas = {
-        "g_adv": loss.lambda_adv,
-        "g_cls": loss.lambda_1,
+        "g_adv": loss.of_generator("lambda_adv"),
+        "g_cls": loss.of_generator("lambda_1"),
         "rec": loss.lambda_2,
         "id": loss.lambda_3 if T is not None else 0,
         "qual": loss.lambda_4 if Q is not None else 0,
@@ -159,12 +170,18 @@ class LeganTask(TranslatorTask):
         D: Discriminator,
         info: Mapping[str, Any] | None = None,
     ):
-        super().__init__(settings, data, ranks, G, settings.batch_size * settings.critic_steps, critics.quality, info)
-        self.settings, self.critics, self.G, self.D = settings, critics, G, D
-        for network in (G, D):
-            place(network, ranks.device, settings.channels_last)
+        average = copy.deepcopy(G).requires_grad_(False) if settings.average_decay else None
+        images_per_step = settings.batch_size * settings.critic_steps
+        super().__init__(settings, data, ranks, average or G, images_per_step, critics.quality, info)
+        self.settings, self.critics, self.G, self.D, self.average = settings, critics, G, D, average
         self.networks: Mapping[str, nn.Module] = {"generator": self.G, "discriminator": self.D}
-        self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, settings.adam)
+        if average is not None:
+            self.networks = {**self.networks, AVERAGE: average}
+        for network in self.networks.values():
+            place(network, ranks.device, settings.channels_last)
+        d_rate = settings.d_learning_rate or settings.adam.learning_rate
+        self.d_rates = settings.adam.model_copy(update={"learning_rate": d_rate})
+        self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, self.d_rates)
 
         self.recorder = GraphRecorder(ranks.device)
         compiled = settings.compile and ranks.device.type == "cuda"
@@ -201,8 +218,8 @@ class LeganTask(TranslatorTask):
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The critic steps, then the generator step; terms of D are means over the critic steps."""
         settings, n = self.settings, self.settings.critic_steps
-        for optimiser in (self.g_adam, self.d_adam):
-            set_rates(optimiser, settings.adam, settings, step, self.total_steps)
+        for optimiser, rates in ((self.g_adam, settings.adam), (self.d_adam, self.d_rates)):
+            set_rates(optimiser, rates, settings, step, self.total_steps)
 
         moved = {name: values.to(self.ranks.device, non_blocking=True) for name, values in batch.items()}
         x_all, f_trg_all = normalise(moved["x"], settings.channels_last), moved["f_trg"]
@@ -220,6 +237,8 @@ class LeganTask(TranslatorTask):
             backward = partial(self._generator_gradients, translated)
             g_terms = run("generator", backward, x[-1], f_org[-1], f_trg[-1], moved["hull"], moved["own"])
             apply_gradients([self.g_adam], self.G, self.ranks)
+        if self.average is not None:
+            moving_average(self.average, self.G, young_decay(settings.average_decay, step))
 
         names = [f"loss/{name}" for name in (*terms, *g_terms)]
         values = torch.cat([torch.stack(d_terms).mean(0), torch.stack(list(g_terms.values()))])
@@ -259,11 +278,13 @@ class LeganTask(TranslatorTask):
         return autocast(self.ranks.device, self.settings.precision)
 
     def adopt(self, network: nn.Module) -> None:
-        """Take the weights of a G of the same kind and size."""
-        self.G.load_state_dict(network.state_dict())
+        """Take the weights of a G of the same kind and size, for the average too."""
+        for mine in (self.G, self.average):
+            if mine is not None:
+                mine.load_state_dict(network.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Both optimisers."""
+        """Both optimisers; the moving average is one of ``networks``."""
         return {"g_adam": self.g_adam.state_dict(), "d_adam": self.d_adam.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from legan.platform.device import autocast, place
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.rival_settings import StarGanV2LossSettings, StarGanV2Settings
 from legan.platform.training.batches import Rows, mirror, shift
-from legan.platform.training.parallel import Ranks, adam, set_rates, update, update_together
+from legan.platform.training.parallel import Ranks, adam, moving_average, set_rates, update, update_together
 from legan.platform.training.task import Batch
 from legan.platform.training.tasks.translator import TranslatorTask
 
@@ -229,12 +229,6 @@ class StarGanV2Task(TranslatorTask):
         """Inverse of ``state_dict``."""
         for name, optimiser in self.adams.items():
             optimiser.load_state_dict(state[name])
-
-
-@torch.no_grad()
-def moving_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Each weight of ``average`` becomes decay·itself + (1 - decay)·the network's."""
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
 
 class _Pool:

@@ -77,6 +77,23 @@ def test_steps_trained_further_are_those_of_one_training_of_all(ready: Path, tin
     assert done == json.loads(next((ready / "whole" / "model").glob("*.json")).read_text())["info"]["step"]
 
 
+def test_an_average_is_carried_on_or_begins_as_g(ready: Path, tiny_data: Path) -> None:
+    average = "average_decay=0.9"
+    start("legan", "whole", tiny_data, "steps=8", average)
+    start("legan", "first", tiny_data, average)
+    further("legan", "first", average, keep_rate=True)
+    assert weights(ready / "second", 8) == weights(ready / "whole", 8)
+
+    start("legan", "without", tiny_data)
+    further("legan", "without", average, name="with")
+    first = weights(ready / "with", 4)
+    for name in [name for name in first if name.startswith("average.")]:
+        assert first[name] == first[name.replace("average.", "generator.", 1)]
+    assert (
+        weights(ready / "with", 8)["average.target.conv5.weight"] != weights(ready / "with", 8)["generator.target.conv5.weight"]
+    )
+
+
 def test_the_schedule_starts_again_where_it_is_not_kept(ready: Path, tiny_data: Path) -> None:
     start("legan", "first", tiny_data)
     further("legan", "first", name="kept", keep_rate=True)

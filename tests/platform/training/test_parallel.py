@@ -11,7 +11,7 @@ from torch import nn
 from legan.platform.errors import DataError
 from legan.platform.settings import AdamSettings, StartSettings, TrainingSettings
 from legan.platform.training.loop import Listener, train
-from legan.platform.training.parallel import Ranks, adam, all_or_none, set_rates
+from legan.platform.training.parallel import Ranks, adam, all_or_none, moving_average, set_rates, young_decay
 
 WORKER = textwrap.dedent("""
     import sys
@@ -129,3 +129,19 @@ print("torch._dynamo" in sys.modules)
 
 def test_pytorchs_compiler_is_not_imported():
     assert subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_moving_average_by_hand() -> None:
+    average, network = nn.Linear(1, 1), nn.Linear(1, 1)
+    for module, value in ((average, 1.0), (network, 3.0)):
+        for parameter in module.parameters():
+            nn.init.constant_(parameter, value)
+    moving_average(average, network, 0.75)
+    assert average.weight.item() == average.bias.item() == 1.5
+    assert network.weight.item() == 3.0
+
+
+def test_a_young_average_forgets_its_initial_weights() -> None:
+    assert [young_decay(0.9, step) for step in (0, 1, 10)] == pytest.approx([1 / 10, 2 / 11, 11 / 20])
+    assert young_decay(0.9, 81) == young_decay(0.9, 10**6) == 0.9
+    assert young_decay(0.05, 0) == 0.05

@@ -15,6 +15,7 @@ from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
+from legan.platform.model import read_model
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from legan.platform.training.parallel import Ranks
@@ -69,6 +70,47 @@ def test_a_weight_of_zero_leaves_the_term_out(tiny_data, term):
     every = set(make_task(tiny_data).step(make_task(tiny_data).batch(0), 0))
     task = make_task(tiny_data, loss={term: 0})
     assert every - set(task.step(task.batch(0), 0)) == {f"loss/{name}" for name in names[term]}
+
+
+@pytest.mark.parametrize(("term", "name"), [("lambda_adv", "adv"), ("lambda_1", "cls")])
+def test_a_term_is_taken_from_g_alone(tiny_data, term, name):
+    """Table 11 as its text has it: D keeps its own terms, and moves as in LEGAN."""
+    whole, without = make_task(tiny_data), make_task(tiny_data, loss={f"{term}_g": 0})
+    before, after = whole.step(whole.batch(0), 0), without.step(without.batch(0), 0)
+    assert set(before) - set(after) == {f"loss/g_{name}"}
+    assert torch.equal(before[f"loss/d_{name}"], after[f"loss/d_{name}"])
+    for ours, theirs in zip(whole.D.parameters(), without.D.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_term_of_g_has_a_weight_of_its_own(tiny_data):
+    task = make_task(tiny_data, loss={"lambda_adv_g": 3, "lambda_1_g": 2})
+    terms = {name.removeprefix("loss/"): float(value) for name, value in task.step(task.batch(0), 0).items()}
+    g_total = (
+        3 * terms["g_adv"] + 2 * terms["g_cls"] + 10 * terms["rec"] + 10 * terms["id"] + 0.5 * terms["qual"] + 1e-7 * terms["tv"]
+    )
+    assert terms["g_total"] == pytest.approx(g_total, rel=1e-5)
+
+
+def test_d_has_a_learning_rate_of_its_own(tiny_data):
+    task = make_task(tiny_data, d_learning_rate=3e-4, adam={"learning_rate": 1e-4, "decay_from": 0.5})
+    task.step(task.batch(3), 3)
+    assert (task.g_adam.param_groups[0]["lr"], task.d_adam.param_groups[0]["lr"]) == pytest.approx((0.5e-4, 1.5e-4))
+
+
+def test_the_moving_average_is_what_is_shown_and_kept(tiny_data, tmp_path):
+    task = make_task(tiny_data, average_decay=0.5)
+    expected = copy.deepcopy(task.G.state_dict())
+    for step in range(3):
+        task.step(task.batch(step), step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = {name: decay * value + (1 - decay) * task.G.state_dict()[name] for name, value in expected.items()}
+    for name, value in task.networks["average"].state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+    assert task.translator is task.networks["average"]
+    task.export(tmp_path / "model", {})
+    for name, value in read_model(tmp_path / "model").generator.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
 
 
 def test_totals_are_the_weighted_sums_of_their_terms(tiny_data):

@@ -22,7 +22,7 @@ from legan.platform.training.lifecycle import build_task
 from legan.platform.training.loop import Listener, load_for_export, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks import stargan_v2
-from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, d_objective, moving_average
+from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, d_objective
 
 SIZES = {"width": 8, "max_width": 12, "style": 4, "latent": 3, "hidden": 6}
 
@@ -151,16 +151,6 @@ def test_r1_of_the_objective_is_its_finite_difference():
             weight[0, 0, 1, 1] += change
         values.append(float(d_objective(D, x, y, x, y, StarGanV2LossSettings())[1]["r1"].detach()))
     assert float(slope[0, 0, 1, 1]) == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-3)
-
-
-def test_moving_average_by_hand():
-    average, network = nn.Linear(1, 1), nn.Linear(1, 1)
-    for module, value in ((average, 1.0), (network, 3.0)):
-        for parameter in module.parameters():
-            nn.init.constant_(parameter, value)
-    moving_average(average, network, 0.75)
-    assert average.weight.item() == average.bias.item() == 1.5
-    assert network.weight.item() == 3.0
 
 
 @pytest.mark.parametrize("flip", [True, False])
