@@ -250,6 +250,23 @@ def test_the_image_is_made_from_the_masks_alone() -> None:
     assert torch.equal(out.image, again)
 
 
+def test_a_residual_generator_without_changes_returns_its_input() -> None:
+    """tanh(0 + artanh(x)) is x, and the mean of two such masks too; only what lies beyond ±0.98 is cut."""
+    G = Generator(E, L, width=4, blocks=1, residual=True)
+    for hourglass in (G.expression, G.lighting, G.target):
+        nn.init.zeros_(hourglass.conv5.weight)
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    for image in G(x, labels(batch=2)):
+        torch.testing.assert_close(image, x.clamp(-0.98, 0.98), atol=2e-6, rtol=0)
+
+
+def test_a_residual_hourglass_adds_its_change_before_tanh() -> None:
+    plain = Hourglass(9, width=4, blocks=1).double()
+    x = torch.rand(2, 9, 16, 16, dtype=torch.float64) * 1.8 - 0.9
+    change, base = torch.atanh(plain(x)), x[:, :3]
+    torch.testing.assert_close(plain(x, base), torch.tanh(change + torch.atanh(base)))
+
+
 @pytest.mark.parametrize("upsampling", UPSAMPLERS)
 def test_every_upsampling_trains(upsampling: str) -> None:
     G = small(upsampling=upsampling)

@@ -120,3 +120,10 @@ def test_channels_last_is_kept_and_changes_nothing() -> None:
 def test_wrong_shapes_are_refused(x: tuple[int, ...], f: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small()(torch.zeros(x), torch.zeros(f))
+
+
+def test_a_residual_generator_without_changes_returns_its_input() -> None:
+    G = StarGanGenerator(2, 3, width=4, blocks=1, residual=True)
+    nn.init.zeros_(G.conv3.weight)
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(G(x, torch.zeros(2, 5)).image, x.clamp(-0.98, 0.98), atol=2e-6, rtol=0)
