@@ -10,14 +10,14 @@ Variants = Mapping[str, Mapping[str, Any]]
 
 LOSSES: Variants = {
     "wo/ disentangling": {"generator.disentangled": False},
-    "wo/ Ladv": {"loss.lambda_adv": 0},
-    "wo/ Lcls": {"loss.lambda_1": 0},
+    "wo/ Ladv": {"loss.lambda_adv_g": 0},
+    "wo/ Lcls": {"loss.lambda_1_g": 0},
     "wo/ Lrec": {"loss.lambda_2": 0},
     "wo/ Lqual": {"loss.lambda_4": 0},
     "wo/ Lid": {"loss.lambda_3": 0},
     "LEGAN": {},
 }
-"""Table 11."""
+"""Table 11: terms are taken from what G minimises, and D keeps its own."""
 
 UPSAMPLING: Variants = {
     "Bilinear Interpolation": {"generator.upsampling": "bilinear"},
