@@ -1,182 +1,172 @@
-"""What ``legan translate`` does: check everything, find the faces, translate, write PNG files."""
+"""What ``legan translate`` does: check everything, find the faces, translate, write pictures.
 
+A single photograph that cannot be used is an error. Of several, it is said and left out, and all of them are counted at the end.
+"""
+
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from legan.models.attributes import AttributeSchema
 from legan.platform.data.faces.attempts import AS_IT_IS, ATTEMPTS
 from legan.platform.data.image import read_image
-from legan.platform.errors import ConfigError, DataError, ImageError, LeganError, Problems, counted
+from legan.platform.data.skipped import Skipped, kind_lines, skipped_table
+from legan.platform.errors import DataError, ImageError, counted
 from legan.platform.evaluation.figures import labelled_grid
-from legan.platform.files import whole_file
-from legan.platform.model import read_schema
-from legan.serve.engine import (
-    Engine,
-    FoundFace,
-    FoundFaces,
-    Picture,
-    TranslatedFace,
-    load_engine,
-    named_model,
-    unknown_classes,
-    wanted_photo,
-)  # fmt: skip
+from legan.serve.destination import plain
+from legan.serve.engine import Engine, FoundFace, FoundFaces, Picture, TranslatedFace, load_engine, wanted_photo
+from legan.serve.pictures import encoded
+from legan.serve.translate_order import TranslateOrder, TranslateRequest, check
 
 SOFT = 1.5
 
 
-@dataclass(frozen=True)
-class TranslateRequest:
-    """The command's arguments as they were typed; ``face`` is a number from 1, or ``all``."""
+class Made(NamedTuple):
+    """What came of a photograph: what is said of its faces, and the files that were written."""
 
-    photo: Path
-    expression: str | None
-    lighting: str | None
-    model: str
-    out: Path | None
-    grid: bool
-    paste: bool
-    face: str
+    lines: list[str]
+    files: list[str]
 
 
 def run(request: TranslateRequest) -> None:
     """Do what was asked and say what was written.
 
-    Raises LeganError, before any face is looked for, with everything that is wrong with the arguments, the photograph and the
-    model's folder; then ImageError where the photograph has no such face.
+    Raises LeganError, before any face is looked for, with everything that is wrong with the arguments, the photographs' paths and
+    the model's folder; then ImageError where a single photograph has no such face, or DataError with what of several could not
+    be used, after the others are written.
     """
-    photo, folder = check(request)
-    engine = load_engine(folder)
+    order = check(request)
+    engine = load_engine(order.model)
+    order.to.folder.mkdir(parents=True, exist_ok=True)
+    if order.alone is None:
+        _translate_all(order, engine)
+        return
+    made = _translate(order, engine, order.alone, order.photographs[0].name, order.stems[0])
+    print("\n".join([*made.lines, *(f"written: {file}" for file in made.files)]))
+
+
+def _translate_all(order: TranslateOrder, engine: Engine) -> None:
+    """Each photograph, whatever is wrong with another, and a summary."""
+    count, skipped, written = len(order.photographs), list(order.left), 0
+    begun = time.monotonic()
+    for number, (photo, stem) in enumerate(zip(order.photographs, order.stems, strict=True), start=1):
+        place = f"[{number}/{count}] {photo}"
+        try:
+            made = _translate(order, engine, read_image(photo, name="the file"), "it", stem)
+        except ImageError as error:
+            skipped.append((str(photo), Skipped(error.kind, str(error))))
+            print(f"{place}: skipped, {str(error).rstrip('.')}", flush=True)
+            continue
+        written += len(made.files)
+        said = "\n  ".join(made.lines)
+        print(f"{place}: {said} → {', '.join(made.files)}", flush=True)
+
+    seconds = (time.monotonic() - begun) / count
+    used = count + len(order.left) - len(skipped)
+    print(f"{used} of {counted(count, 'photograph')} translated, {counted(written, 'picture')}, {seconds:.1f} s a photograph")
+    if skipped:
+        lines = "".join(f"\n  - {line}" for line in kind_lines(skipped_table(skipped)))
+        raise DataError(f"{counted(len(skipped), 'file')} could not be used:{lines}")
+
+
+def _translate(order: TranslateOrder, engine: Engine, photo: Picture, name: str, stem: str) -> Made:
+    """Translate what is wanted of a photograph, and write it; ImageError where there is no such face."""
+    request = order.request
     found = engine.look_for_faces(photo)
-    chosen = choose_faces(request, photo, found)
+    chosen = _choose_faces(request, photo, found, name)
+    lines = [] if order.alone is None else _which_faces(request, photo, found, name)
     faces = [found.faces[index] for index in chosen]
     if request.grid:
-        _write_grids(request, engine, faces, chosen)
-        return
-    expression, lighting = str(request.expression), str(request.lighting)
+        return _grids(order, engine, found, chosen, stem, lines)
+
+    expression, lighting = str(order.expression), str(order.lighting)
     translated = engine.translate_faces(faces, expression, lighting)
     for index, face in zip(chosen, translated, strict=True):
-        print(f"face {index + 1}: {_place(face.found)}{_rated(engine, [face.quality])}")
+        lines.append(f"{_numbered(order, index, found)}: {_place(face.found)}{_rated(engine, [face.quality])}")
+    parts = [plain(expression), plain(lighting)]
     if request.paste:
-        _say_softness(engine, translated)
-        _write(request, engine.paste(photo, translated), [expression, lighting, "pasted"], None if len(chosen) > 1 else chosen[0])
-        return
-    for index, face in zip(chosen, translated, strict=True):
-        _write(request, face.image, [expression, lighting], index, several=len(chosen) > 1)
+        lines += _softness(engine, translated)
+        pasted = engine.paste(photo, translated)
+        return Made(lines, [_write(order, pasted, stem, [*parts, "pasted"], None if len(chosen) > 1 else chosen[0])])
+    several = len(chosen) > 1
+    files = [
+        _write(order, face.image, stem, parts, index, several=several) for index, face in zip(chosen, translated, strict=True)
+    ]
+    return Made(lines, files)
 
 
-def check(request: TranslateRequest) -> tuple[Picture, Path]:
-    """The photograph and the model's folder; LeganError with every problem that can be seen before computing."""
-    problems = Problems()
-    if request.face != "all" and not (request.face.isdecimal() and int(request.face) >= 1):
-        problems.add(f"--face {request.face}", "give a number from 1 (the largest face), or all")
-    if request.grid and request.paste:
-        problems.add("--grid", "it excludes --paste; leave one out")
-    if request.out is not None:
-        problems += _out_problems(request.out, request.photo)
-
-    photo = problems.from_(lambda: read_image(request.photo))
-    folder = problems.from_(lambda: named_model(request.model), "--model")
-    schema = None if folder is None else problems.from_(lambda: read_schema(folder), "--model")
-    problems += _class_problems(request, schema)
-
-    if photo is None or folder is None or problems:
-        raise LeganError(str(problems[0])) if len(problems) == 1 else ConfigError(problems)
-    return photo, folder
-
-
-def choose_faces(request: TranslateRequest, photo: Picture, found: FoundFaces) -> list[int]:
-    """Indices of the wanted faces, having said which others there are; ImageError where there is no such face."""
-    height, width = photo.shape[:2]
-    where = f"{request.photo.name} ({width}×{height})"
+def _choose_faces(request: TranslateRequest, photo: Picture, found: FoundFaces, name: str) -> list[int]:
+    """Indices of the wanted faces; ImageError where there is no such face in the photograph ``name``."""
     faces = found.faces
     if not faces:
-        raise ImageError(f"no face was found in {request.photo} ({found.why}); give one {wanted_photo(found, photo)}.")
+        message = f"no face was found in {name} ({found.why}); give one {wanted_photo(found, photo)}."
+        raise ImageError(message, kind=found.kind)
     if request.face == "all":
-        print(f"{counted(len(faces), 'face')} in {where}; translating all.")
         return list(range(len(faces)))
     index = int(request.face) - 1
     if index >= len(faces):
         known = "is only face 1" if len(faces) == 1 else f"are faces 1 to {len(faces)}, the largest first"
-        raise ImageError(f"there is no face {index + 1} in {request.photo}; there {known}.")
-    if len(faces) > 1:
-        print(f"{len(faces)} faces in {where}; translating face {index + 1}. Choose with --face N or --face all:")
-        for number, face in enumerate(faces, start=1):
-            print(f"  face {number}: {_place(face)}")
+        raise ImageError(f"there is no face {index + 1} in {name}; there {known}.")
     return [index]
 
 
-def _class_problems(request: TranslateRequest, schema: AttributeSchema | None) -> Problems:
-    problems = Problems()
-    for kind, name in (("expression", request.expression), ("lighting", request.lighting)):
-        if name is None and not request.grid:
-            known = "" if schema is None else f"; this model knows {', '.join(getattr(schema, kind + 's'))}"
-            problems.add(f"--{kind}", f"it is missing{known}")
-    if schema is not None:
-        names = ([] if name is None else [name] for name in (request.expression, request.lighting))
-        problems += [unknown._replace(place=f"--{unknown.place}") for unknown in unknown_classes(schema, *names)]
-    return problems
+def _which_faces(request: TranslateRequest, photo: Picture, found: FoundFaces, name: str) -> list[str]:
+    """How many faces there are, where that is of interest, and which ones."""
+    height, width = photo.shape[:2]
+    where, faces = f"{name} ({width}×{height})", found.faces
+    if request.face == "all":
+        return [f"{counted(len(faces), 'face')} in {where}; translating all."]
+    if len(faces) == 1:
+        return []
+    head = f"{len(faces)} faces in {where}; translating face {request.face}. Choose with --face N or --face all:"
+    return [head, *(f"  face {number}: {_place(face)}" for number, face in enumerate(faces, start=1))]
 
 
-def _out_problems(out: Path, photo: Path) -> Problems:
-    problems, place = Problems(), f"--out {out}"
-    if out.suffix.lower() != ".png":
-        problems.add(place, "only PNG is written; give a name that ends in .png")
-    if not out.parent.is_dir():
-        problems.add(place, f"there is no folder {out.parent}; make it first")
-    if out.exists() and photo.exists() and out.samefile(photo):
-        problems.add(place, "it is the photograph itself; give another name")
-    return problems
-
-
-def _write_grids(request: TranslateRequest, engine: Engine, faces: Sequence[FoundFace], chosen: Sequence[int]) -> None:
-    expressions = engine.schema.expressions if request.expression is None else (request.expression,)
-    lightings = engine.schema.lightings if request.lighting is None else (request.lighting,)
+def _grids(order: TranslateOrder, engine: Engine, found: FoundFaces, chosen: Sequence[int], stem: str, lines: list[str]) -> Made:
+    """All combinations of what is left open, in one picture for each face."""
+    expressions = engine.schema.expressions if order.expression is None else (order.expression,)
+    lightings = engine.schema.lightings if order.lighting is None else (order.lighting,)
     combinations = [(expression, lighting) for expression in expressions for lighting in lightings]
     wanted_expressions, wanted_lightings = (list(names) for names in zip(*combinations, strict=True))
-    for index, face in zip(chosen, faces, strict=True):
+    named = [plain(name) for name in (order.request.expression, order.request.lighting) if name is not None]
+
+    files = []
+    for index in chosen:
+        face = found.faces[index]
         source = face.aligned.image
         images = engine.translate(np.repeat(source[None], len(combinations), axis=0), wanted_expressions, wanted_lightings)
         rating = _rated(engine, engine.rate(images, [face] * len(images)))
-        print(f"face {index + 1}: {_place(face)}, {counted(len(images), 'translation')}{rating}")
+        lines.append(f"{_numbered(order, index, found)}: {_place(face)}, {counted(len(images), 'translation')}{rating}")
         cells = [[source, *images[start : start + len(lightings)]] for start in range(0, len(images), len(lightings))]
-        names = [name for name in (request.expression, request.lighting) if name is not None]
-        _write(
-            request, labelled_grid(cells, ["input", *lightings], expressions), [*names, "grid"], index, several=len(chosen) > 1
-        )
+        grid = labelled_grid(cells, ["input", *lightings], expressions)
+        files.append(_write(order, grid, stem, [*named, "grid"], index, several=len(chosen) > 1))
+    return Made(lines, files)
 
 
-def _write(request: TranslateRequest, image: Picture, parts: Sequence[str], face: int | None, *, several: bool = False) -> None:
-    """Write one picture; a name of our own choice never replaces a file, a given one does and says so."""
-    marked = face is not None and (several or face > 0)
-    if request.out is None:
-        stem = ".".join([request.photo.stem, *([f"face{face + 1}"] if face is not None and marked else []), *map(_plain, parts)])
-        path = Path(f"{stem}.png")
-        number = 2
-        while path.exists():
-            path = Path(f"{stem}-{number}.png")
-            number += 1
-    else:
-        path = request.out.with_suffix(f".face{face + 1}.png") if face is not None and several else request.out
-    replaced = " (replaced)" if path.exists() else ""
-    try:
-        with whole_file(path) as draft:
-            Image.fromarray(image).save(draft, "PNG")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}; give another --out.") from error
-    print(f"written: {path}{replaced}")
+def _write(
+    order: TranslateOrder, image: Picture, stem: str, parts: Sequence[str], face: int | None, *, several: bool = False
+) -> str:
+    """Write one picture, of one ``face`` (None: of several); the file's path and whether it was there before."""
+    to, numbered = order.to, [f"face{face + 1}"] if face is not None and (several or face > 0) else []
+    data = encoded(image, to.form)
+    if to.file is not None and several:
+        return to.write(to.free(".".join([to.file.stem, *numbered])), data)
+    return to.write(to.picture(stem, *numbered, *parts), data)
 
 
-def _say_softness(engine: Engine, faces: Sequence[TranslatedFace]) -> None:
+def _softness(engine: Engine, faces: Sequence[TranslatedFace]) -> list[str]:
     size = engine.image_size
     widest = max(size / float(np.hypot(*face.found.aligned.matrix[:, 0])) for face in faces)
-    if widest > SOFT * size:
-        which = "the face" if len(faces) == 1 else "the widest face"
-        print(f"the model works at {size} pixels, {which} spans {widest:.0f}: a pasted face is softer than the photograph.")
+    if widest <= SOFT * size:
+        return []
+    which = "the face" if len(faces) == 1 else "the widest face"
+    return [f"the model works at {size} pixels, {which} spans {widest:.0f}: a pasted face is softer than the photograph."]
+
+
+def _numbered(order: TranslateOrder, index: int, found: FoundFaces) -> str:
+    """Which face it is; of how many, where that has not been said."""
+    return f"face {index + 1}{'' if order.alone is not None or len(found.faces) == 1 else f' of {len(found.faces)}'}"
 
 
 def _place(face: FoundFace) -> str:
@@ -192,7 +182,3 @@ def _rated(engine: Engine, ratings: Sequence[float | None]) -> str:
     low, high = f"{min(known):.1f}", f"{max(known):.1f}"
     raters = " (simulated raters)" if engine.model.info.get("simulated_ratings") else ""
     return f", quality {low} of 10{raters}" if low == high else f", quality {low} to {high} of 10{raters}"
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)

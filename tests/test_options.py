@@ -110,6 +110,7 @@ SEVERAL = {
     "--models": "methods with several runs each; one run each",
     "--name": "of a data set, a run, a sweep",
     "--out": "says what is written",
+    "--overwrite": "a folder, finished or not; pictures",
     "--port": "of a server that has to be told where it is; of a study, which says where it is",
     "--raters": "of a batch; of a study",
     "--ratings": "what Q learns from; what is to be rated",
@@ -120,7 +121,6 @@ SEVERAL = {
     "--workers": "of Ray Train; processes",
     "NAME": "a sweep here; one that was submitted; a registered model",
     "RUN": "one with a folder; one that MLflow alone knows too",
-    "PHOTO": "one; several, of the kinds that a server reads",
     "STUDY": "of ratings to be collected; to be made; to be served",
 }
 """Names that mean several things, and which."""

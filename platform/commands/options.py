@@ -132,6 +132,17 @@ EXPRESSION = typer.Option(
 LIGHTING = typer.Option(
     "--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.", autocompletion=complete.lightings
 )
+Photos = Annotated[
+    list[Path],
+    path_argument(
+        metavar="PHOTO", help="Photographs, folders of them, and patterns such as 'photos/*.jpg'; of any usual format and size."
+    ),
+]
+Pictures = Annotated[Path, out_option("Folder to write to; for a single picture also a file.", "this folder")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="png, jpeg or webp.", show_default="what the file's name of --out says, else png")
+]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace pictures of the same name, instead of numbering new ones.")]
 Paste = Annotated[bool, typer.Option("--paste", help="Put the translated face back into the photograph.")]
 All = Annotated[bool, typer.Option("--all", help="Make every combination of every face.")]
 MinQuality = Annotated[float | None, typer.Option("--min-quality", min=0, max=10, help="Lowest rating by Q that is kept.")]

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Literal
 
-from legan.serve.api.images import encoded
+from legan.serve.pictures import encoded
 
 SIZE = 128
 PERSON = 7
@@ -23,4 +23,4 @@ def example(kind: Literal["expression", "lighting"], name: str) -> bytes | None:
     if expression not in EXPRESSIONS or lighting not in LIGHTINGS:
         return None
     drawn = render_faces(PERSON, size=SIZE, seed=0, expressions=(expression,), lightings=(lighting,))
-    return encoded(drawn.images[0, 0], "webp")
+    return encoded(drawn.images[0, 0], "webp", quickly=True)

@@ -1,28 +1,15 @@
 """Images in and out of requests: measured by their header before they are decoded, decoded and encoded off the event loop."""
 
 import asyncio
-import io
 import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from legan.platform.data.image import image_size, read_image
 from legan.platform.errors import ImageError
 from legan.serve.api.errors import ProblemError
-
-Picture = NDArray[np.uint8]
-Format = Literal["png", "jpeg", "webp"]
-
-SIDES = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
-"""The longest side that each format can write."""
-# What is written once and sent on a fast line is packed quickly rather than tightly.
-OPTIONS: dict[str, dict[str, int]] = {"png": {"compress_level": 1}, "jpeg": {"quality": 95}, "webp": {"quality": 90, "method": 2}}
+from legan.serve.pictures import SIDES, Format, Picture, encoded
 
 
 class PixelBudget:
@@ -81,14 +68,7 @@ async def encode(image: Picture, form: Format) -> bytes:
     """The picture as a file; ProblemError 422 where it is too large for the format."""
     if max(image.shape[:2]) > SIDES[form]:
         raise ProblemError(422, f"format: {form} has at most {SIDES[form]:,} pixels a side, the picture more; ask for png.")
-    return await asyncio.to_thread(encoded, image, form)
-
-
-def encoded(image: Picture, form: Format) -> bytes:
-    """The picture as a file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, form, **OPTIONS[form])
-    return buffer.getvalue()
+    return await asyncio.to_thread(encoded, image, form, quickly=True)
 
 
 def media_type(form: Format) -> str:

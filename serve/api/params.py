@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from legan.platform.errors import Problem
 from legan.serve.api.errors import invalid, read_problems
-from legan.serve.api.images import Format
+from legan.serve.pictures import Format
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 AnyParameters = TypeVar("AnyParameters", bound="Parameters")

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from legan.serve.api.errors import ProblemDocument
-from legan.serve.api.images import Format, Picture, encoded, media_type
+from legan.serve.api.images import media_type
+from legan.serve.pictures import Format, Picture, encoded
 
 MADE = {
     "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
@@ -229,7 +230,7 @@ def finished(drawn: Sequence[Drawn], form: Format, *, zipped: bool) -> tuple[lis
         stem = f"{result.index:03d}-{_plain(result.expression)}-{_plain(result.lighting)}"
 
         def store(image: Picture, name: str) -> str:
-            data = encoded(image, form)
+            data = encoded(image, form, quickly=True)
             if not zipped:
                 return base64.b64encode(data).decode()
             files[name] = data

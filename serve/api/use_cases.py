@@ -17,12 +17,13 @@ from legan.platform.data.faces.detect import Face
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
 from legan.platform.errors import Problem
 from legan.serve.api.errors import ProblemDocument, ProblemError, about_image, invalid, problem_of
-from legan.serve.api.images import PixelBudget, decode, encoded, finite, measure
+from legan.serve.api.images import PixelBudget, decode, finite, measure
 from legan.serve.api.params import AugmentParameters, OneFaceParameters, TranslateParameters
 from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, ShownFace, TranslateResult
 from legan.serve.api.session import Limits, Session
 from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, unknown_classes, wanted_photo
 from legan.serve.paste import face_weight, paste_face
+from legan.serve.pictures import encoded
 
 Combination = tuple[str, str]
 Done = TypeVar("Done")
@@ -218,7 +219,7 @@ async def _outcome(task: Awaitable[Done]) -> Done | ProblemDocument:
 
 def _shown(found: FoundFace, number: int) -> ShownFace:
     box = [round(float(side), 1) for side in found.face.box]
-    aligned = base64.b64encode(encoded(found.aligned.image, "png")).decode()
+    aligned = base64.b64encode(encoded(found.aligned.image, "png", quickly=True)).decode()
     confidence = round(found.face.confidence, 4)
     return ShownFace(face=number, box=box, confidence=confidence, found_by=found.face.attempt, aligned=aligned)
 

@@ -6,10 +6,9 @@ One photograph that cannot be used does not keep the others from being written; 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from legan.platform.errors import DataError, LeganError, Problem, Problems, counted, first_line
-from legan.platform.files import unwritable
 from legan.serve.client import (
     AugmentOptions,
     Client,
@@ -21,61 +20,62 @@ from legan.serve.client import (
     Variant,
 )
 from legan.serve.client.calls import of_the_image
+from legan.serve.destination import Destination, destination, plain, stems
+from legan.serve.photographs import Photographs, find_photographs
 
 Done = TypeVar("Done")
-SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-NOT_WRITTEN = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".pdf")
-"""What else looks like the name of a picture."""
-FORMATS = ("png", "jpeg", "webp")
 AT_A_TIME = 64
 """Photographs in memory at a time."""
 
 
+class Given(NamedTuple):
+    """The photographs that are sent, each with what its pictures are called after."""
+
+    found: Photographs
+    named: list[tuple[Path, str]]
+
+
 def translate(
     url: str, photos: Sequence[Path], expression: str, lighting: str, out: Path, *, paste: bool, masks: bool, face: int,
-    aligned: bool, form: str | None,
+    aligned: bool, form: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Translate each photograph; raises LeganError with everything that is wrong."""
-    single = len(photos) == 1 and out.suffix.lower() in SUFFIXES and not out.is_dir()
-    problems = Problems()
-    if single and out.exists() and photos[0].exists() and out.samefile(photos[0]):
-        problems.add(f"--out {out}", "it is the photograph itself; give another name")
-    form = check(photos, out.parent if single else out, form, out.suffix if single else "", problems)
-    options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": form}  # type: ignore[typeddict-item]
+    given, to = _checked(photos, out, form, Problems(), one=True, overwrite=overwrite)
+    options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": to.form}
 
-    def written(photo: Path, made: TranslationResult) -> None:
+    def written(stem: str, made: TranslationResult) -> None:
         image, scores = made.picture, _scores(made)
         if image is None:
-            raise made.error or DataError(f"{photo}: the server sent no picture of it.")
-        target = out if single else out / f"{photo.stem}.{_plain(expression)}.{_plain(lighting)}.{form}"
-        image.save(target)
+            raise made.error or DataError("the server sent no picture of it.")
+        numbered = [f"face{face + 1}"] if face else []
+        target = to.picture(stem, *numbered, plain(made.expression), plain(made.lighting), *(["pasted"] if paste else []))
+        print(f"{to.write(target, image.data)}{scores}")
         for kind, mask in (("expression", made.expression_mask), ("lighting", made.lighting_mask)):
             if mask is not None:
-                mask.save(target.with_name(f"{target.stem}.{kind}-mask{target.suffix}"))
-        print(f"{target}{scores}")
+                to.write(to.free(f"{target.stem}.{kind}-mask"), mask.data)
 
     with Client(url) as client:
-        _each(photos, lambda piece: client.translate_batch(piece, expression, lighting, **options), written)
+        _each(given, lambda piece: client.translate_batch(piece, expression, lighting, **options), written)
 
 
 def augment(
     url: str, photos: Sequence[Path], out: Path, *, n: int | None, every: bool, labels: Sequence[str], form: str | None,
-    **options: Any,
+    overwrite: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Variants of each photograph; raises LeganError with everything that is wrong."""
     problems = Problems(Problem(f"--label {label}", "write it EXPRESSION:LIGHTING") for label in labels if ":" not in label)
     if sum([n is not None, every, bool(labels)]) > 1:
         problems.add("", "-n, --all and --label exclude each other; give one")
-    form = check(photos, out, form, "", problems)
+    given, to = _checked(photos, out, form, problems, one=False, overwrite=overwrite)
 
     kind = "all" if every else "listed" if labels else "random"
     pairs = [(expression, lighting) for expression, _, lighting in (label.rpartition(":") for label in labels)]
-    given = {"variants": kind, "n": n, "labels": pairs, "format": form, **options}
-    chosen: AugmentOptions = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+    asked = {"variants": kind, "n": n, "labels": pairs, "format": to.form, **options}
+    chosen: AugmentOptions = {name: value for name, value in asked.items() if value is not None}  # type: ignore[assignment]
 
     wrong = []
     with Client(url) as client:
-        for photo in photos:
+        for photo, stem in given.named:
             try:
                 made = client.augment(photo, **chosen)
             except LeganError as error:
@@ -84,31 +84,33 @@ def augment(
                 wrong.append(_named(photo, error))
                 continue
             for variant in made.variants:
-                _write_variant(variant, photo, out, form)
-    _finish(wrong, len(photos))
+                _write_variant(variant, stem, to)
+    _finish(wrong, given)
 
 
-def _write_variant(variant: Variant, photo: Path, out: Path, form: str) -> None:
-    labelled = f"{_plain(variant.expression)}.{_plain(variant.lighting)}"
+def _write_variant(variant: Variant, stem: str, to: Destination) -> None:
+    classes = (plain(variant.expression), plain(variant.lighting))
     if variant.picture is None:
-        print(f"{photo.stem}: {labelled} was not accepted{_scores(variant)}")
+        print(f"{stem}: {'.'.join(classes)} was not accepted{_scores(variant)}")
         return
-    target = out / f"{photo.stem}.{variant.index:03d}.{labelled}.{form}"
-    variant.picture.save(target)
-    print(f"{target}{_scores(variant)}")
+    target = to.picture(stem, f"{variant.index:03d}", *classes)
+    print(f"{to.write(target, variant.picture.data)}{_scores(variant)}")
 
 
 def quality(url: str, photos: Sequence[Path], *, face: int, aligned: bool) -> None:
     """Print the rating of each photograph."""
-    check_photos(photos, Problems())
+    problems = Problems()
+    found = find_photographs(photos, problems)
+    problems.raise_if_any()
+    given = Given(found, list(zip(found.taken, map(str, found.taken), strict=True)))
 
-    def told(photo: Path, rating: Rating) -> None:
+    def told(name: str, rating: Rating) -> None:
         if rating.error is not None:
             raise rating.error
-        print(f"{photo}: {'not rated' if rating.quality is None else f'{rating.quality:.2f}'}")
+        print(f"{name}: {'not rated' if rating.quality is None else f'{rating.quality:.2f}'}")
 
     with Client(url) as client:
-        _each(photos, lambda piece: client.quality_batch(piece, face=face, aligned=aligned), told)
+        _each(given, lambda piece: client.quality_batch(piece, face=face, aligned=aligned), told)
 
 
 def model(url: str) -> None:
@@ -124,59 +126,38 @@ def model(url: str) -> None:
         print(f"{about.name.replace('_', ' '):<14}{_shown(value)}")
 
 
-def check(photos: Sequence[Path], folder: Path, form: str | None, suffix: str, problems: Problems) -> str:
-    """The format of the pictures, after making the folder; ConfigError with all that is wrong before anything is sent."""
-    wanted = form or SUFFIXES.get(suffix.lower(), "png")
-    if wanted not in FORMATS:
-        problems.add(f"--format {wanted}", f"give one of {', '.join(FORMATS)}")
-    elif suffix and SUFFIXES[suffix.lower()] != wanted:
-        problems.add("--out", f"it ends with {suffix}, --format is {wanted}; leave out --format")
-
-    stems = [photo.stem for photo in photos]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        message = f"several photographs are called {', '.join(twice)} and would be written to the same files; rename them"
-        problems.add("", message)
-
-    if folder.suffix.lower() in (*SUFFIXES, *NOT_WRITTEN) and not folder.is_dir():
-        message = "it looks like one picture; give a folder, or for a single translation .png, .jpg or .webp"
-        problems.add(f"--out {folder}", message)
-    kept = unwritable(folder)
-    if kept is not None:
-        problems.add("--out", kept)
-    check_photos(photos, problems)
-
-    folder.mkdir(parents=True, exist_ok=True)
-    return wanted
-
-
-def check_photos(photos: Sequence[Path], problems: Problems) -> None:
-    """ConfigError with ``problems`` and every photograph that is no file."""
-    for photo in photos:
-        if not photo.is_file():
-            problems.add(str(photo), "this is no file; correct the path")
+def _checked(
+    photos: Sequence[Path], out: Path, form: str | None, problems: Problems, *, one: bool, overwrite: bool
+) -> tuple[Given, Destination]:
+    """The photographs, and where their pictures go; ConfigError with all that is wrong before anything is sent."""
+    found = find_photographs(photos, problems, out)
+    to = destination(out, form, found.taken, problems, one=one and not found.several, overwrite=overwrite)
     problems.raise_if_any()
+    to.folder.mkdir(parents=True, exist_ok=True)
+    return Given(found, list(zip(found.taken, stems(found.taken), strict=True))), to
 
 
-def _each(photos: Sequence[Path], ask: Callable[[Sequence[Path]], Iterable[Done]], use: Callable[[Path, Done], None]) -> None:
+def _each(given: Given, ask: Callable[[Sequence[Path]], Iterable[Done]], use: Callable[[str, Done], None]) -> None:
     wrong = []
-    for start in range(0, len(photos), AT_A_TIME):
-        piece = photos[start : start + AT_A_TIME]
-        for photo, made in zip(piece, ask(piece), strict=True):
+    for start in range(0, len(given.named), AT_A_TIME):
+        piece = given.named[start : start + AT_A_TIME]
+        for (photo, name), made in zip(piece, ask([photo for photo, _ in piece]), strict=True):
             try:
-                use(photo, made)
+                use(name, made)
             except ServiceError as error:
                 wrong.append(_named(photo, error))
-    _finish(wrong, len(photos))
+    _finish(wrong, given)
 
 
-def _finish(wrong: Sequence[str], count: int) -> None:
-    if count == 1 and wrong:
-        raise DataError(wrong[0])
-    if wrong:
-        raise DataError(
-            "\n".join([f"{len(wrong)} of {counted(count, 'photograph')} could not be used:", *(f"  - {each}" for each in wrong)])
-        )
+def _finish(wrong: Sequence[str], given: Given) -> None:
+    """DataError with what could not be used."""
+    count = len(given.named) + len(given.found.left)
+    all_wrong = [*wrong, *(f"{path}: {why.reason}" for path, why in given.found.left)]
+    if count == 1 and all_wrong:
+        raise DataError(all_wrong[0])
+    if all_wrong:
+        head = f"{len(all_wrong)} of {counted(count, 'photograph')} could not be used:"
+        raise DataError("\n".join([head, *(f"  - {each}" for each in all_wrong)]))
 
 
 def _named(photo: Path, error: LeganError) -> str:
@@ -188,10 +169,6 @@ def _named(photo: Path, error: LeganError) -> str:
 def _scores(made: TranslationResult) -> str:
     scores = (("quality", made.quality, ".2f"), ("similarity", made.similarity, ".3f"))
     return "".join(f", {name} {value:{form}}" for name, value, form in scores if value is not None)
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
 
 
 def _eyes(alignment: Mapping[str, Any]) -> list[tuple[str, tuple[float, float]]]:

@@ -12,11 +12,13 @@ from legan.platform.commands.options import (
     LIGHTING,
     SEED,
     All,
+    Format,
     MinQuality,
     MinSimilarity,
     Paste,
-    out_option,
-    path_argument,
+    Photos,
+    Pictures,
+    Replace,
     told,
 )
 
@@ -39,11 +41,8 @@ call = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Photos = Annotated[list[Path], path_argument(metavar="PHOTO", help="Photographs, of any usual format.")]
-Out = Annotated[Path, out_option("Folder to write to; for a single picture also a file.", "this folder")]
 Face = Annotated[int, typer.Option("--face", min=1, help="Which face: 1 is the largest.")]
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned faces of the model's size: look for no faces.")]
-Format = Annotated[str | None, typer.Option("--format", help="png, jpeg or webp.", show_default="png")]
 ONLY = {"help": "Only these; repeatable.", "show_default": "all that the model knows"}
 
 
@@ -66,17 +65,21 @@ def translate(
     photos: Photos,
     expression: Annotated[str, EXPRESSION],
     lighting: Annotated[str, LIGHTING],
-    out: Out = Path(),
+    out: Pictures = Path(),
     paste: Paste = False,
     masks: Annotated[bool, typer.Option("--masks", help="Write the model's two masks too.")] = False,
     face: Face = 1,
     aligned: Aligned = False,
     format: Format = None,
+    overwrite: Replace = False,
 ) -> None:
     """Translate each photograph and write PHOTO.EXPRESSION.LIGHTING.png."""
     from legan.serve.client.cli import translate as run
 
-    run(context.obj, photos, expression, lighting, out, paste=paste, masks=masks, face=face - 1, aligned=aligned, form=format)
+    run(
+        context.obj, photos, expression, lighting, out, paste=paste, masks=masks, face=face - 1, aligned=aligned, form=format,
+        overwrite=overwrite,
+    )  # fmt: skip
 
 
 @call.command()
@@ -92,10 +95,11 @@ def augment(
     min_similarity: MinSimilarity = None,
     attempts: Annotated[int | None, told(ATTEMPTS, "3")] = None,
     seed: Annotated[int | None, told(SEED, "another every time")] = None,
-    out: Out = Path(),
+    out: Pictures = Path(),
     face: Face = 1,
     aligned: Aligned = False,
     format: Format = None,
+    overwrite: Replace = False,
 ) -> None:
     """Make variants of each photograph and write PHOTO.NNN.EXPRESSION.LIGHTING.png."""
     from legan.serve.client.cli import augment as run
@@ -103,7 +107,7 @@ def augment(
     run(
         context.obj, photos, out, n=n, every=every, labels=label or [], expressions=expression or [], lightings=lighting or [],
         min_quality=min_quality, min_similarity=min_similarity, attempts=attempts, seed=seed, face=face - 1, aligned=aligned,
-        form=format,
+        form=format, overwrite=overwrite,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""``legan translate``: one photograph under another expression and lighting."""
+"""``legan translate``: photographs under another expression and lighting."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +9,17 @@ from legan.platform.commands.options import (
     CHAMPION,
     EXPRESSION,
     LIGHTING,
+    Format,
     Model,
     Paste,
-    out_option,
-    path_argument,
+    Photos,
+    Pictures,
+    Replace,
     told,
 )
 
-Photo = Annotated[Path, path_argument(metavar="PHOTO", help="Photograph: JPEG, PNG or any usual format, of any size.")]
-Expression = Annotated[str | None, told(EXPRESSION, "all with --grid, else needed")]
-Lighting = Annotated[str | None, told(LIGHTING, "all with --grid, else needed")]
-Out = Annotated[Path | None, out_option("PNG to write.", "PHOTO.EXPRESSION.LIGHTING.png in this folder")]
+Expression = Annotated[str | None, told(EXPRESSION, "the only one there is; all with --grid")]
+Lighting = Annotated[str | None, told(LIGHTING, "the only one there is; all with --grid")]
 Grid = Annotated[bool, typer.Option("--grid", help="All combinations in one labelled picture.")]
 Face = Annotated[str, typer.Option("--face", metavar="N|all", help="Which face: 1 is the largest, all takes every one.")]
 
@@ -29,16 +29,19 @@ def mount(app: typer.Typer) -> None:
 
     @app.command()
     def translate(
-        photo: Photo,
+        photos: Photos,
         expression: Expression = None,
         lighting: Lighting = None,
         model: Model = CHAMPION,
-        out: Out = None,
+        out: Pictures = Path(),
+        format: Format = None,
         grid: Grid = False,
         paste: Paste = False,
         face: Face = "1",
+        overwrite: Replace = False,
     ) -> None:
-        """Translate a face of a photograph and write it as PNG."""
-        from legan.serve.translate import TranslateRequest, run
+        """Translate a face of each photograph and write PHOTO.EXPRESSION.LIGHTING.png."""
+        from legan.serve.translate import run
+        from legan.serve.translate_order import TranslateRequest
 
-        run(TranslateRequest(photo, expression, lighting, model, out, grid, paste, face))
+        run(TranslateRequest(photos, expression, lighting, model, out, format, grid, paste, face, overwrite))

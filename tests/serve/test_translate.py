@@ -86,6 +86,11 @@ def pixels(path: str | Path) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
+def form_of(path: Path) -> str | None:
+    with Image.open(path) as image:
+        return image.format
+
+
 WANTED = ("--expression", "smile", "--lighting", "left")
 
 
@@ -167,16 +172,17 @@ def test_every_problem_is_said_at_once_and_before_computing(here: Path, model: P
     monkeypatch.setattr(engine_module.Engine, "__init__", never)
     with pytest.raises(ConfigError) as caught:
         translate(
-            "nophoto.jpg", "--expression", "grin", "--lighting", "noon", "--model", model, "--out", "no/where.jpg", "--face", "0"
-        )
+            "nophoto.jpg", "--expression", "grin", "--lighting", "noon", "--model", model, "--out", "no/where.gif", "--face", "0",
+            "--format", "tiff",
+        )  # fmt: skip
     assert [problem.place for problem in caught.value.problems] == [
-        "--face 0", "--out no/where.jpg", "--out no/where.jpg", "", "--expression", "--lighting",
+        "--face 0", "nophoto.jpg", "--format tiff", "--out no/where.gif", "--expression", "--lighting",
     ]  # fmt: skip
     for word in (
         "--face 0",
-        "only PNG",
-        "no folder no",
-        "nophoto.jpg cannot be read",
+        "give one of png, jpeg, webp",
+        "it looks like one picture",
+        "nophoto.jpg: there is no such file or folder",
         "--expression: 'grin' is unknown",
         "left, front, right",
     ):
@@ -189,13 +195,19 @@ def test_every_problem_is_said_at_once_and_before_computing(here: Path, model: P
         (("photo.jpg", "--lighting", "left"), "--expression: it is missing; this model knows neutral, smile"),
         (("photo.jpg", *WANTED, "--face", "two"), "--face two: give a number from 1"),
         (("photo.jpg", *WANTED, "--grid", "--paste"), "--grid: it excludes --paste"),
-        (("photo.jpg", *WANTED, "--out", "picture.jpg"), "only PNG is written"),
+        (("photo.jpg", *WANTED, "--out", "picture.gif"), "--out picture.gif: it looks like one picture; give a folder, or"),
+        (("photo.jpg", *WANTED, "--out", "x.png", "--format", "webp"), "--out: it ends with .png, --format is webp"),
+        (("photo.jpg", "broken.jpg", *WANTED, "--out", "x.png"), "--out x.png: it looks like one picture"),
+        (("photo.jpg", *WANTED, "--out", "text.jpg/x"), "text.jpg is a file; give another folder"),
+        (("none*.jpg", *WANTED), r"none\*.jpg: no file fits this pattern"),
+        (("photo.jpg", "none.jpg", *WANTED), "none.jpg: there is no such file or folder"),
+        (("pictures", *WANTED), "pictures: it holds no photograph .*, but 1 other file, such as a.txt: it is no image"),
         (("photo.png", *WANTED, "--out", "photo.png"), "photo.png: it is the photograph itself"),
         (("photo.jpg", *WANTED, "--model", "nowhere"), "--model: there is no run 'nowhere'; runs under"),
         (("broken.jpg", *WANTED), "broken.jpg"),
         (("text.jpg", *WANTED), "text.jpg is no image"),
         (("empty.jpg", *WANTED), "empty.jpg is empty"),
-        (("folder.jpg", *WANTED), "folder.jpg cannot be read"),
+        (("folder.jpg", *WANTED), "folder.jpg: it holds no photograph"),
     ],
 )
 def test_one_problem_is_one_sentence(here: Path, model: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -205,6 +217,8 @@ def test_one_problem_is_one_sentence(here: Path, model: Path, arguments: tuple[s
     (here / "text.jpg").write_text("no picture")
     (here / "empty.jpg").write_bytes(b"")
     (here / "folder.jpg").mkdir()
+    (here / "pictures").mkdir()
+    (here / "pictures" / "a.txt").write_text("no picture")
     before = written(here)
     with pytest.raises(LeganError, match=message) as caught:
         translate(*(arguments if "--model" in arguments else (*arguments, "--model", model)))
@@ -241,6 +255,117 @@ def test_the_command_ends_with_code_2_and_one_sentence(here: Path, model: Path) 
     assert done.stderr.startswith("legan: no face was found in meadow.png")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def pictures_of(*names: str) -> None:
+    """Photographs of these names, of a size each, so that each is another."""
+    for number, name in enumerate(names):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(pixels("photo.jpg"), number, axis=1)).save(name)
+
+
+@pytest.mark.usefixtures("two_faces")
+@pytest.mark.parametrize(
+    ("given", "options", "names"),
+    [
+        (("a/x.jpg", "b/x.jpg", "b/y.png"), ("--out", "new"), {"a-x.smile.left.png", "b-x.smile.left.png", "y.smile.left.png"}),
+        (("a", "b"), ("--out", "new"), {"a-x.smile.left.png", "b-x.smile.left.png", "y.smile.left.png", "z.smile.left.png"}),
+        (("[ab]/**/*.jpg", "a/x.jpg"), ("--out", "new/er"), {"a-x.smile.left.png", "b-x.smile.left.png", "z.smile.left.png"}),
+        (("a/z",), ("--out", "new", "--format", "jpeg", "--face", "all"), {"z.face1.smile.left.jpeg", "z.face2.smile.left.jpeg"}),
+        (
+            ("a/x.jpg", "b/y.png"), ("--out", "new", "--paste", "--format", "webp"),
+            {"x.smile.left.pasted.webp", "y.smile.left.pasted.webp"},
+        ),
+    ],
+)  # fmt: skip
+def test_files_folders_and_patterns_are_taken_and_names_are_unique(
+    here: Path, model: Path, given: tuple[str, ...], options: tuple[str, ...], names: set[str]
+) -> None:
+    pictures_of("a/x.jpg", "a/z/z.jpg", "b/x.jpg", "b/y.png", "b/.hidden.jpg")
+    output = translate(*given, *WANTED, *options, "--model", model)
+    out = Path(options[1])
+    assert {path.name for path in out.iterdir()} == names
+    photographs = len({name.partition(".")[0] for name in names})
+    assert f"{photographs} of {photographs} photograph" in output
+    assert f"[{photographs}/{photographs}] " in output
+    assert all(str(out / name) in output for name in names)
+    endings = {".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}
+    assert {form_of(path) for path in out.iterdir()} == {endings[Path(name).suffix] for name in names}
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_what_is_wrong_with_one_photograph_keeps_no_other_from_being_translated(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of("in/a.jpg", "in/c.jpg", "in/sub/a.jpg")
+    Path("in/b.jpg").write_bytes(Path("photo.jpg").read_bytes()[:400])
+    Path("in/d.jpg").write_text("no picture")
+    Path("in/notes.txt").write_text("beside them")
+    with pytest.raises(LeganError) as caught:
+        translate("in", *WANTED, "--model", model, "--out", "out")
+    assert {path.name for path in Path("out").iterdir()} == {"in-a.smile.left.png", "sub-a.smile.left.png", "c.smile.left.png"}
+    head, *lines = str(caught.value).splitlines()
+    assert head == "2 files could not be used:"
+    assert any("cannot be read (in/b.jpg: " in line for line in lines)
+    assert any("no image of a known format (in/d.jpg: " in line and "convert the files" in line for line in lines)
+    assert "notes.txt" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_pictures_are_replaced_only_where_that_is_asked_for(here: Path, model: Path) -> None:
+    pictures_of("in/x.jpg", "in/x.smile.left.jpg")
+    arguments = ("in/x.jpg", "in/x.smile.left.jpg", *WANTED, "--model", model, "--format", "jpeg")
+    translate(*arguments)
+    first = {path.name: path.stat().st_mtime_ns for path in here.glob("*.jpeg")}
+    assert set(first) == {"x.smile.left.jpeg", "x.smile.left.smile.left.jpeg"}
+    translate(*arguments)
+    assert {path.name: path.stat().st_mtime_ns for path in here.glob("*.jpeg")}.items() > first.items()
+    assert set(written(here)) >= {"x.smile.left-2.jpeg", "x.smile.left.smile.left-2.jpeg"}
+    assert translate(*arguments, "--overwrite").count("(replaced)") == 2
+    assert len(list(here.glob("*.jpeg"))) == 4
+    assert all((here / name).stat().st_mtime_ns != then for name, then in first.items())
+    Path("in/x.smile.left.jpg").rename("in/x.smile.left.jpeg")
+    photograph = Path("in/x.smile.left.jpeg").read_bytes()
+    output = translate("in/x.jpg", "in/x.smile.left.jpeg", *arguments[2:], "--out", "in", "--overwrite")
+    assert Path("in/x.smile.left.jpeg").read_bytes() == photograph
+    assert "in/x.smile.left-2.jpeg" in output
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_pictures_do_not_go_where_they_would_be_taken_for_photographs(here: Path, model: Path) -> None:
+    pictures_of("in/x.jpg")
+    for out in ("in", "in/new", "."):
+        with pytest.raises(LeganError, match=f"--out {out}: it lies in .*whose pictures are taken"):
+            translate("in" if out != "." else here, *WANTED, "--model", model, "--out", out)
+    assert {path.name for path in Path("in").iterdir()} == {"x.jpg"}
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_jpeg_and_webp_are_near_to_the_png(here: Path, model: Path) -> None:
+    for name in ("a.png", "a.jpg", "a.jpeg", "a.webp"):
+        translate("photo.jpg", *WANTED, "--model", model, "--out", name)
+    exact = pixels("a.png").astype(float)
+    for name in ("a.jpg", "a.jpeg", "a.webp"):
+        assert 0 < np.abs(pixels(name) - exact).mean() < (6 if name != "a.webp" else 20), (
+            name
+        )  # noise, of which WebP keeps half the colour
+    with Image.open("a.jpg") as image:
+        assert image.format == "JPEG"
+        assert image.layer[1][1:3] == (1, 1), "colour is not halved"
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_the_only_class_of_a_kind_need_not_be_named(here: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    schema = AttributeSchema(("neutral", "smile"), ("daylight",))
+    write_model(tmp_path / "one", Model(Generator(2, 1, width=4, blocks=0), None, schema, SIZE, DEFAULT_ALIGNMENT))
+    assert "photo.smile.daylight.png" in translate("photo.jpg", "--expression", "smile", "--model", tmp_path / "one")
+    translate("photo.jpg", "-e", "smile", "-l", "daylight", "--model", tmp_path / "one", "--out", "b.png")
+    assert Path("b.png").read_bytes() == Path("photo.smile.daylight.png").read_bytes()
+    with pytest.raises(LeganError, match="--expression: it is missing; this model knows neutral, smile"):
+        translate("photo.jpg", "--model", tmp_path / "one")
+    translate("photo.jpg", "--grid", "--model", tmp_path / "one")
+    assert Path("photo.grid.png").is_file()
 
 
 # Real photographs

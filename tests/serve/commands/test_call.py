@@ -63,11 +63,39 @@ def test_translate_writes_where_and_how_it_is_told(call, files) -> None:
     assert {path.name for path in Path().glob("one*")} == {"one.webp", "one.expression-mask.webp", "one.lighting-mask.webp"}
     assert form_of("one.webp") == "WEBP"
     assert call("translate", files["face"], *given, "--out", "made/here", "--format", "jpeg")[0] == 0
+    assert call("translate", files["face"], *given, "--out", "one.webp")[1].startswith("one.webp (replaced)")
+    assert {path.name for path in Path().glob("one*-2.webp")} == {"one.expression-mask-2.webp", "one.lighting-mask-2.webp"}
     assert form_of("made/here/face.smile.left.jpeg") == "JPEG"
     assert len(list(Path("made/here").iterdir())) == 3
     code, out, _ = call("translate", files["photo"], "-e", "smile", "-l", "left", "--paste", "--out", "pasted.png")
     assert (code, pixels(Path("pasted.png")).shape) == (0, (200, 180, 3))
     assert out.startswith("pasted.png")
+
+
+def test_a_pasted_photograph_has_its_own_name_and_nothing_is_replaced_unasked(call, files) -> None:
+    given = ("translate", files["photo"], "-e", "smile", "-l", "left")
+    assert call(*given)[0] == 0
+    face = Path("photo.smile.left.png").read_bytes()
+    assert call(*given, "--paste")[1].startswith("photo.smile.left.pasted.png, ")
+    assert pixels(Path("photo.smile.left.pasted.png")).shape == (200, 180, 3)
+    assert call(*given)[1].startswith("photo.smile.left-2.png, ")
+    assert Path("photo.smile.left.png").read_bytes() == face
+    assert call(*given, "--overwrite")[1].startswith("photo.smile.left.png (replaced), ")
+    assert call("augment", files["photo"], "--label", "smile:left", "--out", "v")[1].startswith("v/photo.000.smile.left.png, ")
+    assert call("augment", files["photo"], "--label", "smile:left", "--out", "v")[1].startswith("v/photo.000.smile.left-2.png, ")
+
+
+def test_folders_and_photographs_of_one_name_are_taken(call, files, photo) -> None:
+    for name in ("a/photo.png", "b/photo.png"):
+        Path(name).parent.mkdir()
+        Image.fromarray(photo).save(name)
+    Path("b/broken.jpg").write_text("no image")
+    code, out, err = call("translate", "a", "[b]", "-e", "smile", "-l", "left", "--out", "made")
+    assert {path.name for path in Path("made").iterdir()} == {"a-photo.smile.left.png", "b-photo.smile.left.png"}
+    assert (code, out.count("\n")) == (2, 2)
+    assert "1 of 3 photographs could not be used:\n  - b/broken.jpg: the file is no image of a known format" in err
+    code, out, err = call("quality", "a", "b/photo.png")
+    assert (code, [line.partition(":")[0] for line in out.splitlines()]) == (0, ["a/photo.png", "b/photo.png"])
 
 
 def test_what_is_wrong_with_one_photograph_keeps_none_from_being_written(call, files) -> None:
@@ -99,9 +127,8 @@ def test_augment_writes_the_variants(call, server, files, face) -> None:
 
 def test_quality_and_model_are_printed(call, server, files) -> None:
     code, out, _ = call("quality", files["photo"], files["photo"])
-    assert code == 0
+    assert (code, out.count("\n")) == (0, 1), "named twice, asked once"
     assert out.startswith(f"{files['photo']}: ")
-    assert out.count("\n") == 2
     code, out, _ = call("model")
     assert code == 0
     assert "name          tiny\n" in out
@@ -115,7 +142,7 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("quality", "none.png"), "none.png: this is no file"),
+        (("quality", "none.png"), "none.png: there is no such file or folder"),
         (("quality", "text.png"), "text.png: The image is no image of a known format"),
         (
             ("translate", "photo.png", "-e", "grin", "-l", "noon"),
@@ -131,7 +158,7 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
             "--out x.png: it looks like one picture",
         ),
         (("augment", "photo.png", "-o", "x.png"), "--out x.png: it looks like one picture"),
-        (("translate", "photo.png", "photo.png", "-e", "smile", "-l", "left"), "several photographs are called photo"),
+        (("translate", ".", "-e", "smile", "-l", "left"), "--out .: it lies in ., whose pictures are taken"),
         (("translate", "photo.png", "-e", "smile", "-l", "left", "-o", "text.png/x"), "text.png is a file"),
         (("augment", "photo.png", "--label", "smile"), "--label smile: write it EXPRESSION:LIGHTING"),
         (("augment", "photo.png", "--all", "-n", "3"), "-n, --all and --label exclude each other"),

@@ -1,0 +1,86 @@
+"""What ``legan translate`` was asked for, checked as a whole before any face is looked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from legan.models.attributes import AttributeSchema
+from legan.platform.data.image import read_image
+from legan.platform.data.skipped import Skipped
+from legan.platform.errors import ConfigError, LeganError, Problems
+from legan.platform.model import read_schema
+from legan.serve.destination import Destination, destination, stems
+from legan.serve.engine import Picture, named_model, unknown_classes
+from legan.serve.photographs import find_photographs
+
+
+@dataclass(frozen=True)
+class TranslateRequest:
+    """The command's arguments as they were typed; ``face`` is a number from 1, or ``all``."""
+
+    photos: Sequence[Path]
+    expression: str | None
+    lighting: str | None
+    model: str
+    out: Path
+    form: str | None
+    grid: bool
+    paste: bool
+    face: str
+    overwrite: bool
+
+
+class TranslateOrder(NamedTuple):
+    """A request that can be carried out: the photographs, what their pictures are called after, and where these go.
+
+    ``left`` are files of folders that are none. ``alone`` is the photograph where one was named, and not several.
+    ``expression`` and ``lighting`` are None where a grid is to show them all.
+    """
+
+    request: TranslateRequest
+    photographs: Sequence[Path]
+    stems: Sequence[str]
+    left: Sequence[tuple[str, Skipped]]
+    alone: Picture | None
+    to: Destination
+    model: Path
+    expression: str | None
+    lighting: str | None
+
+
+def check(request: TranslateRequest) -> TranslateOrder:
+    """The order, or LeganError with every problem that can be seen before computing."""
+    problems = Problems()
+    if request.face != "all" and not (request.face.isdecimal() and int(request.face) >= 1):
+        problems.add(f"--face {request.face}", "give a number from 1 (the largest face), or all")
+    if request.grid and request.paste:
+        problems.add("--grid", "it excludes --paste; leave one out")
+
+    found = find_photographs(request.photos, problems, request.out)
+    one = not found.several
+    to = destination(request.out, request.form, found.taken, problems, one=one, overwrite=request.overwrite)
+    alone = problems.from_(lambda: read_image(found.taken[0])) if one and found.taken else None
+
+    folder = problems.from_(lambda: named_model(request.model), "--model")
+    schema = None if folder is None else problems.from_(lambda: read_schema(folder), "--model")
+    expression = _class("expression", request.expression, schema, request.grid, problems)
+    lighting = _class("lighting", request.lighting, schema, request.grid, problems)
+
+    if folder is None or problems:
+        raise LeganError(str(problems[0])) if len(problems) == 1 else ConfigError(problems)
+    names = stems(found.taken)
+    return TranslateOrder(request, found.taken, names, found.left, alone, to, folder, expression, lighting)
+
+
+def _class(kind: str, name: str | None, schema: AttributeSchema | None, grid: bool, problems: Problems) -> str | None:
+    """The wanted class of a kind: the one that was named, or the only one there is; None where a grid shows them all."""
+    known: tuple[str, ...] = () if schema is None else getattr(schema, f"{kind}s")
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None and not grid:
+        problems.add(f"--{kind}", "it is missing" + (f"; this model knows {', '.join(known)}" if known else ""))
+    if name is not None and schema is not None:
+        names = ([name], []) if kind == "expression" else ([], [name])
+        problems += [unknown._replace(place=f"--{kind}") for unknown in unknown_classes(schema, *names)]
+    return name
