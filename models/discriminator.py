@@ -39,7 +39,8 @@ class Discriminator(nn.Module):
         super().__init__()
         if classifier not in CLASSIFIERS:
             raise ValueError(f"unknown classifier head {classifier!r}; there are: {', '.join(CLASSIFIERS)}.")
-        self.image_size = image_size
+        self.attributes, self.image_size, self.width = attributes, image_size, width
+        self.layers, self.classifier = layers, classifier
         self.trunk = strided_trunk(image_size, width, layers)
         channels = width * 2 ** (layers - 1)
         kernel = 1 if classifier == "average" else image_size // 2**layers

@@ -2,11 +2,12 @@
 
 Without its accuracy an evaluation favours generators that copy their input.
 
-Shapes: B batch, S image size, E expressions, L lightings.
+Shapes: B batch, S image size, E expressions, L lightings, A = E + L attributes.
 """
 
 from torch import Tensor, nn
 
+from legan.models.discriminator import Discriminator
 from legan.models.layers import LEAKY_SLOPE, expect_images, full_precision
 
 
@@ -28,6 +29,9 @@ class AttributeClassifier(nn.Module):
         if image_size < 32 or image_size % 16:
             raise ValueError(f"the attribute classifier needs an image size of 32, 48, 64 and so on, not {image_size}.")
         self.image_size = image_size
+        self.numbers = {
+            "expressions": expressions, "lightings": lightings, "image_size": image_size, "width": width, "dropout": dropout,
+        }  # fmt: skip
         channels = [width * 2**i for i in range(4)]
         self.stem = nn.Sequential(
             nn.Conv2d(3, width, kernel_size=3, padding=1, bias=False),
@@ -68,3 +72,19 @@ class HalvingBlock(nn.Module):
         """The activated sum of body and skip."""
         out: Tensor = self.activation(self.body(x) + self.skip(x))
         return out
+
+
+Predictor = AttributeClassifier | Discriminator
+"""What reads a face's own classes: the judge, or D by its head D_cls."""
+
+
+def class_logits(predictor: Predictor, x: Tensor, expressions: int) -> tuple[Tensor, Tensor]:
+    """Logits of expression, B×E, and of lighting, B×L, for images B×3×S×S in [-1, 1]; the largest of each is the class.
+
+    ``expressions`` is E, by which the A logits of D are parted. ValueError for another shape of x.
+    """
+    if isinstance(predictor, Discriminator):
+        logits = predictor(x).logits
+        return logits[:, :expressions], logits[:, expressions:]
+    answer: tuple[Tensor, Tensor] = predictor(x)
+    return answer

@@ -57,6 +57,9 @@ class LightCNN(nn.Module):
         C0, C1, C2, C3 = (max(1, round(width * c)) for c in (48, 96, 192, 128))
         n1, n2, n3, n4 = RESIDUAL_BLOCKS[layers]
         self.image_size = image_size
+        self.numbers = {
+            "layers": layers, "classes": classes, "image_size": image_size, "width": width, "features": features,
+        }  # fmt: skip
 
         self.conv1 = MaxFeatureMap(1, C0, kernel_size=5)
         self.block1 = residual_blocks(n1, C0)

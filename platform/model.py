@@ -2,31 +2,30 @@
 
     model folder      model.json     format, networks (kind and numbers), schema, alignment, image size, info
                       generator.safetensors
-                      quality.safetensors     (optional)
+                      quality.safetensors, predictor.safetensors, matcher.safetensors     (each optional)
 
     network folder    network.json   format, kind, numbers, info
                       weights.safetensors
 
-JSON and safetensors only: nothing in such a folder is ever run. A folder is whole or not there.
+JSON and safetensors only: nothing in such a folder is ever run. A folder is whole or not there. Weights may be stored in half
+precision; networks compute in single precision all the same.
 """
 
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
-from legan.models.expression import AttributeClassifier
+from legan.models.expression import AttributeClassifier, Predictor
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
@@ -34,6 +33,7 @@ from legan.models.translator import Translator
 from legan.platform.data.dataset import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import room_in, whole_folder
+from legan.platform.network_files import load_weights, plain, save_weights
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import default_home, no_run
 from legan.platform.weights import check_weights
@@ -57,6 +57,12 @@ KINDS: dict[str, type[nn.Module]] = {
 TRANSLATORS = ("generator", "stargan", "stargan_v2")
 IDENTITY, QUALITY, CLASSIFIER = ("lightcnn", "facenet"), ("quality",), ("attribute_classifier",)
 """The kinds that a model's generator, T or a matcher, Q, and the judge of classes may be."""
+PARTS = {
+    "quality": (QUALITY, "quality model"),
+    "predictor": ((*CLASSIFIER, "discriminator"), "label predictor"),
+    "matcher": (IDENTITY, "face matcher"),
+}
+"""What a model's folder may hold beside its generator: of which kinds, and what people call it."""
 CALLED = {
     "generator": ("a LEGAN model", "legan"),
     "stargan": ("a StarGAN model", "stargan"),
@@ -83,9 +89,11 @@ class StoredNetwork(NamedTuple):
 class Model:
     """What translates faces: G (LEGAN's or a rival's), Q where there is one, and all that is needed to use them.
 
+    ``predictor`` reads a face's own classes (``class_logits``), ``matcher`` tells people apart; None where there is none.
     ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_uid``
     (``run_id`` is what MLflow called the run then), ``data_hash``, ``git_commit``, ``created_by``, ``identity_weights`` and
-    ``quality_weights`` (``weights_hash`` of T and Q).
+    ``quality_weights`` (``weights_hash`` of T and Q); and what was measured of it: ``quality``, ``predictor``, ``matcher`` and
+    ``data`` (training/tasks/stated.py).
     """
 
     generator: Translator
@@ -94,6 +102,8 @@ class Model:
     image_size: int
     alignment: Alignment
     info: Mapping[str, Any] = field(default_factory=dict)
+    predictor: Predictor | None = None
+    matcher: LightCNN | FacenetIdentity | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alignment", replace(self.alignment, image_size=self.image_size))
@@ -141,14 +151,13 @@ def identity_folder(path: Path) -> Path:
     return kept
 
 
-def write_model(folder: Path, model: Model) -> None:
-    """Write a model folder, in place of an older one of the same name.
+def write_model(folder: Path, model: Model, half: Collection[str] = ()) -> None:
+    """Write a model folder, in place of an older one of the same name; weights of the networks ``half`` in half precision.
 
     Raises CheckpointError where ``folder`` is something else.
     """
     networks: dict[str, nn.Module] = {"generator": model.generator}
-    if model.quality is not None:
-        networks["quality"] = model.quality
+    networks |= {name: network for name in PARTS if (network := getattr(model, name)) is not None}
     record = {
         "format": FORMAT,
         "image_size": model.image_size,
@@ -157,7 +166,7 @@ def write_model(folder: Path, model: Model) -> None:
         "alignment": model.alignment.to_dict(),
         "info": dict(model.info),
     }
-    _write_folder(folder, MODEL_FILE, record, networks)
+    _write_folder(folder, MODEL_FILE, record, networks, half)
 
 
 def read_model(folder: Path) -> Model:
@@ -181,19 +190,27 @@ def read_model(folder: Path) -> Model:
         raise _damaged(folder / MODEL_FILE, error) from error
 
     modules = {name: _load(folder / f"{name}.safetensors", *about) for name, about in described.items()}
-    generator, quality = modules.get("generator"), modules.get("quality")
-    if not isinstance(generator, Translator):
+    if not isinstance(modules.get("generator"), Translator):
         raise CheckpointError(f"the model {folder} holds no generator; train it anew.")
-    if quality is not None and not isinstance(quality, QualityModel):
-        raise CheckpointError(
-            f"the model {folder} holds {CALLED[described['quality'][0]][0]} where its quality model should be; train it anew."
-        )
+    for name, (kinds, called) in PARTS.items():
+        if name in modules and described[name][0] not in kinds:
+            raise CheckpointError(
+                f"the model {folder} holds {CALLED[described[name][0]][0]} where its {called} should be; train it anew."
+            )
+    for name in ("generator", "predictor"):
+        if name in modules and not _knows(described[name][1], schema):
+            raise CheckpointError(f"the {name} of the model {folder} does not have the classes of its schema; train it anew.")
 
-    numbers = described["generator"][1]
-    if (numbers.get("expressions"), numbers.get("lightings")) != (len(schema.expressions), len(schema.lightings)):
-        raise CheckpointError(f"the generator of the model {folder} does not have the classes of its schema; train it anew.")
-
-    return Model(generator, quality, schema, image_size, alignment, info)
+    return Model(
+        cast("Translator", modules["generator"]),
+        cast("QualityModel | None", modules.get("quality")),
+        schema,
+        image_size,
+        alignment,
+        info,
+        cast("Predictor | None", modules.get("predictor")),
+        cast("LightCNN | FacenetIdentity | None", modules.get("matcher")),
+    )
 
 
 def read_schema(folder: Path) -> AttributeSchema:
@@ -263,7 +280,9 @@ def makers(kinds: Sequence[str]) -> str:
 
 
 def numbers_of(module: nn.Module) -> dict[str, Any]:
-    """What a network's constructor was given: its attributes of the parameters' names."""
+    """What a network's constructor was given: its ``numbers``, or else its attributes of the parameters' names."""
+    if hasattr(module, "numbers"):
+        return dict(cast("Mapping[str, Any]", module.numbers))
     return {name: getattr(module, name) for name in inspect.signature(type(module)).parameters}
 
 
@@ -272,7 +291,7 @@ def weights_hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(_plain(value).reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(plain(value).reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -280,13 +299,22 @@ def _kind_of(module: nn.Module) -> str:
     return next(kind for kind, network in KINDS.items() if type(module) is network)
 
 
-def _write_folder(folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> None:
+def _knows(numbers: Mapping[str, Any], schema: AttributeSchema) -> bool:
+    """Whether a network that was built with these ``numbers`` has the classes of ``schema``; of D only their sum is known."""
+    if "attributes" in numbers:
+        return bool(numbers["attributes"] == schema.size)
+    return (numbers.get("expressions"), numbers.get("lightings")) == (len(schema.expressions), len(schema.lightings))
+
+
+def _write_folder(
+    folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module], half: Collection[str] = ()
+) -> None:
     if folder.exists() and not (folder / file).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and has no {file}, so it is not replaced; choose another folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with room_in(folder.parent), whole_folder(folder) as draft:
         for name, network in networks.items():
-            save_file({key: _plain(value) for key, value in network.state_dict().items()}, draft / f"{name}.safetensors")
+            save_weights(network, draft / f"{name}.safetensors", half=name in half)
         (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -331,30 +359,8 @@ def _load(path: Path, kind: str, numbers: Mapping[str, Any]) -> nn.Module:
             module = KINDS[kind](**numbers)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise CheckpointError(f"{path.parent} describes a {kind} that cannot be built: {first_line(error)}.") from error
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"the weights {path} cannot be read ({first_line(error)}); restore or train them anew.") from error
-    problem = _misfit(module.state_dict(), weights)
-    if problem:
-        raise CheckpointError(f"the weights {path} do not fit the {kind} that the folder describes: {problem}.")
-    module.load_state_dict(weights)
+    load_weights(module, path, kind)
     return module.eval()
-
-
-def _misfit(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
-    for name in (*wanted, *given):
-        if name not in given:
-            return f"{name} is missing"
-        if name not in wanted:
-            return f"{name} is not part of it"
-        if wanted[name].shape != given[name].shape:
-            return f"{name} has shape {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
-    return None
-
-
-def _plain(value: Tensor) -> Tensor:
-    return value.detach().cpu().contiguous()
 
 
 def _damaged(path: Path, error: BaseException) -> CheckpointError:

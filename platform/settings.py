@@ -262,6 +262,10 @@ class TranslatorSettings(TrainingSettings):
     shift: int = Field(0, ge=0, le=64)
     """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
     them by heart. 0 in the paper."""
+    judge: Path | None = None
+    """Folder of the classifier that the model carries to read a face's own classes; null: D's head, where it learns classes."""
+    matcher: Path | None = None
+    """Folder of the identity network that the model carries to tell people apart; null: T, unless that is FaceNet."""
 
 
 class CriticSettings(TranslatorSettings):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
+from legan.models.expression import class_logits
 from legan.models.generator import Translation
 from legan.platform.data.align import AlignedFace, align_face
 from legan.platform.data.faces.detect import Face, FaceDetector
@@ -27,6 +28,7 @@ from legan.platform.device import autocast, choose_device, native_precision, pla
 from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, TrackingError, counted
 from legan.platform.model import Model, find_model, read_model
 from legan.platform.pixels import network_input, to_images
+from legan.serve.matcher import Matcher
 from legan.serve.paste import face_weight, paste_face
 
 Picture = NDArray[np.uint8]
@@ -73,6 +75,13 @@ class MaskedTranslation(NamedTuple):
     images: Pictures
     expression_masks: Pictures | None
     lighting_masks: Pictures | None
+
+
+class OwnClasses(NamedTuple):
+    """The classes that a face shows already, as the model reads them."""
+
+    expression: str
+    lighting: str
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,30 @@ class Engine:
         True (32, 32, 3)
         """
         return self.look_for_faces(photo).faces
+
+    def own_classes(self, images: Pictures) -> list[OwnClasses]:
+        """What the model's label predictor reads in aligned faces B×S×S×3; ``model.info["predictor"]`` says how well.
+
+        Raises ConfigError for a model that has none, ImageError for images of another size.
+        """
+        predictor = self.model.predictor
+        if predictor is None:
+            raise ConfigError([Problem("", "this model carries no label predictor; train it with --judge")])
+        self._check_images(images)
+        place(predictor.eval(), self.device, self._channels_last)
+        found = []
+        for start in range(0, len(images), self._batch):
+            with torch.inference_mode():
+                logits = class_logits(predictor, self._tensor(images[start : start + self._batch]), len(self.schema.expressions))
+            rows = zip(*(each.argmax(1).tolist() for each in logits), strict=True)
+            found += [OwnClasses(self.schema.expressions[e], self.schema.lightings[light]) for e, light in rows]
+        return found
+
+    @cached_property
+    def matcher(self) -> Matcher | None:
+        """The matcher that the model carries; None where it has none."""
+        network = self.model.matcher
+        return None if network is None else Matcher(network, self.device, self._batch)
 
     def look_for_faces(self, photo: Picture) -> FoundFaces:
         """The same, and why there is none where there is none."""

@@ -39,10 +39,12 @@ class LoadedModel(Engine):
             shown = ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])}, …"
             return f"{len(names)} {kind}{'s' if len(names) != 1 else ''} ({shown})"
 
-        size, quality = self.image_size, "with Q" if self.quality_model is not None else "without Q"
+        model, size = self.model, self.image_size
+        parts = {"Q": model.quality, "label predictor": model.predictor, "matcher": model.matcher}
+        held = ", ".join(name for name, network in parts.items() if network is not None)
         return (
             f"<legan {__version__} model: {classes('expression', self.schema.expressions)}, "
-            f"{classes('lighting', self.schema.lightings)}, {size}×{size} pixels, {quality}, on {self.device}>"
+            f"{classes('lighting', self.schema.lightings)}, {size}×{size} pixels, with {held or 'G alone'}, on {self.device}>"
         )
 
     @overload

@@ -77,6 +77,12 @@ def prepare(
             show_default="what the names tell: left and right, -45 and 45",
         ),
     ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--licence", help="The photographs' terms, which models say too.", show_default="the source's, where it has some"
+        ),
+    ] = None,
     seed: Seed = 0,
     workers: Annotated[int | None, told(PROCESSES, "all cores of Ray")] = None,
     overwrite: Overwrite = False,
@@ -110,6 +116,7 @@ def prepare(
         out,
         options,
         name=name,
+        licence=licence,
         seed=seed,
         val_share=val_share,
         test_share=test_share,

@@ -76,6 +76,18 @@ MATCHER = path(
 )
 Matcher = Annotated[Path, MATCHER]
 MaybeMatcher = Annotated[Path | None, MATCHER]
+JUDGE = path(
+    "--judge",
+    help="What the model reads a face's own classes with: a run of `legan train classifier`, or a network folder.",
+    show_default="D's head",
+    autocompletion=complete.runs,
+)
+CARRIED_MATCHER = path(
+    "--matcher",
+    help="What the model tells people apart with: a run of `legan train identity`, or a network folder.",
+    show_default="T",
+    autocompletion=complete.runs,
+)
 MODEL = path("--model", "-m", help=MODEL_HELP, autocompletion=complete.models)
 Model = Annotated[str, MODEL]
 SVM = path("--svm", help="What tells natural from unnatural faces: a folder of `legan ratings svm`.")

@@ -8,8 +8,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from legan.platform.commands.options import (
+    CARRIED_MATCHER,
     DATA,
     IDENTITY,
+    JUDGE,
     PRESET,
     QUALITY,
     RATINGS_HELP,
@@ -35,21 +37,29 @@ class Kind(NamedTuple):
     inputs: tuple[str, ...]
 
 
+CARRIED = ("judge", "matcher")
 KINDS = {
     "identity": Kind("Train T, the identity network, on subject labels. Needs --data.", ("data",)),
     "quality": Kind("Train Q, the quality model, on rated images. Needs --ratings.", ("ratings",)),
     "classifier": Kind("Train the independent judge of expression and lighting. Needs --data.", ("data",)),
     "legan": Kind(
         "Train LEGAN. Needs --data, T and Q; without T or Q, set loss.lambda_3 or loss.lambda_4 to 0.",
-        ("data", "identity", "quality"),
+        ("data", "identity", "quality", *CARRIED),
     ),
     "stargan": Kind(
         "Train StarGAN. Needs --data. With --quality Q and --set loss.lambda_4=0.5 it is StarGAN with Lqual.",
-        ("data", "identity", "quality"),
+        ("data", "identity", "quality", *CARRIED),
     ),
-    "stargan_v2": Kind("Train StarGAN-v2. Needs --data. A domain is a pair of expression and lighting.", ("data",)),
+    "stargan_v2": Kind("Train StarGAN-v2. Needs --data. A domain is a pair of expression and lighting.", ("data", *CARRIED)),
 }
-INPUTS = {"data": DATA, "ratings": path("--ratings", help=RATINGS_HELP), "identity": IDENTITY, "quality": QUALITY}
+INPUTS = {
+    "data": DATA,
+    "ratings": path("--ratings", help=RATINGS_HELP),
+    "identity": IDENTITY,
+    "quality": QUALITY,
+    "judge": JUDGE,
+    "matcher": CARRIED_MATCHER,
+}
 
 
 def mount(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ def prepare(
     options: Options,
     *,
     name: str | None = None,
+    licence: str | None = None,
     seed: int = 0,
     val_share: float | None = None,
     test_share: float | None = None,
@@ -76,7 +77,7 @@ def prepare(
 
     ``workers`` processes of one core each (default: the cores Ray offers); 0 works in this process, without Ray. Where the
     source has no split of its own, the subjects of the photographs that could be used are split with ``seed``; the shares default
-    to the source's. The same call, repeated after it was finished, changes nothing.
+    to the source's, as does the ``licence`` of the photographs. The same call, repeated after it was finished, changes nothing.
 
     Raises DataError where no photograph could be used. Without ``overwrite``, an existing ``out`` and unfinished work of other
     options or files are DataErrors, too. Raises FolderTakenError where another process is at work on the same, and ClusterError
@@ -85,6 +86,8 @@ def prepare(
     refuse_nameless(out)
     splitting = _splitting(source, seed, val_share, test_share)
     out = out.resolve()
+    if licence is not None:
+        source = replace(source, info={**source.info, "licence": licence})
     files = tuple(source.root / path for path in source.records["path"])
     plan = Preparation(files, out.with_name(f"{out.name}.partial"), _digest(source, splitting, files, options, name or out.name))
     if not overwrite and _finished(out, plan.digest):

@@ -15,6 +15,7 @@ from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_rati
 from legan.platform.device import convolves_bf16, native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.model import (
+    CLASSIFIER,
     IDENTITY,
     NETWORK_FILE,
     QUALITY,
@@ -43,6 +44,8 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "ratings": Path,
     "identity": identity_folder,
     "quality": network_folder,
+    "judge": network_folder,
+    "matcher": identity_folder,
 }
 """The settings that name what a training is made of, and where that lies: a run's network is in its folder."""
 NO_BF16 = Problem(
@@ -154,6 +157,8 @@ def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None =
         data = trained
     if isinstance(settings, CriticSettings):
         problems += _critics_problems(settings, data, inputs)
+    if isinstance(settings, TranslatorSettings):
+        problems += _carried_problems(settings, data, inputs)
     return Facts(settings, problems, data, tuple(notes))
 
 
@@ -169,6 +174,9 @@ def hashes(settings: TrainingSettings, inputs: Inputs) -> dict[str, str]:
     found = {"data": inputs.dataset(given(settings.data)).content_hash}
     if isinstance(settings, CriticSettings):
         found |= {each.name: inputs.network_hash(given(each.folder)) for each in _critics(settings) if each.has_a_part}
+    if isinstance(settings, TranslatorSettings):
+        carried = {"judge": settings.judge, "matcher": settings.matcher}
+        found |= {name: inputs.network_hash(folder) for name, folder in carried.items() if folder is not None}
     return found
 
 
@@ -311,12 +319,43 @@ def _critics_problems(settings: CriticSettings, data: Dataset | None, inputs: In
     problems = Problems()
     for name, folder, _, _, _, kinds in (each for each in _critics(settings) if each.has_a_part):
         found = None if folder is None else problems.from_(partial(inputs.network, folder, *kinds), name)
-        if found is None:
-            continue
-        size = found.numbers.get("image_size")
-        if data is not None and size is not None and size != data.image_size:
-            problems.add(name, f"{folder} is for {size}×{size} images, the data set has {data.image_size}×{data.image_size}")
+        if found is not None and data is not None:
+            _expect_size(problems, name, folder, found, data)
     return problems
+
+
+def _carried_problems(settings: TranslatorSettings, data: Dataset | None, inputs: Inputs) -> Problems:
+    """What is wrong with the judge and the matcher that the model is to carry."""
+    problems = Problems()
+    for name, folder, kinds in (("judge", settings.judge, CLASSIFIER), ("matcher", settings.matcher, IDENTITY)):
+        found = None if folder is None else problems.from_(partial(inputs.network, folder, *kinds), name)
+        if found is None or data is None:
+            continue
+        if found.kind == "facenet":
+            problems.add(name, "FaceNet's weights are not ours to pass on with a model; give a run of `legan train identity`")
+        _expect_size(problems, name, folder, found, data)
+        if name == "judge":
+            _expect_classes(problems, name, folder, found, data)
+    return problems
+
+
+def _expect_size(problems: Problems, place: str, folder: Path | None, network: StoredNetwork, data: Dataset) -> None:
+    """Add a problem where a network is for images of another size than the data set's."""
+    size = network.numbers.get("image_size")
+    if size not in (None, data.image_size):
+        problems.add(place, f"{folder} is for {size}×{size} images, the data set has {data.image_size}×{data.image_size}")
+
+
+def _expect_classes(problems: Problems, place: str, folder: Path | None, network: StoredNetwork, data: Dataset) -> None:
+    """Add a problem where a network does not know the very classes that are trained."""
+    known, wanted = network.info.get("schema"), data.schema.to_dict()
+    if known is None:
+        problems.add(place, f"{folder} does not say which classes it knows; train it anew with `legan train classifier`")
+        return
+    for kind in ("expressions", "lightings"):
+        if list(known[kind]) != list(wanted[kind]):
+            classes = f"{', '.join(known[kind])}, and those trained are {', '.join(wanted[kind])}"
+            problems.add(place, f"the {kind} of {folder} are {classes}; give one that was trained on this data set")
 
 
 def _expect_multiple(problems: Problems, place: str, size: int, of: int, why: str) -> None:

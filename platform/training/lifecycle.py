@@ -16,6 +16,7 @@ from legan import __version__
 from legan.models import stargan
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
+from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.layers import equal_shuffles
@@ -26,7 +27,14 @@ from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError, counted
 from legan.platform.model import MODEL_FILE, StoredNetwork
 from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
-from legan.platform.settings import ClassifierSettings, IdentitySettings, LeganSettings, QualitySettings, TrainingSettings
+from legan.platform.settings import (
+    ClassifierSettings,
+    IdentitySettings,
+    LeganSettings,
+    QualitySettings,
+    TrainingSettings,
+    TranslatorSettings,
+)
 from legan.platform.tracking.places import experiment, git_commit, run_in_store
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import NO_BF16, Inputs, given, hashes, lacks_bf16
@@ -158,7 +166,8 @@ def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs, left_ou
         return _critic_task(settings, data, ranks, inputs)
     if isinstance(settings, StarGanV2Settings):
         classes = len(data.schema.expressions), len(data.schema.lightings)
-        return StarGanV2Task(settings, data, ranks, build_networks(settings, *classes, data.image_size))
+        networks = build_networks(settings, *classes, data.image_size)
+        return StarGanV2Task(settings, data, ranks, networks, *_carried(settings, ranks, inputs))
     raise TypeError(f"no training is known for {type(settings).__name__}")
 
 
@@ -256,8 +265,21 @@ def _critic_task(settings: LeganSettings | StarGanSettings, data: Dataset, ranks
 
     info = {name: quality.info[name] for name in RATINGS_INFO if name in quality.info} if quality is not None else {}
     # The model remembers T's hash, so that no score is taken with T.
-    info |= {f"{name}_weights": digest for name, digest in hashes(settings, inputs).items() if name != "data"}
-    return LeganTask(settings, data, Critics(T, Q), ranks, G, D, info)
+    info |= {f"{name}_weights": digest for name, digest in hashes(settings, inputs).items() if name in ("identity", "quality")}
+    return LeganTask(settings, data, Critics(T, Q), ranks, G, D, info, *_carried(settings, ranks, inputs))
+
+
+def _carried(
+    settings: TranslatorSettings, ranks: Ranks, inputs: Inputs
+) -> tuple[AttributeClassifier | None, LightCNN | FacenetIdentity | None]:
+    """The label predictor and the matcher that the settings name for the model's folder."""
+    judge, matcher = (
+        None if folder is None else _frozen(folder, settings, ranks, inputs).module
+        for folder in (settings.judge, settings.matcher)
+    )
+    if not isinstance(judge, AttributeClassifier | None) or not isinstance(matcher, LightCNN | FacenetIdentity | None):
+        raise TypeError(f"{settings.judge} or {settings.matcher} holds another kind of network than its name says")
+    return judge, matcher
 
 
 def _frozen(folder: Path | None, settings: TrainingSettings, ranks: Ranks, inputs: Inputs) -> StoredNetwork:

@@ -19,7 +19,7 @@ from legan.platform.model import FACENET
 from legan.platform.tracking.delivery import PARENT_UID
 from legan.platform.tracking.places import experiment, read_run_file
 from legan.platform.tracking.tracker import Status, Tracker
-from legan.platform.training.checks import FOLDERS, Inputs, trainable
+from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run, append_line, create_run, open_run, with_settings
@@ -29,6 +29,8 @@ from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, write_outcom
 
 PROGRESS = "progress.log"
 VALIDATION = "val/"
+TRAINED_WITH = ("data", "identity", "quality")
+"""The settings of a sweep that its trainings have too, in the same meaning."""
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -113,7 +115,7 @@ def _open(sweep: Sweep, trial: Trial, inputs: Inputs) -> Run:
 
 def _following(sweep: Sweep, run: Run) -> Run:
     """The run with its data and networks where the sweep's are now."""
-    there = {name: path for name in FOLDERS if (path := getattr(sweep.settings, name, None)) is not None}
+    there = {name: path for name in TRAINED_WITH if (path := getattr(sweep.settings, name)) is not None}
     moved = {name: path for name, path in there.items() if getattr(run.settings, name, None) is not None}
     return with_settings(run, run.settings.model_copy(update=moved))
 

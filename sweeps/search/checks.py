@@ -12,7 +12,7 @@ from legan.sweeps.search.parameter import Parameter, Value, same
 
 METRICS = tuple(name for metric in EVALUATION for name in metric.names)
 """What an evaluation logs of a model's output; which of them depends on data and weights."""
-OF_THE_SWEEP = ("seed", "data", "identity", "quality", "workers", "gpu")
+OF_THE_SWEEP = ("seed", "data", "identity", "quality", "judge", "matcher", "workers", "gpu")
 """Settings that are the same for all trials or the sweep's own."""
 PAPER, JUDGES = "paper", ("identity", "quality")
 

@@ -12,12 +12,13 @@ from torch import nn
 from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
-from legan.models.expression import AttributeClassifier
+from legan.models.expression import AttributeClassifier, Predictor, class_logits
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform import model as model_module
+from legan.platform import network_files
 from legan.platform.config import KINDS as TRAININGS
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import CheckpointError, WeightsError
@@ -107,6 +108,63 @@ def test_a_model_without_quality_comes_back_without(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["generator.safetensors", "model.json"]
 
 
+D = {"attributes": 5, "image_size": SIZE, "width": 4, "layers": 3, "classifier": "valid"}
+JUDGE = {"expressions": 2, "lightings": 3, "image_size": SIZE, "width": 4, "dropout": 0.1}
+MATCHER = {"layers": 9, "classes": 3, "image_size": SIZE, "width": 0.125, "features": 8}
+
+
+def whole_model(predictor: Predictor) -> Model:
+    return dataclasses.replace(tiny_model(), predictor=predictor, matcher=LightCNN(**MATCHER))
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "network"),
+    [("discriminator", D, Discriminator), ("attribute_classifier", JUDGE, AttributeClassifier)],
+)
+def test_a_models_predictor_and_matcher_come_back_as_they_were(
+    tmp_path: Path, kind: str, numbers: dict[str, object], network: type[Predictor]
+) -> None:
+    predictor = network(**numbers)
+    model = whole_model(predictor)
+    write_model(tmp_path / "m", model)
+    networks = json.loads((tmp_path / "m" / "model.json").read_text())["networks"]
+    assert networks["predictor"] == {"kind": kind, "numbers": numbers}
+    assert networks["matcher"] == {"kind": "lightcnn", "numbers": MATCHER}
+
+    back = read_model(tmp_path / "m")
+    assert back.predictor is not None
+    assert back.matcher is not None
+    assert weights_hash(back.predictor) == weights_hash(predictor)
+    assert weights_hash(back.matcher) == weights_hash(model.matcher)
+    x = torch.rand(2, 3, SIZE, SIZE) * 2 - 1
+    for ours, theirs in zip(class_logits(back.predictor, x, 2), class_logits(predictor.eval(), x, 2), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert [len(logits[0]) for logits in class_logits(back.predictor, x, 2)] == [2, 3]
+
+
+def test_weights_in_half_precision_come_back_in_single(tmp_path: Path) -> None:
+    model = whole_model(AttributeClassifier(**JUDGE))
+    write_model(tmp_path / "single", model)
+    write_model(tmp_path / "half", model, half=("generator", "quality", "predictor", "matcher"))
+    size = {name: sum(file.stat().st_size for file in (tmp_path / name).glob("*.safetensors")) for name in ("single", "half")}
+    assert size["half"] < 0.75 * size["single"]
+    back, x = read_model(tmp_path / "half"), torch.rand(2, 3, SIZE, SIZE) * 2 - 1
+    assert isinstance(back.predictor, AttributeClassifier)
+    assert {values.dtype for values in back.predictor.state_dict().values()} == {torch.float32, torch.int64}
+    for ours, theirs in zip(back.predictor(x), model.predictor.eval()(x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0.01)
+
+
+def test_a_predictor_of_other_classes_or_kind_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", whole_model(Discriminator(**D | {"attributes": 6})))
+    refused = "the predictor of the model .*/m does not have the classes of its schema; train it anew"
+    with pytest.raises(CheckpointError, match=refused):
+        read_model(tmp_path / "m")
+    write_model(tmp_path / "m", dataclasses.replace(tiny_model(), matcher=AttributeClassifier(**JUDGE)))
+    with pytest.raises(CheckpointError, match="holds a classifier of expression and lighting where its face matcher should be"):
+        read_model(tmp_path / "m")
+
+
 def test_the_alignment_is_for_the_models_image_size(folder: Path) -> None:
     alignment = read_model(folder).alignment
     assert alignment.image_size == SIZE
@@ -133,7 +191,7 @@ def test_a_write_that_fails_leaves_the_old_model_whole(folder: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model_module, "save_file", full)
+    monkeypatch.setattr(network_files, "save_file", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         write_model(folder, tiny_model())
     assert weights_hash(read_model(folder).generator) == before

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 import legan
 from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
+from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
+from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
@@ -47,6 +49,26 @@ def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tiny_engine(**options: bool) -> Engine:
     return Engine(tiny_model(**options), torch.device("cpu"))
+
+
+def test_a_model_reads_the_classes_that_a_face_shows() -> None:
+    torch.manual_seed(1)
+    judge = AttributeClassifier(2, 3, SIZE, width=4).eval()
+    images = faces(9)
+    found = Engine(replace(tiny_model(), predictor=judge), torch.device("cpu"), batch_size=4).own_classes(images)
+    expression, lighting = judge(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1)
+    assert [each.expression for each in found] == [SCHEMA.expressions[i] for i in expression.argmax(1)]
+    assert [each.lighting for each in found] == [SCHEMA.lightings[i] for i in lighting.argmax(1)]
+    with pytest.raises(ConfigError, match="this model carries no label predictor; train it with --judge"):
+        tiny_engine().own_classes(images)
+
+
+def test_a_models_matcher_compares_people() -> None:
+    matcher = LightCNN(9, 3, image_size=SIZE, width=0.125, features=8)
+    carried = Engine(replace(tiny_model(), matcher=matcher), torch.device("cpu")).matcher
+    assert carried is not None
+    np.testing.assert_allclose(carried.similarity(faces(2), faces(2)), 1, atol=1e-6)
+    assert tiny_engine().matcher is None
 
 
 def faces(count: int) -> NDArray[np.uint8]:

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from legan.models.identity import LightCNN
 from legan.platform.data.dataset import Dataset
 from legan.platform.settings import IdentitySettings
+from legan.platform.training.batches import spread
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
-from legan.platform.training.tasks.supervised import LOOKED_AT, Labelled, SupervisedTask, in_batches, spread, unlearnt
+from legan.platform.training.tasks.supervised import LOOKED_AT, Labelled, SupervisedTask, in_batches, unlearnt
 
 
 def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> SupervisedTask:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from legan.models import losses
 from legan.models.attributes import sample_targets
 from legan.models.discriminator import Discriminator
+from legan.models.expression import Predictor
 from legan.models.generator import Generator, Translation
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
@@ -158,7 +159,10 @@ def _quality_terms(Q: QualityModel, x_real: Tensor, x_fake: Tensor, x_rec: Tenso
 
 
 class LeganTask(TranslatorTask):
-    """G, D, their optimisers and the training split; see Task. ``info`` goes into the model folder."""
+    """G, D, their optimisers and the training split; see Task.
+
+    ``info``, ``predictor`` and ``matcher`` go into the model folder; by default D, where it learns classes, and T.
+    """
 
     def __init__(
         self,
@@ -169,10 +173,16 @@ class LeganTask(TranslatorTask):
         G: Generator | StarGanGenerator,
         D: Discriminator,
         info: Mapping[str, Any] | None = None,
+        predictor: Predictor | None = None,
+        matcher: LightCNN | FacenetIdentity | None = None,
     ):
+        if predictor is None and settings.loss.lambda_1 > 0:
+            predictor = D
+        if matcher is None and isinstance(critics.identity, LightCNN):  # FaceNet's weights are not ours to pass on
+            matcher = critics.identity
         average = copy.deepcopy(G).requires_grad_(False) if settings.average_decay else None
-        images_per_step = settings.batch_size * settings.critic_steps
-        super().__init__(settings, data, ranks, average or G, images_per_step, critics.quality, info)
+        per_step = settings.batch_size * settings.critic_steps
+        super().__init__(settings, data, ranks, average or G, per_step, critics.quality, info, predictor, matcher)
         self.settings, self.critics, self.G, self.D, self.average = settings, critics, G, D, average
         self.networks: Mapping[str, nn.Module] = {"generator": self.G, "discriminator": self.D}
         if average is not None:

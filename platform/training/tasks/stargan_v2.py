@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from legan.models import losses
+from legan.models.expression import Predictor
+from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.stargan_v2 import (
     MappingNetwork,
     StarGanV2Discriminator,
@@ -110,10 +112,22 @@ def build_networks(settings: StarGanV2Settings, expressions: int, lightings: int
 
 
 class StarGanV2Task(TranslatorTask):
-    """G, F, E, D, their optimisers, the moving average and the training split; see Task."""
+    """G, F, E, D, their optimisers, the moving average and the training split; see Task.
 
-    def __init__(self, settings: StarGanV2Settings, data: Dataset, ranks: Ranks, networks: Networks):
-        super().__init__(settings, data, ranks, networks.average, settings.batch_size)
+    ``predictor`` and ``matcher`` go into the model folder.
+    """
+
+    def __init__(
+        self,
+        settings: StarGanV2Settings,
+        data: Dataset,
+        ranks: Ranks,
+        networks: Networks,
+        predictor: Predictor | None = None,
+        matcher: LightCNN | FacenetIdentity | None = None,
+    ):
+        images = settings.batch_size
+        super().__init__(settings, data, ranks, networks.average, images, predictor=predictor, matcher=matcher)
         self.settings = settings
         self.G, self.F, self.E, self.D, self.average = networks
         self.networks: Mapping[str, nn.Module] = {

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -138,11 +137,6 @@ class SupervisedTask:
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
         """A network folder."""
         save_network(folder, self.kind, self.numbers, self.network, **{**provenance, **self.info})
-
-
-def spread(rows: Rows, most: int) -> Rows:
-    """At most ``most`` rows, evenly spread."""
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def in_batches(network: Callable[[Tensor], Any], images: Any, rows: Rows, device: torch.device, size: int = 128) -> list[Any]:

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from legan.models.expression import Predictor
+from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment, Dataset
+from legan.platform.data.sources.licences import data_facts
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
 from legan.platform.model import Model, write_model
@@ -24,6 +27,7 @@ from legan.platform.settings import TranslatorSettings
 from legan.platform.training.batches import Rows, rows_of_step
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Goal, Image
+from legan.platform.training.tasks.stated import matcher_facts, predictor_facts, quality_facts
 
 PAIRS, BATCH = 64, 32
 FACES, LIGHTINGS = 4, 6
@@ -32,7 +36,8 @@ FACES, LIGHTINGS = 4, 6
 class TranslatorTask:
     """The training split, and what is done with ``translator``; see Task for the methods.
 
-    ``quality`` goes into the model folder; ``info`` too, beside what the run says of itself.
+    ``quality``, ``predictor`` and ``matcher`` go into the model folder, with what is measured of them at the end; ``info`` too,
+    beside what the run says of itself.
     """
 
     exports: Literal["best", "last"] = "last"
@@ -46,10 +51,12 @@ class TranslatorTask:
         images_per_step: int,
         quality: QualityModel | None = None,
         info: Mapping[str, Any] | None = None,
+        predictor: Predictor | None = None,
+        matcher: LightCNN | FacenetIdentity | None = None,
     ):
         self.data, self.ranks, self.schema = data, ranks, data.schema
         self.seed, self.translator, self.images_per_step = settings.seed, translator, images_per_step
-        self.quality = quality
+        self.quality, self.predictor, self.matcher = quality, predictor, matcher
         self.info: Mapping[str, Any] = {"data_hash": data.content_hash, **(info or {})}
         self.rows = data.rows("train")
         self.total_steps = settings.total_steps(len(self.rows), images_per_step)
@@ -88,7 +95,7 @@ class TranslatorTask:
         return sample_grids(self.translator, self.data, self.ranks.device)
 
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
-        """A model folder with the translator and, where there is one, Q."""
+        """A model folder: the translator, what there is of Q, label predictor and matcher, and what was measured of them."""
         write_model(
             folder,
             Model(
@@ -97,9 +104,22 @@ class TranslatorTask:
                 schema=self.schema,
                 image_size=self.data.image_size,
                 alignment=Alignment.from_dict(self.data.alignment) if self.data.alignment else DEFAULT_ALIGNMENT,
-                info={**provenance, **self.info},
+                info={**provenance, **self.info, **self._stated()},
+                predictor=self.predictor,
+                matcher=self.matcher,
             ),
         )
+
+    def _stated(self) -> dict[str, Any]:
+        data, device = self.data, self.ranks.device
+        stated = {"data": data_facts(data)}
+        if self.quality is not None:
+            stated["quality"] = quality_facts(self.quality, self.info.get("simulated_ratings"), self.translator, data, device)
+        if self.predictor is not None:
+            stated["predictor"] = predictor_facts(self.predictor, data, device)
+        if self.matcher is not None:
+            stated["matcher"] = matcher_facts(self.matcher, self.info.get("identity_weights"), data, device)
+        return stated
 
 
 def held_out_pairs(data: Dataset) -> pd.DataFrame | None:

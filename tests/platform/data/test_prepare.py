@@ -19,6 +19,8 @@ from legan.platform.data.dataset import Alignment, Dataset, open_dataset
 from legan.platform.data.image import named_formats
 from legan.platform.data.pipeline import PART_SIZE, Options
 from legan.platform.data.prepare import prepare
+from legan.platform.data.show import describe
+from legan.platform.data.sources.licences import licence_of
 from legan.platform.data.sources.registry import load_source
 from legan.platform.errors import ClusterError, DataError
 
@@ -82,6 +84,17 @@ def test_repeating_changes_nothing_and_existing_folders_are_kept(squares: Path, 
     assert run(squares, tmp_path / "out", seed=1, overwrite=True).splits != {}
     with pytest.raises(DataError, match="already exists"):
         run(squares, tmp_path / "out")
+
+
+def test_the_photographs_terms_stay_with_the_data_set(squares: Path, tmp_path: Path) -> None:
+    before = run(squares, tmp_path / "out")
+    assert licence_of(before) is None
+    with pytest.raises(DataError, match="already exists"):
+        run(squares, tmp_path / "out", licence="CC BY 4.0")
+    told = run(squares, tmp_path / "out", licence="CC BY 4.0", overwrite=True)
+    assert licence_of(open_dataset(tmp_path / "out")) == "CC BY 4.0"
+    assert told.content_hash == before.content_hash
+    assert "licence: CC BY 4.0" in describe(told)
 
 
 class StopError(Exception):
@@ -249,6 +262,8 @@ import sys, time
 from pathlib import Path
 from legan.platform.data import pipeline, prepare
 from legan.platform.data.dataset import Alignment
+from legan.platform.data.show import describe
+from legan.platform.data.sources.licences import licence_of
 from legan.platform.data.sources.registry import load_source
 
 def slow(*arguments):

@@ -9,7 +9,9 @@ from PIL import Image
 from tests.tiny import keep_faces
 
 from legan.models.attributes import AttributeSchema
+from legan.models.expression import AttributeClassifier
 from legan.models.quality import QualityModel
+from legan.platform import model as model_module
 from legan.platform.config import resolve
 from legan.platform.data.dataset import LeftOut, open_dataset
 from legan.platform.data.ratings.simulated import make_simulated_ratings
@@ -101,6 +103,49 @@ def test_a_judge_of_the_wrong_kind_is_named(home, tiny_data, tmp_path):
     save_network(tmp_path / "Q", "quality", {"image_size": 32, "width": 8, "layers": 3, "hidden": 8}, QualityModel(32, 8, 3, 8))
     with pytest.raises(ConfigError, match=r"identity: .*Q is a quality model \(Q\); give a run of `legan train identity`"):
         facts_of("legan", "quick", ["discriminator.layers=3", "loss.lambda_4=0"], {"data": tiny_data, "identity": tmp_path / "Q"})
+
+
+def test_what_the_model_is_to_carry_is_held_against_the_data(home, tiny_data, tmp_path):
+    def save_judge(name, size, **info):
+        numbers = {"expressions": 3, "lightings": 4, "image_size": size, "width": 4}
+        save_network(tmp_path / name, "attribute_classifier", numbers, AttributeClassifier(**numbers), **info)
+        return tmp_path / name
+
+    def refused(**given):
+        with pytest.raises(ConfigError) as caught:
+            facts_of("stargan_v2", "quick", [], {"data": tiny_data, **given})
+        return [str(problem) for problem in caught.value.problems]
+
+    schema = open_dataset(tiny_data).schema
+    small = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
+    save_network(tmp_path / "Q", "quality", small, QualityModel(**small))
+    kinds = refused(judge=tmp_path / "Q", matcher=tmp_path / "Q")
+    assert [kind.partition(":")[0] for kind in kinds] == ["judge", "matcher"]
+    assert all("Q is a quality model (Q); give a run of `legan train " in kind for kind in kinds)
+    large = save_judge("large", 64, schema=schema.to_dict())
+    assert refused(judge=large) == [f"judge: {large} is for 64×64 images, the data set has 32×32"]
+    other = save_judge("other", 32, schema=schema.to_dict() | {"lightings": ["left", "right", "front", "back"]})
+    assert refused(judge=other) == [
+        f"judge: the lightings of {other} are left, right, front, back, and those trained are left, right, front, ambient; "
+        "give one that was trained on this data set"
+    ]
+    silent = save_judge("silent", 32)
+    assert refused(judge=silent)[0].startswith(f"judge: {silent} does not say which classes it knows")
+    right = save_judge("right", 32, schema=schema.to_dict())
+    settings = facts_of("stargan_v2", "quick", [], {"data": tiny_data, "judge": right}).settings
+    assert settings.judge == right
+    assert set(hashes(settings, Inputs())) == {"data", "judge"}
+
+
+def test_facenets_weights_are_not_passed_on_with_a_model(home, tiny_data, tmp_path, monkeypatch):
+    class Stub(QualityModel):
+        """Stands for FaceNet, whose weights are no part of the tests."""
+
+    numbers = {"image_size": 32, "width": 4, "layers": 3, "hidden": 8}
+    monkeypatch.setitem(model_module.KINDS, "facenet", Stub)
+    save_network(tmp_path / "facenet", "facenet", numbers, Stub(**numbers))
+    with pytest.raises(ConfigError, match="matcher: FaceNet's weights are not ours to pass on with a model; give a run of"):
+        facts_of("stargan_v2", "quick", [], {"data": tiny_data, "matcher": tmp_path / "facenet"})
 
 
 def test_a_check_opens_each_thing_once_and_the_task_is_built_of_them(home, tiny_data, tmp_path, monkeypatch):

@@ -10,8 +10,11 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
+from safetensors.torch import load_file
 from tests.platform.training.test_checks import SMALL
+from tests.tiny import save_networks
 
+from legan.models.discriminator import Discriminator
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
@@ -22,7 +25,7 @@ from legan.platform.errors import CheckpointError, ClusterError, ConfigError, Re
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
 from legan.platform.evaluation.reference import split_statistics
-from legan.platform.model import find_model, read_model, save_network
+from legan.platform.model import find_model, load_network, read_model, save_network, weights_hash
 from legan.platform.training import checks, start
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Inputs, trainable
@@ -190,6 +193,37 @@ def test_a_run_goes_on_with_the_data_and_networks_that_it_began_with(home, tiny_
     assert [problem.place for problem in refused()] == ["data"]
 
 
+def test_a_model_carries_ds_head_and_t_or_what_it_was_told_to(ready, tiny_data, tmp_path):
+    networks = save_networks(tmp_path, tiny_data)
+    critics = {"data": tiny_data, "identity": networks["identity"], "quality": networks["quality"]}
+    asked = resolve("legan", "quick", [*SMALL, "loss.lambda_3=1", "loss.lambda_4=1"], critics)
+    start_training("legan", asked, "own", None, dry_run=False)
+    own = read_model(ready / "own" / "model")
+    D = load_file(list_checkpoints(ready / "own" / "checkpoints")[-1].path / "discriminator.safetensors")
+    assert isinstance(own.predictor, Discriminator)
+    assert all(torch.equal(values, D[name]) for name, values in own.predictor.state_dict().items())
+    assert own.matcher is not None
+    assert weights_hash(own.matcher) == own.info["identity_weights"] == own.info["matcher"]["weights"]
+    assert (own.info["predictor"]["network"], own.info["matcher"]["network"]) == ("discriminator", "T")
+    assert (own.info["quality"]["images"], own.info["quality"]["split"], own.info["predictor"]["faces"]) == (12, "val", 12)
+    assert own.info["data"]["people"] == 4
+
+    carried = {"data": tiny_data, "judge": networks["classifier"], "matcher": networks["matcher"]}
+    asked = resolve("stargan_v2", "quick", [*OFTEN, *RIVALS["stargan_v2"]], carried)
+    start_training("stargan_v2", asked, "told", None, dry_run=False)
+    told = read_model(ready / "told" / "model")
+    assert [told.info[name]["network"] for name in ("predictor", "matcher")] == ["judge", "matcher"]
+    assert "quality" not in told.info
+    for network, folder in ((told.predictor, carried["judge"]), (told.matcher, carried["matcher"])):
+        assert weights_hash(network) == weights_hash(load_network(folder).module)
+
+    asked = resolve("stargan", "quick", [*OFTEN, *RIVALS["stargan"], "loss.lambda_1=0"], {"data": tiny_data})
+    start_training("stargan", asked, "blind", None, dry_run=False)
+    blind = read_model(ready / "blind" / "model")
+    assert (blind.predictor, blind.matcher) == (None, None)  # this D has learnt no classes
+
+
+OFTEN = ["steps=2", "batch_size=4", "log_every=1", "checkpoint_every=1", "validate_every=2", "sample_every=2", "workers=0"]
 RIVALS = {
     "stargan": ["critic_steps=2", "generator.width=8", "generator.blocks=1", "discriminator.width=8", "discriminator.layers=3"],
     "stargan_v2": [f"network.{name}=6" for name in ("width", "max_width", "style", "latent", "hidden")],
@@ -198,8 +232,7 @@ RIVALS = {
 
 @pytest.mark.parametrize("kind", RIVALS)
 def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(ready, tiny_data, capsys, kind):
-    often = ["steps=2", "batch_size=4", "log_every=1", "checkpoint_every=1", "validate_every=2", "sample_every=2", "workers=0"]
-    asked = resolve(kind, "quick", [*often, *RIVALS[kind]], {"data": tiny_data})
+    asked = resolve(kind, "quick", [*OFTEN, *RIVALS[kind]], {"data": tiny_data})
     inputs = Inputs()
     assert f"kind: {kind}" in plan(kind, trainable(asked, inputs), inputs)
     start_training(kind, asked, "rival", None, dry_run=False)
