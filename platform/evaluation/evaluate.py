@@ -16,7 +16,7 @@ from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
-from legan.platform.evaluation.reference import split_statistics
+from legan.platform.evaluation.reference import split_features
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.files import unwritable
 from legan.platform.model import (
@@ -193,7 +193,7 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     for extractor in bench.judges.extractors():
         extractor.network.to(device).eval()
     real = {
-        each.name: split_statistics(bench.data, "test", each, device, default_home() / "feature-statistics")
+        each.name: split_features(bench.data, "test", each, device, default_home() / "feature-statistics")
         for each in bench.judges.extractors()
     }
     evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device)

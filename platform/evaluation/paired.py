@@ -24,7 +24,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
 from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.bootstrap import intervals_table
-from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance_of_few, kernel_distance
+from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
 from legan.platform.evaluation.metric_names import Need, Reference
 from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
@@ -84,13 +84,13 @@ def evaluate_pairs(
     data: Dataset,
     pairs: pd.DataFrame,
     judges: Judges,
-    real: Mapping[str, FeatureStatistics],
+    real: Mapping[str, Tensor],
     device: torch.device,
 ) -> Evaluation:
     """Translate every pair's source and score output, copied input and real image; networks are moved to ``device``.
 
-    ``real`` are the features of all real images of the test split by name of the extractor (reference.py). The model is used in
-    float32. Images are streamed; only numbers and features are kept.
+    ``real`` are the features (m×F) of all real images of the test split by name of the extractor (reference.py). The model is
+    used in float32. Images are streamed; only numbers and features are kept.
     """
     for network in (model.generator, judges.quality, judges.classifier, judges.matcher, judges.perceptual):
         if network is not None:
@@ -102,7 +102,8 @@ def evaluate_pairs(
     reference = reference_of(pairs)
     functions = image_metrics(reference, extractors[0].name, judges.quality, judges.perceptual)
     scores = {method: ImageScores(functions) for method in METHODS}
-    distances = {method: [FeatureDistances(each, real[each.name]) for each in extractors] for method in METHODS}
+    to_real = {name: DistancesTo(features) for name, features in real.items()}
+    distances = {method: [FeatureDistances(each, to_real[each.name]) for each in extractors] for method in METHODS}
 
     for start in range(0, len(pairs), BATCH):
         piece = pairs.iloc[start : start + BATCH]
@@ -125,7 +126,7 @@ def evaluate_pairs(
         frame,
         table.astype({"pairs": int}),
         _classes_table(frame, pairs, data, distances),
-        match_of_strangers(distances["real images"][0].statistics.features, pairs["subject"].to_numpy(np.str_)),
+        match_of_strangers(distances["real images"][0].features, pairs["subject"].to_numpy(np.str_)),
         intervals_table(frame, pairs["subject"]),
         len(data.real_rows("test")),
     )
@@ -216,8 +217,5 @@ def _classes_table(
 
 
 def _distances_of_class(distance: FeatureDistances, asked: Rows, real: Rows) -> dict[str, float]:
-    names = distance.extractor.frechet, distance.extractor.kernel
-    if min(len(asked), len(real)) < 2:
-        return dict.fromkeys(names, float("nan"))
-    x, y = distance.statistics.features[asked], distance.real.features[real]
-    return dict(zip(names, (frechet_distance_of_few(x, y), kernel_distance(x, y)), strict=True))
+    x, y = distance.features[asked], distance.real.real[real]
+    return {distance.extractor.frechet: frechet_distance_of_few(x, y), distance.extractor.kernel: kernel_distance(x, y)}

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from legan.platform.data.dataset import Dataset, Split
-from legan.platform.evaluation.distances import FeatureStatistics
 from legan.platform.evaluation.features import Extractor
 from legan.platform.evaluation.pairs import load_batch
 from legan.platform.files import whole_file
@@ -21,8 +21,11 @@ from legan.platform.files import whole_file
 BATCH = 64
 
 
-def split_statistics(data: Dataset, split: Split, extractor: Extractor, device: torch.device, folder: Path) -> FeatureStatistics:
-    """Features of all real images of a split, in the order of its ``real_rows``; from ``folder`` where they are there already."""
+def split_features(data: Dataset, split: Split, extractor: Extractor, device: torch.device, folder: Path) -> Tensor:
+    """Features of all m real images of a split, float32 m×F on the CPU, in the order of its ``real_rows``.
+
+    They are read from ``folder`` where they are there already.
+    """
     rows = data.real_rows(split)
     path = folder / f"{_key(data, split, extractor)}.safetensors"
     if path.is_file():
@@ -30,15 +33,14 @@ def split_statistics(data: Dataset, split: Split, extractor: Extractor, device: 
             return _read(path, len(rows))
         except (OSError, SafetensorError, KeyError, ValueError):
             path.unlink()
-    statistics = FeatureStatistics()
     with torch.inference_mode():
-        for start in range(0, len(rows), BATCH):
-            statistics.update(extractor(load_batch(data, rows[start : start + BATCH], device)))
+        starts = range(0, len(rows), BATCH)
+        parts = [extractor(load_batch(data, rows[start : start + BATCH], device)).float().cpu() for start in starts]
+    features = torch.cat(parts)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {"mean": statistics.mean.cpu(), "scatter": statistics.scatter.cpu(), "features": statistics.features}
     with whole_file(path) as draft:
-        save_file(tensors, draft)
-    return statistics
+        save_file({"features": features}, draft)
+    return features
 
 
 def _key(data: Dataset, split: Split, extractor: Extractor) -> str:
@@ -46,9 +48,8 @@ def _key(data: Dataset, split: Split, extractor: Extractor) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _read(path: Path, count: int) -> FeatureStatistics:
-    tensors = load_file(path)
-    features = tensors["features"]
+def _read(path: Path, count: int) -> Tensor:
+    features: Tensor = load_file(path)["features"]
     if len(features) != count:
         raise ValueError(f"{path} has {len(features)} images instead of {count}")
-    return FeatureStatistics(count, tensors["mean"], tensors["scatter"], [features])
+    return features

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from legan.models.quality import QualityModel
-from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
+from legan.platform.evaluation.distances import DistancesTo
 from legan.platform.evaluation.features import Extractor
 from legan.platform.evaluation.metric_names import (
     EXPRESSION_ACCURACY,
@@ -87,21 +87,23 @@ class ImageScores:
 class FeatureDistances:
     """Fréchet and kernel distance of all images seen to a set of real ones."""
 
-    def __init__(self, extractor: Extractor, real: FeatureStatistics):
-        self.extractor, self.real, self.statistics = extractor, real, FeatureStatistics()
+    def __init__(self, extractor: Extractor, real: DistancesTo):
+        self.extractor, self.real = extractor, real
+        self._parts: list[Tensor] = []
 
     def update(self, seen: Seen) -> None:
         """Take a batch."""
-        self.statistics.update(seen.features[self.extractor.name])
+        self._parts.append(seen.features[self.extractor.name].float().cpu())
+
+    @property
+    def features(self) -> Tensor:
+        """The features of all images in the order they came, float32 n×F on the CPU."""
+        return torch.cat(self._parts)
 
     def compute(self) -> dict[str, float]:
         """Both distances under the extractor's names for them, NaN where there are fewer than two images."""
-        if min(self.statistics.count, self.real.count) < 2:
-            return dict.fromkeys((self.extractor.frechet, self.extractor.kernel), float("nan"))
-        return {
-            self.extractor.frechet: frechet_distance(self.statistics, self.real),
-            self.extractor.kernel: kernel_distance(self.statistics.features, self.real.features),
-        }
+        features = self.features
+        return {self.extractor.frechet: self.real.frechet(features), self.extractor.kernel: self.real.kernel(features)}
 
 
 def image_metrics(

@@ -12,7 +12,7 @@ from legan.platform.catalogue.guard import COPY, Contest, contestant, hold
 from legan.platform.data.dataset import open_dataset
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
-from legan.platform.evaluation.reference import split_statistics
+from legan.platform.evaluation.reference import split_features
 
 CPU = torch.device("cpu")
 
@@ -59,7 +59,7 @@ def test_the_numbers_are_those_of_an_evaluation_of_the_same_pairs(tiny_data: Pat
         LightCNN(layers=9, classes=3, image_size=32, width=0.125, features=16),
     )
     model = make_model(tiny_data, "noise")
-    real = {each.name: split_statistics(data, "test", each, CPU, tmp_path) for each in judges.extractors()}
+    real = {each.name: split_features(data, "test", each, CPU, tmp_path) for each in judges.extractors()}
     table = evaluate_pairs(model, data, pairs, judges, real, CPU).table
 
     contest = hold([contestant("a", model, CPU)], model, data, pairs, judges, CPU)

@@ -14,10 +14,9 @@ from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, open_dataset
-from legan.platform.evaluation.distances import FeatureStatistics
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
-from legan.platform.evaluation.reference import split_statistics
+from legan.platform.evaluation.reference import split_features
 from legan.platform.model import Model, StoredNetwork, save_network, write_model
 
 CLASSIFIER = {"expressions": 3, "lightings": 4, "image_size": 32, "width": 4}
@@ -54,8 +53,8 @@ class Tiny:
     def judges(self, *, quality: bool = True) -> Judges:
         return check_judges(self.model(quality=quality), self.data, self.classifier(), self.matcher())
 
-    def real(self, data: Dataset, judges: Judges) -> dict[str, FeatureStatistics]:
-        return {each.name: split_statistics(data, "test", each, CPU, self.folder / "real") for each in judges.extractors()}
+    def real(self, data: Dataset, judges: Judges) -> dict[str, torch.Tensor]:
+        return {each.name: split_features(data, "test", each, CPU, self.folder / "real") for each in judges.extractors()}
 
     def evaluate(
         self, model: Model, pairs: pd.DataFrame, data: Dataset | None = None, judges: Judges | None = None

@@ -20,7 +20,7 @@ from torchvision.models import alexnet
 
 from legan.platform import weights
 from legan.platform.errors import WeightsError
-from legan.platform.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
+from legan.platform.evaluation.distances import DistancesTo
 from legan.platform.evaluation.features import identity_extractor, inception_extractor, perceptual_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:The parameter 'pretrained':UserWarning", "ignore:Arguments other than a weight")
@@ -71,21 +71,17 @@ def test_fid_and_kid_are_torch_fidelitys(
     inception_state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = publish("inception", tmp_path, inception_state, monkeypatch)
-    real, fake = Pictures(0, 8, 0), Pictures(1, 7, 90)
+    real, fake = Pictures(0, 8, 0), Pictures(1, 8, 90)
     extractor = inception_extractor()
-    statistics = []
-    for pictures in (fake, real):
-        statistics.append(FeatureStatistics())
-        for part in (pictures.images.float() / 127.5 - 1).split(8):
-            statistics[-1].update(extractor(part))
+    features = [extractor(pictures.images.float() / 127.5 - 1) for pictures in (fake, real)]
     expected = torch_fidelity.calculate_metrics(
-        input1=fake, input2=real, fid=True, kid=True, kid_subset_size=7, feature_extractor_weights_path=str(path), cuda=False,
+        input1=fake, input2=real, fid=True, kid=True, kid_subset_size=8, feature_extractor_weights_path=str(path), cuda=False,
         cache=False, verbose=False, save_cpu_ram=True, batch_size=8,
     )  # fmt: skip
     assert (extractor.frechet, extractor.kernel) == ("fid", "kid")
-    assert frechet_distance(*statistics) == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
-    kid = kernel_distance(statistics[0].features, statistics[1].features)
-    assert kid == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3)
+    to_real = DistancesTo(features[1])
+    assert to_real.frechet(features[0]) == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
+    assert to_real.kernel(features[0]) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3)
 
 
 @pytest.fixture

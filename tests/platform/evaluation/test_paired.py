@@ -66,8 +66,8 @@ def test_a_perfect_generator_scores_as_the_real_images_do_and_a_copying_one_as_i
     pairs = choose_pairs(data, 70, seed=0)
     perfect = tiny.evaluate(replace(tiny.model(), generator=Oracle(data, copy=False)), pairs).table
     for metric in perfect.columns.drop("quality"):  # Q sees the source's hull, not the target's
-        assert perfect.loc["output", metric] == pytest.approx(perfect.loc["real images", metric], abs=1e-6), metric
-    assert perfect.loc["output", "ssim_to_target"] == pytest.approx(1.0)
+        assert perfect.loc["output", metric] == pytest.approx(perfect.loc["real images", metric], abs=1e-5), metric
+    assert perfect.loc["output", "ssim_to_target"] == pytest.approx(1.0, abs=1e-4)  # float32
     assert perfect.loc["output", "match_to_target"] == pytest.approx(1.0)
     assert perfect.loc["output", "l1_to_target"] == pytest.approx(0.0, abs=1e-6)
     assert perfect.loc["copy input", "ssim_to_target"] < 0.99
@@ -180,7 +180,7 @@ def test_unpaired_scores_say_so_and_real_images_are_judged_by_their_own_labels(
     pairs = choose_pairs(data, 12, seed=0)
     table = tiny.evaluate(tiny.model(), pairs, data).table
     assert [name for name in table.columns if "target" in name] == []
-    assert table.loc["copy input", "ssim_to_source"] == pytest.approx(1.0)
+    assert table.loc["copy input", "ssim_to_source"] == pytest.approx(1.0, abs=1e-4)
     judges, right = tiny.judges(), 0
     for row in pairs["source_row"]:
         image = torch.from_numpy(data.images[row].copy()).permute(2, 0, 1)[None] / 127.5 - 1

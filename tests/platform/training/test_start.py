@@ -24,7 +24,7 @@ from legan.platform.data.write import write_dataset
 from legan.platform.errors import CheckpointError, ClusterError, ConfigError, RecordTakenError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
-from legan.platform.evaluation.reference import split_statistics
+from legan.platform.evaluation.reference import split_features
 from legan.platform.model import find_model, load_network, read_model, save_network, weights_hash
 from legan.platform.training import checks, start
 from legan.platform.training.checkpoint import list_checkpoints
@@ -242,7 +242,7 @@ def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(ready, 
     model, data = read_model(find_model(f"models:/{kind}@champion")), open_dataset(tiny_data)
     judges = Judges(AttributeClassifier(3, 4, 32, width=4).eval(), LightCNN(9, 2, image_size=32, width=0.125, features=8).eval())
     device = torch.device("cpu")
-    real = {each.name: split_statistics(data, "test", each, device, ready / "features") for each in judges.extractors()}
+    real = {each.name: split_features(data, "test", each, device, ready / "features") for each in judges.extractors()}
     table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, real, device).table
     assert 0 < table.loc["output", "l1_to_target"] < 2
 
