@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, LeganError
@@ -91,7 +91,7 @@ class Ingress:
         """The application."""
         settings = self._settings
         tokens, log = read_tokens(settings.tokens_env), _access_log(settings.access_log)
-        return make_api(self, settings.limits, tokens, log, self._meter, settings.cors_origins)
+        return told_who_left(make_api(self, settings.limits, tokens, log, self._meter, settings.cors_origins))
 
     def session(self) -> RaySession:
         """The model of the moment."""
@@ -138,6 +138,24 @@ class Ingress:
         for name in ("Aligner", "Quality"):
             await _call(lambda handle=self._workers[name]: handle.hold.remote(chosen))  # type: ignore[misc]
         return RaySession(info, chosen, self._workers, self._meter)
+
+
+def told_who_left(app: ASGIApp) -> ASGIApp:
+    """An application that hears of a client who leaves as ASGI has it, ``http.disconnect``, whatever Ray's proxy does then.
+
+    The proxy cancels the call by which it is asked for the next piece of a body, or is gone itself.
+    """
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        async def received() -> Message:
+            try:
+                return await receive()
+            except RayError:
+                return {"type": "http.disconnect"}
+
+        await app(scope, received, send)
+
+    return told
 
 
 def read_tokens(variable: str | None) -> list[str]:

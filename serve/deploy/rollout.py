@@ -7,14 +7,14 @@ models.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.schema import ServeDeploySchema
@@ -122,8 +122,14 @@ def update(now: Running, wanted: Chosen, *, wait_s: float = 300.0) -> None:
         _wait_for(wanted, wait_s)
 
 
-def stop() -> None:
-    """End Serve and leave the cluster."""
+def stop(seconds: float) -> None:
+    """End Serve and leave the cluster; requests that have begun may take ``seconds`` more."""
+    client = _get_global_client(raise_if_no_controller_running=False)
+    if client is not None:
+        # The controller ends amid this call, whose default, to be tried again for ever, Ray would tell people at the console.
+        ended = client._controller.graceful_shutdown.options(max_task_retries=0).remote()
+        with suppress(RayActorError, GetTimeoutError):
+            ray.get(ended, timeout=seconds)
     serve.shutdown()
     ray.shutdown()
 

@@ -29,6 +29,8 @@ from legan.serve.study.app import bind
 TOKENS = "LEGAN_SERVE_TOKENS"
 CHAMPION = "champion"
 LOCAL = ("127.0.0.1", "localhost", "::1")
+STOP_S = 30.0
+"""For ending Ray Serve's processes, beyond the requests that have begun; with HAProxy it waits half a minute by itself."""
 OPTIONS = {"min_replicas": "replicas", "num_gpus": "gpus", "tokens_env": "tokens-from-env", "cors_origins": "cors-origin"}
 """Options that are called otherwise than what they set."""
 
@@ -199,7 +201,7 @@ def _until_stopped(settings: ServeSettings, request: ServeRequest, url: str) -> 
     finally:
         if _recorded().get("address") == address:
             record.unlink(missing_ok=True)
-        rollout.stop()
+        rollout.stop(settings.limits.seconds + STOP_S)
 
 
 def _say_ready(settings: ServeSettings, request: ServeRequest, url: str) -> None:

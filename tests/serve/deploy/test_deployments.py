@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -52,7 +53,13 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory, make_model: Callable)
 
 
 @pytest.fixture(scope="module")
-def url(ray_cluster: None, model_folder: Path) -> Iterator[str]:
+def access_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the application writes a line for every request."""
+    return tmp_path_factory.mktemp("log") / "access.jsonl"
+
+
+@pytest.fixture(scope="module")
+def url(ray_cluster: None, model_folder: Path, access_log: Path) -> Iterator[str]:
     """The application, with two generators."""
     from ray import serve
 
@@ -62,6 +69,7 @@ def url(ray_cluster: None, model_folder: Path) -> Iterator[str]:
     settings = ServeSettings(
         model=str(model_folder), batch_wait_timeout_s=0.02, limits={"requests": 8}, generator={"replicas": 2, "cpus": 0.1},
         ingress=small, aligner=small, quality=small, cors_origins=(PAGE,),
+        access_log=str(access_log),
     )  # fmt: skip
     port = free_port()
     deploy(config_document(settings, "127.0.0.1", port), wait_s=400)
@@ -218,6 +226,20 @@ def answered(at: str, expression: str) -> bool:
         return False
     assert answer.status_code in {200, 503}, (query, answer.text)
     return answer.status_code == 200 and any(math.isfinite(float(each["value"][1])) for each in answer.json()["data"]["result"])
+
+
+def test_a_client_that_leaves_amid_its_upload_is_no_failure(url, access_log) -> None:
+    before, size = access_log.read_text().count("\n"), 800_000
+    head = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {size}\r\n\r\n"
+    for number in range(60):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port)) as connection:
+            connection.sendall(head.encode() + bytes(size // 2))
+            time.sleep(0.005 * (number % 7))
+
+    deadline = time.monotonic() + 60
+    while len(lines := access_log.read_text().splitlines()[before:]) < 60 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert {json.loads(line)["status"] for line in lines} == {499}
 
 
 def test_a_full_server_answers_503_at_once(url, face) -> None:

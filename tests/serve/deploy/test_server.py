@@ -2,16 +2,20 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
-from tests.processes import free_port
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive, Scope, Send
+from tests.processes import MARK, free_port, outliving, without_rays
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.serve.api.schema import ModelInfo
@@ -278,6 +282,20 @@ def test_a_model_that_cannot_be_loaded_is_tried_again_while_the_other_answers(
         assert told == [Serving(first, second, says), Serving(second, second, None)]
 
 
+@pytest.mark.parametrize("error", [TaskCancelledError(), ActorDiedError()])
+def test_a_proxy_that_tells_no_more_of_a_body_means_that_the_client_left(error: Exception) -> None:
+    from legan.serve.deploy.ingress import told_who_left
+
+    async def receive() -> Message:
+        raise error
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(ClientDisconnect):
+            await Request(scope, receive).body()
+
+    asyncio.run(told_who_left(read)({"type": "http"}, receive, None))
+
+
 def test_a_worker_that_starts_amid_a_change_holds_what_can_be_loaded() -> None:
     def load(key: str) -> str:
         if key == "gone":
@@ -333,7 +351,7 @@ def test_a_server_that_fails_removes_no_record_but_its_own(
     record.write_text(json.dumps({"address": recorded, "url": "http://127.0.0.1:1/"}))
     monkeypatch.setattr(server.signal, "signal", lambda *_: None)
     monkeypatch.setattr(server, "connect", lambda: SimpleNamespace(address="127.0.0.1:1"))
-    monkeypatch.setattr(server.rollout, "stop", lambda: None)
+    monkeypatch.setattr(server.rollout, "stop", lambda _: None)
 
     def fail(*_: object, **__: object) -> None:
         raise ClusterError("no room")
@@ -342,6 +360,28 @@ def test_a_server_that_fails_removes_no_record_but_its_own(
     with pytest.raises(ClusterError, match="no room"):
         server._until_stopped(ServeSettings(), ServeRequest("m", None, **HERE | {"port": 1}), "http://127.0.0.1:1/")
     assert record.exists() == stays
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_ctrl_c_ends_it_with_its_own_line_and_leaves_nothing(home: Path, model_folder: Path) -> None:
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-m", "legan.cli", "serve", "--model", str(model_folder), "--port", str(free_port())]
+    process = subprocess.Popen(
+        command, env=without_rays() | {MARK: mark, "RAY_USAGE_STATS_ENABLED": "0"}, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        before: list[str] = []
+        while not "".join(before[-1:]).startswith("serving at"):
+            before.append(process.stdout.readline())
+            assert before[-1], before  # it has ended
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said, _ = process.communicate(timeout=120)
+        left = outliving(mark)
+    assert (said, process.returncode, left) == ("stopping: requests that have begun are finished …\n", 0, [])
 
 
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
