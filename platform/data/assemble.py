@@ -81,6 +81,7 @@ def _faces(used: pd.DataFrame, parts: list[dict[str, NDArray[Any]]]) -> pd.DataF
     pixels = pd.Series(np.concatenate([part["pixels"] for part in parts]))
     row = pd.Series(range(len(pixels)))
     first = row.groupby(pixels).transform("min")
+    made_by = np.concatenate([part.get("made_by", np.full(len(part["rows"]), "")) for part in parts])
     return pd.DataFrame(
         {
             "subject": used["subject"],
@@ -93,6 +94,7 @@ def _faces(used: pd.DataFrame, parts: list[dict[str, NDArray[Any]]]) -> pd.DataF
             "duplicate_of": first.where(first < row).astype("Int64"),
             "faces_found": np.concatenate([part["faces_found"] for part in parts]),
             "found_by": np.concatenate([part.get("found_by", np.full(len(part["rows"]), "")) for part in parts]),
+            **({"made_by": made_by} if made_by.any() else {}),
             **{str(column): used[column] for column in used.columns if column not in _OWN_COLUMNS},
         }
     )

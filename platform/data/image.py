@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from legan.platform.data.colour_profile import in_srgb
 from legan.platform.errors import ImageError, first_line
+from legan.platform.mark import Mark, read_mark
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded (300 MB in memory)."""
@@ -132,6 +133,12 @@ def read_image(source: Path | str | bytes, *, name: str | None = None, max_pixel
         size = f"{image.width}×{image.height}"
 
     raise ImageError(f"{named} has {size} pixels, more than the limit of {max_pixels:,}; scale it down first.", kind="too_large")
+
+
+def image_mark(source: Path | bytes) -> Mark | None:
+    """By which model an image was made, as its metadata say; None where they say nothing. ImageError as ``read_image``."""
+    with _opened(source, _named(source, None)) as image:
+        return read_mark(image)
 
 
 def image_pixels(image: Image.Image) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ and renamed, so a file that is there is whole, and doing a part twice does no ha
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from legan.platform.data.align import align_face, estimate_yaw, eye_matrix, tran
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment
 from legan.platform.data.faces.detect import FaceDetector
 from legan.platform.data.faces.find import FaceFinder, why_skipped
-from legan.platform.data.image import LEAST_FACE, read_image
+from legan.platform.data.image import LEAST_FACE, image_mark, read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
 from legan.platform.data.skipped import Skipped
@@ -60,7 +60,7 @@ class Prepared:
 
     ``image`` uint8 H×H×3, ``hull`` packed mask, ``landmarks`` 68×2, ``yaw`` in degrees (NaN where unknown), ``pixels`` the sha256
     of the photograph's decoded pixels, ``faces_found`` how many faces the photograph shows, ``found_by`` the attempt that
-    showed them ("" where nobody looked).
+    showed them ("" where nobody looked), ``made_by`` the model that the photograph's metadata name ("" for most).
     """
 
     image: NDArray[np.uint8]
@@ -70,6 +70,7 @@ class Prepared:
     pixels: str
     faces_found: int
     found_by: str
+    made_by: str = ""
 
 
 class FacePreparer:
@@ -84,7 +85,9 @@ class FacePreparer:
         """Read, detect, align, mask. The largest of several faces is taken. A file that cannot be used gives a reason."""
         try:
             photo = read_image(path, name="the file")
-            return self._already_aligned(photo) if self._finder is None else self._cut_out(photo, self._finder)
+            prepared = self._already_aligned(photo) if self._finder is None else self._cut_out(photo, self._finder)
+            mark = image_mark(path)
+            return prepared if mark is None else replace(prepared, made_by=mark.label)
         except ImageError as error:
             return Skipped(error.kind, str(error))
 
@@ -145,6 +148,7 @@ def prepare_part(worker: FacePreparer, files: Sequence[Path], file: Path) -> tup
             pixels=np.array([result.pixels for _, result in used], "U64"),
             faces_found=np.array([result.faces_found for _, result in used], np.int64),
             found_by=np.array([result.found_by for _, result in used], np.str_),
+            made_by=np.array([result.made_by for _, result in used], np.str_),
             skipped_rows=np.array([row for row, _ in skipped], np.int64),
             kinds=np.array([result.kind for _, result in skipped], np.str_),
             reasons=np.array([result.reason for _, result in skipped], np.str_),

@@ -86,6 +86,7 @@ def describe(dataset: Dataset) -> str:
         *several_lines(several_people(dataset.faces)),
         "",
         *_attempts(dataset.faces),
+        *_made_by(dataset.faces),
         *(skip_lines(dataset.skipped, min_face) or ["no file was skipped"]),
         *([f"not there at all: {', '.join(dataset.info['missing'])}"] if dataset.info.get("missing") else []),
         *dataset.info.get("notes", []),
@@ -147,6 +148,15 @@ def _attempts(faces: pd.DataFrame) -> list[str]:
     if "found_by" not in faces:
         return []
     return attempt_lines(count_attempts(faces.drop_duplicates("source_path")["found_by"]))
+
+
+def _made_by(faces: pd.DataFrame) -> list[str]:
+    """How many images a model made, as their metadata say."""
+    made = faces.loc[faces["made_by"] != "", "made_by"] if "made_by" in faces else pd.Series([], dtype=str)
+    if made.empty:
+        return []
+    each = ", ".join(f"{count} by {model}" for model, count in made.value_counts().items())
+    return [f"images that a model made, as their metadata tell: {each} (column made_by)"]
 
 
 def _named(names: Sequence[str], what: str) -> str:

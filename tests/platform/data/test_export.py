@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.tiny import draw_data
 from typer import Typer
 from typer.testing import CliRunner
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 from legan.platform.commands.data import mount
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.export import export_folders
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError
+from legan.platform.mark import Mark, read_mark
 
 # In a process of its own, since it leaves files open.
 READ = """
@@ -45,6 +48,28 @@ def test_imagefolder_reads_what_is_exported(tmp_path: Path) -> None:
             assert read[column].tolist() == faces.faces[column].iloc[rows].tolist()
         points = np.array([cell.split() for cell in read["landmarks"]], float)
         np.testing.assert_allclose(points, np.stack(faces.faces["landmarks"].iloc[rows]), atol=0.006)
+
+
+def test_what_a_model_made_says_so(tmp_path: Path) -> None:
+    draw_data(tmp_path / "faces")
+    faces = open_dataset(tmp_path / "faces")
+    making = {"synthetic": False, "model": "", "model_version": "", "model_hash": ""}
+    table = faces.faces.assign(**making)
+    table.loc[0, making.keys()] = (True, "legan", "3", "f" * 64)
+    table.loc[1, making.keys()] = (True, "runs/earlier/model", "", "0123456789abcdef")
+    info = {"model": {"model_hash": "f" * 64, "run": "first"}}
+    write_dataset(
+        tmp_path / "made", name="made", schema=faces.schema, faces=table, images=faces.images, hulls=faces.packed_hulls,
+        source="augmented", info=info,
+    )  # fmt: skip
+    export_folders(open_dataset(tmp_path / "made"), tmp_path / "out")
+
+    marks = []
+    for row in range(3):
+        (file,) = (tmp_path / "out").glob(f"*/{row:06d}.png")
+        with Image.open(file) as image:
+            marks.append(read_mark(image))
+    assert marks == [Mark("legan", "3", "first"), Mark("earlier", "0123456789ab"), None]
 
 
 def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:

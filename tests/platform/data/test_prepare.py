@@ -23,6 +23,7 @@ from legan.platform.data.show import describe
 from legan.platform.data.sources.licences import licence_of
 from legan.platform.data.sources.registry import load_source
 from legan.platform.errors import ClusterError, DataError
+from legan.platform.mark import Mark, mark_options
 
 SMALL = Options(Alignment(16), aligned=True)
 COUNT = 3 * PART_SIZE + 5
@@ -54,9 +55,20 @@ def same(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in FILES)
 
 
+def test_images_that_a_model_made_are_used_and_named(squares: Path, tmp_path: Path) -> None:
+    for form, file, number in (("png", "000.png", "3"), ("jpeg", "001.png", "4"), ("webp", "002.png", "4")):
+        with Image.open(squares.parent / file) as image:
+            image.save(squares.parent / file, form, **mark_options(Mark("legan", number), form))
+    dataset = run(squares, tmp_path / "out")
+    assert dataset.faces["made_by"].tolist()[:4] == ["legan/3", "legan/4", "legan/4", ""]
+    said = "images that a model made, as their metadata tell: 2 by legan/4, 1 by legan/3 (column made_by)"
+    assert said in describe(dataset).splitlines()
+
+
 def test_a_table_becomes_a_data_set(squares: Path, tmp_path: Path) -> None:
     dataset = run(squares, tmp_path / "out")
     assert len(dataset) == COUNT - 1
+    assert "made_by" not in dataset.faces
     unknown = f"the file is no image of a known format; known are {named_formats()}."
     assert dataset.skipped.to_dict("records") == [
         {"path": "040.png", "kind": "no_image", "reason": unknown},
