@@ -7,14 +7,12 @@ the same as text. A file that is saved anew by another program may lose them.
 import re
 from html import unescape
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from PIL import Image, PngImagePlugin
 
 from legan._version import __version__
-
-Format = Literal["png", "jpeg", "webp"]
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, COMPOSED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
@@ -33,7 +31,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 class Mark(NamedTuple):
-    """By which model a picture was made; ``composed`` where the rest of it is a photograph."""
+    """By which model a picture was made; ``composed`` where parts of it are a photograph."""
 
     model: str
     version: str
@@ -48,41 +46,35 @@ class Mark(NamedTuple):
         return f"{self.model}/{self.version}"
 
     @property
-    def maker(self) -> str:
-        """Name, version and run of the model, in words."""
-        return f"the model {self.model}, version {self.version}" + (f" (run {self.run})" if self.run else "")
-
-    @property
     def sentence(self) -> str:
         """What people read of it."""
-        return f"{'A photograph with a synthetic face' if self.composed else 'A synthetic face'}, made by {self.maker}."
+        run = f" (run {self.run})" if self.run else ""
+        return f"{'Synthetic in parts' if self.composed else 'Synthetic'}: made by the model {self.model} {self.version}{run}."
 
 
 def model_name(folder: Path) -> str:
-    """What people call a model that is not registered: by its run, or else its folder.
+    """What people call a model that is not registered: by its run, or else its folder; below MLflow's, by MLflow's number.
 
-    >>> model_name(Path("runs/first/model")), model_name(Path("given"))
-    ('first', 'given')
+    >>> model_name(Path("runs/first/model")), model_name(Path("given")), model_name(Path("m-6b/artifacts/model"))
+    ('first', 'given', 'm-6b')
     """
-    return folder.parent.name if folder.name == "model" else folder.name
+    named = (part for part in reversed(folder.parts) if part not in ("model", "artifacts"))
+    return next(named, folder.name)
 
 
-def mark_options(mark: Mark, form: Format) -> dict[str, Any]:
-    """What ``Image.save`` takes to write the mark.
+def mark_options(mark: Mark) -> dict[str, Any]:
+    """What ``Image.save`` takes to write the mark into PNG, JPEG and WebP; each takes what is meant for it.
 
-    >>> Image.new("RGB", (8, 8)).save("made.webp", **mark_options(Mark("legan", "3", "first"), "webp"))
+    >>> Image.new("RGB", (8, 8)).save("made.webp", **mark_options(Mark("legan", "3", "first")))
     >>> with Image.open("made.webp") as image:
     ...     read_mark(image)
     Mark(model='legan', version='3', run='first', composed=False)
     """
-    packet = xmp_packet(mark)
-    if form != "png":
-        return {"xmp": packet}
-    text = PngImagePlugin.PngInfo()
+    packet, text = xmp_packet(mark), PngImagePlugin.PngInfo()
     text.add_itxt(XMP_IN_PNG, packet.decode())
     text.add_text("Software", f"legan {__version__}")
     text.add_itxt("Description", mark.sentence)
-    return {"pnginfo": text}
+    return {"xmp": packet, "pnginfo": text}
 
 
 def xmp_packet(mark: Mark) -> bytes:

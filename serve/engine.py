@@ -25,7 +25,7 @@ from legan.platform.data.faces.find import FaceFinder
 from legan.platform.data.image import LEAST_FACE
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.device import autocast, choose_device, native_precision, place
-from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, TrackingError, counted
+from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, counted
 from legan.platform.model import Model, find_model, read_model
 from legan.platform.pixels import network_input, to_images
 from legan.serve.matcher import Matcher
@@ -295,14 +295,6 @@ def load_engine(source: str | Path, device: str | None = None) -> Engine:
     TrackingError for a URI that the store does not know.
     """
     return Engine(read_model(find_model(source)), choose_device(device))
-
-
-def named_model(source: str) -> Path:
-    """The folder of the model that a command's --model names; where the registry has none, the message says what else to name."""
-    try:
-        return find_model(source)
-    except TrackingError as error:
-        raise TrackingError(f"{str(error).rstrip('.')}; or name a model folder with --model.") from error
 
 
 def smallest_face(photo: Picture) -> int:

@@ -4,17 +4,21 @@ An array gives arrays back, everything else PIL images. All left and right are t
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
 import numpy as np
+import torch
 from PIL import Image
 
 from legan._version import __version__
 from legan.platform.data.image import image_pixels, read_image
 from legan.platform.device import choose_device
 from legan.platform.errors import ConfigError, ImageError, Problem
-from legan.platform.model import find_model, read_model
+from legan.platform.mark import Mark, mark_options
+from legan.platform.model import Model, read_model
+from legan.serve.chosen import Chosen, choose_model, mark_of
 from legan.serve.engine import Engine, FoundFace, Picture, Pictures, TranslatedFace
 
 Named = str | Path | bytes | Image.Image
@@ -33,6 +37,16 @@ class LoadedModel(Engine):
     (240, 240)
     >>> whole.save("smiling.png")
     """
+
+    def __init__(self, model: Model, device: torch.device, chosen: Chosen | None = None):
+        """``chosen`` is how a user named the model."""
+        super().__init__(model, device)
+        self._chosen = chosen or Chosen("", "", str(model.info.get("run") or "legan"), None)
+
+    @cached_property
+    def mark(self) -> Mark:
+        """What the pictures that it makes say of it."""
+        return mark_of(self._chosen, self.model)
 
     def __repr__(self) -> str:
         def classes(kind: str, names: Sequence[str]) -> str:
@@ -88,7 +102,7 @@ class LoadedModel(Engine):
         if problems:
             raise ConfigError(problems)
         made = self.translate_photo(_pixels(images), str(wanted[0]), str(wanted[1]), face, paste=paste)
-        return made if isinstance(images, np.ndarray) else Image.fromarray(made)
+        return made if isinstance(images, np.ndarray) else self.picture(made, composed=paste)
 
     def find_faces(self, photo: Photo) -> list[FoundFace]:
         """All faces of a photograph, the largest first, aligned; an empty list where there is none.
@@ -99,6 +113,19 @@ class LoadedModel(Engine):
         """
         return super().find_faces(_pixels(photo))
 
+    def picture(self, made: Picture, *, composed: bool = False) -> Image.Image:
+        """A PIL image of what the model made; saved as PNG, JPEG or WebP it says so in its metadata.
+
+        ``composed`` says that parts of it are a photograph.
+
+        >>> import legan
+        >>> model = legan.load("model")
+        >>> model.picture(model.translate(np.zeros((1, 32, 32, 3), np.uint8), ["smile"], ["left"])[0]).save("made.png")
+        """
+        image = Image.fromarray(made)
+        image.encoderinfo = mark_options(self.mark._replace(composed=composed))  # what Image.save adds to what it is given
+        return image
+
     @overload
     def paste(self, photo: Named, faces: Iterable[TranslatedFace]) -> Image.Image: ...
     @overload
@@ -106,7 +133,7 @@ class LoadedModel(Engine):
     def paste(self, photo: Photo, faces: Iterable[TranslatedFace]) -> Image.Image | Picture:
         """The photograph with faces of ``translate_faces`` in their places, feathered; all other pixels stay as they are."""
         made = super().paste(_pixels(photo), faces)
-        return made if isinstance(photo, np.ndarray) else Image.fromarray(made)
+        return made if isinstance(photo, np.ndarray) else self.picture(made, composed=True)
 
     def _wanted(self, kind: str, name: str | None) -> str | Problem:
         known = self.schema.expressions if kind == "expression" else self.schema.lightings
@@ -121,7 +148,8 @@ def load_model(source: str | Path, device: str | None = None) -> LoadedModel:
     On the GPU where there is one, unless ``device`` says otherwise. Raises CheckpointError for a folder that is no model,
     TrackingError for a URI that the store does not know.
     """
-    return LoadedModel(read_model(find_model(source)), choose_device(device))
+    chosen = choose_model(str(source))
+    return LoadedModel(read_model(Path(chosen.folder)), choose_device(device), chosen)
 
 
 def _pixels(photo: Photo) -> Picture:

@@ -1,4 +1,7 @@
-"""The formats that pictures are written in, in files and in answers: PNG, JPEG and WebP, all in sRGB and without metadata."""
+"""The formats that pictures are written in, in files and in answers: PNG, JPEG and WebP, all in sRGB.
+
+Of metadata there is nothing but the mark of what a model made.
+"""
 
 import io
 from typing import Literal, get_args
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.errors import ImageError
+from legan.platform.mark import Mark, mark_options
 
 Picture = NDArray[np.uint8]
 Format = Literal["png", "jpeg", "webp"]
@@ -23,8 +27,8 @@ OPTIONS: dict[Format, dict[str, int]] = {"png": {}, "jpeg": {"quality": 95, "sub
 QUICK: dict[Format, dict[str, int]] = {"png": {"compress_level": 1}, "jpeg": {}, "webp": {"method": 2}}
 
 
-def encoded(image: Picture, form: Format, *, quickly: bool = False) -> bytes:
-    """A uint8 H×W×3 picture as a file; ``quickly`` packs less tightly what is sent once on a fast line.
+def encoded(image: Picture, form: Format, mark: Mark | None = None, *, quickly: bool = False) -> bytes:
+    """A uint8 H×W×3 picture as a file, with its ``mark``; ``quickly`` packs less tightly what is sent once on a fast line.
 
     Raises ImageError where the picture is too large for the format.
 
@@ -36,5 +40,6 @@ def encoded(image: Picture, form: Format, *, quickly: bool = False) -> bytes:
         height, width = image.shape[:2]
         raise ImageError(f"{form} has at most {SIDES[form]:,} pixels a side, and the picture {width}×{height}; take png.")
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, form, **OPTIONS[form], **(QUICK[form] if quickly else {}))
+    said = {} if mark is None else mark_options(mark)
+    Image.fromarray(image).save(buffer, form, **OPTIONS[form], **(QUICK[form] if quickly else {}), **said)
     return buffer.getvalue()

@@ -14,6 +14,7 @@ from legan.platform.data.image import read_image
 from legan.platform.data.skipped import Skipped, kind_lines, skipped_table
 from legan.platform.errors import DataError, ImageError, counted
 from legan.platform.evaluation.figures import labelled_grid
+from legan.serve.chosen import mark_of
 from legan.serve.destination import plain
 from legan.serve.engine import Engine, FoundFace, FoundFaces, Picture, TranslatedFace, load_engine, wanted_photo
 from legan.serve.pictures import encoded
@@ -37,7 +38,9 @@ def run(request: TranslateRequest) -> None:
     be used, after the others are written.
     """
     order = check(request)
-    engine = load_engine(order.model)
+    engine = load_engine(order.model.folder)
+    mark = mark_of(order.model, engine.model)
+    order = order._replace(mark=mark._replace(composed=request.paste or request.grid))
     order.to.folder.mkdir(parents=True, exist_ok=True)
     if order.alone is None:
         _translate_all(order, engine)
@@ -149,7 +152,7 @@ def _write(
 ) -> str:
     """Write one picture, of one ``face`` (None: of several); the file's path and whether it was there before."""
     to, numbered = order.to, [f"face{face + 1}"] if face is not None and (several or face > 0) else []
-    data = encoded(image, to.form)
+    data = encoded(image, to.form, order.mark)
     if to.file is not None and several:
         return to.write(to.free(".".join([to.file.stem, *numbered])), data)
     return to.write(to.picture(stem, *numbered, *parts), data)

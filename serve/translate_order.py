@@ -9,9 +9,11 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.image import read_image
 from legan.platform.data.skipped import Skipped
 from legan.platform.errors import ConfigError, LeganError, Problems
+from legan.platform.mark import Mark
 from legan.platform.model import read_schema
+from legan.serve.chosen import Chosen, named_model
 from legan.serve.destination import Destination, destination, stems
-from legan.serve.engine import Picture, named_model, unknown_classes
+from legan.serve.engine import Picture, unknown_classes
 from legan.serve.photographs import find_photographs
 
 
@@ -35,7 +37,8 @@ class TranslateOrder(NamedTuple):
     """A request that can be carried out: the photographs, what their pictures are called after, and where these go.
 
     ``left`` are files of folders that are none. ``alone`` is the photograph where one was named, and not several.
-    ``expression`` and ``lighting`` are None where a grid is to show them all.
+    ``expression`` and ``lighting`` are None where a grid is to show them all. ``mark`` is what the pictures say of the model; it
+    is known when that is loaded.
     """
 
     request: TranslateRequest
@@ -44,9 +47,10 @@ class TranslateOrder(NamedTuple):
     left: Sequence[tuple[str, Skipped]]
     alone: Picture | None
     to: Destination
-    model: Path
+    model: Chosen
     expression: str | None
     lighting: str | None
+    mark: Mark | None = None
 
 
 def check(request: TranslateRequest) -> TranslateOrder:
@@ -62,15 +66,15 @@ def check(request: TranslateRequest) -> TranslateOrder:
     to = destination(request.out, request.form, found.taken, problems, one=one, overwrite=request.overwrite)
     alone = problems.from_(lambda: read_image(found.taken[0])) if one and found.taken else None
 
-    folder = problems.from_(lambda: named_model(request.model), "--model")
-    schema = None if folder is None else problems.from_(lambda: read_schema(folder), "--model")
+    model = problems.from_(lambda: named_model(request.model), "--model")
+    schema = None if model is None else problems.from_(lambda: read_schema(Path(model.folder)), "--model")
     expression = _class("expression", request.expression, schema, request.grid, problems)
     lighting = _class("lighting", request.lighting, schema, request.grid, problems)
 
-    if folder is None or problems:
+    if model is None or problems:
         raise LeganError(str(problems[0])) if len(problems) == 1 else ConfigError(problems)
     names = stems(found.taken)
-    return TranslateOrder(request, found.taken, names, found.left, alone, to, folder, expression, lighting)
+    return TranslateOrder(request, found.taken, names, found.left, alone, to, model, expression, lighting)
 
 
 def _class(kind: str, name: str | None, schema: AttributeSchema | None, grid: bool, problems: Problems) -> str | None:

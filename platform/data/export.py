@@ -43,7 +43,7 @@ def export_folders(dataset: Dataset, out: Path) -> dict[str, int]:
             files = [f"{row:06d}.png" for row in rows]
             for row, file in zip(rows, files, strict=True):
                 mark = _mark(dataset, int(row))
-                options = {} if mark is None else mark_options(mark, "png")
+                options = {} if mark is None else mark_options(mark)
                 Image.fromarray(dataset.images[int(row)]).save(draft / name / file, **options)
             _table(dataset, rows, files).to_csv(draft / name / TABLE, index=False)
             counts[name] = len(rows)

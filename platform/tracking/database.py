@@ -81,8 +81,16 @@ def settle(database: Path, say: Callable[[str], None] = say) -> Places:
     return places
 
 
-def registered_files(database: Path, uri: str) -> Path | None:
-    """The files of the version that ``models:/name@alias`` or ``models:/name/version`` means now, read off the tables alone.
+class RegisteredVersion(NamedTuple):
+    """A version of a registered model, and the run it comes from, where the store says one."""
+
+    name: str
+    number: str
+    run_id: str | None
+
+
+def registered_version(database: Path, uri: str) -> tuple[RegisteredVersion, Path] | None:
+    """The version that ``models:/name@alias`` or ``models:/name/version`` means now and its files, read off the tables alone.
 
     MLflow needs seconds to be imported, which one translation need not wait for. None wherever anything is not as expected:
     MLflow then says what is wrong.
@@ -96,14 +104,16 @@ def registered_files(database: Path, uri: str) -> Path | None:
                     "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (name, wanted)
                 )
                 (wanted,) = found.fetchone() or ("",)
-            about = "SELECT storage_location FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
+            about = "SELECT storage_location, run_id FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
             rows = tables.execute(about, (name, wanted, "Deleted_Internal")).fetchall()
     except (sqlite3.Error, OSError):
         return None
     if len(rows) != 1 or not rows[0][0]:
         return None
     folder = _path(places.now(rows[0][0]))
-    return folder if folder.is_absolute() and folder.is_dir() else None
+    if not folder.is_absolute() or not folder.is_dir():
+        return None
+    return RegisteredVersion(name, str(wanted), rows[0][1] or None), folder
 
 
 def identity(folder: Path) -> str:

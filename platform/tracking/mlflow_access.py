@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from legan.platform.tracking.database import registered_files
+from legan.platform.tracking.database import RegisteredVersion, registered_version
 from legan.platform.tracking.places import (
     StoredRun,
     default_home,
@@ -20,7 +20,6 @@ from legan.platform.tracking.places import (
 
 if TYPE_CHECKING:
     from legan.platform.tracking.champions import How, Registered
-    from legan.platform.tracking.mlflow_models import RegisteredVersion
     from legan.platform.tracking.mlflow_runs import Training
     from legan.platform.tracking.mlflow_system import SystemMetrics
 
@@ -127,20 +126,29 @@ def resolve_model(uri: str, store: str | None = None) -> Path:
     store does not know, naming the aliases and versions it does know, and when the store cannot be reached.
     """
     store = store or default_tracking_uri()
-    database = sqlite_file(store)
-    if database is not None and database.is_file() and uri.startswith("models:/"):
-        files = registered_files(database, uri)
-        found = None if files is None else model_folder(files)
-        if found is not None:
-            return found
+    stored = _in_tables(uri, store)
+    found = None if stored is None else model_folder(stored[1])
+    if found is not None:
+        return found
 
     from legan.platform.tracking import mlflow_store
 
     return mlflow_store.resolve_model(uri, store, default_home() / "downloads")
 
 
-def model_version(uri: str) -> "RegisteredVersion":
+def model_version(uri: str) -> RegisteredVersion:
     """The version that ``models:/name@alias`` or ``models:/name/version`` means now; TrackingError as above."""
+    stored = _in_tables(uri, default_tracking_uri())
+    if stored is not None:
+        return stored[0]
     from legan.platform.tracking import mlflow_store
 
     return mlflow_store.model_version(uri, default_tracking_uri())
+
+
+def _in_tables(uri: str, store: str) -> tuple[RegisteredVersion, Path] | None:
+    """A registered version and its files where the store is a SQLite file that tells of it."""
+    database = sqlite_file(store)
+    if database is None or not database.is_file() or not uri.startswith("models:/"):
+        return None
+    return registered_version(database, uri)

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import mlflow
@@ -23,6 +23,7 @@ from mlflow.types.schema import ColSpec, Schema
 from PIL import Image
 
 from legan.platform.errors import TrackingError
+from legan.platform.tracking.database import RegisteredVersion
 from legan.platform.tracking.delivery import RecordRejectedError
 from legan.platform.tracking.places import model_folder
 from legan.platform.tracking.spool import Record
@@ -38,14 +39,6 @@ SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("binary", "image"), ColSpec("string", "expression"), ColSpec("string", "lighting")]),
     outputs=Schema([ColSpec("binary", "image")]),
 )
-
-
-class RegisteredVersion(NamedTuple):
-    """A version of a registered model, and the run it comes from, where the store says one."""
-
-    name: str
-    number: str
-    run_id: str | None
 
 
 def register(store: "Connection", run_id: str, record: Record) -> str:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from legan.platform.errors import TrackingError, one_line
 from legan.platform.files import whole_file
-from legan.platform.tracking.database import FILES, Places, locked, settle
+from legan.platform.tracking.database import FILES, Places, RegisteredVersion, locked, settle
 from legan.platform.tracking.delivery import (
     METRICS_PER_BATCH,
     PARENT_RUN,
@@ -40,7 +40,6 @@ from legan.platform.tracking.delivery import (
 )
 from legan.platform.tracking.mlflow_models import (
     REFUSALS,
-    RegisteredVersion,
     find_files,
     find_version,
     register,

@@ -25,16 +25,16 @@ class TranslateFaces(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
         """One translated face per row."""
         faces = np.stack([_read(data) for data in model_input["image"]])
         translated = self.engine.translate(faces, list(model_input["expression"]), list(model_input["lighting"]))
-        return pd.DataFrame({"image": [_png(face) for face in translated]})
+        return pd.DataFrame({"image": [_png(self.engine.picture(face)) for face in translated]})
 
 
 def _read(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
-def _png(image: np.ndarray) -> bytes:
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="png")
+    image.save(buffer, format="png")
     return buffer.getvalue()
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from legan.platform.data.image import image_size, read_image
 from legan.platform.errors import ImageError
+from legan.platform.mark import Mark
 from legan.serve.api.errors import ProblemError
 from legan.serve.pictures import SIDES, Format, Picture, encoded
 
@@ -64,11 +65,11 @@ async def decode(data: bytes, limit: int) -> Picture:
         raise ProblemError(415, _capital(str(error))) from error
 
 
-async def encode(image: Picture, form: Format) -> bytes:
-    """The picture as a file; ProblemError 422 where it is too large for the format."""
+async def encode(image: Picture, form: Format, mark: Mark) -> bytes:
+    """The picture as a file with its mark; ProblemError 422 where it is too large for the format."""
     if max(image.shape[:2]) > SIDES[form]:
         raise ProblemError(422, f"format: {form} has at most {SIDES[form]:,} pixels a side, the picture more; ask for png.")
-    return await asyncio.to_thread(encoded, image, form, quickly=True)
+    return await asyncio.to_thread(encoded, image, form, mark, quickly=True)
 
 
 def media_type(form: Format) -> str:

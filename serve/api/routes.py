@@ -117,18 +117,18 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
             raise invalid(unknown)
         outcomes = await each_image(upload.images, lambda data, index: cases.translate(data, params, index))
 
-        model = cases.session.info.label
+        model, mark = cases.session.info.label, cases.session.info.mark(composed=params.paste)
         default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not params.masks else "json"
         form = wanted_form(request.headers.get("accept"), default)
         if form == "image":
             drawn = cast("Drawn", outcomes[0])
-            return picture_reply(drawn, await encode(cast("Any", drawn.image), params.format), params.format, model)
+            return picture_reply(drawn, await encode(cast("Any", drawn.image), params.format, mark), params.format, model)
 
         made = [
             _failed(outcome, index, params) if isinstance(outcome, ProblemDocument) else outcome
             for index, outcome in enumerate(outcomes)
         ]
-        results, files = await asyncio.to_thread(finished, made, params.format, zipped=form == "zip")
+        results, files = await asyncio.to_thread(finished, made, params.format, mark, zipped=form == "zip")
         reply = TranslateReply(results=results, model=model)
         return zip_reply(reply, "results.json", files) if form == "zip" else json_reply(reply)
 
@@ -144,7 +144,7 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         cases = UseCases(backend.session(), limits, pixels)
         drawn, rejected = await cases.augment(upload.images[0], params)
         form = wanted_form(request.headers.get("accept"), "zip")
-        results, files = await asyncio.to_thread(finished, drawn, params.format, zipped=form == "zip")
+        results, files = await asyncio.to_thread(finished, drawn, params.format, cases.session.info.mark(), zipped=form == "zip")
         reply = AugmentReply(results=cast("list[AugmentResult]", results), model=cases.session.info.label, rejected=rejected)
         return zip_reply(reply, "augmented.json", files) if form == "zip" else json_reply(reply)
 

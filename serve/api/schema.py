@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from legan.platform.mark import Mark
 from legan.serve.api.errors import ProblemDocument
 from legan.serve.api.images import media_type
 from legan.serve.pictures import Format, Picture, encoded
@@ -172,6 +173,10 @@ class ModelInfo(BaseModel):
         """Name and version as answers bear them."""
         return f"{self.name}/{self.version}"
 
+    def mark(self, *, composed: bool = False) -> Mark:
+        """What pictures say of the model that made them."""
+        return Mark(self.name, self.version, self.run or "", composed)
+
 
 class ModelReply(ModelInfo):
     """Answer of GET /v1/model."""
@@ -222,15 +227,15 @@ def picture_reply(drawn: Drawn, image: bytes, form: Format, model: str) -> Respo
     return Response(image, headers={**headers, "x-legan-model": quote(model, safe="/@.-_ ")}, media_type=media_type(form))
 
 
-def finished(drawn: Sequence[Drawn], form: Format, *, zipped: bool) -> tuple[list[TranslateResult], dict[str, bytes]]:
-    """Results with their pictures as base64, or with file names and the files."""
+def finished(drawn: Sequence[Drawn], form: Format, mark: Mark, *, zipped: bool) -> tuple[list[TranslateResult], dict[str, bytes]]:
+    """Results with their pictures, which bear the mark, as base64, or with file names and the files."""
     results, files = [], {}
     for each in drawn:
         result, mime = each.result, media_type(form)
         stem = f"{result.index:03d}-{_plain(result.expression)}-{_plain(result.lighting)}"
 
-        def store(image: Picture, name: str) -> str:
-            data = encoded(image, form, quickly=True)
+        def store(image: Picture, name: str, mark: Mark | None) -> str:
+            data = encoded(image, form, mark, quickly=True)
             if not zipped:
                 return base64.b64encode(data).decode()
             files[name] = data
@@ -238,10 +243,10 @@ def finished(drawn: Sequence[Drawn], form: Format, *, zipped: bool) -> tuple[lis
 
         changes: dict[str, object] = {}
         if each.image is not None:
-            changes = {"image": store(each.image, f"{stem}.{form}"), "media_type": mime}
+            changes = {"image": store(each.image, f"{stem}.{form}", mark), "media_type": mime}
         if each.masks is not None:
             names = (f"{stem}.{kind}-mask.{form}" for kind in ("expression", "lighting"))
-            expression, lighting = (store(mask, name) for mask, name in zip(each.masks, names, strict=True))
+            expression, lighting = (store(mask, name, None) for mask, name in zip(each.masks, names, strict=True))
             changes["masks"] = MaskFiles(expression=expression, lighting=lighting)
         results.append(result.model_copy(update=changes))
     return results, files

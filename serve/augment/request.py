@@ -17,7 +17,8 @@ from legan.serve.augment.input import Photographs, problems_with, read_input
 from legan.serve.augment.plan import MAX_ATTEMPTS, Balance, Wanted
 from legan.serve.augment.result import Origin
 from legan.serve.augment.worker import JOBS, PHOTOS
-from legan.serve.engine import named_model, unknown_classes
+from legan.serve.chosen import named_model
+from legan.serve.engine import unknown_classes
 from legan.serve.matcher import check_matcher
 
 FORMAT = 1
@@ -72,7 +73,7 @@ def check(request: AugmentRequest) -> AugmentOrder:
     """The order, or LeganError with every problem of arguments, input, model, matcher and output; nothing is computed."""
     problems = _argument_problems(request)
     given = problems.from_(lambda: read_input(request.input))
-    model = problems.from_(lambda: read_model(named_model(request.model)), "--model")
+    model = problems.from_(lambda: read_model(Path(named_model(request.model).folder)), "--model")
     path = request.matcher
     stored = None if path is None else problems.from_(lambda: load_identity(path), "--matcher")
 

@@ -9,8 +9,8 @@ from ray.serve import Application
 
 from legan.platform.device import WORKERS
 from legan.platform.model import read_model
+from legan.serve.chosen import choose_model
 from legan.serve.deploy.ingress import Ingress
-from legan.serve.deploy.served_model import choose_model
 from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.deploy.workers import AlignerWorker, GeneratorWorker, MatcherWorker, QualityWorker
 

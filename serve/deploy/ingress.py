@@ -23,8 +23,9 @@ from legan.serve.api.metrics import QUALITY
 from legan.serve.api.middleware import Log, json_lines
 from legan.serve.api.routes import make_api
 from legan.serve.api.schema import ModelInfo
+from legan.serve.chosen import Chosen
 from legan.serve.deploy.ray_metrics import RayMeter
-from legan.serve.deploy.served_model import Chosen, Serving
+from legan.serve.deploy.served_model import Serving
 from legan.serve.deploy.settings import ServeSettings
 from legan.serve.engine import FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 

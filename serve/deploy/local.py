@@ -25,7 +25,8 @@ from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD, QUALITY, 
 from legan.serve.api.routes import make_api
 from legan.serve.api.schema import ModelInfo
 from legan.serve.api.session import Limits
-from legan.serve.deploy.served_model import choose_model, load_chosen, model_info
+from legan.serve.chosen import choose_model
+from legan.serve.deploy.served_model import load_chosen, model_info
 from legan.serve.engine import Engine, FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
 from legan.serve.study.app import bind

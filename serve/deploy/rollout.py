@@ -22,7 +22,8 @@ from ray.serve.schema import ServeDeploySchema
 from legan.platform.cluster import reason
 from legan.platform.errors import ClusterError, ConfigError, one_line
 from legan.platform.model import load_identity, read_model
-from legan.serve.deploy.served_model import Chosen, Serving
+from legan.serve.chosen import Chosen
+from legan.serve.deploy.served_model import Serving
 from legan.serve.deploy.settings import ServeSettings
 from legan.serve.matcher import check_matcher
 

@@ -19,9 +19,9 @@ from legan.platform.files import unwritable, write_whole
 from legan.platform.model import FACENET, identity_folder, load_identity, network_folder, read_model
 from legan.platform.tracking.places import default_home
 from legan.serve.api.session import Limits
+from legan.serve.chosen import Chosen, choose_model
 from legan.serve.deploy import rollout
 from legan.serve.deploy.ingress import read_tokens
-from legan.serve.deploy.served_model import Chosen, choose_model
 from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.matcher import check_matcher
 from legan.serve.study.app import bind

@@ -19,8 +19,9 @@ from ray import serve
 from legan.platform.device import keep_freed_memory
 from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD
 from legan.serve.api.schema import ModelInfo
+from legan.serve.chosen import Chosen
 from legan.serve.deploy.ray_metrics import RayMeter
-from legan.serve.deploy.served_model import Chosen, load_chosen, model_info
+from legan.serve.deploy.served_model import load_chosen, model_info
 from legan.serve.engine import Engine, FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
 

@@ -11,7 +11,7 @@ MARK = Mark('a "model" <of> mine & Zoë\'s', "3", "first, run of all")
 
 def saved(mark: Mark, form: str) -> Image.Image:
     file = io.BytesIO()
-    Image.new("RGB", (40, 30), (200, 120, 60)).save(file, form, **mark_options(mark, form))
+    Image.new("RGB", (40, 30), (200, 120, 60)).save(file, form, **mark_options(mark))
     return Image.open(io.BytesIO(file.getvalue()))
 
 

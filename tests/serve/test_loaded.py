@@ -12,6 +12,7 @@ from tests.serve.conftest import tiny_model
 import legan
 from legan.platform.data.rendered.faces import render_faces
 from legan.platform.errors import ConfigError, ImageError
+from legan.platform.mark import read_mark
 from legan.platform.model import write_model
 from legan.serve.loaded import LoadedModel
 
@@ -49,6 +50,21 @@ def test_a_photograph_is_the_same_in_every_form(
         shown = model.translate(form, expression="smile", lighting="left", paste=paste)
         assert isinstance(shown, Image.Image)
         np.testing.assert_array_equal(np.asarray(shown), wanted)
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
+def test_what_is_saved_says_that_it_is_synthetic(model: LoadedModel, photo: np.ndarray[Any, Any], form: str) -> None:
+    source = Image.fromarray(photo)
+    made = [model.translate(source, expression="smile", lighting="left", paste=paste) for paste in (False, True)]
+    made.append(model.paste(source, model.translate_faces(model.find_faces(source), "smile", "left")))
+    marks = []
+    for image in made * 2:
+        stream = io.BytesIO()
+        image.save(stream, form)
+        with Image.open(stream) as saved:
+            marks.append(read_mark(saved))
+    assert (model.mark.run, model.mark.composed) == ("tiny", False)
+    assert marks == [model.mark, *[model.mark._replace(composed=True)] * 2] * 2
 
 
 def test_an_opened_file_is_turned_and_coloured_as_its_path_is(

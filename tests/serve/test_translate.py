@@ -18,7 +18,8 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.data.faces.detect import Face
 from legan.platform.errors import ConfigError, ImageError, LeganError
-from legan.platform.model import Model, write_model
+from legan.platform.mark import Mark, read_mark
+from legan.platform.model import Model, read_model, weights_hash, write_model
 from legan.serve import engine as engine_module
 from legan.serve.commands import translate as commands
 
@@ -32,7 +33,8 @@ def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     generator = Generator(2, 3, width=4, blocks=0, upsampling="bilinear")
     quality = QualityModel(image_size=SIZE, width=4, layers=3, hidden=8)
-    write_model(tmp_path / "model", Model(generator, quality, SCHEMA, SIZE, DEFAULT_ALIGNMENT, {"simulated_ratings": True}))
+    info = {"simulated_ratings": True, "run": "first"}
+    write_model(tmp_path / "model", Model(generator, quality, SCHEMA, SIZE, DEFAULT_ALIGNMENT, info))
     return tmp_path / "model"
 
 
@@ -352,6 +354,22 @@ def test_jpeg_and_webp_are_near_to_the_png(here: Path, model: Path) -> None:
     with Image.open("a.jpg") as image:
         assert image.format == "JPEG"
         assert image.layer[1][1:3] == (1, 1), "colour is not halved"
+
+
+@pytest.mark.usefixtures("two_faces")
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
+def test_what_is_written_says_that_it_is_synthetic_and_by_which_model(here: Path, model: Path, form: str) -> None:
+    given = ("photo.jpg", "--model", model, "--format", form)
+    for more in (WANTED, (*WANTED, "--paste"), ("--grid",)):
+        translate(*given, *more)
+    wanted = Mark(here.parent.name, weights_hash(read_model(model).generator)[:12], "first")
+    marks = [mark_in(f"photo.{name}.{form}") for name in ("smile.left", "smile.left.pasted", "grid")]
+    assert marks == [wanted, wanted._replace(composed=True), wanted._replace(composed=True)]
+
+
+def mark_in(path: str) -> Mark | None:
+    with Image.open(path) as image:
+        return read_mark(image)
 
 
 @pytest.mark.usefixtures("two_faces")

@@ -58,7 +58,7 @@ def same(one: Path, other: Path) -> bool:
 def test_images_that_a_model_made_are_used_and_named(squares: Path, tmp_path: Path) -> None:
     for form, file, number in (("png", "000.png", "3"), ("jpeg", "001.png", "4"), ("webp", "002.png", "4")):
         with Image.open(squares.parent / file) as image:
-            image.save(squares.parent / file, form, **mark_options(Mark("legan", number), form))
+            image.save(squares.parent / file, form, **mark_options(Mark("legan", number)))
     dataset = run(squares, tmp_path / "out")
     assert dataset.faces["made_by"].tolist()[:4] == ["legan/3", "legan/4", "legan/4", ""]
     said = "images that a model made, as their metadata tell: 2 by legan/4, 1 by legan/3 (column made_by)"

@@ -16,10 +16,11 @@ from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import TrackingError
+from legan.platform.mark import read_mark
 from legan.platform.model import Model, write_model
-from legan.platform.tracking.database import registered_files
+from legan.platform.tracking.database import registered_version
 from legan.platform.tracking.mlflow_access import model_version, resolve_model
-from legan.platform.tracking.mlflow_models import find_files
+from legan.platform.tracking.mlflow_models import find_files, find_version
 from legan.platform.tracking.mlflow_store import connect
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
@@ -81,14 +82,17 @@ def test_a_local_model_is_found_without_mlflow(registered: tuple[Path, str], tmp
     database = registered[0] / "mlflow.db"
     for uri in ("models:/legan@champion", "models:/legan/1", "models:/legan/2"):
         wanted = find_files(connect(f"sqlite:///{database}"), uri, tmp_path)
-        assert (registered_files(database, uri) or tmp_path) / "artifacts" / wanted.name == wanted
+        found = registered_version(database, uri)
+        assert found is not None
+        version = find_version(mlflow.MlflowClient(f"sqlite:///{database}"), uri)
+        assert (found[0], found[1] / "artifacts" / wanted.name) == (version, wanted)
         assert resolve_model(uri) == wanted
     for uri in ("models:/legan@none", "models:/legan/9", "models:/legan/x", "models:/other@champion", "models:/legan"):
-        assert registered_files(database, uri) is None
-    assert registered_files(tmp_path / "none.db", "models:/legan@champion") is None
+        assert registered_version(database, uri) is None
+    assert registered_version(tmp_path / "none.db", "models:/legan@champion") is None
 
     code = (
-        "import sys; from legan.platform.model import find_model; print(find_model('models:/legan@champion'));"
+        "import sys; from legan.serve.chosen import choose_model; print(choose_model('models:/legan@champion').folder);"
         "assert not {'mlflow', 'sqlalchemy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -98,9 +102,9 @@ def test_a_local_model_is_found_without_mlflow(registered: tuple[Path, str], tmp
 def test_a_deleted_version_is_found_by_nobody(store: mlflow.MlflowClient, registered: tuple[Path, str]) -> None:
     database = registered[0] / "mlflow.db"
     made = store.create_model_version("legan", "file:///nowhere")
-    assert registered_files(database, f"models:/legan/{made.version}") is None  # no files there
+    assert registered_version(database, f"models:/legan/{made.version}") is None  # no files there
     store.delete_model_version("legan", made.version)
-    assert registered_files(database, f"models:/legan/{made.version}") is None
+    assert registered_version(database, f"models:/legan/{made.version}") is None
 
 
 def test_the_first_version_is_the_champion_and_stays_it(store: mlflow.MlflowClient) -> None:
@@ -123,6 +127,8 @@ def test_mlflow_loads_the_model_and_translates(registered: tuple[Path, str], mon
     translated = np.stack([np.asarray(Image.open(io.BytesIO(data))) for data in answer["image"]])
     wanted = legan.load("models:/legan@champion").translate(faces, ["smile", "neutral"], ["left", "front"])
     np.testing.assert_array_equal(translated, wanted)
+    with Image.open(io.BytesIO(answer["image"][0])) as image:
+        assert read_mark(image) == legan.load(resolve_model("models:/legan@champion")).mark
     assert loaded.predict(loaded.input_example).shape == (1, 1)
     mlflow.set_tracking_uri(None)
 

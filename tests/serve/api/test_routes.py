@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from legan.platform.data.image import named_formats, read_image
+from legan.platform.mark import Mark, read_mark
 from legan.serve.api.errors import Busy, ProblemDocument
 from legan.serve.api.schema import AugmentReply, FacesReply, Health, ModelReply, QualityReply, TranslateReply
 from legan.serve.api.session import Limits
@@ -84,6 +85,26 @@ def test_pictures_come_in_the_wanted_format(server, face, form) -> None:
     answer = server.post("translate", png(face), aligned="true", format=form, **LABELS)
     assert answer.headers["content-type"] == f"image/{form}"
     assert Image.open(io.BytesIO(answer.content)).format == form.upper()
+    assert mark_in(answer.content) == server.backend.info.mark()
+
+
+def mark_in(data: bytes) -> Mark | None:
+    with Image.open(io.BytesIO(data)) as image:
+        return read_mark(image)
+
+
+def test_all_translations_bear_the_models_mark_and_nothing_else_does(server, photo, face) -> None:
+    mark = server.backend.info.mark()
+    assert mark == Mark("tiny", server.backend.info.version, "tiny")
+    assert mark_in(server.post("translate", png(photo), paste="true", **LABELS).content) == mark._replace(composed=True)
+    answer = server.post("translate", png(face), aligned="true", masks="true", accept="application/zip", **LABELS)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as files:
+        marks = {name: mark_in(files.read(name)) for name in files.namelist() if name.endswith(".png")}
+    assert marks == {name: None if "mask" in name else mark for name in marks}
+    made = server.post("augment", png(face), aligned="true", n="2", accept="application/json").json()["results"]
+    assert [mark_in(base64.b64decode(each["image"])) for each in made] == [mark, mark]
+    (found,) = server.post("faces", png(photo)).json()["faces"]
+    assert mark_in(base64.b64decode(found["aligned"])) is None
 
 
 def test_masks_come_as_json(server, face) -> None:

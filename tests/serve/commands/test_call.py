@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from legan import cli
+from legan.platform.mark import read_mark
 
 
 def legan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -55,6 +56,8 @@ def test_translate_writes_the_picture_and_prints_its_scores(call, server, files,
     )
     assert out.startswith("photo.smile.left.png, quality ")
     assert ", similarity " in out
+    with Image.open("photo.smile.left.png") as image:
+        assert read_mark(image) == server.backend.info.mark()
 
 
 def test_translate_writes_where_and_how_it_is_told(call, files) -> None:

@@ -28,8 +28,8 @@ from tests.processes import free_port
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
 from legan.serve.api.metrics import MEASURES
+from legan.serve.chosen import choose_model
 from legan.serve.client import Client, Retries, ServiceError
-from legan.serve.deploy.served_model import choose_model
 from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.engine import load_engine
 

@@ -7,7 +7,8 @@ import pytest
 from legan.platform.model import write_model
 from legan.platform.tracking.places import run_in_store
 from legan.platform.tracking.tracker import Tracker, sync_run
-from legan.serve.deploy.served_model import choose_model, load_chosen, model_info
+from legan.serve.chosen import choose_model
+from legan.serve.deploy.served_model import load_chosen, model_info
 
 
 def told(source: str) -> str | None:

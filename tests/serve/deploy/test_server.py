@@ -19,9 +19,10 @@ from tests.processes import MARK, free_port, outliving, without_rays
 
 from legan.platform.errors import ClusterError, ConfigError, LeganError
 from legan.serve.api.schema import ModelInfo
+from legan.serve.chosen import Chosen
 from legan.serve.deploy import rollout, server
 from legan.serve.deploy.rollout import Running
-from legan.serve.deploy.served_model import Chosen, Serving
+from legan.serve.deploy.served_model import Serving
 from legan.serve.deploy.server import ServeRequest, check, settings_of
 from legan.serve.deploy.settings import DeploymentSettings, ServeSettings
 from legan.serve.deploy.workers import ModelCache
