@@ -76,15 +76,23 @@ def as_written(path: Path, folder: Path, home: Path) -> str:
 
     >>> as_written(Path("/runs/T/model"), Path("/runs/first"), Path("/runs"))
     '../T/model'
-    >>> as_read("../T/model", Path("/moved/first"))
+    >>> as_read("../T/model", Path("/moved/first"), Path("/moved"))
     PosixPath('/moved/T/model')
     """
     return os.path.relpath(path, folder) if path.is_relative_to(home) and folder.is_relative_to(home) else str(path)
 
 
-def as_read(written: str, folder: Path) -> Path:
-    """The path that a file in ``folder`` names; one that does not begin with ``..`` is as it is."""
-    return Path(os.path.normpath(folder / written)) if Path(written).parts[:1] == ("..",) else Path(written)
+def as_read(written: str, folder: Path, home: Path) -> Path:
+    """The path that a file in ``folder`` names; one that does not begin with ``..`` is as it is.
+
+    Where it is not there, the folder may have been taken out of its home: then what lies in ``home`` under that name is meant.
+    """
+    parts = Path(written).parts
+    if parts[:1] != ("..",):
+        return Path(written)
+    beside = Path(os.path.normpath(folder / written))
+    below = home.joinpath(*(part for part in parts if part != ".."))
+    return below if below.exists() and not beside.exists() else beside
 
 
 def linked(source: Path, target: Path) -> None:

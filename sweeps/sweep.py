@@ -26,6 +26,7 @@ from legan.platform.errors import CheckpointError, ConfigError, LeganError, Prob
 from legan.platform.evaluation.metric_names import canonical
 from legan.platform.files import as_read, as_written, misnamed, new_folder, whole_file, write_whole
 from legan.platform.settings import Settings, raise_conflicts
+from legan.platform.tracking.copies import begun_as
 from legan.platform.tracking.places import PARENT
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.search.checks import kind_problems
@@ -135,6 +136,11 @@ class Sweep(NamedTuple):
         return self.folder.name
 
     @property
+    def begun_as(self) -> str:
+        """The name that it had when it was first run, whatever its folder is called now."""
+        return begun_as(self.parent) or self.name
+
+    @property
     def preset(self) -> str:
         """What its trials' settings start from: a file in the folder, so that later changes of the preset don't matter."""
         kept = self.folder / PRESET
@@ -198,7 +204,7 @@ def open_sweep(home: Path, name: str) -> Sweep:
         raise CheckpointError(message) from error
     if isinstance(document, dict):
         named = {key: document[key] for key in INPUTS if isinstance(document.get(key), str)}
-        document |= {key: as_read(path, folder.absolute()) for key, path in named.items()}
+        document |= {key: as_read(path, folder.absolute(), home) for key, path in named.items()}
     settings, problems = check_settings(SweepSettings, document)
     if settings is None:
         raise ConfigError([each._replace(file=str(folder / FILE)) for each in problems])
@@ -212,9 +218,9 @@ def with_settings(sweep: Sweep, settings: SweepSettings) -> Sweep:
 
 
 def _written(settings: SweepSettings, folder: Path) -> dict[str, Any]:
-    """Settings as the sweep's folder has them, which is one of ``sweeps_home``'s."""
+    """Settings as the sweep's folder has them; with whole paths where that is none of ``sweeps_home``'s."""
     paths = {name: path for name in INPUTS if (path := getattr(settings, name)) is not None}
-    home = folder.parents[1]
+    home = folder.parents[1] if folder == sweeps_home(folder.parents[1]) / folder.name else folder
     return settings.model_dump(mode="json") | {name: as_written(path, folder, home) for name, path in paths.items()}
 
 

@@ -85,13 +85,12 @@ class Delivery:
             self._store = self._connect()
         known = self._spool.sent_to(self._uri)
         if not known.run_id:
-            opening = next(
-                (entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"), None
-            )
-            if opening is None:
+            openings = [entry.record for entry in self._spool.entries() if entry.record and entry.record["kind"] == "open"]
+            if not openings:
                 raise TrackingError(
                     f"{self._spool.folder / 'tracking.jsonl'} does not say which run it records; it cannot be sent."
                 )
+            opening = {**openings[0], "run_name": openings[-1]["run_name"]}  # its folder may have been renamed or copied
             known = Delivered(0, self._uri, self._store.open_run(self._spool.uid, opening))
         if known != self._spool.sent:
             self._spool.mark_sent(known)
@@ -169,11 +168,16 @@ def keep_sending(
 
 
 def _with_parent(tags: Mapping[str, str], folder: Path) -> Mapping[str, str]:
-    """The tags of a trial with its sweep's uid in place of the id that an older version recorded."""
-    parent = read_run_file(folder.absolute().parent.parent / PARENT) if PARENT_RUN in tags else {}
+    """The tags of a trial with name and uid of the sweep that its folder is in.
+
+    The sweep may have been copied or renamed since, and older versions recorded the id of its run.
+    """
+    sweep = folder.absolute().parent.parent
+    parent = read_run_file(sweep / PARENT) if tags.keys() & {PARENT_RUN, PARENT_UID} else {}
     if "run_uid" not in parent:
         return tags
-    return {key: value for key, value in tags.items() if key != PARENT_RUN} | {PARENT_UID: str(parent["run_uid"])}
+    kept = {key: value for key, value in tags.items() if key != PARENT_RUN}
+    return kept | {PARENT_UID: str(parent["run_uid"]), "sweep": sweep.name}
 
 
 def _sources(source: Path, folder: Path) -> list[Path]:

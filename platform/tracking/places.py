@@ -219,10 +219,18 @@ def _absolute(uri: str, folder: Path) -> str:
 
 
 def _found(sent: Delivered, folder: Path) -> Delivered | None:
-    """The same with the store's place of now, None for a home's own store that is no longer there."""
+    """The same with the store's place of now, None for a home's own store that is no longer there.
+
+    So it is where a run was taken out of its home: nobody's store is where its way from the run leads then.
+    """
     file = sqlite_file(sent.uri)
-    if file is None or not sent.uri.startswith(f"{SQLITE}/"):
-        return replace(sent, uri=_absolute(sent.uri, folder))
+    if file is None:
+        return sent
+    if not sent.uri.startswith(f"{SQLITE}/"):
+        uri = _absolute(sent.uri, folder)
+        there = Path(uri.removeprefix(SQLITE))
+        left = there.name == DATABASE and there.parent != default_home() and not there.is_file()
+        return None if left else replace(sent, uri=uri)
 
     # Older versions wrote whole paths: is it a store that the home has left behind, or one that somebody chose?
     own = next((up / file.name for up in folder.parents if (up / file.name).is_file()), None)

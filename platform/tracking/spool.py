@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from legan.platform.errors import RecordTakenError, TrackingError
 from legan.platform.files import write_whole
+from legan.platform.tracking.copies import make_own, original_of
 from legan.platform.tracking.places import RUN_FILE, Delivered, plain, read_deliveries, read_run_file, write_deliveries
 
 Record = dict[str, Any]
@@ -79,14 +80,18 @@ class History:
 class Spool:
     """The record in ``folder``, which is made if need be; one process at a time.
 
-    A half-written last line, left by a process that was killed, is dropped. Raises RecordTakenError when another
-    process still holds the record after ``wait_s`` seconds.
+    A half-written last line, left by a process that was killed, is dropped. What was recorded in a copied folder counts as a run
+    of its own, ``copy_of`` the folder that it names. Raises RecordTakenError when another process still holds the record after
+    ``wait_s`` seconds.
     """
 
     def __init__(self, folder: Path, *, wait_s: float = 10.0):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = _lock_file(folder / "tracking.lock", wait_s)
+        self.copy_of = original_of(folder)
+        if self.copy_of is not None:
+            make_own(folder)
         self._writing = threading.Lock()
         self._path = folder / "tracking.jsonl"
         self._file = self._path.open("ab")

@@ -63,6 +63,7 @@ class Tracker:
     ):
         self._spool = Spool(folder)
         self.uid = self._spool.uid
+        _tell_copy(self._spool, say)
         store = uri or run_tracking_uri(folder)
         self._store = shown(store)
         self._say = say
@@ -209,6 +210,7 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
             f"{folder} is no recorded run: there is no tracking.jsonl in it; name a folder under {default_home()}."
         )
     spool = Spool(folder, wait_s=1.0)
+    _tell_copy(spool, say)
     try:
         store = uri or run_tracking_uri(folder)
         if spool.history.last is not None and spool.history.last["kind"] != "close":
@@ -221,6 +223,11 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         ) from error
     finally:
         spool.close()
+
+
+def _tell_copy(spool: Spool, say: Callable[[str], None]) -> None:
+    if spool.copy_of is not None:
+        say(f"{spool.folder} is a copy of {spool.copy_of}; from now on it is a run of its own in MLflow.")
 
 
 def open_store(uri: str) -> "MlflowStore":

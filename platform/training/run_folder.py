@@ -138,7 +138,8 @@ def _read(values: Any, folder: Path) -> Any:
     if not isinstance(values, dict):
         return values
     return {
-        key: str(as_read(value, folder)) if key in FOLDERS and isinstance(value, str) else value for key, value in values.items()
+        key: str(as_read(value, folder, default_home())) if key in FOLDERS and isinstance(value, str) else value
+        for key, value in values.items()
     }
 
 

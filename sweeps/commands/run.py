@@ -118,10 +118,11 @@ def default_name(what: str) -> str:
 
 def run_folder(folder: Path, address: str | None) -> None:
     """Run the sweep in ``folder``, print how its trials ended, and report on it; exit code 1 when one failed."""
+    from legan.platform.tracking.places import default_home
     from legan.sweeps.run.driver import run_sweep
     from legan.sweeps.sweep import open_sweep
 
-    sweep = open_sweep(folder, str(folder))
+    sweep = open_sweep(default_home(), str(folder))
     outcomes = run_sweep(sweep, address, _say)
     _summary(folder.name, outcomes)
     if any(outcome is not None and outcome.status == "finished" for _, outcome in outcomes):

@@ -12,6 +12,7 @@ from pathlib import Path
 from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
 from legan.platform.evaluation.metric_names import EVALUATION, find
+from legan.platform.tracking.copies import original_of
 from legan.platform.tracking.delivery import StoreAwayError
 from legan.platform.tracking.places import experiment, read_sent, run_in_store, shown
 from legan.platform.tracking.tracker import Tracker, open_store, sync_run
@@ -218,7 +219,9 @@ def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
 
 
 def _settled(folder: Path, tracking_uri: str) -> bool:
-    """Whether the run is closed and all of it is in the store."""
+    """Whether the run is closed and all of it is in the store; not so that of a copied sweep, which was another's."""
+    if original_of(folder) is not None:
+        return False
     sent = read_sent(folder, shown(tracking_uri))
     with (folder / "tracking.jsonl").open("rb") as record:
         size = record.seek(0, os.SEEK_END)

@@ -90,7 +90,8 @@ def settle(sweep: Sweep) -> int:
     search = _search(sweep)
     with reachable(search):
         study = open_study(sweep)
-        left = [trial for trial in study.get_trials(states=(TrialState.RUNNING,)) if trial.user_attrs.get(SWEEP) == sweep.name]
+        running = study.get_trials(states=(TrialState.RUNNING,))
+        left = [trial for trial in running if search.storage is None or trial.user_attrs.get(SWEEP) == sweep.begun_as]
         for trial in left:
             # A suggestion that was interrupted has drawn only some of its values, or none.
             known = trial.system_attrs.get("fixed_params", {}) | trial.params
@@ -105,11 +106,17 @@ def open_study(sweep: Sweep) -> optuna.Study:
     search = _search(sweep)
     # A connection for each query: hours of training lie between two, in which servers restart and networks forget.
     storage = optuna.storages.RDBStorage(storage_url(search, sweep.folder), engine_kwargs={"poolclass": NullPool})
-    name = search.study or sweep.name
+    name = search.study or _own_name(sweep, storage)
     directions = list(search.objectives.values())
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
     return study
+
+
+def _own_name(sweep: Sweep, storage: optuna.storages.RDBStorage) -> str:
+    """What the study of a sweep is called that names none; the sweep may have been renamed or copied since."""
+    known = optuna.get_all_study_names(storage) if _search(sweep).storage is None else []
+    return known[0] if len(known) == 1 else sweep.begun_as
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
@@ -148,7 +155,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
                 break
             # It is marked as ours at once, so that ``settle`` finds it whatever interrupts its suggestion.
             asked = self._ot_trials[trial_id] = self._ot_study.ask()
-            asked.set_user_attr(SWEEP, self.sweep.name)
+            asked.set_user_attr(SWEEP, self.sweep.begun_as)
             with warnings.catch_warnings():
                 # Ray takes a slow database or sampler for a training inside the space.
                 warnings.filterwarnings("ignore", "Define-by-run function")

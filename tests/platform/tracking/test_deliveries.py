@@ -38,6 +38,7 @@ def write_older(folder: Path, uri: str, run_id: str = "") -> None:
 @pytest.mark.parametrize("where", ["first", "sweeps/s/trials/a-0"])
 def test_a_homes_own_store_is_where_the_home_is_now(home: Path, tmp_path: Path, where: str) -> None:
     mark(home / where, Delivered(3, f"sqlite:///{home}/mlflow.db", "r"))
+    make_database(home / "mlflow.db", "r")
     shutil.copytree(home, tmp_path / "copy")
     assert read_sent(tmp_path / "copy" / where) == Delivered(3, f"sqlite:///{tmp_path}/copy/mlflow.db", "r")
     home.rename(tmp_path / "moved")

@@ -79,3 +79,20 @@ def test_what_a_sweep_does_not_have_cannot_be_moved(new_sweep: NewSweep, tmp_pat
     sweep = new_sweep(identity=None, overrides=("loss.lambda_3=0",))
     with pytest.raises(ConfigError, match="--identity: tiny has none; leave it out"):
         with_inputs(sweep, {"identity": tmp_path}, Inputs())
+
+
+def test_a_sweep_taken_out_of_its_home_has_its_data_and_networks_there(
+    ready: Path, new_sweep: NewSweep, tmp_path: Path, networks: dict[str, Path], tiny_data: Path
+) -> None:
+    shutil.copytree(tiny_data, ready / "faces")
+    shutil.copytree(networks["quality"], ready / "Q" / "model")
+    sweep = new_sweep(data=ready / "faces", quality=ready / "Q" / "model")
+    trial = suite_trials(sweep.settings)[0]
+    assert run_trial(sweep, trial, default_tracking_uri()).status == "finished"
+
+    taken = Path(shutil.move(sweep.folder, tmp_path / "archive" / "2026" / "mine"))
+    opened = open_sweep(ready, str(taken))
+    assert opened.settings == sweep.settings
+    assert open_run(opened.trials, trial.name).settings.data == ready / "faces"
+    moved = open_sweep(ready, str(with_inputs(opened, {"data": tiny_data}, Inputs()).folder))
+    assert (moved.settings.data, moved.settings.quality) == (tiny_data, ready / "Q" / "model")

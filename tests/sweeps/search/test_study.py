@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ray.tune.search import Searcher
 from legan.platform.config import check_settings
 from legan.platform.errors import ConfigError
 from legan.platform.settings import LeganSettings
+from legan.platform.tracking.spool import Spool
 from legan.platform.training.tasks.translator import goal_of
 from legan.sweeps.search.space import asha_problems, edges, last_rung
 from legan.sweeps.search.study import (
@@ -330,3 +332,28 @@ def _end(process):
     except ProcessLookupError:
         return
     process.wait()
+
+
+@pytest.mark.parametrize("change", [shutil.move, shutil.copytree])
+def test_a_renamed_or_copied_sweep_goes_on_with_its_study(tmp_path, change):
+    sweep = make(tmp_path)
+    search = searcher(sweep)
+    first, second = search.suggest("0"), search.suggest("1")
+    search.on_trial_complete("0", {"eval/quality": quality(first)})
+    changed = open_sweep(tmp_path, change(sweep.folder, sweep.folder.with_name("other")))
+    assert counted_trials(changed) == 2
+    assert settle(changed) == 1, "what was under way is offered again"
+    assert searcher(changed).suggest("0") == second
+    assert optuna.get_all_study_names(f"sqlite:///{changed.folder}/study.db") == ["mine"]
+
+
+def test_a_renamed_sweep_knows_what_it_left_under_way_in_a_shared_study(tmp_path):
+    shared = f"sqlite:///{tmp_path}/shared.db"
+    sweep, other = make(tmp_path, storage=shared, study="s"), make(tmp_path, name="other", storage=shared, study="s")
+    spool = Spool(sweep.parent)
+    spool.append("open", {"experiment": "e", "run_name": "mine", "params": {}, "tags": {"sweep": "mine"}})
+    spool.close()
+    searcher(sweep).suggest("0")
+    searcher(other).suggest("0")
+    renamed = open_sweep(tmp_path, str(shutil.move(sweep.folder, tmp_path / "renamed")))
+    assert settle(renamed) == 1
