@@ -107,7 +107,7 @@ def prepare(
     options = Options(Alignment(image_size=size), aligned, kind, min_face or usual_min_face(size))
     people = counted(faces.records["subject"].nunique(), "subject")
     typer.echo(f"{counted(len(faces.records), 'photograph')} of {people} in {faces.root}")
-    for note in faces.info.get("notes", ()):
+    for note in [*faces.info.get("notes", ()), *faces.doubts]:
         typer.echo(note)
     typer.echo(f"landmarks: {NAMES[options.landmarks]}")
 

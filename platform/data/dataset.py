@@ -26,6 +26,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.masks import unpack_mask
 from legan.platform.data.skipped import FILE as SKIPPED
 from legan.platform.data.skipped import read_skipped
+from legan.platform.data.sources.root import subfolders
 from legan.platform.errors import DataError, first_line
 
 FORMAT = 1
@@ -204,7 +205,7 @@ def open_dataset(path: Path | str) -> Dataset:
     described = path / FILE
     if not described.is_file():
         lack = f"it has no {FILE}" if path.exists() else "it does not exist"
-        raise DataError(f"{path} is no data set ({lack}); make one with `legan data prepare` or `legan data render`.")
+        raise DataError(f"{path} is no data set ({lack}); {_remedy(path)}.")
 
     try:
         values = json.loads(described.read_text(encoding="utf-8"))
@@ -246,6 +247,14 @@ def open_dataset(path: Path | str) -> Dataset:
         )
 
     return dataset
+
+
+def _remedy(path: Path) -> str:
+    """The data sets near a folder that is none; how to make one where there are none."""
+    near = [folder for folder in (*subfolders(path), *path.absolute().parents[:2]) if (folder / FILE).is_file()]
+    if near:
+        return f"data sets near it are: {', '.join(map(str, near[:3]))}{', …' if len(near) > 3 else ''}"
+    return "make one with `legan data prepare` or `legan data render`"
 
 
 def unusable(path: Path, error: BaseException) -> DataError:

@@ -25,7 +25,12 @@ def folder(root: Path) -> SourceFaces:
     if not names:
         raise DataError(f"{root} holds no image ({named_formats()}){in_words(others)}; correct --root.")
     sources = [name.split("/")[0] if "/" in name else UNKNOWN for name in names]
+    doubts = []
+    if len(set(sources)) == 1 and sources[0] != UNKNOWN and any(name.count("/") > 1 for name in names):
+        only = f"all images are of the source {sources[0]}, the one folder in {root}"
+        doubts.append(f"{only}; if the folders in it are the sources, give --root {root / sources[0]}.")
+    elif set(sources) == {UNKNOWN}:
+        above = f"give --root {root.parent} if {root.name} is a source"
+        doubts.append(f"no image lies in a folder of {root}, so their source is unknown; {above}.")
     records = pd.DataFrame({"path": names, "subject": names, "expression": ANY, "lighting": ANY, "source": sources})
-    return SourceFaces(
-        "folder", root, AttributeSchema((ANY,), (ANY,), {ANY: ANY}), records, others, val_share=0.1, test_share=0.1
-    )
+    return SourceFaces("folder", root, AttributeSchema((ANY,), (ANY,), {ANY: ANY}), records, others, 0.1, 0.1, doubts=doubts)

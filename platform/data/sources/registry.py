@@ -1,5 +1,6 @@
 """The sources by name, in one place. A source is a function from a folder to ``SourceFaces``."""
 
+from functools import partial
 from pathlib import Path
 
 from legan.platform.data.sources.aflw import aflw
@@ -7,6 +8,7 @@ from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.class_folders import class_folders
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import multipie
+from legan.platform.data.sources.root import makes, meant, root_of_paths
 from legan.platform.data.sources.source import Source, SourceFaces
 from legan.platform.data.sources.table import table
 from legan.platform.data.sources.yale import yale
@@ -20,6 +22,8 @@ FOLDER_SOURCES: dict[str, Source] = {
     "multipie": multipie,
     "yale": yale,
 }
+BY_LAYOUT = (aflw, celeba, multipie)
+"""Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 SOURCES = (*FOLDER_SOURCES, "table")
 
 
@@ -34,9 +38,29 @@ def load_source(name: str, root: Path | None, table_file: Path | None = None) ->
             raise DataError("the source table needs the table's file: --table FACES.csv or FACES.parquet.")
         if not table_file.exists():
             raise DataError(f"the table {table_file} does not exist; correct --table.")
-        return table(table_file.resolve(), root and root.resolve())
+        return _expect_photographs(table(table_file.resolve(), root and root.resolve()))
     if table_file is not None:
         raise DataError(f"--table belongs to the source table, not to {name}.")
     if root is None:
         raise DataError(f"the source {name} needs the folder of its images: --root FOLDER.")
-    return FOLDER_SOURCES[name](root.resolve())
+    return _nearest(FOLDER_SOURCES[name], root.resolve())
+
+
+def _nearest(source: Source, root: Path) -> SourceFaces:
+    """What the source finds in ``root``; its DataError names the folder above or in it that was meant, where there is one."""
+    try:
+        return source(root)
+    except DataError as error:
+        place = meant(root, partial(makes, source)) if source in BY_LAYOUT else None
+        if place is None:
+            raise
+        raise DataError(f"{str(error).rstrip('.')}, which seems to be {place}.") from error
+
+
+def _expect_photographs(faces: SourceFaces) -> SourceFaces:
+    """The same; DataError where none of a table's photographs is below its root, but all are near it."""
+    place = root_of_paths(list(faces.records["path"]), faces.root)
+    if place is None:
+        return faces
+    first = faces.records["path"].iloc[0]
+    raise DataError(f"none of the table's photographs is below {faces.root}, but {place / first} is there; give --root {place}.")

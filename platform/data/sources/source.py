@@ -18,7 +18,7 @@ class SourceFaces:
     ``records`` has a row per photograph: path (relative to ``root``, or absolute), subject, expression, lighting, and, where
     the source itself says so, split; further columns go into faces.parquet as they are. ``unusable`` (path, why)
     are files whose names alone say that they are none of it. The shares hold where the records have no split: then the people
-    whose photographs could be used are split.
+    whose photographs could be used are split. ``doubts`` are sentences on what may not be meant so, as a root that is too high.
     """
 
     name: str
@@ -29,6 +29,7 @@ class SourceFaces:
     val_share: float = 0.05
     test_share: float = 0.1
     info: Mapping[str, Any] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
 
 
 Source = Callable[[Path], SourceFaces]

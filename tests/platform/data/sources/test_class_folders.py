@@ -56,7 +56,7 @@ def test_what_is_no_such_tree_is_refused(tmp_path: Path) -> None:
         load_source("class-folders", tmp_path)
     with pytest.raises(DataError, match=r"lie 0 folders deep, not as ROOT/\[SPLIT/\]EXPRESSION/"):
         class_folders(draw(tmp_path / "flat", "1.png", "2.png"))
-    with pytest.raises(DataError, match="lie 1 folders deep"):
+    with pytest.raises(DataError, match="lie 1 folder deep"):
         class_folders(draw(tmp_path / "splits", "train/1.png", "test/2.png"))
     with pytest.raises(DataError, match="lie 4 folders deep"):
         class_folders(draw(tmp_path / "deep", "a/b/c/d/1.png"))
