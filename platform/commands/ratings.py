@@ -112,7 +112,9 @@ def batches(
 @ratings.command()
 def collect(
     study: Annotated[Path, path_argument(metavar="STUDY", help="Study folder of `legan ratings batches`.")],
-    scores: Annotated[list[Path], path("--scores", help="CSV or Parquet with image, rater, score; repeatable.")],
+    scores: Annotated[
+        list[Path], path("--scores", help="CSV or Parquet with image, rater, score, or an export of Label Studio; repeatable.")
+    ],
     out: Annotated[Path, out_option("Ratings folder to write.")],
     std: Annotated[
         Literal["population", "sample"], typer.Option(help="Standard deviation: divided by n, or by n - 1.")
@@ -126,6 +128,8 @@ def collect(
     from legan.platform.data.ratings.ratings import histogram
 
     done = run(study, scores, out, deviation=std, least=min_scores, seed=seed, overwrite=overwrite)
+    for note in done.notes:
+        typer.echo(note)
     unfinished = done.batches[done.batches["complete"] < done.batches["images"]]
     total = done.batches.drop(columns="batch").sum()
     typer.echo(

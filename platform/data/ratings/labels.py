@@ -16,6 +16,7 @@ from legan.platform.data.plain_table import read_plain_table
 from legan.platform.data.ratings.batches import ASSIGNMENTS
 from legan.platform.data.ratings.batches import FILE as STUDY_FILE
 from legan.platform.data.ratings.batches import FORMAT as STUDY_FORMAT
+from legan.platform.data.ratings.label_studio import ReadScores, is_export, read_scores
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores, told
 from legan.platform.errors import DataError, Problem, counted, first_line
@@ -27,10 +28,14 @@ WEB_STUDY = "study.sqlite"
 
 @dataclass(frozen=True)
 class Collected:
-    """What came of a study: its ratings and, per batch, images, complete (as many scores as raters), partial, left_out."""
+    """What came of a study: its ratings and, per batch, images, complete (as many scores as raters), partial, left_out.
+
+    ``notes`` say what of the files with scores is no score.
+    """
 
     ratings: Ratings
     batches: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def collect(
@@ -47,13 +52,13 @@ def collect(
 
     The split is 80/10/10 by subject, stratified by source.
 
-    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …. A blank score
-    has not been given yet. Images with fewer than ``least`` scores are left out. Raises DataError with everything that is wrong
-    at once.
+    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …, or exports of
+    Label Studio (label_studio.py). A blank score has not been given yet. Images with fewer than ``least`` scores are left out.
+    Raises DataError with everything that is wrong at once.
     """
     refuse_existing(out, FILE, overwrite=overwrite)
     record, images = _read_study(study)
-    given = _read_scores(scores, set(images["image"]), _read_seats(study))
+    given, notes = _read_scores(scores, set(images["image"]), _read_seats(study))
 
     labels = labels_of(given, deviation)
     rated = images.merge(labels, on="image", how="left").fillna({"scores": 0})
@@ -81,7 +86,7 @@ def collect(
     }
     pixels = np.stack([read_image(study / name) for name in used["image"]])
     write_ratings(out, about, table, pixels, overwrite=overwrite)
-    return Collected(read_ratings(out), batches)
+    return Collected(read_ratings(out), batches, tuple(notes))
 
 
 def _table(used: pd.DataFrame, given: pd.DataFrame, splits: Mapping[str, str]) -> pd.DataFrame:
@@ -133,33 +138,18 @@ def _read_seats(study: Path) -> dict[str, set[str]]:
     return {str(rater): set(own) for rater, own in table.groupby("rater")["image"]}
 
 
-def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set[str]]) -> pd.DataFrame:
-    """Columns image, rater, score of all files together; DataError with everything that is wrong.
+def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set[str]]) -> tuple[pd.DataFrame, list[str]]:
+    """Columns image, rater, score of all files together, and notes; DataError with everything that is wrong.
 
     A rater who is one of the study's ``seats`` can have scored that seat's images only; others may score any that are ``known``.
     """
     parts: list[pd.DataFrame] = []
     problems: list[Problem] = []
+    notes: list[str] = []
     for file in files:
-        table = read_plain_table(file)
-        if "image" not in table or not ({"rater", "score"} <= set(table.columns) or any(map(is_rater, table.columns))):
-            there = ", ".join(map(str, table.columns))
-            message = f"it has no columns image, rater and score, nor image, rater_1, rater_2, …; its columns are: {there}"
-            problems.append(Problem(file.name, message))
-            continue
-        given, wrong = long_scores(table)
-
-        foreign = given[~given["image"].isin(known)].drop_duplicates("image")
-        wrong += [
-            Problem(f"row {row}", f"{image} is not an image of the study")
-            for row, image in zip(foreign["row"], foreign["image"], strict=True)
-        ]
-        wrong += [
-            Problem(f"row {row}", f"{image} was not given to {rater}")
-            for row, image, rater in zip(given["row"], given["image"], given["rater"], strict=True)
-            if image in known and image not in seats.get(rater, known)
-        ]
+        given, wrong, said = read_scores(file, known) if is_export(file) else _read_table(file, known, seats)
         problems += [problem._replace(file=file.name) for problem in wrong]
+        notes += said
         parts.append(given)
 
     scores = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["image", "rater", "score"])
@@ -173,7 +163,29 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
         raise DataError(f"the scores cannot be used: {told(problems)}.")
     if scores.empty:
         raise DataError(f"there is no score in {', '.join(file.name for file in files)} yet; fill in the column score.")
-    return scores
+    return scores, notes
+
+
+def _read_table(file: Path, known: set[str], seats: Mapping[str, set[str]]) -> ReadScores:
+    """The scores of a plain table."""
+    table = read_plain_table(file)
+    if "image" not in table or not ({"rater", "score"} <= set(table.columns) or any(map(is_rater, table.columns))):
+        there = ", ".join(map(str, table.columns))
+        message = f"it has no columns image, rater and score, nor image, rater_1, rater_2, …; its columns are: {there}"
+        return ReadScores(pd.DataFrame(columns=["image", "rater", "score"]), [Problem("", message)], [])
+    given, problems = long_scores(table)
+
+    foreign = given[~given["image"].isin(known)].drop_duplicates("image")
+    problems += [
+        Problem(f"row {row}", f"{image} is not an image of the study")
+        for row, image in zip(foreign["row"], foreign["image"], strict=True)
+    ]
+    problems += [
+        Problem(f"row {row}", f"{image} was not given to {rater}")
+        for row, image, rater in zip(given["row"], given["image"], given["rater"], strict=True)
+        if image in known and image not in seats.get(rater, known)
+    ]
+    return ReadScores(given, problems, [])
 
 
 def _per_batch(rated: pd.DataFrame, raters: int, least: int) -> pd.DataFrame:

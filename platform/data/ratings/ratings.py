@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from legan.platform.data.dataset import DAMAGE
 from legan.platform.data.image import read_image
 from legan.platform.data.plain_table import cell_text, is_table, lacking, read_plain_table
+from legan.platform.data.ratings.label_studio import is_export
 from legan.platform.data.ratings.table import NO_ROWS, label_problems, normalise_table, split_problems, told
 from legan.platform.errors import DataError, Problem, counted, first_line, one_line
 from legan.platform.files import refuse_existing, whole_folder
@@ -96,6 +97,9 @@ def read_ratings(path: Path | str, image_size: int | None = None) -> Ratings:
     (20, True, (20, 32, 32, 3))
     """
     path = Path(path)
+    if path.is_file() and is_export(path):
+        collected = f"legan ratings collect STUDY --scores {path} --out RATINGS"
+        raise DataError(f"the ratings {path} are scores as Label Studio has them; make labels of them with `{collected}`.")
     if is_table(path):
         return _read_table(path, image_size or 128)
     if path.is_dir():

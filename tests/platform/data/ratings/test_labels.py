@@ -129,3 +129,27 @@ def test_everything_wrong_is_told_at_once(study: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is damaged"):
         collect(study, [tmp_path / "all.csv"], tmp_path / "ratings")
     assert not (tmp_path / "ratings").exists()
+
+
+def test_scores_of_label_studio_are_collected(study: Path, tmp_path: Path) -> None:
+    table = scores(study)
+    seats = {rater: str(number) for number, rater in enumerate(sorted(table["rater"].unique()))}
+    tasks = [
+        {
+            "id": number,
+            "data": {"image": f"/data/upload/1/0a1b2c3d-{image.rpartition('/')[2]}"},
+            "annotations": [
+                {
+                    "id": f"{number}-{row.rater}", "completed_by": int(seats[row.rater]),
+                    "result": [{"from_name": "q", "type": "number", "value": {"number": row.score}}],
+                }
+                for row in rows.itertuples()
+            ],
+        }
+        for number, (image, rows) in enumerate(table.groupby("image"))
+    ]  # fmt: skip
+    tasks[0]["annotations"][0]["was_cancelled"] = True
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    done = collect(study, [tmp_path / "export.json"], tmp_path / "ratings")
+    assert done.notes == ("export.json: 1 annotation without a score is left out",)
+    assert (len(done.ratings), done.batches["partial"].sum()) == (N, 1)
