@@ -83,6 +83,10 @@ def prepare(
             "--licence", help="The photographs' terms, which models say too.", show_default="the source's, where it has some"
         ),
     ] = None,
+    without_flash: Annotated[
+        Literal["one", "two"] | None,
+        typer.Option(help="Of multipie: whether its two images without flash are one lighting or two.", show_default="two"),
+    ] = None,
     seed: Seed = 0,
     workers: Annotated[int | None, told(PROCESSES, "all cores of Ray")] = None,
     overwrite: Overwrite = False,
@@ -101,7 +105,7 @@ def prepare(
     from legan.platform.data.show import describe
     from legan.platform.data.sources.registry import load_source
 
-    faces = load_source(source, root, table)
+    faces = load_source(source, root, table, without_flash)
     faces = replace(faces, schema=mirrored(faces.schema, mirror or []))
     kind = choose_landmarks("mean" if aligned else landmarks)
     options = Options(Alignment(image_size=size), aligned, kind, min_face or usual_min_face(size))

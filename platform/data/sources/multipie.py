@@ -3,14 +3,19 @@
     ROOT/sessionNN/multiview/SSS/RR/05_1/SSS_SN_RN_051_II.png     (ROOT/data/sessionNN/… as well)
 
 SSS is the subject, SN the session, RN the recording, 051 the frontal camera 05_1 and II the illumination 00…19. Images converted
-to another format may end otherwise. Session and recording together give the expression. Lightings are named by their number,
-light_00 … light_19: which flash stands where is not documented in public, so the flip map is empty and images are not mirrored.
+to another format may end otherwise. Session and recording together give the expression.
+
+A recording is a burst of 20 images: the first without flash, one with each of 18 flashes, the last without flash again. Flashes
+01 to 13 stand at head height, about 15° apart, from the viewer's right to the left, and 14 to 18 above these, in the same order.
+Lightings are named by that; an older version called them light_00 … light_19.
+
 What lies beside these folders, such as the other cameras, is not looked into, and listed folder by folder.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -20,7 +25,19 @@ from legan.platform.data.sources.source import SourceFaces
 from legan.platform.errors import DataError
 
 EXPRESSIONS = ("neutral", "smile", "surprise", "squint", "disgust", "scream")
-LIGHTINGS = tuple(f"light_{number:02d}" for number in range(20))
+FLASHES = (
+    "side_right_90", "side_right_75", "right_60", "right_45", "slight_right_30", "slight_right_15", "front",
+    "slight_left_15", "slight_left_30", "left_45", "left_60", "side_left_75", "side_left_90",
+    "upper_right_45", "upper_right_30", "upper_front", "upper_left_30", "upper_left_45",
+)  # fmt: skip
+"""The illuminations 01 to 18: the viewer's side of the light, and about how many degrees it is from the camera."""
+Unlit = Literal["one", "two"]
+UNLIT: dict[Unlit, tuple[str, str]] = {"one": ("no_flash", "no_flash"), "two": ("no_flash_first", "no_flash_last")}
+"""The illuminations 00 and 19, as one lighting or, as the paper counts them, as two."""
+NOTES: dict[Unlit, str] = {
+    "one": "the first and the last image of a burst, both without flash, are one lighting, no_flash",
+    "two": "no_flash_first and no_flash_last look alike, since neither has a flash; --without-flash one makes them one lighting",
+}
 
 # (session, recording) → expression
 RECORDINGS = {
@@ -44,8 +61,13 @@ TEST_SHARE = 34 / 337
 _NAME = re.compile(r"(?P<subject>\d{3})_(?P<session>\d\d)_(?P<recording>\d\d)_051_(?P<light>[01]\d)\.\w+")
 
 
-def multipie(root: Path) -> SourceFaces:
-    """All frontal images whose session and recording have an expression; DataError where the layout is another."""
+def multipie(root: Path, without_flash: Unlit = "two") -> SourceFaces:
+    """All frontal images whose session and recording have an expression; DataError where the layout is another.
+
+    Each recording has two images ``without_flash``, which are one lighting or two.
+    """
+    first, last = UNLIT[without_flash]
+    lightings = (first, *FLASHES, last)
     records: list[tuple[str, str, str, str, int, int]] = []
     unusable: list[tuple[str, Skipped]] = []
     base = root
@@ -63,7 +85,7 @@ def multipie(root: Path) -> SourceFaces:
                 why = "its name and its folders differ in subject, session or recording"
                 unusable.append((relative, Skipped("misnamed", why)))
             else:
-                expression, lighting = RECORDINGS[session, recording], f"light_{name['light']}"
+                expression, lighting = RECORDINGS[session, recording], lightings[int(name["light"])]
                 records.append((relative, subject, expression, lighting, session, recording))
 
     if not records:
@@ -75,8 +97,16 @@ def multipie(root: Path) -> SourceFaces:
 
     columns = ["path", "subject", "expression", "lighting", "session", "recording"]
     table = pd.DataFrame(records, columns=columns).sort_values("path", ignore_index=True)
-    schema = AttributeSchema(EXPRESSIONS, LIGHTINGS)
-    return SourceFaces("multipie", root, schema, table, unusable, test_share=TEST_SHARE)
+    names = tuple(dict.fromkeys(lightings))
+    schema = AttributeSchema(EXPRESSIONS, names, {name: _mirrored(name) for name in names})
+    info = {"without_flash": without_flash, "notes": [NOTES[without_flash]]}
+    return SourceFaces("multipie", root, schema, table, unusable, test_share=TEST_SHARE, info=info)
+
+
+def _mirrored(lighting: str) -> str:
+    """The lighting of the other side; light from the middle, and none, stay themselves."""
+    other = {"left": "right", "right": "left"}
+    return "_".join(other.get(word, word) for word in lighting.split("_"))
 
 
 def _camera_folders(base: Path, root: Path, left: list[tuple[str, Skipped]]) -> list[tuple[Path, str, int, int]]:

@@ -7,7 +7,7 @@ from legan.platform.data.sources.aflw import aflw
 from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.class_folders import class_folders
 from legan.platform.data.sources.folder import folder
-from legan.platform.data.sources.multipie import multipie
+from legan.platform.data.sources.multipie import Unlit, multipie
 from legan.platform.data.sources.root import makes, meant, root_of_paths
 from legan.platform.data.sources.source import Source, SourceFaces
 from legan.platform.data.sources.table import table
@@ -27,10 +27,12 @@ BY_LAYOUT = (aflw, celeba, multipie)
 SOURCES = (*FOLDER_SOURCES, "table")
 
 
-def load_source(name: str, root: Path | None, table_file: Path | None = None) -> SourceFaces:
+def load_source(name: str, root: Path | None, table_file: Path | None = None, without_flash: Unlit | None = None) -> SourceFaces:
     """The records of a source; DataError for an unknown name, a missing folder, or options that don't belong together."""
     if name not in SOURCES:
         raise DataError(f"there is no source {name!r}; known are: {', '.join(SOURCES)}.")
+    if without_flash is not None and name != "multipie":
+        raise DataError(f"--without-flash belongs to the source multipie, not to {name}.")
     if root is not None and not root.is_dir():
         raise DataError(f"the folder {root} (--root) {'is a file' if root.exists() else 'does not exist'}.")
     if name == "table":
@@ -43,15 +45,17 @@ def load_source(name: str, root: Path | None, table_file: Path | None = None) ->
         raise DataError(f"--table belongs to the source table, not to {name}.")
     if root is None:
         raise DataError(f"the source {name} needs the folder of its images: --root FOLDER.")
-    return _nearest(FOLDER_SOURCES[name], root.resolve())
+    source = FOLDER_SOURCES[name]
+    read: Source = source if without_flash is None else partial(multipie, without_flash=without_flash)
+    return _nearest(read, root.resolve(), source in BY_LAYOUT)
 
 
-def _nearest(source: Source, root: Path) -> SourceFaces:
+def _nearest(source: Source, root: Path, by_layout: bool) -> SourceFaces:
     """What the source finds in ``root``; its DataError names the folder above or in it that was meant, where there is one."""
     try:
         return source(root)
     except DataError as error:
-        place = meant(root, partial(makes, source)) if source in BY_LAYOUT else None
+        place = meant(root, partial(makes, source)) if by_layout else None
         if place is None:
             raise
         raise DataError(f"{str(error).rstrip('.')}, which seems to be {place}.") from error
