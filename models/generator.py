@@ -3,6 +3,8 @@
 Shapes: B batch, H×W image, E expressions, L lightings, A = E + L attributes.
 """
 
+from bisect import bisect_left
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -108,6 +110,24 @@ class Generator(nn.Module):
         mask_l = self.lighting(with_labels(x, c_l), base)
         image = self.target(torch.cat([mask_e, mask_l], dim=1), (mask_e + mask_l) / 2 if self.residual else None)
         return Translation(image, mask_e, mask_l)
+
+
+def matched_width(expressions: int, lightings: int, width: int, blocks: int, upsampling: str = "pixel_shuffle") -> int:
+    """The width at which one hourglass (``disentangled=False``) has most nearly as many parameters as three of ``width``.
+
+    >>> matched_width(expressions=6, lightings=20, width=64, blocks=6)  # 34 292 784 parameters, where three have 34 185 152
+    111
+    """
+
+    @cache
+    def size(width: int, disentangled: bool = False) -> int:
+        with torch.device("meta"):
+            G = Generator(expressions, lightings, width, blocks, upsampling, disentangled)
+        return sum(each.numel() for each in G.parameters())
+
+    three = size(width, disentangled=True)
+    larger = width + bisect_left(range(width, 2 * width), three, key=size)
+    return min(larger - 1, larger, key=lambda one: abs(size(one) - three))
 
 
 def with_labels(x: Tensor, c: Tensor) -> Tensor:

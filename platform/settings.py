@@ -205,6 +205,8 @@ class GeneratorSettings(HourglassSettings):
     upsampling: Literal["pixel_shuffle", "bilinear", "transposed"] = "pixel_shuffle"
     disentangled: bool = True
     """False: one hourglass (Table 11, wo/ disentangling)."""
+    matched: bool = False
+    """With disentangled=False: ``width`` becomes the one that gives it as many parameters as three hourglasses of ``width``."""
     icnr: bool = False
     """Equal initial weights for the four pixels that pixel_shuffle makes of one, so that no grid has to be unlearnt. The paper
     does not say; its authors' framework draws all at random."""
@@ -307,3 +309,11 @@ class LeganSettings(CriticSettings):
     """LEGAN (sections 4 and 5)."""
 
     generator: GeneratorSettings = GeneratorSettings()
+
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
+        found = super().conflicts()
+        if self.generator.matched and self.generator.disentangled:
+            message = "it makes a single hourglass as large as three, and there are three; set generator.disentangled=false too"
+            found.append(Problem("generator.matched", message, ("generator.disentangled",)))
+        return found

@@ -10,6 +10,7 @@ Variants = Mapping[str, Mapping[str, Any]]
 
 LOSSES: Variants = {
     "wo/ disentangling": {"generator.disentangled": False},
+    "wo/ disentangling, matched": {"generator.disentangled": False, "generator.matched": True},
     "wo/ Ladv": {"loss.lambda_adv_g": 0},
     "wo/ Lcls": {"loss.lambda_1_g": 0},
     "wo/ Lrec": {"loss.lambda_2": 0},
@@ -17,7 +18,10 @@ LOSSES: Variants = {
     "wo/ Lid": {"loss.lambda_3": 0},
     "LEGAN": {},
 }
-"""Table 11: terms are taken from what G minimises, and D keeps its own."""
+"""Table 11: terms are taken from what G minimises, and D keeps its own.
+
+*wo/ disentangling* has a third of the parameters; the paper has no row for one hourglass that is as large as the three.
+"""
 
 UPSAMPLING: Variants = {
     "Bilinear Interpolation": {"generator.upsampling": "bilinear"},

@@ -17,7 +17,7 @@ from legan.models import stargan
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.expression import AttributeClassifier
-from legan.models.generator import Generator
+from legan.models.generator import Generator, matched_width
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.layers import equal_shuffles
 from legan.models.quality import QualityModel
@@ -240,7 +240,10 @@ def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchem
     classes = len(schema.expressions), len(schema.lightings)
     if isinstance(settings, StarGanSettings):
         return stargan.StarGanGenerator(*classes, **settings.generator.model_dump())
-    G = Generator(*classes, **settings.generator.model_dump(exclude={"icnr"}))
+    numbers = settings.generator.model_dump(exclude={"icnr", "matched"})
+    if settings.generator.matched:
+        numbers["width"] = matched_width(*classes, numbers["width"], numbers["blocks"], numbers["upsampling"])
+    G = Generator(*classes, **numbers)
     if settings.generator.icnr:
         equal_shuffles(G)
     return G

@@ -264,8 +264,9 @@ def _own(*keys: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     return lambda numbers: {key: numbers[key] for key in keys}
 
 
+GENERATOR = ("width", "blocks", "upsampling", "disentangled", "residual")
 TRAINED: Mapping[type[nn.Module], tuple[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
-    Generator: ("legan", _section("generator", "width", "blocks", "upsampling", "disentangled", "residual")),
+    Generator: ("legan", lambda numbers: {"generator": {**_own(*GENERATOR)(numbers), "matched": False}}),
     StarGanGenerator: ("stargan", _section("generator", "width", "blocks", "residual")),
     StyledGenerator: ("stargan_v2", _section("network", "width", "max_width", "style", "latent", "hidden")),
     LightCNN: ("identity", lambda numbers: {"network": f"lightcnn{numbers['layers']}", **_own("width", "features")(numbers)}),

@@ -112,7 +112,7 @@ def suite_table(sweep: Sweep) -> SuiteTable:
         best = _best(ours, metric)
         for name, values in ours.items():
             difference = paired_difference(values, ours[full]) if name != full else None
-            cells[name, metric] = VariantScore(values, paper.numbers[name].get(metric), difference, name in best)
+            cells[name, metric] = VariantScore(values, paper.numbers.get(name, {}).get(metric), difference, name in best)
 
     fixed = {(row, metric): _fixed(row, metric, reference, results) for row in (COPY_INPUT, REAL_IMAGES) for metric in metrics}
     table = SuiteTable(sweep, paper, full, metrics, variants, cells, fixed)

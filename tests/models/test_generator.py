@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from legan.models.generator import Generator, Hourglass, Translation, with_labels
+from legan.models.generator import Generator, Hourglass, Translation, matched_width, with_labels
 from legan.models.layers import UPSAMPLERS, DepthToSpace, ResidualBlock, SameConv
 from legan.models.norm import InstanceNorm, memory_format
 
@@ -152,6 +152,28 @@ def test_the_paper_size_has_34_2_million_parameters(paper: Generator) -> None:
 def test_single_hourglass_has_a_third_of_the_parameters() -> None:
     single = Generator(E, L, disentangled=False)
     assert sum(p.numel() for p in single.parameters()) == parameters(3 + E + L) == 11_446_272
+
+
+@pytest.mark.parametrize(
+    ("width", "blocks", "upsampling"),
+    [(64, 6, "pixel_shuffle"), (16, 3, "pixel_shuffle"), (8, 1, "transposed"), (4, 0, "bilinear")],
+)
+def test_a_matched_hourglass_is_as_large_as_three(width: int, blocks: int, upsampling: str) -> None:
+    def size(width: int, disentangled: bool) -> int:
+        with torch.device("meta"):
+            G = Generator(E, L, width, blocks, upsampling, disentangled)
+        return sum(p.numel() for p in G.parameters())
+
+    three, one = size(width, True), matched_width(E, L, width, blocks, upsampling)
+    off = {other: abs(size(other, False) - three) for other in (one - 1, one, one + 1)}
+    assert min(off, key=off.__getitem__) == one
+    assert off[one] / three < (0.01 if width == 64 else 0.07)
+
+
+def test_counting_a_matched_hourglass_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    matched_width(2, 3, 8, 1)
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_multiplications_are_those_of_the_tables(paper: Generator) -> None:

@@ -125,6 +125,10 @@ def test_networks_that_could_not_be_trained_are_a_problem():
     _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
     message = "it and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"
     assert problems == [Problem("loss.lambda_adv", message, ("loss.lambda_1",))]
+    values, _ = apply_overrides(read_section("paper", "legan"), ["generator.matched=true"])
+    _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
+    message = "it makes a single hourglass as large as three, and there are three; set generator.disentangled=false too"
+    assert problems == [Problem("generator.matched", message, ("generator.disentangled",))]
     values, _ = apply_overrides(read_section("quick", "stargan_v2"), ["network.width=65"])
     (problem,) = check_settings(StarGanV2Settings, values)[1]
     assert str(problem) == "network.width: 65 is above network.max_width 64; lower it"

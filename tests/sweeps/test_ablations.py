@@ -21,6 +21,7 @@ def test_each_variant_is_valid_and_changes_only_what_it_names(suite, name):
 
 
 def test_suites_have_the_rows_of_the_papers_tables():
-    assert list(LOSSES) == ["wo/ disentangling", "wo/ Ladv", "wo/ Lcls", "wo/ Lrec", "wo/ Lqual", "wo/ Lid", "LEGAN"]
+    rows = [name for name in LOSSES if name != "wo/ disentangling, matched"]
+    assert rows == ["wo/ disentangling", "wo/ Ladv", "wo/ Lcls", "wo/ Lrec", "wo/ Lqual", "wo/ Lid", "LEGAN"]
     assert list(UPSAMPLING) == ["Bilinear Interpolation", "Transposed Convolution", "Pixel Shuffling"]
     assert [changes["loss.q"] for changes in QUALITY_TARGET.values()] == [5, 6, 7, 8, 9, 10]

@@ -16,13 +16,14 @@ from tests.platform.training.test_checks import SMALL
 from tests.tiny import FACES, RATER
 
 from legan.models.attributes import AttributeSchema
+from legan.models.generator import Generator, matched_width
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.config import resolve
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError
-from legan.platform.model import read_model, save_network
+from legan.platform.model import numbers_of, read_model, save_network
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.run_folder import open_run
 from legan.platform.training.start import resume_training, start_training, train_further
@@ -240,6 +241,21 @@ def test_a_model_gives_its_weights_alone(ready: Path, tiny_data: Path, capsys: A
     assert list_checkpoints(ready / "second" / "checkpoints")[-1].step == 4
     assert json.loads((ready / "second" / "run.json").read_text())["from"]["run"] == "first"
     assert read_model(ready / "second" / "model").info["step"] == "4"
+
+
+def test_a_matched_hourglass_is_rebuilt_from_its_numbers(ready: Path, tiny_data: Path) -> None:
+    start("legan", "first", tiny_data, "generator.disentangled=false", "generator.matched=true")
+    G = read_model(ready / "first" / "model").generator
+    assert isinstance(G, Generator)
+    schema = open_dataset(tiny_data).schema
+    assert not G.disentangled
+    assert G.width == matched_width(len(schema.expressions), len(schema.lightings), 8, 1) > 8
+
+    source, own = str(ready / "first" / "model"), [change for change in SMALL if not change.startswith("generator")]
+    given = {"data": tiny_data}
+    assert set(refused("legan", source, *own, "generator.matched=true", given=given)) == {"generator.matched"}
+    further("legan", source, *own, given=given)
+    assert numbers_of(read_model(ready / "second" / "model").generator) == numbers_of(G)
 
 
 def test_champions_and_networks_are_models_too(ready: Path, tiny_data: Path, tmp_path: Path) -> None:

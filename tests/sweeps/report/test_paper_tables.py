@@ -4,10 +4,13 @@ from legan.platform.evaluation.tables.paper import PAPER as MAIN_TABLES
 from legan.sweeps.ablations import SUITES
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
 
+OURS = ["wo/ disentangling, matched"]
+"""Rows that the paper does not have."""
+
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_rows_are_the_suites_variants(suite: str) -> None:
-    assert list(PAPER[suite].numbers) == list(SUITES[suite])
+    assert list(PAPER[suite].numbers) == [name for name in SUITES[suite] if name not in OURS]
     assert all(list(row) == ["FID", "LPIPS", "SSIM", "Match", "Quality"] for row in PAPER[suite].numbers.values())
 
 

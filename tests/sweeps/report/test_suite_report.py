@@ -217,3 +217,15 @@ def test_nothing_finished_says_why(sweep: Sweep) -> None:
         ConfigError, match=r"no trial of up has finished \(failed: no such data; has not been started\); .* resume up"
     ):
         suite_table(sweep)
+
+
+def test_a_row_that_the_paper_lacks_stands_beside_its_rows(tmp_path: Path, sweep: Sweep) -> None:
+    losses = create_sweep(tmp_path, "losses", sweep.settings.model_copy(update={"suite": "losses"}))
+    finish(losses, "legan-0", {"eval/ssim_to_target": 0.6})
+    finish(losses, "wo-disentangling-0", {"eval/ssim_to_target": 0.5})
+    finish(losses, "wo-disentangling-matched-0", {"eval/ssim_to_target": 0.55})
+    table = suite_table(losses)
+    assert table.cells["wo/ disentangling", "SSIM"].paper == 0.557
+    assert table.cells["wo/ disentangling, matched", "SSIM"].paper is None
+    assert "wo/ disentangling, matched" in markdown(as_sheet(table))
+    assert len(as_csv(table).splitlines()) == 1 + 8 * len(table.metrics)

@@ -46,7 +46,7 @@ def test_reads_the_layout(tmp_path: Path) -> None:
 
 # Where the light comes from: the viewer's right (R), left (L) or the middle, at head height or above (^), as public work on
 # relighting shows it for each illumination.
-SEEN = "R R R R R R - L L L L L L R^ R^ -^ L^ L^".split()
+SEEN = ["R", "R", "R", "R", "R", "R", "-", "L", "L", "L", "L", "L", "L", "R^", "R^", "-^", "L^", "L^"]
 
 
 def test_lightings_say_where_the_flash_stands(tmp_path: Path) -> None:
