@@ -14,6 +14,7 @@ from typing import Any
 
 from legan.platform.files import write_whole
 from legan.platform.tracking.places import (
+    COPY_OF,
     PARENT,
     RECORD_FILE,
     RUN_FILE,
@@ -55,7 +56,7 @@ def make_own(folder: Path) -> None:
     about = read_run_file(folder)
     kept = {name: value for name, value in about.items() if name != "run_id"}
     top, _, _ = _sweep_and_rest(folder.absolute())
-    own = {"run_uid": uuid.uuid4().hex, BEGUN_AS: top.name, "copy_of": about["run_uid"]}
+    own = {"run_uid": uuid.uuid4().hex, BEGUN_AS: top.name, COPY_OF: about["run_uid"]}
     write_whole(folder / RUN_FILE, json.dumps(kept | own, indent=2))
     (folder / SENT_FILE).unlink(missing_ok=True)
 

@@ -89,11 +89,11 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = _lock_file(folder / "tracking.lock", wait_s)
-        self.copy_of = original_of(folder)
+        self._path = folder / "tracking.jsonl"
+        self.copy_of = original_of(folder) if self._path.exists() else None
         if self.copy_of is not None:
             make_own(folder)
         self._writing = threading.Lock()
-        self._path = folder / "tracking.jsonl"
         self._file = self._path.open("ab")
         self._file.truncate(_end_of_last_line(self._path))
         self.size = self._path.stat().st_size

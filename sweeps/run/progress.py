@@ -12,9 +12,8 @@ from pathlib import Path
 from legan.platform.config import flatten
 from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
 from legan.platform.evaluation.metric_names import EVALUATION, find
-from legan.platform.tracking.copies import original_of
 from legan.platform.tracking.delivery import StoreAwayError
-from legan.platform.tracking.places import experiment, read_sent, run_in_store, shown
+from legan.platform.tracking.places import COPY_OF, experiment, read_run_file, read_sent, run_in_store, shown
 from legan.platform.tracking.tracker import Tracker, open_store, sync_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 
@@ -197,7 +196,8 @@ def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: 
     """
     deadline = time.monotonic() + wait_s
     for folder in sorted(path.parent for path in sweep.trials.glob("*/tracking.jsonl")):
-        if _settled(folder, tracking_uri):
+        is_new = COPY_OF in read_run_file(sweep.parent) and COPY_OF not in read_run_file(folder)  # what was copied is sent anew
+        if not is_new and _settled(folder, tracking_uri):
             continue
         try:
             _sync(folder, tracking_uri, deadline)
@@ -219,9 +219,7 @@ def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
 
 
 def _settled(folder: Path, tracking_uri: str) -> bool:
-    """Whether the run is closed and all of it is in the store; not so that of a copied sweep, which was another's."""
-    if original_of(folder) is not None:
-        return False
+    """Whether the run is closed and all of it is in the store."""
     sent = read_sent(folder, shown(tracking_uri))
     with (folder / "tracking.jsonl").open("rb") as record:
         size = record.seek(0, os.SEEK_END)

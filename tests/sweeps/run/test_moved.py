@@ -13,11 +13,12 @@ from tests.tiny import RATER
 from legan.models.quality import QualityModel
 from legan.platform.errors import ConfigError
 from legan.platform.model import save_network
-from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.training.checks import Inputs
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.run.moved import with_inputs
 from legan.sweeps.run.plan import remember_inputs
+from legan.sweeps.run.progress import open_parent, settle
 from legan.sweeps.run.trial import run_trial
 from legan.sweeps.sweep import Sweep, open_sweep, suite_trials
 
@@ -96,3 +97,17 @@ def test_a_sweep_taken_out_of_its_home_has_its_data_and_networks_there(
     assert open_run(opened.trials, trial.name).settings.data == ready / "faces"
     moved = open_sweep(ready, str(with_inputs(opened, {"data": tiny_data}, Inputs()).folder))
     assert (moved.settings.data, moved.settings.quality) == (tiny_data, ready / "Q" / "model")
+
+
+def test_the_ended_trials_of_a_copied_sweep_are_sent_anew(ready: Path, new_sweep: NewSweep) -> None:
+    sweep, uri, said = new_sweep(), default_tracking_uri(), list[str]()
+    open_parent(sweep, uri, said.append)[0].close()
+    run_trial(sweep, suite_trials(sweep.settings)[0], uri)
+    copied = open_sweep(ready, str(shutil.copytree(sweep.folder, ready / "sweeps" / "other")))
+    parent, run_id = open_parent(copied, uri, said.append)
+    settle(copied, uri, said.append)
+    parent.close()
+    first, second = (run_in_store(each.trials / suite_trials(each.settings)[0].name).run_id for each in (sweep, copied))
+    assert first != second
+    assert run_id != run_in_store(sweep.parent).run_id
+    assert f"{copied.parent} is a copy of {sweep.parent}; from now on it is a run of its own in MLflow." in said
