@@ -4,7 +4,8 @@ sweep.yaml                  everything that was asked for, resolved; paths below
 inputs.json                 hashes of the data and the networks that its trials are made and judged with
 preset.yaml                 the preset's section as it was then
 trials/NAME/                a trial's run folder (training/run_folder.py): every command that takes a run takes a trial
-trials/NAME/evaluation/     the report of its evaluation
+trials/NAME/validation/     the report of its evaluation on the validation split
+trials/NAME/evaluation/     that on the test split, once a report has asked for it
 trials/NAME/outcome.json    how it ended: this file, not Ray or MLflow, decides what is left to do
 parent/                     what the parent run in MLflow gets
 report/                     tables, grids and plots
@@ -22,8 +23,9 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from legan.platform.config import check_settings, read_section
+from legan.platform.data.dataset import Split
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, counted, first_line
-from legan.platform.evaluation.metric_names import canonical
+from legan.platform.evaluation.metric_names import PREFIXES, canonical
 from legan.platform.files import as_read, as_written, misnamed, new_folder, whole_file, write_whole
 from legan.platform.settings import Settings, raise_conflicts
 from legan.platform.tracking.copies import begun_as
@@ -53,7 +55,7 @@ class SweepSettings(Settings):
     seeds: int = Field(3, ge=1, le=100)
     """Trials of each variant, seeded 0, 1, …; a search trains each suggestion this often and tells the mean."""
     data: Path
-    """Data set folder; trials are evaluated on the held-out subjects of its test split."""
+    """Data set folder; trials are compared on its validation split, and reported on its test split."""
     identity: Path | None = None
     """T, for Lid."""
     quality: Path | None = None
@@ -63,13 +65,19 @@ class SweepSettings(Settings):
     matcher: Path
     """Face features for the match score; another network than T."""
     pairs: int = Field(400, ge=1)
-    """Held-out (source, target) pairs, the same for all trials."""
+    """Held-out (source, target) pairs of each split, the same for all trials."""
     cpus: float = Field(1.0, gt=0)
     """Processors of one worker of a trial; its threads."""
     gpus: float = Field(0.0, ge=0)
     """GPUs of one worker of a trial; fractions share a GPU."""
     retries: int = Field(2, ge=0, le=100)
     """How often a trial whose process died goes on from its checkpoint before it counts as failed."""
+
+    @property
+    def chosen_on(self) -> Split:
+        """The split that trials are compared on; an older version's searches had objectives on test people."""
+        old = self.search is not None and any(name.startswith(PREFIXES["test"]) for name in self.search.objectives)
+        return "test" if old else "val"
 
     @field_validator("gpus")
     @classmethod
@@ -114,8 +122,8 @@ class Trial(NamedTuple):
 class Outcome(NamedTuple):
     """How a trial ended.
 
-    ``metrics`` are those of its evaluation, as MLflow has them. A trial that a search's scheduler stopped early is not evaluated:
-    it has the metrics of its last validation and the ``step``.
+    ``metrics`` are those of its evaluations, as MLflow has them: ``val/…``, and ``eval/…`` once it was scored on test people. A
+    trial that a search's scheduler stopped early is not evaluated: it has the metrics of its last validation and the ``step``.
     ``error`` is why it failed. Which MLflow run the trial is, its folder knows.
     """
 

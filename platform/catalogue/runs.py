@@ -140,7 +140,8 @@ def _name(folder: Path) -> str:
 
 
 def _of_validation(name: str) -> bool:
-    return canonical(name).startswith("val/")
+    """Whether it is the model's own, and neither a copied input's nor a real image's."""
+    return canonical(name).startswith("val/") and name.count("/") == 1
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""``legan evaluate``: how well models do on the test split of a data set, the paper's tables of them, and line-ups for people."""
+"""``legan evaluate``: how well models do on held-out people, the paper's tables of them, and line-ups for raters."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -32,13 +32,17 @@ if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
 
 DEFAULT = "model"
-HELP = """Score models on the test split of a data set, beside copied inputs and real images.
+HELP = """Score models on people held out of a data set, beside copied inputs and real images.
 
     legan evaluate MODEL --data DATA --classifier JUDGE --matcher MATCHER
 
 is short for `legan evaluate model …`, whose options `legan evaluate model --help` explains.
 """
 
+OfSplit = Annotated[
+    Literal["val", "test"],
+    typer.Option("--split", help="val to choose between models; test once nothing is chosen any more. Each test is counted."),
+]
 Source = Annotated[str, path_argument(metavar="MODEL", help=MODEL_HELP)]
 Quality = Annotated[Path | None, told(QUALITY, "the model's own")]
 EvaluationOut = Annotated[
@@ -93,15 +97,15 @@ def mount(app: typer.Typer) -> None:
     @group.command(DEFAULT)
     def one_model(
         model: Source, data: Data, classifier: Classifier, matcher: Matcher, quality: Quality = None, pairs: Pairs = PAIRS,
-        seed: Seed = 0, pairs_file: PairsFile = None, out: EvaluationOut = None,
+        seed: Seed = 0, pairs_file: PairsFile = None, split: OfSplit = "test", out: EvaluationOut = None,
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
         from legan.platform.device import command_device
         from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, evaluate, prepare
 
-        bench = prepare(model, EvaluationRequest(data, classifier, matcher, quality, pairs, seed, pairs_file), out)
+        bench = prepare(model, EvaluationRequest(data, classifier, matcher, quality, pairs, seed, pairs_file, split), out)
         device = command_device()
-        _print_table(evaluate(bench, out or default_folder(model, bench.data), device, say))
+        _print_table(evaluate(bench, out or default_folder(model, bench.data, split), device, say))
 
     @group.command()
     def table(
@@ -155,7 +159,7 @@ def _print_table(evaluation: "Evaluation") -> None:
 
     metrics = evaluation.table.drop(columns="pairs")
     people = evaluation.pairs["subject"].nunique()
-    table = Table(title=f"{counted(len(evaluation.pairs), 'translation')} of people of the test split")
+    table = Table(title=f"{counted(len(evaluation.pairs), 'translation')} of people of the {evaluation.split} split")
     table.add_column("", no_wrap=True)
     for method in metrics.index:
         table.add_column(str(method), justify="right")
@@ -170,6 +174,6 @@ def _print_table(evaluation: "Evaluation") -> None:
 
     n, m = len(evaluation.pairs), evaluation.real_images
     of_sets = [metric.title for metric in METRICS if metric.of_sets and metric.name in metrics]
-    print(f"{' and '.join(of_sets)}: N = {n} against all {counted(m, 'real image')} of the test split.")
+    print(f"{' and '.join(of_sets)}: N = {n} against all {counted(m, 'real image')} of the {evaluation.split} split.")
     if evaluation.strangers is not None:
         print(f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that.")

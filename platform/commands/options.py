@@ -130,7 +130,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 SEED = typer.Option("--seed", min=0, help="Seed of every random choice: the same seed chooses the same.")
 Seed = Annotated[int, SEED]
 COUNT = typer.Option("--count", min=1, help="Images to rate.")
-PAIRS_OPTION = typer.Option("--pairs", min=1, help="Pairs of a test image and wanted classes, at most.")
+PAIRS_OPTION = typer.Option("--pairs", min=1, help="Pairs of a held-out image and wanted classes, at most.")
 Pairs = Annotated[int, PAIRS_OPTION]
 PairsFile = Annotated[
     Path | None,

@@ -4,20 +4,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
-from legan.platform.data.dataset import Dataset, open_dataset
+from legan.platform.data.dataset import Dataset, Split, open_dataset
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError, counted
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges
-from legan.platform.evaluation.metric_names import Need, needing
+from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
 from legan.platform.evaluation.reference import split_features
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
+from legan.platform.evaluation.tested import count_test, ordinal, plain
 from legan.platform.files import unwritable
 from legan.platform.model import (
     CLASSIFIER,
@@ -35,6 +36,9 @@ from legan.platform.tracking.places import StoredRun, default_home
 from legan.platform.tracking.tracker import log_to_run
 from legan.platform.weights import PRETRAINED
 
+REPORTS: dict[Split, str] = {"val": "validation", "test": "evaluation"}
+"""Where reports on each split stand in a run."""
+
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -47,6 +51,8 @@ class EvaluationRequest:
     pairs: int = 400
     seed: int = 0
     pairs_file: Path | None = None
+    split: Split = "test"
+    """test people are looked at when nothing is chosen any more; val is for choosing."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Bench:
     left_out: dict[str, str]
     advice: tuple[str, ...]
     simulated_raters: bool = False
+    split: Split = "test"
 
     @property
     def other_data(self) -> bool:
@@ -89,6 +96,7 @@ class Bench:
             "run_id": self.run.run_id,
             "run_uid": self.run.uid,
             "data": self.data.name,
+            "split": self.split,
             "pairs": len(self.pairs),
             "subjects": int(self.pairs["subject"].nunique()),
             "seed": self.seed,
@@ -134,9 +142,9 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     pairs = judges = None
     strange = ""
     if model is not None and data is not None:
-        data, strange = _known(data, model)
+        data, strange = _known(data, model, request.split)
         if not _lacks(request.pairs_file):
-            pairs = problems.from_(lambda: asked_pairs(data, model.schema, request.pairs, request.seed, request.pairs_file))
+            pairs = problems.from_(lambda: _pairs(request, data, model))
         if classifier is not None and matcher is not None:
             judges = problems.from_(lambda: check_judges(model, data, classifier, matcher, quality))
 
@@ -154,52 +162,78 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
 
     seed = request.seed if request.pairs_file is None else None
-    bench = Bench(source, run, model, data, pairs, judges, seed, left_out, (), simulated)
+    bench = Bench(source, run, model, data, pairs, judges, seed, left_out, (), simulated, request.split)
     if bench.unseen() != CHECKED:
         advice.append(f"Whether {source} saw the people of {data.name} in its training is {bench.unseen()}.")
     return replace(bench, advice=tuple(advice))
 
 
-def _known(data: Dataset, model: Model) -> tuple[Dataset, str]:
-    """The data without the classes that the model doesn't know, and a sentence about the test images that this costs."""
+def _pairs(request: EvaluationRequest, data: Dataset, model: Model) -> pd.DataFrame:
+    return asked_pairs(data, model.schema, request.pairs, request.seed, request.pairs_file, request.split)
+
+
+def _known(data: Dataset, model: Model, split: Split) -> tuple[Dataset, str]:
+    """The data without the classes that the model doesn't know, and a sentence about the images of the split that this costs."""
     known = data.known_to(model.schema)
     if not known.left_out.names:
         return data, ""
-    used = f"{len(known.rows('test'))} of {counted(len(data.rows('test')), 'test image')} are used"
+    used = f"{len(known.rows(split))} of {counted(len(data.rows(split)), f'{split} image')} are used"
     return known, f"The model doesn't know {', '.join(known.left_out.names)}, so {used}."
 
 
 def evaluate(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Evaluation:
     """Score a prepared model, write the report into ``out`` and log it to the model's MLflow run, or say why not."""
-    evaluation, files = score(bench, out, device, say)
-    name = re.sub(r"[^\w\-. ]", "-", bench.data.name, flags=re.ASCII)  # what MLflow takes
-    start = f"eval/{name}/" if bench.other_data else "eval/"
+    evaluation, files, tags = score(bench, out, device, say)
+    name = plain(bench.data.name)
+    start = f"{PREFIXES[bench.split]}{name}/" if bench.other_data else PREFIXES[bench.split]
+    place = REPORTS[bench.split]
     try:
-        run_id = log_to_run(bench.run, tracked_metrics(evaluation, start), files, artifact_path=f"evaluation/{name}")
+        run_id = log_to_run(bench.run, tracked_metrics(evaluation, start), files, artifact_path=f"{place}/{name}", tags=tags)
     except TrackingError as error:
         say(f"The scores are in these files and not in MLflow: {error}")
     else:
-        say(f"Logged as {start}… to the model's MLflow run {run_id}, the files under evaluation/{name}.")
+        say(f"Logged as {start}… to the model's MLflow run {run_id}, the files under {place}/{name}.")
     return evaluation
 
 
-def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> tuple[Evaluation, list[Path]]:
-    """Score a prepared model and write the report into ``out``; the scores and the report's files."""
+class Scored(NamedTuple):
+    """An evaluation with the files of its report, and tags for the run that it is of."""
+
+    evaluation: Evaluation
+    files: list[Path]
+    tags: dict[str, str]
+
+
+def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], None]) -> Scored:
+    """Score a prepared model and write the report into ``out``; what is scored on test people is counted (tested.py)."""
     for line in bench.advice:
         say(line)
+    about, tags = bench.about(), dict[str, str]()
+    if bench.split == "test":
+        times, tags = count_test(bench.run, bench.model.info, bench.data)
+        about["times_scored_on_test"] = times
+        say(told_times(times, bench.data.name))
     subjects = bench.pairs["subject"].nunique()
-    people = counted(subjects, "subject")
-    say(f"Translating {counted(len(bench.pairs), 'image')} of {people} of {bench.data.name}'s test split and scoring them …")
+    people = f"{counted(subjects, 'subject')} of {bench.data.name}'s {bench.split} split"
+    say(f"Translating {counted(len(bench.pairs), 'image')} of {people} and scoring them …")
     for extractor in bench.judges.extractors():
         extractor.network.to(device).eval()
     real = {
-        each.name: split_features(bench.data, "test", each, device, default_home() / "feature-statistics")
+        each.name: split_features(bench.data, bench.split, each, device, default_home() / "feature-statistics")
         for each in bench.judges.extractors()
     }
-    evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device)
-    files = write_report(out, evaluation, bench.model, bench.data, bench.about(), device)
+    evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device, bench.split)
+    files = write_report(out, evaluation, bench.model, bench.data, about, device)
     say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
-    return evaluation, files
+    return Scored(evaluation, files, tags)
+
+
+def told_times(times: int, data: str) -> str:
+    """What is said of the times that a model was scored on test people; after the first, what the others may have cost."""
+    said = f"Its run is scored on {data}'s test people for the {ordinal(times)} time"
+    if times == 1:
+        return f"{said}."
+    return f"{said}: what was chosen by the times before is no longer tested by them. To choose, take --split val."
 
 
 def _find(source: str) -> tuple[Model, StoredRun]:
@@ -208,9 +242,10 @@ def _find(source: str) -> tuple[Model, StoredRun]:
     return model, run_of(source, folder, model.info)
 
 
-def default_folder(source: str, data: Dataset) -> Path:
+def default_folder(source: str, data: Dataset, split: Split = "test") -> Path:
     """Where the evaluation of a model on a data set goes."""
-    return default_home() / "evaluations" / f"{plain_name(source)}-on-{_plain_data_name(data)}"
+    name = f"{plain_name(source)}-on-{_plain_data_name(data)}"
+    return default_home() / "evaluations" / (name if split == "test" else f"{name}-{split}")
 
 
 def default_table_folder(number: int, data: Dataset) -> Path:

@@ -14,6 +14,8 @@ Prefix = Literal["eval/", "val/"]
 Reference = Literal["target", "source"]
 """What outputs are compared with: the true image of what was asked for, or the input where the data has none."""
 
+PREFIXES: dict[str, Prefix] = {"val": "val/", "test": "eval/"}
+"""How the names of what an evaluation measures on a split begin."""
 SPLITS = ("train", "val", "test")
 COPY_INPUT, REAL_IMAGES = "Copy input", "Real images"
 """The rows that every table has beside its methods; an evaluation names them in small letters."""
@@ -52,7 +54,11 @@ class Metric:
     @property
     def names(self) -> tuple[str, ...]:
         """All its names in MLflow."""
-        return tuple(f"{self.prefix}{filled}" for filled in _filled(self.name))
+        return self.names_under(self.prefix)
+
+    def names_under(self, prefix: Prefix) -> tuple[str, ...]:
+        """The same where it is measured on the split of this prefix."""
+        return tuple(f"{prefix}{filled}" for filled in _filled(self.name))
 
     @property
     def stem(self) -> str:
@@ -79,7 +85,7 @@ LIGHTING_ACCURACY = Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "
 EVALUATION = (
     FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
 )  # fmt: skip
-"""What ``legan evaluate`` measures, the most telling first."""
+"""What an evaluation measures, the most telling first: ``eval/…`` of test people, ``val/…`` of those by whom is chosen."""
 
 VALIDATION = (
     Metric("l1_to_target", "L1 to target", "0 to 2", "lower", prefix="val/"),
@@ -135,7 +141,7 @@ def canonical(name: str) -> str:
 def find(name: str) -> Metric | None:
     """The row of a metric by its name in MLflow or in an evaluation's table, or by its stem; None for what is in no row.
 
-    >>> find("eval/lpips_to_source").title, find("ssim_to_target").better, find("validation/l1_cycle").prefix
+    >>> find("eval/lpips_to_source").title, find("val/ssim_to_target").better, find("validation/l1_cycle").prefix
     ('LPIPS', 'higher', 'val/')
     >>> find("loss/g_total")
     """
@@ -204,5 +210,6 @@ def _filled(name: str) -> Iterator[str]:
 
 
 _BY_STEM = {metric.stem: metric for metric in EVALUATION}
-_BY_NAME = {name: metric for metric in METRICS for name in metric.names}
+_BY_NAME = {name: metric for metric in EVALUATION for name in metric.names_under("val/")}
+_BY_NAME |= {name: metric for metric in METRICS for name in metric.names}
 _TESTED = {name for metric in (*EVALUATION, *RATINGS) for name in metric.names}

@@ -1,4 +1,4 @@
-"""How well a model does what it was asked, on a data set's test split, beside *copy input* and *real images*.
+"""How well a model does what it was asked, on people held out of a data set, beside *copy input* and *real images*.
 
 The output is compared with the true target, the same subject's image with the wanted expression and lighting. Data without such
 images compares it with the source, and every such number says ``to_source`` in its name. A generator that copies its input
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from legan.models.expression import AttributeClassifier
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import Dataset
+from legan.platform.data.dataset import Dataset, Split
 from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.bootstrap import intervals_table
 from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
@@ -66,7 +66,7 @@ class Evaluation:
     ``classes`` the same for each expression and lighting that is asked for, a row per class and method. ``intervals`` are
     bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different subjects, None where
     all pairs are of one subject; a match of that size says nothing about the person. ``real_images`` is the number of real images
-    that the Fréchet and kernel distances are to.
+    of the ``split``, which the Fréchet and kernel distances are to.
     """
 
     reference: Reference
@@ -77,6 +77,7 @@ class Evaluation:
     strangers: float | None
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
     real_images: int
+    split: Split = "test"
 
 
 def evaluate_pairs(
@@ -86,10 +87,11 @@ def evaluate_pairs(
     judges: Judges,
     real: Mapping[str, Tensor],
     device: torch.device,
+    split: Split = "test",
 ) -> Evaluation:
     """Translate every pair's source and score output, copied input and real image; networks are moved to ``device``.
 
-    ``real`` are the features (m×F) of all real images of the test split by name of the extractor (reference.py). The model is
+    ``real`` are the features (m×F) of all real images of the ``split`` by name of the extractor (reference.py). The model is
     used in float32. Images are streamed; only numbers and features are kept.
     """
     for network in (model.generator, judges.quality, judges.classifier, judges.matcher, judges.perceptual):
@@ -125,10 +127,11 @@ def evaluate_pairs(
         pairs,
         frame,
         table.astype({"pairs": int}),
-        _classes_table(frame, pairs, data, distances),
+        _classes_table(frame, pairs, data.faces[["expression", "lighting"]].iloc[data.real_rows(split)], distances),
         match_of_strangers(distances["real images"][0].features, pairs["subject"].to_numpy(np.str_)),
         intervals_table(frame, pairs["subject"]),
-        len(data.real_rows("test")),
+        len(data.real_rows(split)),
+        split,
     )
 
 
@@ -194,24 +197,24 @@ def _computed(scorers: Sequence[Scorer]) -> dict[str, float]:
 
 
 def _classes_table(
-    scores: pd.DataFrame, pairs: pd.DataFrame, data: Dataset, distances: Mapping[str, Sequence[FeatureDistances]]
+    scores: pd.DataFrame, pairs: pd.DataFrame, real: pd.DataFrame, distances: Mapping[str, Sequence[FeatureDistances]]
 ) -> pd.DataFrame:
     """Columns: attribute, name, method, pairs, and every metric over the pairs that ask for this class.
 
-    Fréchet and kernel distances are to the real images of the same class; a class that the data doesn't name has none.
+    ``real`` are the classes of the real images. Fréchet and kernel distances are to those of the same class; a class that the
+    data doesn't name has none.
     """
-    rows = data.real_rows("test")
     parts: list[dict[str, Any]] = []
     for attribute in ("expression", "lighting"):
-        labels = data.faces[attribute].to_numpy()[rows]
+        labels = real[attribute].to_numpy()
         for name in dict.fromkeys(sorted(pairs[attribute])):
             asked = np.flatnonzero((pairs[attribute] == name).to_numpy())
-            real = np.flatnonzero(labels == name)
+            same = np.flatnonzero(labels == name)
             for method in METHODS:
                 part = scores[scores["method"] == method].drop(columns=["pair", "method"])
                 row = {"attribute": attribute, "name": name, "method": method, "pairs": len(asked), **part.iloc[asked].mean()}
                 for distance in distances[method]:
-                    row |= _distances_of_class(distance, asked, real)
+                    row |= _distances_of_class(distance, asked, same)
                 parts.append(row)
     return pd.DataFrame(parts)
 

@@ -38,9 +38,11 @@ COLUMNS = (
 _TYPES = dict.fromkeys((*COLUMNS, "data"), "str") | {"source_row": "int64", "target_row": "Int64"}
 
 
-def asked_pairs(data: Dataset, schema: AttributeSchema, count: int, seed: int, file: Path | None) -> pd.DataFrame:
+def asked_pairs(
+    data: Dataset, schema: AttributeSchema, count: int, seed: int, file: Path | None, split: Split = "test"
+) -> pd.DataFrame:
     """The pairs of ``file`` (see read_pairs), or where there is none ``count`` chosen ones (see choose_pairs)."""
-    return choose_pairs(data, count, seed, schema=schema) if file is None else read_pairs(file, data, schema)
+    return choose_pairs(data, count, seed, split, schema) if file is None else read_pairs(file, data, schema, split)
 
 
 def choose_pairs(
@@ -93,11 +95,11 @@ def write_pairs(path: Path, pairs: pd.DataFrame, data: Dataset) -> None:
         pairs.assign(data=_short_hash(data)).to_csv(draft, index_label="pair")
 
 
-def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFrame:
+def read_pairs(path: Path, data: Dataset, schema: AttributeSchema, split: Split = "test") -> pd.DataFrame:
     """The pairs that ``write_pairs`` wrote.
 
-    Raises ConfigError with every problem: it is no list of pairs, belongs to other data, names rows that are not there, not
-    held out or not photographs, or classes that ``schema`` doesn't have.
+    Raises ConfigError with every problem: it is no list of pairs, belongs to other data, names rows that are not there, not in
+    ``split`` or not photographs, or classes that ``schema`` doesn't have.
     """
     data = data.known_to(schema)
     try:
@@ -112,7 +114,7 @@ def read_pairs(path: Path, data: Dataset, schema: AttributeSchema) -> pd.DataFra
     named = set(pairs["data"])
     if named != {_short_hash(data)}:
         raise _refused(f"{path} was made for other data than {data.path}; leave it out, or give that data set")
-    problems = _problems(path, pairs, data, schema)
+    problems = _problems(path, pairs, data, schema, split)
     if problems:
         raise ConfigError(problems)
     return pairs[list(COLUMNS)]
@@ -150,15 +152,15 @@ def _refused(message: str) -> ConfigError:
     return ConfigError([Problem(OPTION, message)])
 
 
-def _problems(path: Path, pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema) -> Problems:
+def _problems(path: Path, pairs: pd.DataFrame, data: Dataset, schema: AttributeSchema, split: Split) -> Problems:
     """What is wrong with the pairs of a file; only the first thing where they cannot be those of any evaluation on the data."""
     rows = set(pairs["source_row"]) | set(pairs["target_row"].dropna())
-    strange = sorted(int(row) for row in rows - set(data.rows("test").tolist()))
+    strange = sorted(int(row) for row in rows - set(data.rows(split).tolist()))
     if strange:
-        what = f"row {strange[0]} is not held out: it is not in the data set's test split ({len(strange)} such)"
+        what = f"row {strange[0]} is not held out: it is not in the data set's {split} split ({len(strange)} such)"
         return Problems([Problem(OPTION, f"{path}: {what}")])
 
-    unreal = sorted(int(row) for row in rows - set(data.real_rows("test").tolist()))
+    unreal = sorted(int(row) for row in rows - set(data.real_rows(split).tolist()))
     if unreal:
         what = f"row {unreal[0]} is a translation or an exact copy, which nothing is measured on ({len(unreal)} such)"
         return Problems([Problem(OPTION, f"{path}: {what}; leave its pairs out")])

@@ -14,7 +14,7 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.errors import counted
 from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
-from legan.platform.evaluation.metric_names import MATCH, QUALITY, heading
+from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading
 from legan.platform.evaluation.paired import Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
 from legan.platform.files import write_whole
@@ -75,12 +75,12 @@ def json_report(evaluation: Evaluation, about: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def tracked_metrics(evaluation: Evaluation, start: str = "eval/") -> dict[str, float]:
+def tracked_metrics(evaluation: Evaluation, start: str | None = None) -> dict[str, float]:
     """The table as MLflow metrics: ``eval/<metric>``, ``eval/copy_input/<metric>`` and ``eval/real_images/<metric>``.
 
-    ``start`` takes the place of ``eval/`` where the data is not the model's own.
+    On the validation split they are ``val/…``. ``start`` takes the place of both where the data is not the model's own.
     """
-    metrics = {}
+    metrics, start = {}, start or PREFIXES[evaluation.split]
     for method, row in evaluation.table.drop(columns="pairs").iterrows():
         prefix = start if method == "output" else f"{start}{str(method).replace(' ', '_')}/"
         metrics.update({f"{prefix}{name}": float(value) for name, value in row.items() if not math.isnan(value)})
@@ -166,7 +166,7 @@ def _counted(evaluation: Evaluation) -> str:
     size = min(KERNEL_SUBSET_SIZE, n, m)
     subsets = "all images" if size == n == m else f"{KERNEL_SUBSETS} pairs of subsets of {size}"
     return (
-        f"N = {counted(n, 'image')} of each row against all {counted(m, 'real image')} of the test split in "
+        f"N = {counted(n, 'image')} of each row against all {counted(m, 'real image')} of the {evaluation.split} split in "
         f"Fréchet and kernel distances (the latter "
         f"over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
         f"{counted(evaluation.pairs['subject'].nunique(), 'subject')}."

@@ -52,6 +52,13 @@ def run_of(source: str | Path, model: Path, info: Mapping[str, object]) -> Store
     return known
 
 
+def tags_of(run: StoredRun) -> Mapping[str, str]:
+    """The tags of a run in its store, none where that has no such run; TrackingError when it cannot be reached."""
+    from legan.platform.tracking import mlflow_store
+
+    return mlflow_store.tags_of(run)
+
+
 def registered_models(name: str | None = None) -> "list[Registered]":
     """Every version of the registered models, or of the one called ``name``; of each model the newest first.
 

@@ -283,10 +283,27 @@ def _make_tables(database: Path) -> None:
         store.engine.dispose()
 
 
-def log_to_run(run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path], artifact_path: str) -> str:
+def tags_of(run: StoredRun) -> Mapping[str, str]:
+    """See mlflow_access.tags_of."""
+    database = sqlite_file(run.store)
+    if (run.run_id is None and run.uid is None) or (database is not None and not database.exists()):
+        return {}
+    try:
+        with away():
+            store = connect(run.store)
+            run_id = store.resolve(run)
+            return {} if run_id is None else dict(store.client.get_run(run_id).data.tags)
+    except StoreAwayError as error:
+        raise TrackingError(f"the run in MLflow at {shown(run.store)} cannot be read: {error}.") from error
+
+
+def log_to_run(
+    run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path], artifact_path: str, tags: Mapping[str, str]
+) -> str:
     """See tracker.log_to_run."""
     now = time.time_ns() // 1_000_000
     values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+    marks = [RunTag(key, value) for key, value in tags.items()]
     database = sqlite_file(run.store)
     try:
         with away():
@@ -294,7 +311,7 @@ def log_to_run(run: StoredRun, metrics: Mapping[str, float], files: Sequence[Pat
             run_id = store.resolve(run) if database is None or database.exists() else None
             if run_id is None:
                 raise TrackingError(run.absence())
-            store.client.log_batch(run_id, metrics=values, synchronous=True)
+            store.client.log_batch(run_id, metrics=values, tags=marks, synchronous=True)
             for file in files:
                 store.log_file(run_id, file, artifact_path)
     except StoreAwayError as error:

@@ -238,9 +238,14 @@ def open_store(uri: str) -> "MlflowStore":
 
 
 def log_to_run(
-    run: StoredRun, metrics: Mapping[str, float], files: Sequence[Path] = (), *, artifact_path: str = "evaluation"
+    run: StoredRun,
+    metrics: Mapping[str, float],
+    files: Sequence[Path] = (),
+    *,
+    artifact_path: str = "evaluation",
+    tags: Mapping[str, str] | None = None,
 ) -> str:
-    """Add metrics and files, as artifacts under ``artifact_path``, to a run that has ended; the run's id.
+    """Add metrics, tags and files, as artifacts under ``artifact_path``, to a run that has ended; the run's id.
 
     Raises TrackingError when the store does not know the run or cannot be reached.
     """
@@ -248,7 +253,7 @@ def log_to_run(
         raise TrackingError(run.absence())
     from legan.platform.tracking import mlflow_store
 
-    return mlflow_store.log_to_run(run, metrics, files, artifact_path)
+    return mlflow_store.log_to_run(run, metrics, files, artifact_path, tags or {})
 
 
 def check_name(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from legan.platform.errors import ConfigError, Problem, counted
-from legan.platform.evaluation.metric_names import LACKING, Better, find
+from legan.platform.evaluation.metric_names import LACKING, PREFIXES, Better, find
 from legan.sweeps.report.results import TrialResult, about, by_seed, by_variant, metric_names, require_finished
 from legan.sweeps.sweep import Sweep
 
@@ -32,14 +32,14 @@ def direction_of(metric: str) -> Direction | None:
 
 
 def choose(sweep: Sweep, results: Sequence[TrialResult], metric: str, direction: Direction | None = None) -> BestTrial:
-    """The variant with the best mean over its finished seeds, and the best of these.
+    """The variant with the best mean over its finished seeds on the validation split, and the best of these.
 
     Variants with fewer finished seeds than another don't compete: the best of few numbers is soon a lucky one. The default of
     ``direction`` is what the search asks for, or else what is known of the metric. Raises ConfigError when there is no finished
     trial, when none has the metric, and when nobody knows which way it is better.
     """
     require_finished(sweep, results)
-    names = metric_names(results)
+    names = metric_names(results, "val")
     if metric not in names:
         raise ConfigError(
             [Problem("--metric", f"{_absence(metric)}; the finished trials of {sweep.name} have {', '.join(names) or 'none'}")]
@@ -79,8 +79,10 @@ def in_words(choice: BestTrial) -> str:
 
 
 def _absence(metric: str) -> str:
-    """Why trials may lack a metric."""
+    """Why nothing can be chosen by a metric."""
     known = find(metric)
+    if metric.startswith(PREFIXES["test"]) and known is not None:
+        return f"{metric} is measured on test people, by whom nothing is chosen; take {metric.replace('eval/', 'val/', 1)}"
     if known is None:
         return f"{metric!r} is unknown"
     return ": ".join([f"no trial measured {metric}", *(LACKING[need] for need in known.needs)])

@@ -8,6 +8,7 @@ from legan.platform.device import choose_device
 from legan.platform.errors import CheckpointError
 from legan.sweeps.report.choice import Direction, choose, in_words
 from legan.sweeps.report.results import read_results
+from legan.sweeps.report.scored import scored
 from legan.sweeps.sweep import Sweep
 
 
@@ -19,7 +20,7 @@ def promote(
     choice.py chooses the variant by its mean over the seeds, then its best seed. Raises ConfigError for the metric, and what
     ``legan models promote`` raises.
     """
-    choice = choose(sweep, read_results(sweep), metric, direction)
+    choice = choose(sweep, scored(sweep, read_results(sweep), "val", say), metric, direction)
     result, asked = choice.result, sweep.settings
     if not result.model.is_dir():
         raise CheckpointError(

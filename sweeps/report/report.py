@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from legan.platform.data.dataset import open_dataset
+from legan.platform.data.dataset import Split, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
 from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch
@@ -21,8 +21,10 @@ from legan.platform.model import Model, read_model
 from legan.platform.tracking.places import run_in_store
 from legan.platform.tracking.tracker import log_to_run
 from legan.sweeps.report.results import TrialResult, by_variant, metric_names
+from legan.sweeps.report.scored import scored, untested
 from legan.sweeps.report.search_report import Suggestion, search_table, write_search
 from legan.sweeps.report.suite_report import suite_table, write_suite
+from legan.sweeps.run.progress import suite_metrics
 from legan.sweeps.sweep import Sweep
 
 FACES, MASKED_FACES = 6, 3
@@ -32,13 +34,18 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
     """Write everything that a sweep's finished trials show into ``out`` and onto the sweep's MLflow run.
 
     That is tableN or search as .md, .csv and .png, trials.csv with a row per trial, samples.png and masks.png. Returns the table
-    as Markdown and the files. ``say`` tells where grids are left out, because data or models are gone, and where MLflow is away.
-    Raises ConfigError when nothing has finished, and when ``out`` cannot be written.
+    as Markdown and the files. What it shows on test people is scored on them first, once (scored.py). ``say`` tells where that
+    cannot be done, where grids are left out, because data or models are gone, and where MLflow is away. Raises ConfigError when
+    nothing has finished, and when ``out`` cannot be written.
     """
     out = out or sweep.report
     problem = unwritable(out)
     if problem is not None:
         raise ConfigError([Problem("--out", f"{out} cannot be written: {problem}; name another folder")])
+    try:
+        scored(sweep, untested(sweep), "test", say)
+    except LeganError as error:
+        say(f"Not all that is reported was scored on test people: {error}")
     if sweep.settings.suite is not None:
         table = suite_table(sweep)
         text, files = write_suite(out, table)
@@ -52,13 +59,13 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
         files += write_grids(sweep, pictured, out, device)
     except LeganError as error:
         say(f"The grids of faces are left out: {error}")
-    _log(sweep, files, say)
+    _log(sweep, results, files, say)
     return text, files
 
 
 def write_trials(out: Path, results: Sequence[TrialResult]) -> Path:
     """Write trials.csv: a row per trial with its settings, how it ended, its run and every metric."""
-    metrics = metric_names(results)
+    metrics = metric_names(results, "val", "test")
     changes = list(dict.fromkeys(key for each in results for key in each.trial.changes))
     head = ["trial", "variant", "seed", *changes, "status", "error", "run", "link", *metrics]
     rows = []
@@ -85,7 +92,8 @@ class Shown(NamedTuple):
 def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device: torch.device) -> list[Path]:
     """Write samples.png, and masks.png where a variant has masks; no file when no trial has finished.
 
-    Each variant shows its first finished seed. Raises DataError or CheckpointError where data or models are gone or damaged.
+    Each variant shows its first finished seed. The faces are of test people; those of a search are of the validation split, since
+    people choose by pictures too. Raises DataError or CheckpointError where data or models are gone or damaged.
     """
     chosen = {name: trial for name, trials in by_variant(results).items() if (trial := _first(trials)) is not None}
     if not chosen:
@@ -94,7 +102,8 @@ def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device:
     data = open_dataset(sweep.settings.data)
     models = {name: read_model(trial.model) for name, trial in chosen.items()}
     schema = next(iter(models.values())).schema
-    pairs = varied(choose_pairs(data, sweep.settings.pairs, seed=0, schema=schema))
+    split: Split = "test" if sweep.settings.suite is not None else sweep.settings.chosen_on
+    pairs = varied(choose_pairs(data, sweep.settings.pairs, seed=0, split=split, schema=schema))
     rows = pairs["source_row"].to_numpy(np.int64)
     sources = load_batch(data, rows, device)
 
@@ -152,10 +161,12 @@ def _trials(shown: Sequence[Suggestion]) -> list[TrialResult]:
     return [trial for each in shown for trial in each.trials]
 
 
-def _log(sweep: Sweep, files: Sequence[Path], say: Callable[[str], None]) -> None:
-    """Add the files to the sweep's own run, as artifacts under report/."""
+def _log(sweep: Sweep, results: Sequence[TrialResult], files: Sequence[Path], say: Callable[[str], None]) -> None:
+    """Add the numbers on test people to the sweep's own run, and the files as artifacts under report/."""
+    outcomes = [(each.trial, each.outcome) for each in results]
+    numbers = suite_metrics(outcomes, "test") if sweep.settings.suite is not None else {}
     try:
-        run_id = log_to_run(run_in_store(sweep.parent), {}, files, artifact_path="report")
+        run_id = log_to_run(run_in_store(sweep.parent), numbers, files, artifact_path="report")
     except TrackingError as error:
         say(f"The report is in these files and not in MLflow: {error}")
     else:

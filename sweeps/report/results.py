@@ -18,13 +18,14 @@ from typing import Any, Literal, NamedTuple
 from scipy.stats import t as student
 
 from legan.platform.config import flatten
+from legan.platform.data.dataset import Split
 from legan.platform.errors import ConfigError, LeganError, Problem
+from legan.platform.evaluation.metric_names import PREFIXES
 from legan.platform.evaluation.tables.sheets import RunLine
 from legan.platform.tracking.places import StoredRun, run_in_store
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials
 
-PREFIX = "eval/"
 LEVEL = 0.95
 Word = Literal["better", "worse", "within seed spread", "one seed only"]
 BySeed = Mapping[int, float]
@@ -124,10 +125,11 @@ def paired_difference(variant: BySeed, full: BySeed) -> Difference | None:
     return Difference(mean, (mean - half, mean + half), n)
 
 
-def metric_names(results: Sequence[TrialResult]) -> list[str]:
-    """The metrics that say something of a trial's model: ``eval/…``, without those of copied inputs and real images."""
+def metric_names(results: Sequence[TrialResult], *splits: Split) -> list[str]:
+    """What trials' models scored on these splits, ``val/…`` and ``eval/…``, without copied inputs and real images."""
     names = {name for result in results if result.finished and result.outcome is not None for name in result.outcome.metrics}
-    return sorted(name for name in names if name.startswith(PREFIX) and name.count("/") == 1)
+    prefixes = tuple(PREFIXES[split] for split in splits)
+    return sorted(name for name in names if name.startswith(prefixes) and name.count("/") == 1)
 
 
 def about(result: TrialResult) -> str:

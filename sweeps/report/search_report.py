@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
+from legan.platform.evaluation.metric_names import PREFIXES
 from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.sweeps.report.results import (
     TrialResult,
@@ -75,7 +76,7 @@ def search_table(sweep: Sweep) -> SearchTable:
     first = next(iter(objectives))
     ranked = sorted(complete, key=lambda each: each.mean(first), reverse=objectives[first] == "maximize")
     shown = ranked[:BEST] if len(objectives) == 1 else pareto(ranked, objectives)
-    notes = _notes(sweep, objectives, len(shown), len(complete), results)
+    notes = [*_notes(sweep, objectives, len(shown), len(complete), results), *_test_notes(objectives, shown)]
     return SearchTable(sweep, objectives, shown, len(complete), results, tuple(notes))
 
 
@@ -138,6 +139,25 @@ def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: in
         "before believing its number."
     )
     return notes
+
+
+def _test_notes(objectives: Mapping[str, str], shown: Sequence[Suggestion]) -> list[str]:
+    """What was chosen on, and how those that were scored on test people did there."""
+    if any(name.startswith(PREFIXES["test"]) for name in objectives):
+        return [
+            "The objectives are measured on test people, as older versions did it: they no longer test what was chosen by them."
+        ]
+    notes = ["The objectives are measured on the validation split. Test people are looked at once, after the choice."]
+    for each in shown:
+        measured = {name: by_seed(each.trials, name.replace(PREFIXES["val"], PREFIXES["test"], 1)) for name in objectives}
+        told = [f"{_measure(name)} {spread(statistics.fmean(of.values()), _sd(of))}" for name, of in measured.items() if of]
+        if told:
+            notes.append(f"{each.name} on test people: {', '.join(told)}.")
+    return notes
+
+
+def _measure(objective: str) -> str:
+    return objective.partition("/")[2]
 
 
 def _best(means: Sequence[float], way: str) -> float:

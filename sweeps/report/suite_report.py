@@ -14,6 +14,7 @@ from legan.platform.evaluation.metric_names import (
     COPY_INPUT,
     FD_IDENTITY,
     L1,
+    PREFIXES,
     QUALITY,
     REAL_IMAGES,
     Reference,
@@ -36,7 +37,6 @@ from legan.platform.evaluation.tables.sheets import (
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
 from legan.sweeps.report.results import (
     LEVEL,
-    PREFIX,
     Difference,
     TrialResult,
     about,
@@ -51,6 +51,7 @@ from legan.sweeps.report.results import (
 )
 from legan.sweeps.sweep import Sweep
 
+PREFIX = PREFIXES["test"]
 CSV_COLUMNS = (
     "table", "sweep", "variant", "metric", "mean", "sd", "seeds", "best", "difference", "low", "high", "verdict", "runs", "paper",
 )  # fmt: skip
@@ -99,7 +100,7 @@ def suite_table(sweep: Sweep) -> SuiteTable:
     require_finished(sweep, results)
 
     paper, full, variants = PAPER[suite], FULL_MODEL[suite], by_variant(results)
-    reference, known = _reference(results), set(metric_names(results))
+    reference, known = _reference(results), set(metric_names(results, "test"))
     metrics = tuple(
         name
         for name in (*PAPER_METRICS, *OUR_METRICS)
@@ -159,7 +160,7 @@ def as_csv(table: SuiteTable) -> str:
 
 def _reference(results: Sequence[TrialResult]) -> Reference:
     """What the trials' translations were compared with."""
-    names = metric_names(results)
+    names = metric_names(results, "test")
     to_target, to_source = (f"{PREFIX}{L1.key(reference)}" in names for reference in ("target", "source"))
     return "source" if to_source and not to_target else "target"
 
@@ -195,7 +196,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
 
     notes = trouble_notes([each for row in table.variants.values() for each in row])
     notes.append(
-        f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} held-out pairs of "
+        f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} pairs of test people of "
         f"{settings.data.name}; preset {Path(settings.preset).name}{changed}. All have the same data, pairs, judges and budget, "
         "and none is stopped early. Bold: the best mean of a column over all seeds, which may be chance. – : absent."
     )

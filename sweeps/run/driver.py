@@ -23,10 +23,11 @@ from legan.platform.errors import ClusterError, LeganError, counted, one_line
 from legan.platform.files import NAMED_FOLDERS, causes, named_folder
 from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.training.loop import StoppedEarly
+from legan.sweeps.report.scored import untested
 from legan.sweeps.run.actor import DIED, ProcessLostError, SweepContext, TrialActor, deaths_counted, together, trials_of
 from legan.sweeps.run.progress import Outcomes, SweepProgress, open_parent, record_results, settle
 from legan.sweeps.run.request import settings_of, workers_of
-from legan.sweeps.run.trial import VALIDATION, files_of
+from legan.sweeps.run.trial import VALIDATION, files_of, score_trial
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
 from legan.sweeps.search.plots import search_plots
 from legan.sweeps.search.storage import reachable
@@ -90,7 +91,9 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
             say(f"a trial takes {room}")
             places = {name: str(named_folder(name)) for name in NAMED_FOLDERS}
             with _interruptible():
-                _tune(sweep, left, count, room, SweepContext(sweep, tracking_uri, places), say)
+                context = SweepContext(sweep, tracking_uri, places)
+                _tune(sweep, left, count, room, context, say)
+                _score_on_test(context, room, say)
 
         settle(sweep, tracking_uri, say)
         outcomes = [(trial, read_outcome(sweep, trial.name)) for trial in known_trials(sweep)]
@@ -190,6 +193,22 @@ def _tune(sweep: Sweep, left: list[Trial], count: int, room: Room, context: Swee
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _score_on_test(context: SweepContext, room: Room, say: Callable[[str], None]) -> None:
+    """Score on test people what the report shows on them, now that all that is chosen has been chosen."""
+    sweep = context.sweep
+    left = [each.trial.name for each in untested(sweep)]
+    if not left:
+        return
+    say(f"{counted(len(left), 'trial')} to score on test people, for the report")
+    task = ray.remote(score_trial).options(num_cpus=room.cpus, num_gpus=room.gpus, max_retries=sweep.settings.retries)
+    asked = {name: task.remote(sweep, name, "test", context.tracking_uri, context.places) for name in left}
+    for name, answer in asked.items():
+        try:
+            ray.get(answer)
+        except ray.exceptions.RayError as error:
+            say(f"{name}: not scored on test people ({_interruption(error)}); the report tries again")
 
 
 def _interruption(error: BaseException) -> str:

@@ -159,22 +159,32 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset |
         quality = inputs.network(settings.quality, *QUALITY) if settings.quality is not None else None
     if data is not None and classifier is not None and matcher is not None:
         problems.from_(partial(check_judges, _stand_in(settings, data, inputs), data, classifier, matcher, quality))
-    pairs = problems.from_(partial(choose_pairs, data, settings.pairs, seed=0), "--data") if data is not None else None
-
-    if data is not None and pairs is not None and settings.search is not None:
-        problems += objectives_out_of_reach(settings.search.objectives, data, pairs, _lacking(settings))
-        problems += _asha_metric_problems(settings.search, data)
+    if data is not None:
+        problems.from_(partial(choose_pairs, data, settings.pairs, seed=0), "--data")
+    if data is not None and settings.search is not None:
+        problems += _search_problems(settings, settings.search, data)
     problems.raise_if_any()
+
+
+def _search_problems(settings: SweepSettings, search: SearchSettings, data: Dataset) -> Problems:
+    """Why a search cannot choose on this data."""
+    problems = Problems()
+    pairs = problems.from_(partial(choose_pairs, data, settings.pairs, seed=0, split=settings.chosen_on), "--data")
+    if pairs is not None:
+        problems += objectives_out_of_reach(search.objectives, data, pairs, _lacking(settings))
+        problems += _asha_metric_problems(search, data)
+    return problems
 
 
 def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.DataFrame, lacking: frozenset[Need]) -> Problems:
     """The objectives that evaluations of these pairs will not measure, by judges that lack this."""
     reference, problems = reference_of(pairs), Problems()
     for name in objectives:
-        metric, place = find(name), f"search.objectives.{name}"
+        prefix, _, measure = name.partition("/")
+        metric, place = find(f"eval/{measure}"), f"search.objectives.{name}"
         if metric is None:
             continue
-        measured = f"{metric.prefix}{metric.key(reference)}"
+        measured = f"{prefix}/{metric.key(reference)}"
         if name != measured:
             problems.add(place, f"on {data.name} outputs are compared with the {reference}; take {measured}")
         for need in metric.needs:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from legan.platform.config import flatten
+from legan.platform.data.dataset import Split
 from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
-from legan.platform.evaluation.metric_names import EVALUATION, find
+from legan.platform.evaluation.metric_names import EVALUATION, PREFIXES, find
 from legan.platform.tracking.delivery import StoreAwayError
 from legan.platform.tracking.places import COPY_OF, experiment, read_run_file, read_sent, run_in_store, shown
 from legan.platform.tracking.tracker import Tracker, open_store, sync_run
@@ -66,7 +67,7 @@ class SweepProgress:
 
     def _objectives(self) -> Sequence[str]:
         search = self.sweep.settings.search
-        return [name.removeprefix("eval/") for name in search.objectives] if search is not None else []
+        return list(search.objectives) if search is not None else []
 
 
 def ending(outcome: Outcome | None, first: tuple[str, ...] = ()) -> str:
@@ -77,13 +78,13 @@ def ending(outcome: Outcome | None, first: tuple[str, ...] = ()) -> str:
         return f"failed: {(outcome.error or 'for an unknown reason').rstrip('.')}"
     if outcome.status == "stopped":
         return f"stopped early at step {outcome.metrics.get('step', 0):.0f}"
-    numbers = shown_metrics(main_metrics(outcome.metrics), first)
+    numbers = shown_metrics(main_metrics(outcome.metrics, "val") or main_metrics(outcome.metrics, "test"), first)
     return "finished, " + ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 
 
 def shown_metrics(metrics: Mapping[str, float], first: tuple[str, ...] = ()) -> dict[str, float]:
     """The few that a line has room for."""
-    known = [name.removeprefix(metric.prefix) for metric in EVALUATION for name in metric.names]
+    known = [name for metric in EVALUATION for prefix in PREFIXES.values() for name in metric.names_under(prefix)]
     order = dict.fromkeys(name for name in (*first, *known) if name in metrics)
     return {name: metrics[name] for name in list(order)[:MOST]}
 
@@ -143,29 +144,30 @@ def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> 
 def record_results(tracker: Tracker, sweep: Sweep, outcomes: Outcomes) -> None:
     """Leave the table of outcomes and the metrics of each variant on the sweep's own run.
 
-    ``mean/METRIC/VARIANT`` and ``best/METRIC/VARIANT`` are over the seeds that finished; of a search only ``best/METRIC``.
+    ``mean/val/METRIC/VARIANT`` and ``best/val/METRIC/VARIANT`` are over the seeds that finished; a search has the latter.
     """
     runs = {trial.name: run_in_store(sweep.trials / trial.name).run_id for trial, _ in outcomes}
     tracker.log_text(outcomes_csv(outcomes, runs), "outcomes.csv")
     counts = {status: sum(1 for _, each in outcomes if each is not None and each.status == status) for status in STATUSES}
     values = {f"trials/{status}": float(count) for status, count in counts.items()}
-    values |= suite_metrics(outcomes) if sweep.settings.suite else best_metrics(outcomes)
+    split = sweep.settings.chosen_on
+    values |= suite_metrics(outcomes, split) if sweep.settings.suite else best_metrics(outcomes, split)
     tracker.log_metrics(values, step=sum(counts.values()), again=True)
 
 
-def suite_metrics(outcomes: Outcomes) -> dict[str, float]:
-    """Mean and best of each metric over the seeds of each variant."""
+def suite_metrics(outcomes: Outcomes, split: Split) -> dict[str, float]:
+    """Mean and best of each metric on a split over the seeds of each variant."""
     values = {}
     for variant in dict.fromkeys(trial.variant for trial, _ in outcomes):
-        for name, numbers in _numbers([pair for pair in outcomes if pair[0].variant == variant]).items():
+        for name, numbers in _numbers([pair for pair in outcomes if pair[0].variant == variant], split).items():
             values[f"mean/{name}/{slug(variant)}"] = statistics.fmean(numbers)
             values[f"best/{name}/{slug(variant)}"] = _best(name, numbers)
     return values
 
 
-def best_metrics(outcomes: Outcomes) -> dict[str, float]:
-    """Best of each metric over all trials."""
-    return {f"best/{name}": _best(name, numbers) for name, numbers in _numbers(outcomes).items()}
+def best_metrics(outcomes: Outcomes, split: Split) -> dict[str, float]:
+    """Best of each metric on a split over all trials."""
+    return {f"best/{name}": _best(name, numbers) for name, numbers in _numbers(outcomes, split).items()}
 
 
 def outcomes_csv(outcomes: Outcomes, runs: Mapping[str, str | None]) -> str:
@@ -184,9 +186,9 @@ def outcomes_csv(outcomes: Outcomes, runs: Mapping[str, str | None]) -> str:
     return text.getvalue()
 
 
-def main_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics of a model itself, without those of copied inputs and real images and without the prefix."""
-    return {key.removeprefix("eval/"): value for key, value in metrics.items() if key.startswith("eval/") and key.count("/") == 1}
+def main_metrics(metrics: Mapping[str, float], split: Split) -> dict[str, float]:
+    """The metrics of a model itself on a split, without those of copied inputs and real images."""
+    return {key: value for key, value in metrics.items() if key.startswith(PREFIXES[split]) and key.count("/") == 1}
 
 
 def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: float = 15.0) -> None:
@@ -228,11 +230,11 @@ def _settled(folder: Path, tracking_uri: str) -> bool:
     return sent.offset >= size and b'"kind": "close"' in last
 
 
-def _numbers(outcomes: Outcomes) -> dict[str, list[float]]:
+def _numbers(outcomes: Outcomes, split: Split) -> dict[str, list[float]]:
     numbers: dict[str, list[float]] = {}
     for _, outcome in outcomes:
         if outcome is not None and outcome.status == "finished":
-            for name, value in main_metrics(outcome.metrics).items():
+            for name, value in main_metrics(outcome.metrics, split).items():
                 if math.isfinite(value):
                     numbers.setdefault(name, []).append(value)
     return numbers

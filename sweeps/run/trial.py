@@ -1,9 +1,11 @@
-"""One trial of a sweep, from its start or from where it was: train, evaluate, record, and leave its outcome.
+"""One trial of a sweep, from its start or from where it was: train, score on the validation split, record, leave its outcome.
 
+Test people are looked at when the sweep has ended, by ``score_trial``: its report needs them, and nothing is chosen by them.
 verdict.py judges what ends a trial. Where it has to go on later, the error is raised, and the trial has no outcome: it goes on
 from its last checkpoint when it is run again.
 """
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from legan.platform.data.dataset import Split
 from legan.platform.errors import LeganError
-from legan.platform.evaluation.evaluate import EvaluationRequest, prepare, score
+from legan.platform.evaluation.evaluate import REPORTS, EvaluationRequest, prepare, score
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
 from legan.platform.model import FACENET
@@ -60,7 +63,7 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, report: Report | No
         inputs = Inputs()
         run = _open(sweep, trial, inputs)
         _train(sweep, run, tracking_uri, tell, inputs)
-        outcome = Outcome("finished", _evaluate(sweep, run, tracking_uri))
+        outcome = Outcome("finished", _chosen_by(sweep, run, tracking_uri, inputs))
     except Exception as error:
         decided = verdict(_ended(sweep, folder, error))
         if decided.status == "later":
@@ -71,6 +74,20 @@ def run_trial(sweep: Sweep, trial: Trial, tracking_uri: str, report: Report | No
         outcome = left
     write_outcome(sweep, trial.name, outcome)
     return outcome
+
+
+def score_trial(sweep: Sweep, name: str, split: Split, tracking_uri: str, places: Mapping[str, str] = {}) -> None:
+    """Score a finished trial's model on a split, and add that to its run and its outcome.
+
+    ``places`` are environment variables that name folders, where another process than the sweep's does this.
+    """
+    os.environ.update(places)
+    known = read_outcome(sweep, name)
+    if known is None or known.status != "finished":
+        raise ValueError(f"{name} has not finished")
+    torch.set_num_threads(max(1, int(sweep.settings.cpus)))
+    scores = _evaluate(sweep, open_run(sweep.trials, name), split, tracking_uri)
+    write_outcome(sweep, name, known._replace(metrics={**known.metrics, **scores}))
 
 
 def _ended(sweep: Sweep, folder: Path, error: Exception) -> Ended:
@@ -138,7 +155,15 @@ def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -
     train_on_ray(run, tracking_uri, _nobody, max(1, int(asked.cpus)), resources, tell)
 
 
-def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
+def _chosen_by(sweep: Sweep, run: Run, tracking_uri: str, inputs: Inputs) -> dict[str, float]:
+    """The scores that trials are compared by; none where a suite's data has no validation split."""
+    split = sweep.settings.chosen_on
+    if len(inputs.dataset(sweep.settings.data).real_rows(split)) == 0:
+        return {}
+    return _evaluate(sweep, run, split, tracking_uri)
+
+
+def _evaluate(sweep: Sweep, run: Run, split: Split, tracking_uri: str) -> dict[str, float]:
     """Score the trial's model on the sweep's pairs by the sweep's judges, and add that to the trial's run."""
     asked, say = sweep.settings, _log(run)
     tracker = Tracker(
@@ -146,12 +171,15 @@ def _evaluate(sweep: Sweep, run: Run, tracking_uri: str) -> dict[str, float]:
     )
     status: Status = "FAILED"
     try:
-        request = EvaluationRequest(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs)
-        evaluation, files = score(prepare(str(run.model), request), run.folder / "evaluation", _device(run), say)
+        request = EvaluationRequest(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs, split=split)
+        bench, folder = prepare(str(run.model), request), REPORTS[split]
+        evaluation, files, tags = score(bench, run.folder / folder, _device(run), say)
         metrics = tracked_metrics(evaluation)
-        tracker.log_metrics(metrics, step=0, again=True)
+        tracker.set_tags(tags)
+        # What is validated has the place of the last step, behind what the training has validated on its way.
+        tracker.log_metrics(metrics, step=0 if split == "test" else int(bench.model.info["step"]), again=True)
         for file in files:
-            tracker.log_artifact(file, "evaluation")
+            tracker.log_artifact(file, folder)
         status = "FINISHED"
     finally:
         tracker.close(status)
@@ -167,4 +195,5 @@ def _nobody(line: str) -> None:
 
 
 def _device(run: Run) -> torch.device:
-    return torch.device("cuda" if run.settings.gpu else "cpu")
+    """What the trial was trained on, or the processor where it is scored on a machine without a GPU."""
+    return torch.device("cuda" if run.settings.gpu and torch.cuda.is_available() else "cpu")

@@ -7,11 +7,13 @@ from pydantic import ValidationError
 
 from legan.platform.config import KINDS, check_settings, flatten, problem_of, read_section
 from legan.platform.errors import Problem
-from legan.platform.evaluation.metric_names import EVALUATION
+from legan.platform.evaluation.metric_names import EVALUATION, PREFIXES
 from legan.sweeps.search.parameter import Parameter, Value, same
 
-METRICS = tuple(name for metric in EVALUATION for name in metric.names)
-"""What an evaluation logs of a model's output; which of them depends on data and weights."""
+METRICS = tuple(name for metric in EVALUATION for name in metric.names_under(PREFIXES["val"]))
+"""What trials are chosen by: their evaluation on the validation split; which of them there are depends on data and weights."""
+OLD_METRICS = tuple(name for metric in EVALUATION for name in metric.names)
+"""The same on test people, by whom earlier versions chose. Such a search goes on as it began; no other begins."""
 OF_THE_SWEEP = ("seed", "data", "identity", "quality", "judge", "matcher", "workers", "gpu")
 """Settings that are the same for all trials or the sweep's own."""
 PAPER, JUDGES = "paper", ("identity", "quality")
@@ -37,11 +39,20 @@ def active(given: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dic
     return chosen
 
 
+def objectives_on_val(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A search space whose objectives are those on the validation split, where they stand in it as those on the test split."""
+    asked = document.get("objectives")
+    if not isinstance(asked, Mapping):
+        return dict(document)
+    today = dict(zip(OLD_METRICS, METRICS, strict=True))
+    return {**document, "objectives": {today.get(name, name): way for name, way in asked.items()}}
+
+
 def objective_problems(objectives: Mapping[str, str], pruning: str) -> list[Problem]:
     """Names that no evaluation logs, and what ASHA cannot do."""
     problems: list[Problem] = []
     for name in objectives:
-        if name not in METRICS:
+        if name not in METRICS and name not in OLD_METRICS:
             problems.append(Problem(f"objectives.{name}", f"evaluations have no such metric; known: {', '.join(METRICS)}"))
     if pruning == "asha" and len(objectives) > 1:
         cause = f"asha compares trials by one number, and there are {len(objectives)} objectives"

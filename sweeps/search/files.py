@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 from legan.platform.config import key_lines, problem_of, read_yaml
 from legan.platform.errors import ConfigError, Problem
-from legan.sweeps.search.checks import PAPER, condition_problems, kind_problems, objective_problems, point_problems
+from legan.sweeps.search.checks import (
+    PAPER,
+    condition_problems,
+    kind_problems,
+    objective_problems,
+    objectives_on_val,
+    point_problems,
+)
 from legan.sweeps.search.parameter import Parameter
 from legan.sweeps.search.space import SearchSettings
 
@@ -41,7 +48,7 @@ def read_space(source: str | Path, kind: str = "legan") -> SearchSettings:
     if not isinstance(document, dict):
         raise ConfigError([problem_in("", "it is no search space, which names objectives and parameters")])
 
-    search, wrong = _checked(document, kind)
+    search, wrong = _checked(objectives_on_val(document), kind)
     problems += wrong
     if problems or search is None:
         raise ConfigError([each._replace(file=str(path), line=_line(each.place, lines)) for each in problems])

@@ -63,7 +63,7 @@ class SearchSettings(Settings):
     """A search over settings."""
 
     objectives: dict[str, Literal["minimize", "maximize"]]
-    """Metrics of the evaluation, with directions."""
+    """Metrics of the evaluation on the validation split, with directions."""
     trials: int = Field(20, ge=1)
     """Suggestions in all, over every job that works on the study."""
     sampler: Literal["tpe", "nsga2", "random", "gp"] = "tpe"

@@ -28,7 +28,7 @@ from legan.sweeps.search.storage import reachable, storage_url
 from legan.sweeps.sweep import Sweep, Trial
 
 STEP = "step"
-"""Where a report of a training says how far it is."""
+"""Where a report of a training says how far it is; the last one, of a training that ended and was scored, has none."""
 UNFINISHED = "unfinished"
 """Where a last report says why the trial has to wait for another time."""
 SWEEP, LEFT_OUT = "sweep", "left_out"
@@ -185,10 +185,9 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]  # Ray has no types
             return
 
         values = [(result or {}).get(name, math.nan) for name in self.search.objectives]
-        found = not error and all(math.isfinite(value) for value in values)
-        stopped = (
-            not error and self.search.pruning == "asha" and not any(name in (result or {}) for name in self.search.objectives)
-        )
+        ended = result is not None and STEP not in result
+        found = not error and ended and all(math.isfinite(value) for value in values)
+        stopped = not error and self.search.pruning == "asha" and not ended
         state = TrialState.COMPLETE if found else TrialState.PRUNED if stopped else TrialState.FAIL
         with reachable(self.search):
             self._ot_study.tell(self._ot_trials[trial_id], values if found else None, state=state)

@@ -10,7 +10,7 @@ from legan.sweeps.sweep import FILE, Sweep, open_sweep, read_outcome
 
 NewSweep = Callable[..., Sweep]
 ASHA = {
-    "objectives": {"eval/quality": "maximize"},
+    "objectives": {"val/quality": "maximize"},
     "parameters": {"loss.q": {"float": [5, 10]}},
     "pruning": "asha",
     "asha": {"metric": "validation/l1_cycle"},
@@ -28,11 +28,11 @@ def test_old_names_of_validations_metrics_are_read(new_sweep: NewSweep) -> None:
 
     (sweep.trials / "a-0").mkdir(parents=True)
     (sweep.trials / "a-0" / "outcome.json").write_text(
-        '{"status": "stopped", "metrics": {"validation/l1_to_target": 0.5, "eval/quality": 5, "step": 3}, "run_id": null}'
+        '{"status": "stopped", "metrics": {"validation/l1_to_target": 0.5, "val/quality": 5, "step": 3}, "run_id": null}'
     )
     outcome = read_outcome(sweep, "a-0")
     assert outcome is not None
-    assert outcome.metrics == {"val/l1_to_target": 0.5, "eval/quality": 5, "step": 3}
+    assert outcome.metrics == {"val/l1_to_target": 0.5, "val/quality": 5, "step": 3}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"status": "finished"}', '{"status": 1, "metrics": 2, "run_id": 3}'])

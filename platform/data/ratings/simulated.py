@@ -64,8 +64,9 @@ def make_simulated_ratings(
     """Distort faces of a data set, let the simulated raters rate them, and write a ratings folder, whole or not at all.
 
     ``count`` images (default: as many as faces, 6000 at the most) are drawn from all faces; about one in six stays
-    untouched, most distortions are mild. Splits are the data set's own where it has all three, else 80/10/10 by subject.
-    Raises DataError where ``out`` exists or ``count`` is not above 0.
+    untouched, most distortions are mild. People stay in the split that the data set has them in. Where it has nobody for val or
+    for test, a tenth of those who train are held out for that. Raises DataError where ``out`` exists, where ``count`` is not
+    above 0, and where nobody trains.
     """
     out = Path(out)
     refuse_existing(out, FILE, overwrite=overwrite)
@@ -144,7 +145,12 @@ def _draw_distortions(rng: np.random.Generator) -> Applied:
 
 
 def _splits(dataset: Dataset, seed: int) -> dict[str, str]:
+    """The split of each subject; nobody whom LEGAN is tested on trains Q."""
     own = dataset.splits
-    if set(own) == set(SPLITS):
-        return {name: split for split, names in own.items() for name in names}
-    return dict(split_by_subject(dataset.subject.tolist(), val_share=0.1, test_share=0.1, seed=seed))
+    if "train" not in own:
+        raise DataError(f"nobody of {dataset.path} is in the split train, so Q would learn from people whom LEGAN is tested on.")
+    splits: dict[str, str] = {name: split for split, names in own.items() for name in names}
+    held_out = {f"{split}_share": 0.0 if split in own else 0.1 for split in ("val", "test")}
+    if len(own["train"]) > sum(1 for share in held_out.values() if share):
+        splits |= split_by_subject(own["train"], **held_out, seed=seed)
+    return splits

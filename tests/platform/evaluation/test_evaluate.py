@@ -153,6 +153,44 @@ def test_results_are_logged_to_the_models_run(run: Run, data: Dataset, tiny: Any
     assert len(client.list_artifacts(tracker.run_id, "evaluation/strange faces -2-")) == len(names)
 
 
+def test_a_run_remembers_how_often_it_was_scored_on_test_people_and_val_is_not_counted(
+    run: Run, data: Dataset, tiny: Any, tmp_path: Path, ready: Path
+) -> None:
+    tracker = Tracker(ready / "trained", experiment="e", run_name="trained", params={}, tags={}, say=lambda line: None)
+    assert tracker.close() == 0
+    info = {"run": "trained", "run_uid": tracker.uid, "run_id": tracker.run_id, "data_hash": data.content_hash}
+    tiny.save("model", tiny.model(**info))
+    client = mlflow.MlflowClient(tracking_uri=default_tracking_uri())
+
+    chosen = run("--split", "val", "--out", str(tmp_path / "val"))
+    assert "10 images of 1 subject of tiny's val split" in chosen.output
+    assert "people of the val split" in chosen.output
+    assert "N = 10 against all 12 real images of the val split." in chosen.output
+    assert json.loads((tmp_path / "val" / "evaluation.json").read_text())["split"] == "val"
+    found = client.get_run(tracker.run_id).data
+    assert {name.split("/")[0] for name in found.metrics} == {"val"}
+    assert "scored_on_test" not in found.tags
+    assert [each.path for each in client.list_artifacts(tracker.run_id)] == ["validation"]
+
+    first, second = (run("--out", str(tmp_path / "out")).output for _ in range(2))
+    assert "Its run is scored on tiny's test people for the 1st time.\n" in first
+    assert "for the 2nd time: what was chosen by the times before is no longer tested by them" in second
+    assert client.get_run(tracker.run_id).data.tags["scored_on_test"] == "2"
+    assert "- times scored on test: 2" in (tmp_path / "out" / "evaluation.md").read_text()
+
+    other = copy(data, tmp_path / "strange", "strange faces (2)")
+    assert "for the 1st time" in run("--data", str(other.path), "--out", str(tmp_path / "other")).output
+    assert client.get_run(tracker.run_id).data.tags["scored_on_test/strange faces -2-"] == "1"
+    (ready / "trained" / "tested.json").unlink()
+    assert "for the 3rd time" in run("--out", str(tmp_path / "out")).output, "MLflow remembers too"
+
+
+def test_pairs_of_test_people_are_refused_where_val_is_asked_for(run: Run, tmp_path: Path) -> None:
+    run("--out", str(tmp_path / "first"))
+    with pytest.raises(ConfigError, match="it is not in the data set's val split"):
+        run("--split", "val", "--pairs-file", str(tmp_path / "first" / "pairs.csv"), "--out", str(tmp_path / "second"))
+
+
 def test_a_run_that_ended_without_mlflow_is_logged_to_once_it_was_sent(
     run: Run, data: Dataset, tiny: Any, tmp_path: Path, ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

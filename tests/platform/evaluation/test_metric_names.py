@@ -68,6 +68,7 @@ def test_every_name_leads_to_its_row() -> None:
         assert find(metric.stem) == find(metric.key("source")) == titled(metric.title) == metric
     assert find("validation/l1_cycle") == find("val/l1_cycle") is not None
     assert find("eval/copy_input/fid") is None
+    assert find("val/ssim_to_target") is find("eval/ssim_to_target")
     assert titled("Human preference") is None
 
 

@@ -227,7 +227,7 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
     shuffle = found["pixel-shuffling-0"]
     expected = {"suite": "upsampling", "variant": "Pixel Shuffling", "seed": "0", "sweep": "up", "trial": "pixel-shuffling-0"}
     assert expected.items() <= shuffle.data.tags.items()
-    quality = shuffle.data.metrics["eval/quality"]
+    quality = shuffle.data.metrics["val/quality"]
     assert parent.data.metrics["mean/quality/pixel-shuffling"] == pytest.approx(quality)
     assert parent.data.metrics["trials/finished"] == 3
     assert shuffle.info.artifact_uri.startswith("mlflow-artifacts:")
@@ -262,7 +262,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     settings = folder / "config.yaml"
     settings.write_text(settings.read_text().replace("steps: 4000", f"steps: {done + 2}"))
     for name in ("transposed-convolution-0", "pixel-shuffling-0"):
-        write_outcome(open_sweep(home, "long"), name, Outcome("finished", {"eval/quality": 5.0}))
+        write_outcome(open_sweep(home, "long"), name, Outcome("finished", {"val/quality": 5.0}))
     followed = legan(cluster, "submit", *long, "--follow")
     assert followed.returncode == 0, followed.stdout
     assert "\n3 of 3 trials finished\n" in followed.stdout, followed
@@ -279,7 +279,7 @@ def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
     cluster: Cluster, options: list[str], tmp_path: Path
 ) -> None:
     space = {
-        "objectives": {"eval/quality": "maximize", "eval/l1_to_target": "minimize"},
+        "objectives": {"val/quality": "maximize", "val/l1_to_target": "minimize"},
         "trials": 2,
         "sampler": "random",
         "parameters": {"loss.q": {"float": [5, 10]}, "generator.upsampling": {"choices": ["pixel_shuffle", "bilinear"]}},
@@ -298,7 +298,7 @@ def test_a_search_travels_with_its_space_and_its_study_is_the_clusters(
     found = runs(cluster, "mine")
     parent = found.pop("mine")
     assert {run.data.tags["suite"] for run in found.values()} == {"search"}
-    assert sorted(run.data.metrics["eval/quality"] for run in found.values()) == pytest.approx(
+    assert sorted(run.data.metrics["val/quality"] for run in found.values()) == pytest.approx(
         sorted(trial.values[0] for trial in study.trials)
     )
     stored = {each.path for each in MlflowClient(cluster.mlflow).list_artifacts(parent.info.run_id, "search")}

@@ -66,7 +66,11 @@ def sweep(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 assert asked is not None
                 run = create_run(made.trials, "legan", asked, trial.name, {"variant": trial.variant}, register=False)
                 train_run(run, Ranks(), uri, lambda line: None)
-                write_outcome(made, trial.name, Outcome("finished", {"eval/ssim_to_target": SSIM[trial.name]}))
+                write_outcome(
+                    made,
+                    trial.name,
+                    Outcome("finished", {f"{split}/ssim_to_target": SSIM[trial.name] for split in ("val", "eval")}),
+                )
         failed = made.trials / "pixel-shuffling-1"
         failed.mkdir()
         write_outcome(made, failed.name, Outcome("failed", {}, "step 1: the loss term gp became nan."))
@@ -168,7 +172,7 @@ def test_out_that_is_a_file_is_refused(sweep: Sweep, tmp_path: Path) -> None:
 def promoted(sweep: Sweep, direction: Direction | None = None, *, force: bool = False) -> list[str]:
     """What is said when the best trial is promoted; after two steps none is better than a copy."""
     lines: list[str] = []
-    promote(sweep, "eval/ssim_to_target", direction, dry_run=False, force=force, say=lines.append)
+    promote(sweep, "val/ssim_to_target", direction, dry_run=False, force=force, say=lines.append)
     return lines
 
 
@@ -183,14 +187,14 @@ def test_the_best_seed_of_the_variant_with_the_best_mean_becomes_champion(sweep:
     lines = promoted(sweep, force=True)
     assert lines[0] == (
         "transposed-convolution-0 (Transposed Convolution, seed 0): Transposed Convolution has the highest mean of "
-        "eval/ssim_to_target, 0.6100 over 2 seeds, and this is its highest with 0.6200. Variants with fewer finished seeds did "
+        "val/ssim_to_target, 0.6100 over 2 seeds, and this is its highest with 0.6200. Variants with fewer finished seeds did "
         "not compete: Bilinear Interpolation, Pixel Shuffling."
     )
     run_id = finished_run(sweep, "transposed-convolution-0")
     champion = client.get_model_version_by_alias("legan", "champion")
     assert (str(champion.version), champion.run_id) == ("2", run_id)
     assert champion.tags["sweep"] == "up"
-    assert champion.tags["eval/ssim_to_target"] == "0.62"
+    assert champion.tags["val/ssim_to_target"] == "0.62"
     assert "val/ssim_to_target" in champion.tags
     assert lines[-2] == f"models:/legan@champion is now version 2, of the MLflow run {run_id}."
     assert lines[-1] == "Before, it was version 1; `legan models rollback legan` brings that back."
@@ -210,10 +214,8 @@ def test_the_best_seed_of_the_variant_with_the_best_mean_becomes_champion(sweep:
 
 
 def test_unknown_metrics_and_directions_are_said(sweep: Sweep) -> None:
-    with pytest.raises(
-        ConfigError, match=r"--metric: 'eval/ssim' is unknown; the finished trials of up have eval/ssim_to_target"
-    ):
-        promote(sweep, "eval/ssim", None, dry_run=False, force=False, say=print)
+    with pytest.raises(ConfigError, match=r"--metric: 'val/ssim' is unknown; the finished trials of up have val/ssim_to_target"):
+        promote(sweep, "val/ssim", None, dry_run=False, force=False, say=print)
 
 
 def test_mlflow_away_is_said(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +253,7 @@ def test_the_commands_do_it(sweep: Sweep, tmp_path: Path, capsys: pytest.Capture
     assert made.exit_code == 0, made.output
     assert "# Table 12: ours on" in made.output
     assert f"Written: {tmp_path / 'table12.md'}" in made.output
-    made = CliRunner().invoke(app, ["sweep", "promote", str(sweep.folder), "--metric", "eval/ssim_to_target", "--force"])
+    made = CliRunner().invoke(app, ["sweep", "promote", str(sweep.folder), "--metric", "val/ssim_to_target", "--force"])
     assert made.exit_code == 0, made.output
     assert "which models:/legan@champion is" in made.output or "is now version" in made.output
     made = CliRunner().invoke(app, ["sweep", "report", "nothing"])

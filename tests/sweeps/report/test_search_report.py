@@ -17,8 +17,8 @@ from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, write_outcome
 
 
 def search(folder: Path, seeds: int = 1, **objectives: str) -> Sweep:
-    """A search without trials; ``objectives`` without their eval/."""
-    named = {f"eval/{name}": way for name, way in objectives.items()}
+    """A search without trials; ``objectives`` without their val/."""
+    named = {f"val/{name}": way for name, way in objectives.items()}
     parameters = {"loss.q": {"float": [5, 10]}, "generator.upsampling": {"choices": ["bilinear", "transposed"]}}
     asked = SearchSettings.model_validate({"objectives": named, "parameters": parameters, "points": []})
     settings = SweepSettings(search=asked, seeds=seeds, data=Path("faces"), classifier=Path("c"), matcher=Path("m"))
@@ -29,7 +29,7 @@ def trial(sweep: Sweep, name: str, seed: int = 0, q: float = 8.0, upsampling: st
     """A trial's folder as its run leaves it; it failed where it has no metrics."""
     given = {"steps": 2, "seed": seed, "loss": {"q": q, "lambda_3": 0, "lambda_4": 0}, "generator": {"upsampling": upsampling}}
     create_run(sweep.trials, "legan", LeganSettings.model_validate(given), name, register=False)
-    numbers = {f"eval/{key}": value for key, value in metrics.items() if value is not None}
+    numbers = {f"val/{key}": value for key, value in metrics.items() if value is not None}
     outcome = Outcome("finished", numbers) if metrics else Outcome("failed", {}, "it broke.")
     write_outcome(sweep, name, outcome)
 
@@ -43,7 +43,7 @@ def test_the_best_come_first_with_what_was_varied(tmp_path: Path) -> None:
     text = markdown(as_sheet(search_table(sweep)))
     assert text.startswith("# sweep: best trials of 3 on faces")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert rows[0] == "|  | eval/l1_to_target ↓ | loss.q | generator.upsampling |"
+    assert rows[0] == "|  | val/l1_to_target ↓ | loss.q | generator.upsampling |"
     assert rows[2:] == [
         "| t1 [1] | **0.100** | 6.5 | transposed |",
         "| t2 [2] | 0.200 | 7 | transposed |",
@@ -72,7 +72,7 @@ def test_several_objectives_give_the_pareto_set(tmp_path: Path) -> None:
     table = search_table(sweep)
     assert [each.name for each in table.shown] == ["best-l1", "between", "same-as-between", "best-quality"]
     rows = list(csv.DictReader(io.StringIO(as_csv(table))))
-    assert (rows[1]["suggestion"], rows[1]["objective"], rows[1]["direction"]) == ("best-l1", "eval/quality", "maximize")
+    assert (rows[1]["suggestion"], rows[1]["objective"], rows[1]["direction"]) == ("best-l1", "val/quality", "maximize")
     assert rows[1]["mean"] == "4.0"
     assert "Pareto set of 5" in as_sheet(table).title
 
@@ -84,10 +84,10 @@ def test_seeds_of_one_suggestion_are_one_row_and_all_have_to_be_there(tmp_path: 
     trial(sweep, "t1-0", 0, q=7.0, quality=9.0)
     table = search_table(sweep)
     (only,) = table.shown
-    assert (only.name, only.mean("eval/quality")) == ("t0", 4.5)
+    assert (only.name, only.mean("val/quality")) == ("t0", 4.5)
     assert as_sheet(table).rows == ("t0 [1,2]",)
     assert as_sheet(table).places[0][0].text == "4.500 ± 0.707"
-    assert choose(sweep, read_results(sweep), "eval/quality").result.trial.name == "t0-1"
+    assert choose(sweep, read_results(sweep), "val/quality").result.trial.name == "t0-1"
 
 
 def test_a_suggestion_made_twice_is_two_rows(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_suggestion_made_twice_is_two_rows(tmp_path: Path) -> None:
     for name, quality in (("t0", 4.0), ("t1", 6.0)):
         for seed in (0, 1):
             trial(sweep, f"{name}-{seed}", seed, q=6.0, quality=quality + seed)
-    assert [(each.name, each.mean("eval/quality")) for each in search_table(sweep).shown] == [("t1", 6.5), ("t0", 4.5)]
+    assert [(each.name, each.mean("val/quality")) for each in search_table(sweep).shown] == [("t1", 6.5), ("t0", 4.5)]
 
 
 def test_a_search_trial_without_settings_is_listed_with_its_error(tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_nothing_to_rank_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no trial of sweep has finished \(none was begun\)"):
         search_table(sweep)
     trial(sweep, "t0", l1_to_target=0.5)
-    with pytest.raises(ConfigError, match="no finished trial of sweep has eval/quality"):
+    with pytest.raises(ConfigError, match="no finished trial of sweep has val/quality"):
         search_table(sweep)

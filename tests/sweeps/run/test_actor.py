@@ -17,7 +17,7 @@ CONFIG = {"loss.q": 8.0}
 def sweep(new_sweep: Callable[..., Sweep]) -> Sweep:
     asha = {"metric": "val/l1_to_target", "grace": 2, "reduction": 2}
     parameters = {"loss.q": {"float": [5, 10]}}
-    search = {"objectives": {"eval/quality": "maximize"}, "parameters": parameters, "trials": 2, "pruning": "asha", "asha": asha}
+    search = {"objectives": {"val/quality": "maximize"}, "parameters": parameters, "trials": 2, "pruning": "asha", "asha": asha}
     return new_sweep(suite=None, search=search)
 
 

@@ -27,6 +27,7 @@ from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
+from legan.sweeps.report.search_report import search_table
 from legan.sweeps.run.actor import together
 from legan.sweeps.run.driver import run_sweep
 from legan.sweeps.run.request import settings_of
@@ -87,7 +88,7 @@ def prepare_trial(sweep: Sweep, name: str, **values: Any) -> None:
 def end_trial(sweep: Sweep, *names: str) -> None:
     """Give trials an outcome, so that they are not run."""
     for name in names:
-        write_outcome(sweep, name, Outcome("finished", {"eval/quality": 5.0}))
+        write_outcome(sweep, name, Outcome("finished", {"val/quality": 5.0, "eval/quality": 5.0}))
 
 
 @pytest.mark.long
@@ -118,7 +119,8 @@ def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(
     }  # fmt: skip
     assert f"{SHUFFLE}: its process died; it goes on from its last checkpoint" in lines
     assert any(line.startswith(f"{BILINEAR}: failed: step 1: the loss term loss/id became nan") for line in lines)
-    assert lines[-1].endswith("0 left")
+    assert lines[-2].endswith("0 left")
+    assert lines[-1] == "2 trials to score on test people, for the report"
     log = (sweep.trials / SHUFFLE / "progress.log").read_text()
     assert "resumed from step" in log
     assert not groups()
@@ -130,8 +132,10 @@ def test_a_killed_trial_goes_on_and_a_wrong_one_fails_alone(
     assert found[BILINEAR].data.tags["mlflow.parentRunId"] == found["tiny"].info.run_id
     parent = found["tiny"].data
     assert (parent.metrics["trials/finished"], parent.metrics["trials/failed"]) == (2.0, 1.0)
-    quality = outcomes[TRANSPOSED].metrics["eval/quality"]
-    assert parent.metrics["mean/quality/transposed-convolution"] == pytest.approx(quality)
+    quality = outcomes[TRANSPOSED].metrics["val/quality"]
+    assert parent.metrics["mean/val/quality/transposed-convolution"] == pytest.approx(quality)
+    assert {"eval/quality", "val/quality"} <= set(outcomes[SHUFFLE].metrics), "tested when all had ended, on Ray"
+    assert found[SHUFFLE].data.tags["scored_on_test"] == "1"
     steps = [
         each.step for each in MlflowClient(default_tracking_uri()).get_metric_history(found[SHUFFLE].info.run_id, "loss/rec")
     ]
@@ -275,7 +279,7 @@ def test_how_many_trials_fit_on_a_node(node: tuple[float, float], each: tuple[fl
 
 def search_of(**values: Any) -> dict[str, Any]:
     parameters = {"loss.q": {"float": [5, 10]}, "loss.lambda_2": {"choices": [1, 10]}}
-    return {"objectives": {"eval/quality": "maximize"}, "trials": 3, "parameters": parameters} | values
+    return {"objectives": {"val/quality": "maximize"}, "trials": 3, "parameters": parameters} | values
 
 
 @pytest.mark.long
@@ -287,11 +291,15 @@ def test_a_search_trains_what_is_suggested_and_is_not_repeated(ray_cluster: None
     paper = suggested(sweep, {"loss.q": 8.0, "loss.lambda_2": 10})
     assert {trial.name for trial in paper} <= {trial.name for trial, _ in outcomes}
     suggestions = {trial.name.rpartition("-")[0] for trial, _ in outcomes}
-    means = [together([read_outcome(sweep, f"{key}-{seed}") for seed in (0, 1)]).metrics["eval/quality"] for key in suggestions]
+    means = [together([read_outcome(sweep, f"{key}-{seed}") for seed in (0, 1)]).metrics["val/quality"] for key in suggestions]
     assert open_study(sweep).best_value == pytest.approx(max(means))
     found = runs()["tiny"]
     plots = MlflowClient(default_tracking_uri()).list_artifacts(found.info.run_id, "search")
     assert plots
+    best = search_table(sweep).shown[0]
+    tested = {path.parent.name for path in sweep.trials.glob("*/tested.json")}
+    assert tested == {trial.trial.name for trial in best.trials}, "only the chosen one is scored on test people"
+    assert f"{best.name} on test people: quality " in " ".join(search_table(sweep).notes)
     again: list[str] = []
     assert [trial for trial, _ in run_sweep(sweep, None, again.append)] == [trial for trial, _ in outcomes]
     assert not [line for line in again if line.endswith(": started")]

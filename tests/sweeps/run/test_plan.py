@@ -65,7 +65,7 @@ def test_a_command_opens_each_data_set_and_each_network_once(
 ) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(
-        "objectives: {eval/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}, loss.lambda_2: {choices: [1, 5, 10]}}"
+        "objectives: {val/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}, loss.lambda_2: {choices: [1, 5, 10]}}"
     )
     done = legan(what if what != "space" else str(space))  # a dry run, which builds a training's networks too
     assert done.exit_code == 0
@@ -95,19 +95,19 @@ def test_all_problems_come_at_once(legan: Command, tmp_path: Path, networks: dic
 def test_objectives_that_cannot_be_measured_here_are_refused(legan: Command, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(
-        "objectives: {eval/fid: minimize, eval/lpips_to_source: minimize, eval/ssim_to_target: maximize}\n"
+        "objectives: {val/fid: minimize, val/lpips_to_source: minimize, val/ssim_to_target: maximize}\n"
         "parameters: {loss.q: {float: [5, 10]}}\npoints: []\n",
         encoding="utf-8",
     )
     with pytest.raises(ConfigError) as caught:
         legan(str(space))
     problems = [str(problem).removeprefix("search.objectives.") for problem in caught.value.problems]
-    assert "eval/fid: its weights are not here; get them with `legan weights inception`" in problems
-    assert "eval/lpips_to_source: on tiny outputs are compared with the target; take eval/lpips_to_target" in problems
+    assert "val/fid: its weights are not here; get them with `legan weights inception`" in problems
+    assert "val/lpips_to_source: on tiny outputs are compared with the target; take val/lpips_to_target" in problems
     assert not any("ssim" in problem for problem in problems)
 
 
-ASHA = "objectives: {eval/quality: maximize}\npruning: asha\npoints: []\nparameters: {loss.q: {float: [5, 10]}}\n"
+ASHA = "objectives: {val/quality: maximize}\npruning: asha\npoints: []\nparameters: {loss.q: {float: [5, 10]}}\n"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ ASHA = "objectives: {eval/quality: maximize}\npruning: asha\npoints: []\nparamet
             r"search\.asha\.metric: validation on \S+ measures val/l1_to_target; take that instead of val/l1_cycle",
         ),
         (
-            "objectives: {eval/quality: maximize}\npoints: []\nparameters: {discriminator.layers: {int: [3, 6]}}\n", (),
+            "objectives: {val/quality: maximize}\npoints: []\nparameters: {discriminator.layers: {int: [3, 6]}}\n", (),
             r"discriminator\.layers: 6 layers halve .* too often; take 5 or fewer \(with .*, which the search may suggest\)",
         ),
     ],
@@ -137,11 +137,11 @@ def test_what_a_search_may_suggest_is_checked_before_it_starts(
 def test_a_dry_run_of_a_search_tells_what_it_may_suggest(legan: Command, tmp_path: Path) -> None:
     space = tmp_path / "mine.yaml"
     space.write_text(
-        "objectives: {eval/quality: maximize}\ntrials: 7\nparameters: {loss.q: {float: [5, 10]}, "
+        "objectives: {val/quality: maximize}\ntrials: 7\nparameters: {loss.q: {float: [5, 10]}, "
         "generator.upsampling: {choices: [pixel_shuffle, bilinear]}}\n"
     )
     text = legan(str(space), "--seeds", "2").output
-    assert "7 suggestions by tpe, 2 seeds each: maximize eval/quality; nobody is stopped early" in text
+    assert "7 suggestions by tpe, 2 seeds each: maximize val/quality; nobody is stopped early" in text
     assert "loss.q: float (5.0, 10.0)" in text
     assert "generator.upsampling: choices ('pixel_shuffle', 'bilinear')" in text
     assert "tried early: paper" in text
@@ -156,7 +156,7 @@ def test_variants_that_are_the_same_training_are_refused(legan: Command, suite: 
 
 def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(legan: Command, tmp_path: Path, home: Path) -> None:
     space = tmp_path / "space.yaml"
-    text = "objectives: {eval/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}}\nstorage: "
+    text = "objectives: {val/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}}\nstorage: "
     for storage, problem in (
         ("postgresql://me@127.0.0.1:1/db", "cannot be used .*refused"),
         (f"sqlite:///{space}/study.db", "cannot be written"),

@@ -25,9 +25,9 @@ from legan.sweeps.run.progress import (
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep
 
 RESULTS = [
-    (Trial("a-0", "Variant A", 0, {}), Outcome("finished", {"eval/quality": 4.0, "eval/fid": 30.0})),
-    (Trial("a-1", "Variant A", 1, {}), Outcome("finished", {"eval/quality": 5.0, "eval/fid": 20.0})),
-    (Trial("b-0", "Variant B", 0, {}), Outcome("finished", {"eval/quality": 1.0, "eval/copy_input/quality": 9.0})),
+    (Trial("a-0", "Variant A", 0, {}), Outcome("finished", {"val/quality": 4.0, "val/fid": 30.0})),
+    (Trial("a-1", "Variant A", 1, {}), Outcome("finished", {"val/quality": 5.0, "val/fid": 20.0})),
+    (Trial("b-0", "Variant B", 0, {}), Outcome("finished", {"val/quality": 1.0, "val/copy_input/quality": 9.0})),
     (Trial("b-1", "Variant B", 1, {}), Outcome("failed", {}, "it broke, badly")),
     (Trial("c-0", "Variant C", 0, {}), None),
 ]
@@ -40,7 +40,7 @@ def sweep(ready: Path) -> Sweep:
 
 
 def finished(quality: float) -> Outcome:
-    metrics = {"eval/quality": quality, "eval/copy_input/quality": 1.0, "eval/l1_to_target": 0.25, "eval/match_to_target": 0.5}
+    metrics = {"val/quality": quality, "val/copy_input/quality": 1.0, "val/l1_to_target": 0.25, "val/match_to_target": 0.5}
     return Outcome("finished", metrics)
 
 
@@ -66,14 +66,18 @@ def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(sweep: Sw
         "a: its process died; it goes on from its last checkpoint",
         "a: started",
         # three rounds of two, 90 s each
-        "a: finished, match_to_target 0.5, quality 5, l1_to_target 0.25, 1:30; 5 left, about 4:30",
+        "a: finished, val/match_to_target 0.5, val/quality 5, val/l1_to_target 0.25, 1:30; 5 left, about 4:30",
         "b: failed: it was no good, 1:40; 4 left, about 3:00",
         "c: unfinished: the disk is full; 3 left, about 3:00",
     ]
 
 
 def test_objectives_are_shown_first() -> None:
-    assert ending(finished(5.0), ("l1_to_target",)) == "finished, l1_to_target 0.25, match_to_target 0.5, quality 5"
+    told = "finished, val/l1_to_target 0.25, val/match_to_target 0.5, val/quality 5"
+    assert ending(finished(5.0), ("val/l1_to_target",)) == told
+    tested = {"eval/quality": 9.0, **finished(5.0).metrics}
+    assert ending(Outcome("finished", tested), ("val/l1_to_target",)) == told, "test people are for the report"
+    assert ending(Outcome("finished", {"eval/quality": 9.0})) == "finished, eval/quality 9", "an older version's"
 
 
 def test_other_endings() -> None:
@@ -82,16 +86,18 @@ def test_other_endings() -> None:
 
 
 def test_metrics_of_each_variant_are_over_the_seeds_that_finished() -> None:
-    assert suite_metrics(RESULTS) == {
-        "mean/quality/variant-a": 4.5, "best/quality/variant-a": 5.0, "mean/fid/variant-a": 25.0, "best/fid/variant-a": 20.0,
-        "mean/quality/variant-b": 1.0, "best/quality/variant-b": 1.0,
+    assert suite_metrics(RESULTS, "val") == {
+        "mean/val/quality/variant-a": 4.5, "best/val/quality/variant-a": 5.0,
+        "mean/val/fid/variant-a": 25.0, "best/val/fid/variant-a": 20.0,
+        "mean/val/quality/variant-b": 1.0, "best/val/quality/variant-b": 1.0,
     }  # fmt: skip
-    assert best_metrics(RESULTS) == {"best/quality": 5.0, "best/fid": 20.0}
+    assert suite_metrics(RESULTS, "test") == {}
+    assert best_metrics(RESULTS, "val") == {"best/val/quality": 5.0, "best/val/fid": 20.0}
 
 
 def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
     assert outcomes_csv(RESULTS, {"a-0": "id-a0", "a-1": "id-a1", "b-0": "id-b0"}).splitlines() == [
-        "trial,variant,seed,status,run_id,error,eval/quality,eval/fid,eval/copy_input/quality",
+        "trial,variant,seed,status,run_id,error,val/quality,val/fid,val/copy_input/quality",
         "a-0,Variant A,0,finished,id-a0,,4.0,30.0,",
         "a-1,Variant A,1,finished,id-a1,,5.0,20.0,",
         "b-0,Variant B,0,finished,id-b0,,1.0,,9.0",
@@ -101,13 +107,13 @@ def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
 
 
 def test_what_became_of_a_trial_that_was_run_again_replaces_what_was_recorded(sweep: Sweep) -> None:
-    for last, failed in ((Outcome("failed", {}, "it broke"), 1), (Outcome("finished", {"eval/quality": 7.0}), 0)):
+    for last, failed in ((Outcome("failed", {}, "it broke"), 1), (Outcome("finished", {"val/quality": 7.0}), 0)):
         tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
         record_results(tracker, sweep, [*RESULTS[:2], (Trial("a-2", "Variant A", 2, {}), last)])
         tracker.close("FINISHED")
         metrics = MlflowClient(default_tracking_uri()).get_run(run_id).data.metrics
         assert (metrics["trials/failed"], metrics["trials/finished"]) == (failed, 3 - failed)
-        assert metrics["best/quality/variant-a"] == (5.0 if failed else 7.0)
+        assert metrics["best/val/quality/variant-a"] == (5.0 if failed else 7.0)
 
 
 def record(folder: Path, uri: str, status: str | None) -> None:

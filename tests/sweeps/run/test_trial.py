@@ -1,9 +1,11 @@
 """One trial, without Ray."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -11,10 +13,13 @@ from ray.exceptions import ActorDiedError
 from ray.train import WorkerGroupError
 from safetensors.torch import load_file
 
+from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import ClusterError, ConfigError, TrackingError
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
+from legan.sweeps.report.results import read_results
+from legan.sweeps.report.scored import scored, untested
 from legan.sweeps.run.request import settings_of
 from legan.sweeps.run.trial import NotNowError, run_trial
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
@@ -52,17 +57,53 @@ def test_a_trial_is_trained_evaluated_and_recorded_once(new_sweep: NewSweep) -> 
         "suite": "upsampling", "variant": "Bilinear Interpolation", "seed": "0", "sweep": "tiny",
         "trial": "bilinear-interpolation-0", "legan.parent_uid": "the-sweeps-own",
     }  # fmt: skip
-    written = json.loads((sweep.trials / trial.name / "evaluation" / "evaluation.json").read_text())["methods"]["output"]
-    for metric in ("match_to_target", "l1_to_target", "quality"):  # validation's L1 has another name
-        assert outcome.metrics[f"eval/{metric}"] == pytest.approx(written[metric])
-        assert found.data.metrics[f"eval/{metric}"] == pytest.approx(written[metric])
+    report = json.loads((sweep.trials / trial.name / "validation" / "evaluation.json").read_text())
+    written = report["methods"]["output"]
+    assert report["split"] == "val"
+    for metric in ("match_to_target", "l1_to_target", "quality"):
+        assert outcome.metrics[f"val/{metric}"] == pytest.approx(written[metric])
+        assert found.data.metrics[f"val/{metric}"] == pytest.approx(written[metric])
+    assert not [name for name in {**outcome.metrics, **found.data.metrics} if name.startswith("eval/")], "no test person is seen"
+    assert "scored_on_test" not in found.data.tags
     client = MlflowClient(default_tracking_uri())
-    assert "evaluation/pictures.png" in [each.path for each in client.list_artifacts(found.info.run_id, "evaluation")]
+    assert "validation/pictures.png" in [each.path for each in client.list_artifacts(found.info.run_id, "validation")]
     assert not client.search_registered_models()
 
     before = (sweep.trials / trial.name / "tracking.jsonl").read_bytes()
     assert run(sweep, trial) == outcome
     assert (sweep.trials / trial.name / "tracking.jsonl").read_bytes() == before
+
+
+def test_a_finished_trial_is_scored_on_test_people_when_a_report_asks_for_it_and_that_is_counted(new_sweep: NewSweep) -> None:
+    sweep = new_sweep(overrides=["steps=1"])
+    trial = suite_trials(sweep.settings)[0]
+    chosen_by = run(sweep, trial).metrics
+    assert [each.trial.name for each in untested(sweep)] == [trial.name]
+    said: list[str] = []
+    (first, *_) = scored(sweep, read_results(sweep), "test", said.append)
+    assert said == [f"scoring {trial.name} on the test split of tiny …"]
+    assert first.outcome is not None
+    assert first.outcome.metrics.items() >= chosen_by.items()
+    report = json.loads((first.folder / "evaluation" / "evaluation.json").read_text())
+    assert (report["split"], report["times_scored_on_test"]) == ("test", 1)
+    assert first.outcome.metrics["eval/quality"] == pytest.approx(report["methods"]["output"]["quality"])
+    (found,) = logged()
+    assert (found.data.tags["scored_on_test"], found.info.status) == ("1", "FINISHED")
+    assert found.data.metrics["eval/quality"] == pytest.approx(first.outcome.metrics["eval/quality"])
+
+    assert untested(sweep) == []
+    assert scored(sweep, read_results(sweep), "test", said.append)[0] == first
+    assert len(said) == 1, "a second report looks at nobody again"
+
+
+def test_a_suite_on_data_without_a_validation_split_is_reported_all_the_same(new_sweep: NewSweep, tmp_path: Path) -> None:
+    data = shutil.copytree(open_dataset(new_sweep().settings.data).path, tmp_path / "data")
+    faces = pd.read_parquet(data / "faces.parquet")
+    faces.assign(split=faces["split"].replace("val", "train")).to_parquet(data / "faces.parquet")
+    sweep = new_sweep("without", overrides=["steps=1"], data=data)
+    outcome = run(sweep, suite_trials(sweep.settings)[0])
+    assert (outcome.status, outcome.metrics) == ("finished", {})
+    assert len(untested(sweep)) == 1
 
 
 def test_what_interrupts_a_trial_is_raised_and_the_trial_goes_on_from_its_checkpoint(new_sweep: NewSweep) -> None:

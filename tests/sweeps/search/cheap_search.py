@@ -22,7 +22,7 @@ def cheap(sweep, config):
             time.sleep(0.05)
         rate = math.log10(config["adam.learning_rate"])
         value = 10 - (config.get("loss.q", 5) - 8) ** 2 - (rate + 4) ** 2 - abs(config["loss.lambda_4"] - 0.5)
-        write_outcome(sweep, trial.name, Outcome("finished", {"eval/quality": value}))
+        write_outcome(sweep, trial.name, Outcome("finished", {"val/quality": value}))
     return read_outcome(sweep, trial.name).metrics
 
 

@@ -8,7 +8,7 @@ from legan.platform.errors import ConfigError, LeganError
 from legan.sweeps.search.files import read_space, space_names
 
 BAD = """\
-objectives: {eval/fidd: maximize, eval/quality: up}
+objectives: {val/fidd: maximize, val/quality: up}
 trails: 3
 pruning: asha
 storage: postgresql://me:secret@host/db
@@ -25,6 +25,11 @@ parameters:
 """
 
 
+def test_objectives_on_test_people_are_read_as_those_on_the_validation_split(tmp_path):
+    (tmp_path / "old.yaml").write_text("objectives: {eval/quality: maximize}\nparameters: {loss.q: {float: [5, 10]}}\n")
+    assert dict(read_space(tmp_path / "old.yaml").objectives) == {"val/quality": "maximize"}
+
+
 def test_all_problems_come_at_once_with_their_lines(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(BAD)
@@ -35,8 +40,8 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path):
     assert {problem.file for problem in problems} == {str(path)}
     for line, place, cause in (
         (7, "parameters.loss.q", "this is there again in line 13"),
-        (1, "objectives.eval/quality", "'up' is unknown; take 'minimize' or 'maximize'"),
-        (1, "objectives.eval/fidd", "evaluations have no such metric"),
+        (1, "objectives.val/quality", "'up' is unknown; take 'minimize' or 'maximize'"),
+        (1, "objectives.val/fidd", "evaluations have no such metric"),
         (2, "trails", "there is no such setting; known here: asha, objectives, parameters"),
         (3, "pruning", "asha compares trials by one number, and there are 2 objectives"),
         (4, "storage", "a password does not belong into a file"),
@@ -68,7 +73,7 @@ def test_shipped_spaces_are_valid(name):
         ("[1]", "it is no search space"),
         ("a: {", "is not valid YAML"),
         ("? [a]\n: 1", "is not valid YAML"),
-        ("objectives: {eval/quality: maximize}", "parameters: it is missing"),
+        ("objectives: {val/quality: maximize}", "parameters: it is missing"),
         ("parameters: 3", "parameters: 3 is a single value; write KEY: VALUE below it"),
         ("points: 3", "points: 3 is no list"),
         ("points: [paper]\nparameters: {1: 2}", "parameters.1: 2 is a single value"),
@@ -98,7 +103,7 @@ def test_unknown_names_list_the_spaces_and_other_kinds_have_other_settings():
         read_space("legan", kind="stargan_v2")
 
 
-KEYS = st.sampled_from(["objectives", "parameters", "points", "pruning", "loss.q", "float", "when", "eval/fid", "x"])
+KEYS = st.sampled_from(["objectives", "parameters", "points", "pruning", "loss.q", "float", "when", "val/fid", "x"])
 
 
 @settings(deadline=None)

@@ -33,12 +33,12 @@ def searched(home, objectives, count, value=None):
             changes["generator.width"] / 64 + changes["loss.lambda_4"],
         )
         suggest.on_trial_complete(
-            str(index), dict(zip(objectives, made, strict=False)) if value is None else {"eval/quality": value}
+            str(index), dict(zip(objectives, made, strict=False)) if value is None else {"val/quality": value}
         )
     return sweep
 
 
-THREE = {"eval/quality": "maximize", "eval/fd_identity": "minimize", "eval/match_to_target": "maximize"}
+THREE = {"val/quality": "maximize", "val/fd_identity": "minimize", "val/match_to_target": "maximize"}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -61,7 +61,7 @@ def test_plots_of_one_two_and_three_objectives(tmp_path, count):
 
 def test_what_cannot_be_drawn_is_said(tmp_path):
     said = []
-    one = {"eval/quality": "maximize"}
+    one = {"val/quality": "maximize"}
     assert search_plots(searched(tmp_path / "1", one, 1), tmp_path / "out", said.append) == []
     assert said.pop() == "no plots of the search: they need 2 finished trials, and there are 1"
     files = search_plots(searched(tmp_path / "2", one, 3), tmp_path / "out", said.append)

@@ -16,7 +16,7 @@ from legan.sweeps.search.parameter import Parameter
 from legan.sweeps.search.space import SearchSettings, define_by_run, starting_points
 from legan.sweeps.sweep import SweepSettings
 
-GOAL = {"eval/quality": "maximize"}
+GOAL = {"val/quality": "maximize"}
 WORDS = st.sampled_from(["bilinear", "valid", "x", "", "uniform"])
 
 
@@ -182,11 +182,11 @@ def test_conditions_that_can_never_hold_are_refused(parameters, place, cause):
 @pytest.mark.parametrize(
     ("others", "cause"),
     [
-        ({"objectives": {"eval/fidd": "minimize"}}, "evaluations have no such metric; known: eval/fid"),
+        ({"objectives": {"val/fidd": "minimize"}}, "evaluations have no such metric; known: val/fid"),
         ({"objectives": {}}, "nothing is measured; name at least one metric"),
         ({"parameters": {}}, "nothing is searched; name at least one setting"),
-        ({"objectives": {"eval/quality": "up"}}, "'minimize' or 'maximize'"),
-        ({"objectives": {"eval/quality": "maximize", "eval/fid": "minimize"}, "pruning": "asha"}, "there are 2 objectives"),
+        ({"objectives": {"val/quality": "up"}}, "'minimize' or 'maximize'"),
+        ({"objectives": {"val/quality": "maximize", "val/fid": "minimize"}, "pruning": "asha"}, "there are 2 objectives"),
         ({"points": [{"a": 2}]}, "2 is outside the space"),
         ({"points": [{"c": 2}]}, "this is not searched; searched are a"),
         ({"points": ["papr"]}, "a point is `paper` or a mapping"),
@@ -278,8 +278,8 @@ def test_the_paper_is_a_point_and_has_to_be_in_the_space():
 
 def test_known_metrics_are_those_of_an_evaluation():
     network = object()
-    per_image = {f"eval/{name}" for to in ("target", "source") for name in image_metrics(to, "identity", network, network)}
-    assert set(METRICS) == per_image | {"eval/fid", "eval/kid", "eval/fd_identity", "eval/kd_identity"}
+    per_image = {f"val/{name}" for to in ("target", "source") for name in image_metrics(to, "identity", network, network)}
+    assert set(METRICS) == per_image | {"val/fid", "val/kid", "val/fd_identity", "val/kd_identity"}
 
 
 def test_dotted_values_go_into_nested_settings():

@@ -63,7 +63,7 @@ def postgres():
 
 def make(home, name, storage):
     search = {
-        "objectives": {"eval/quality": "maximize"},
+        "objectives": {"val/quality": "maximize"},
         "parameters": {"loss.q": {"float": [5, 10]}, "loss.lambda_5": {"float": [1e-8, 1e-4], "log": True}},
         "trials": 14,
         "storage": storage,
@@ -88,7 +88,7 @@ def test_a_study_in_postgresql_is_shared_by_jobs_and_goes_on(postgres, tmp_path,
     def work(search, count):
         made = []
         while len(made) < count and (changes := search.suggest(f"{len(made)}")) != Searcher.FINISHED:
-            search.on_trial_complete(f"{len(made)}", {"eval/quality": changes["loss.q"]})
+            search.on_trial_complete(f"{len(made)}", {"val/quality": changes["loss.q"]})
             made.append(changes)
         return made
 

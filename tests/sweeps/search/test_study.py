@@ -39,8 +39,8 @@ PARAMETERS = {
     "adam.learning_rate": {"float": [1e-5, 1e-3], "log": True},
     "generator.width": {"int": [8, 64], "step": 8},
 }
-ONE = {"eval/quality": "maximize"}
-TWO = {"eval/quality": "maximize", "eval/fd_identity": "minimize"}
+ONE = {"val/quality": "maximize"}
+TWO = {"val/quality": "maximize", "val/fd_identity": "minimize"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -143,7 +143,7 @@ def test_settling_offers_again_what_was_under_way_and_nothing_else(tmp_path):
     mine, other = make(tmp_path, "mine", **shared), make(tmp_path, "other", **shared)
     search, theirs = searcher(mine), searcher(other)
     first, second, third = search.suggest("1"), search.suggest("2"), theirs.suggest("3")
-    search.on_trial_complete("1", {"eval/quality": 3.0})
+    search.on_trial_complete("1", {"val/quality": 3.0})
     assert settle(mine) == 1
     assert settle(mine) == 0
     again = searcher(mine)
@@ -154,7 +154,7 @@ def test_settling_offers_again_what_was_under_way_and_nothing_else(tmp_path):
     assert len(keys) == 6
     states = [trial.state for trial in counted(open_study(mine))]
     assert states == [TrialState.COMPLETE, *[TrialState.RUNNING] * 5]
-    theirs.on_trial_complete("3", {"eval/quality": 1.0})
+    theirs.on_trial_complete("3", {"val/quality": 1.0})
 
 
 def test_a_suggestion_that_the_database_interrupts_is_offered_again(tmp_path, monkeypatch):
@@ -181,7 +181,7 @@ def test_a_trial_that_cannot_be_finished_ends_the_search_and_is_offered_again(tm
     first, second = search.suggest("1"), search.suggest("2")
     search.on_trial_complete("1", {UNFINISHED: "the disk is full"})
     assert search.suggest("3") == Searcher.FINISHED
-    search.on_trial_complete("2", {"eval/quality": 3.0})
+    search.on_trial_complete("2", {"val/quality": 3.0})
     assert settle(sweep) == 1
     again = searcher(sweep)
     assert again.suggest("4") == first != second
@@ -194,7 +194,7 @@ def test_a_database_that_goes_away_is_said_in_a_sentence(tmp_path):
     (sweep.folder / "study.db").write_bytes(b"no database " * 1000)
     for ask in (
         lambda: search.suggest("2"),
-        lambda: search.on_trial_complete("1", {"eval/quality": 3.0}),
+        lambda: search.on_trial_complete("1", {"val/quality": 3.0}),
         lambda: counted_trials(sweep),
     ):
         with pytest.raises(
@@ -205,22 +205,33 @@ def test_a_database_that_goes_away_is_said_in_a_sentence(tmp_path):
 
 def test_a_trial_that_fails_or_lacks_a_number_fails_and_one_that_is_stopped_is_pruned(tmp_path):
     search = searcher(sweep := make(tmp_path))
-    ends = [(None, True), ({"eval/quality": math.nan}, False), ({"step": 3}, False)]
-    ends += [({"eval/quality": 2.0}, True), ({"eval/quality": 2}, False)]
+    ends = [(None, True), ({"val/quality": math.nan}, False), ({"step": 3}, False)]
+    ends += [({"val/quality": 2.0}, True), ({"val/quality": 2}, False)]
     for index, (result, error) in enumerate(ends):
         search.suggest(str(index))
         search.on_trial_result(str(index), {"step": 1, "loss/g_total": 3.0})
         search.on_trial_complete(str(index), result, error)
     assert [trial.state.name for trial in counted(open_study(sweep))] == ["FAIL", "FAIL", "FAIL", "FAIL", "COMPLETE"]
-    asha = searcher(sweep := make(tmp_path, "asha", pruning="asha", objectives={"eval/fd_identity": "minimize"}))
+    asha = searcher(sweep := make(tmp_path, "asha", pruning="asha", objectives={"val/fd_identity": "minimize"}))
     asha.suggest("0")
     asha.on_trial_result("0", {"step": 40, "val/l1_to_target": 0.3})
     asha.on_trial_complete("0", {"step": 40, "val/l1_to_target": 0.3})
     asha.suggest("1")
-    asha.on_trial_complete("1", {"step": 80, "eval/fd_identity": math.inf})
+    asha.on_trial_complete("1", {"val/fd_identity": math.inf})
     pruned, failed = counted(open_study(sweep))
     assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {40: 0.3})
     assert failed.state == TrialState.FAIL
+
+
+def test_a_trial_that_is_stopped_is_pruned_though_it_has_validated_by_the_objective_on_its_way(tmp_path):
+    search = searcher(sweep := make(tmp_path, pruning="asha", objectives={"val/l1_to_target": "minimize"}))
+    ends = ({"step": 40, "val/l1_to_target": 0.3}, {"val/l1_to_target": 0.2})
+    for index, result in enumerate(ends):
+        search.suggest(str(index))
+        search.on_trial_complete(str(index), result)
+    stopped, ended = counted(open_study(sweep))
+    assert (stopped.state, stopped.values) == (TrialState.PRUNED, None)
+    assert (ended.state, ended.values) == (TrialState.COMPLETE, [0.2])
 
 
 def test_asha_stops_the_worst_before_the_last_step(tmp_path):
@@ -267,8 +278,8 @@ def test_edges_touch_all_choices_and_both_ends(tmp_path):
 def test_another_study_of_that_name_and_a_storage_that_is_away_are_said_in_a_sentence(tmp_path):
     shared = {"study": "ours", "storage": f"sqlite:///{tmp_path / 'shared.db'}"}
     run_through(searcher(make(tmp_path, "first", **shared)), at_most=3)
-    with pytest.raises(ConfigError, match=r"search\.objectives: the study ours has \{'eval/quality': 'maximize'\}"):
-        searcher(make(tmp_path, "second", objectives={"eval/fid": "minimize"}, **shared))
+    with pytest.raises(ConfigError, match=r"search\.objectives: the study ours has \{'val/quality': 'maximize'\}"):
+        searcher(make(tmp_path, "second", objectives={"val/fid": "minimize"}, **shared))
     choices = PARAMETERS | {"loss.lambda_4": {"choices": [0, 0.5]}}
     with pytest.raises(ConfigError, match=r"search\.parameters\.loss\.lambda_4: the study ours has Categorical"):
         searcher(make(tmp_path, "third", parameters=choices | {"loss.q": {"float": [5, 10]}}, **shared))
@@ -313,7 +324,7 @@ def test_a_killed_driver_is_continued_by_another_process_without_repeats(tmp_pat
     for folder in sweep.trials.iterdir():
         starts = (folder / "starts").read_text().split()
         assert len(starts) == (2 if folder.name in killed else 1), folder.name
-        told = json.loads((folder / "outcome.json").read_text())["metrics"]["eval/quality"]
+        told = json.loads((folder / "outcome.json").read_text())["metrics"]["val/quality"]
         (trial,) = (trial for trial in trials if folder.name.startswith(suggestion_key(trial.params)))
         assert told == pytest.approx(trial.value)
 

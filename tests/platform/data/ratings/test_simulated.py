@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_splits_are_the_data_sets_own_subjects(folder: Path, dataset: Dataset) -
         assert set(table.loc[table["split"] == split, "subject"]) == set(subjects)
     share = table["split"].value_counts(normalize=True)
     assert share["train"] == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("gone", "drawn_from_train"),
+    [({"val": "train"}, {"val"}), ({"test": "train"}, {"test"}), ({"val": "train", "test": "train"}, {"val", "test"})],
+)
+def test_people_are_never_split_anew_over_those_whom_legan_tests_on(
+    dataset: Dataset, tmp_path: Path, gone: dict[str, str], drawn_from_train: set[str]
+) -> None:
+    faces = dataset.faces.assign(split=dataset.faces["split"].replace(gone))
+    other = replace(dataset, faces=faces)
+    table = pd.read_parquet(make_simulated_ratings(other, tmp_path / "ratings", count=200, seed=3).path / "ratings.parquet")
+    split_of = table.drop_duplicates("subject").set_index("subject")["split"]
+    assert set(split_of) == {"train", "val", "test"}
+    for split in {"val", "test"} - drawn_from_train:
+        assert {name for name in split_of.index if split_of[name] == split} == set(other.splits[split])
+
+
+def test_a_data_set_of_test_people_alone_is_not_rated(dataset: Dataset, tmp_path: Path) -> None:
+    tested = replace(dataset, faces=dataset.faces.assign(split="test"))
+    with pytest.raises(DataError, match="is in the split train, so Q would learn from people whom LEGAN is tested on"):
+        make_simulated_ratings(tested, tmp_path / "ratings")
 
 
 def test_images_are_black_outside_the_hull_and_untouched_ones_are_the_faces(folder: Path, dataset: Dataset) -> None:

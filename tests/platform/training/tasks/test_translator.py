@@ -32,14 +32,13 @@ def test_translations_are_not_validated_on(tiny_data: Path) -> None:
     assert goal_of(nobody).metric == "val/l1_cycle"
 
 
-def test_pictures_show_a_photograph_that_is_held_out(tiny_data: Path) -> None:
+def test_pictures_show_a_photograph_of_the_validation_split_and_never_a_test_person(tiny_data: Path) -> None:
     data = open_dataset(tiny_data)
     torch.manual_seed(0)
     G = Watching(3, 4, width=4, blocks=0)
     for made, shown in (
         (data.rows("val")[:5], data.rows("val")[5]),
-        (data.rows("val"), data.rows("test")[0]),
-        (np.concatenate([data.rows("val"), data.rows("test")]), data.rows("train")[0]),
+        (data.rows("val"), data.rows("train")[0]),
     ):
         sample_grids(G, marked(data, made), torch.device("cpu"))
         expected = torch.from_numpy(data.images[shown].copy()).permute(2, 0, 1).float() / 127.5 - 1
