@@ -81,7 +81,7 @@ def test_a_finished_trial_is_scored_on_test_people_when_a_report_asks_for_it_and
     assert [each.trial.name for each in untested(sweep)] == [trial.name]
     said: list[str] = []
     (first, *_) = scored(sweep, read_results(sweep), "test", said.append)
-    assert said == [f"scoring {trial.name} on the test split of tiny …"]
+    assert said == [f"scoring {trial.name} on the test split of data …"]
     assert first.outcome is not None
     assert first.outcome.metrics.items() >= chosen_by.items()
     report = json.loads((first.folder / "evaluation" / "evaluation.json").read_text())
