@@ -350,7 +350,7 @@ def test_a_renamed_or_copied_sweep_goes_on_with_its_study(tmp_path, change):
     sweep = make(tmp_path)
     search = searcher(sweep)
     first, second = search.suggest("0"), search.suggest("1")
-    search.on_trial_complete("0", {"eval/quality": quality(first)})
+    search.on_trial_complete("0", {"val/quality": quality(first)})
     changed = open_sweep(tmp_path, change(sweep.folder, sweep.folder.with_name("other")))
     assert counted_trials(changed) == 2
     assert settle(changed) == 1, "what was under way is offered again"
