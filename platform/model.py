@@ -222,6 +222,12 @@ def read_schema(folder: Path) -> AttributeSchema:
         raise _damaged(folder / MODEL_FILE, error) from error
 
 
+def carries(folder: Path, part: str) -> bool:
+    """Whether the model in ``folder`` holds one of PARTS, without loading it; CheckpointError as ``read_model``."""
+    networks = _read_record(folder, MODEL_FILE, "model", TRANSLATORS).get("networks")
+    return isinstance(networks, Mapping) and part in networks
+
+
 def save_network(folder: Path, kind: str, numbers: Mapping[str, Any], module: nn.Module, **info: Any) -> None:
     """Write a network folder, in place of an older one of the same name.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from legan.platform.device import autocast, choose_device, native_precision, pla
 from legan.platform.errors import CheckpointError, ConfigError, ImageError, Problem, counted
 from legan.platform.model import Model, find_model, read_model
 from legan.platform.pixels import network_input, to_images
+from legan.serve.classes import OwnClasses, is_kept, unknown_classes, with_own
 from legan.serve.matcher import Matcher
 from legan.serve.paste import face_weight, paste_face
 
@@ -40,18 +41,6 @@ DETECTION_SIZE = 1600
 MIN_FACE = 40
 """Smaller faces of a photograph, in its own pixels, are not looked for."""
 OUTSIDE_HULL = -1.0  # black
-
-
-class Classes(Protocol):
-    """What knows a model's classes: its schema, or what a server tells of it."""
-
-    @property
-    def expressions(self) -> Sequence[str]:
-        """Their names."""
-
-    @property
-    def lightings(self) -> Sequence[str]:
-        """Their names."""
 
 
 class FoundFace(NamedTuple):
@@ -77,20 +66,15 @@ class MaskedTranslation(NamedTuple):
     lighting_masks: Pictures | None
 
 
-class OwnClasses(NamedTuple):
-    """The classes that a face shows already, as the model reads them."""
-
-    expression: str
-    lighting: str
-
-
 @dataclass(frozen=True)
 class TranslatedFace:
-    """A face of a photograph, translated: uint8 S×S×3 and Q's rating (None for a model without Q)."""
+    """A face of a photograph, translated: uint8 S×S×3, Q's rating (None for a model without Q), and the classes it shows now."""
 
     found: FoundFace
     image: Picture
     quality: float | None
+    expression: str
+    lighting: str
 
 
 class Engine:
@@ -127,12 +111,19 @@ class Engine:
         """S."""
         return self.model.image_size
 
+    @property
+    def keeps(self) -> bool:
+        """Whether ``keep`` may stand for the class that a face shows already: the model carries a label predictor."""
+        return self.model.predictor is not None
+
     def unknown_classes(self, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:
         """A problem for each name that the model does not know."""
-        return unknown_classes(self.schema, expressions, lightings)
+        return unknown_classes(self.schema, expressions, lightings, keeps=self.keeps)
 
     def translate(self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]) -> Pictures:
         """Aligned faces B×S×S×3 under the wanted attributes, one name of each kind per image; uint8 B×S×S×3.
+
+        ``keep`` is the class that a face shows already, as ``own_classes`` reads it.
 
         >>> import legan
         >>> engine = legan.load("model")
@@ -192,7 +183,9 @@ class Engine:
         """
         predictor = self.model.predictor
         if predictor is None:
-            raise ConfigError([Problem("", "this model carries no label predictor; train it with --judge")])
+            raise ConfigError(
+                [Problem("", "this model carries no label predictor; train it anew, with --judge for a better one")]
+            )
         self._check_images(images)
         place(predictor.eval(), self.device, self._channels_last)
         found = []
@@ -202,6 +195,20 @@ class Engine:
             rows = zip(*(each.argmax(1).tolist() for each in logits), strict=True)
             found += [OwnClasses(self.schema.expressions[e], self.schema.lightings[light]) for e, light in rows]
         return found
+
+    def named_classes(
+        self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str]
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The wanted classes of aligned faces by their names, those that are to be kept as ``own_classes`` reads them.
+
+        Raises ConfigError for names that the model does not know.
+        """
+        problems = self.unknown_classes(expressions, lightings)
+        if problems:
+            raise ConfigError(problems)
+        kept = any(is_kept(self.schema, "expression", name) for name in expressions)
+        kept = kept or any(is_kept(self.schema, "lighting", name) for name in lightings)
+        return with_own(self.schema, expressions, lightings, self.own_classes(images)) if kept else (expressions, lightings)
 
     @cached_property
     def matcher(self) -> Matcher | None:
@@ -216,14 +223,14 @@ class Engine:
         return FoundFaces(aligned, search.kind, search.why)
 
     def translate_faces(self, faces: Sequence[FoundFace], expression: str, lighting: str) -> list[TranslatedFace]:
-        """Each face under the same wanted attributes; ConfigError for names the model does not know."""
+        """Each face under the same wanted attributes, ``keep`` for its own; ConfigError for names the model does not know."""
         if not faces:
             return []
-        images = self.translate(
-            np.stack([face.aligned.image for face in faces]), [expression] * len(faces), [lighting] * len(faces)
-        )
+        sources = np.stack([face.aligned.image for face in faces])
+        expressions, lightings = self.named_classes(sources, [expression] * len(faces), [lighting] * len(faces))
+        images = self.translate(sources, expressions, lightings)
         ratings = self.rate(images, faces)
-        return [TranslatedFace(*each) for each in zip(faces, images, ratings, strict=True)]
+        return [TranslatedFace(*each) for each in zip(faces, images, ratings, expressions, lightings, strict=True)]
 
     def rate(self, images: Pictures, faces: Sequence[FoundFace]) -> list[float | None]:
         """Q's rating of images B×S×S×3 inside the hulls of the B faces they came from; None for a model without Q."""
@@ -265,6 +272,7 @@ class Engine:
         if problems:
             raise ConfigError(problems)
         self._check_images(images)
+        expressions, lightings = self.named_classes(images, expressions, lightings)
         expression = torch.tensor([self.schema.expression_index(name) for name in expressions], dtype=torch.int64)
         lighting = torch.tensor([self.schema.lighting_index(name) for name in lightings], dtype=torch.int64)
         labels = self.schema.encode(expression, lighting).to(self.device)
@@ -307,14 +315,3 @@ def wanted_photo(found: FoundFaces, photo: Picture) -> str:
     if found.kind == "outside":
         return "that shows more around the face"
     return f"with a face of {smallest_face(photo)} pixels or more, towards the camera"
-
-
-def unknown_classes(known: Classes, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:
-    """A problem for each name that is not known, at ``expression`` or ``lighting``."""
-    kinds = (("expression", expressions, known.expressions), ("lighting", lightings, known.lightings))
-    return [
-        Problem(kind, f"{name!r} is unknown; this model knows {', '.join(own)}")
-        for kind, names, own in kinds
-        for name in dict.fromkeys(names)
-        if name not in own
-    ]

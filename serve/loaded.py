@@ -19,6 +19,7 @@ from legan.platform.errors import ConfigError, ImageError, Problem
 from legan.platform.mark import Mark, mark_options
 from legan.platform.model import Model, read_model
 from legan.serve.chosen import Chosen, choose_model, mark_of
+from legan.serve.classes import KINDS, chosen_class
 from legan.serve.engine import Engine, FoundFace, Picture, Pictures, TranslatedFace
 
 Named = str | Path | bytes | Image.Image
@@ -85,7 +86,8 @@ class LoadedModel(Engine):
         """A photograph's face (0: the largest) under one expression and lighting, or many aligned faces under one each.
 
         A photograph gives the aligned face S×S, or with ``paste`` the whole photograph with the face in it. An axis of which the
-        model knows a single class need not be given. Aligned faces are an array B×S×S×3 with as many names of each kind; they
+        model knows a single class need not be given, and ``keep`` is the class that the face shows already, as the model's label
+        predictor reads it (``own_classes``). Aligned faces are an array B×S×S×3 with as many names of each kind; they
         give an array B×S×S×3.
 
         Raises ConfigError for names the model does not know, ImageError where there is no such face or no image.
@@ -95,7 +97,8 @@ class LoadedModel(Engine):
                 raise ConfigError([Problem("translate", "aligned faces B×S×S×3 need a list of expressions and one of lightings")])
             return super().translate(images, expressions, lightings)
 
-        wanted = [self._wanted("expression", expression), self._wanted("lighting", lighting)]
+        named = (expression, lighting)
+        wanted = [chosen_class(self.schema, kind, name, keeps=self.keeps) for kind, name in zip(KINDS, named, strict=True)]
         problems = [problem for problem in wanted if isinstance(problem, Problem)]
         if expressions is not None or lightings is not None:
             problems.append(Problem("translate", "a photograph takes expression=… and lighting=…, by name and one of each"))
@@ -134,12 +137,6 @@ class LoadedModel(Engine):
         """The photograph with faces of ``translate_faces`` in their places, feathered; all other pixels stay as they are."""
         made = super().paste(_pixels(photo), faces)
         return made if isinstance(photo, np.ndarray) else self.picture(made, composed=True)
-
-    def _wanted(self, kind: str, name: str | None) -> str | Problem:
-        known = self.schema.expressions if kind == "expression" else self.schema.lightings
-        if name is None and len(known) == 1:
-            return known[0]
-        return name if name is not None else Problem(kind, f"it is missing; this model knows {', '.join(known)}")
 
 
 def load_model(source: str | Path, device: str | None = None) -> LoadedModel:

@@ -15,6 +15,7 @@ from legan.platform.data.skipped import Skipped, kind_lines, skipped_table
 from legan.platform.errors import DataError, ImageError, counted
 from legan.platform.evaluation.figures import labelled_grid
 from legan.serve.chosen import mark_of
+from legan.serve.classes import KINDS, how_well_read, is_kept
 from legan.serve.destination import plain
 from legan.serve.engine import Engine, FoundFace, FoundFaces, Picture, TranslatedFace, load_engine, wanted_photo
 from legan.serve.pictures import encoded
@@ -86,15 +87,18 @@ def _translate(order: TranslateOrder, engine: Engine, photo: Picture, name: str,
     expression, lighting = str(order.expression), str(order.lighting)
     translated = engine.translate_faces(faces, expression, lighting)
     for index, face in zip(chosen, translated, strict=True):
-        lines.append(f"{_numbered(order, index, found)}: {_place(face.found)}{_rated(engine, [face.quality])}")
-    parts = [plain(expression), plain(lighting)]
+        kept = _kept(order, engine, face.expression, face.lighting)
+        lines.append(f"{_numbered(order, index, found)}: {_place(face.found)}{kept}{_rated(engine, [face.quality])}")
     if request.paste:
         lines += _softness(engine, translated)
         pasted = engine.paste(photo, translated)
+        same = len({(face.expression, face.lighting) for face in translated}) == 1
+        parts = _named(translated[0]) if same else [plain(expression), plain(lighting)]
         return Made(lines, [_write(order, pasted, stem, [*parts, "pasted"], None if len(chosen) > 1 else chosen[0])])
     several = len(chosen) > 1
     files = [
-        _write(order, face.image, stem, parts, index, several=several) for index, face in zip(chosen, translated, strict=True)
+        _write(order, face.image, stem, _named(face), index, several=several)
+        for index, face in zip(chosen, translated, strict=True)
     ]
     return Made(lines, files)
 
@@ -128,23 +132,30 @@ def _which_faces(request: TranslateRequest, photo: Picture, found: FoundFaces, n
 
 def _grids(order: TranslateOrder, engine: Engine, found: FoundFaces, chosen: Sequence[int], stem: str, lines: list[str]) -> Made:
     """All combinations of what is left open, in one picture for each face."""
-    expressions = engine.schema.expressions if order.expression is None else (order.expression,)
-    lightings = engine.schema.lightings if order.lighting is None else (order.lighting,)
-    combinations = [(expression, lighting) for expression in expressions for lighting in lightings]
-    wanted_expressions, wanted_lightings = (list(names) for names in zip(*combinations, strict=True))
     named = [plain(name) for name in (order.request.expression, order.request.lighting) if name is not None]
-
     files = []
     for index in chosen:
         face = found.faces[index]
         source = face.aligned.image
-        images = engine.translate(np.repeat(source[None], len(combinations), axis=0), wanted_expressions, wanted_lightings)
+        expressions, lightings = _shown(order, engine, source)
+        combinations = [(expression, lighting) for expression in expressions for lighting in lightings]
+        wanted = (list(names) for names in zip(*combinations, strict=True))
+        images = engine.translate(np.repeat(source[None], len(combinations), axis=0), *wanted)
+
         rating = _rated(engine, engine.rate(images, [face] * len(images)))
-        lines.append(f"{_numbered(order, index, found)}: {_place(face)}, {counted(len(images), 'translation')}{rating}")
+        kept = _kept(order, engine, expressions[0], lightings[0])
+        lines.append(f"{_numbered(order, index, found)}: {_place(face)}{kept}, {counted(len(images), 'translation')}{rating}")
         cells = [[source, *images[start : start + len(lightings)]] for start in range(0, len(images), len(lightings))]
         grid = labelled_grid(cells, ["input", *lightings], expressions)
         files.append(_write(order, grid, stem, [*named, "grid"], index, several=len(chosen) > 1))
     return Made(lines, files)
+
+
+def _shown(order: TranslateOrder, engine: Engine, source: Picture) -> tuple[Sequence[str], Sequence[str]]:
+    """The expressions and lightings of a face's grid: all, the one that is wanted, or the face's own."""
+    expressions, lightings = engine.schema.expressions, engine.schema.lightings
+    named = engine.named_classes(source[None], [order.expression or expressions[0]], [order.lighting or lightings[0]])
+    return expressions if order.expression is None else named[0], lightings if order.lighting is None else named[1]
 
 
 def _write(
@@ -170,6 +181,18 @@ def _softness(engine: Engine, faces: Sequence[TranslatedFace]) -> list[str]:
 def _numbered(order: TranslateOrder, index: int, found: FoundFaces) -> str:
     """Which face it is; of how many, where that has not been said."""
     return f"face {index + 1}{'' if order.alone is not None or len(found.faces) == 1 else f' of {len(found.faces)}'}"
+
+
+def _named(face: TranslatedFace) -> list[str]:
+    return [plain(face.expression), plain(face.lighting)]
+
+
+def _kept(order: TranslateOrder, engine: Engine, expression: str, lighting: str) -> str:
+    """Which classes were kept, and how well the model reads them."""
+    asked = zip(KINDS, (order.expression, order.lighting), (expression, lighting), strict=True)
+    info, schema = engine.model.info, engine.schema
+    kept = [f"{kind} {own} is kept ({how_well_read(info, kind)})" for kind, name, own in asked if is_kept(schema, kind, name)]
+    return "".join(f", {each}" for each in kept)
 
 
 def _place(face: FoundFace) -> str:

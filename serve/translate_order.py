@@ -8,12 +8,13 @@ from typing import NamedTuple
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.image import read_image
 from legan.platform.data.skipped import Skipped
-from legan.platform.errors import ConfigError, LeganError, Problems
+from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.mark import Mark
-from legan.platform.model import read_schema
+from legan.platform.model import carries, read_schema
 from legan.serve.chosen import Chosen, named_model
+from legan.serve.classes import Kind, chosen_class, unknown_classes
 from legan.serve.destination import Destination, destination, stems
-from legan.serve.engine import Picture, unknown_classes
+from legan.serve.engine import Picture
 from legan.serve.photographs import find_photographs
 
 
@@ -68,8 +69,9 @@ def check(request: TranslateRequest) -> TranslateOrder:
 
     model = problems.from_(lambda: named_model(request.model), "--model")
     schema = None if model is None else problems.from_(lambda: read_schema(Path(model.folder)), "--model")
-    expression = _class("expression", request.expression, schema, request.grid, problems)
-    lighting = _class("lighting", request.lighting, schema, request.grid, problems)
+    keeps = model is not None and schema is not None and carries(Path(model.folder), "predictor")
+    expression = _class("expression", request.expression, schema, request.grid, keeps, problems)
+    lighting = _class("lighting", request.lighting, schema, request.grid, keeps, problems)
 
     if model is None or problems:
         raise LeganError(str(problems[0])) if len(problems) == 1 else ConfigError(problems)
@@ -77,14 +79,18 @@ def check(request: TranslateRequest) -> TranslateOrder:
     return TranslateOrder(request, found.taken, names, found.left, alone, to, model, expression, lighting)
 
 
-def _class(kind: str, name: str | None, schema: AttributeSchema | None, grid: bool, problems: Problems) -> str | None:
+def _class(
+    kind: Kind, name: str | None, schema: AttributeSchema | None, grid: bool, keeps: bool, problems: Problems
+) -> str | None:
     """The wanted class of a kind: the one that was named, or the only one there is; None where a grid shows them all."""
-    known: tuple[str, ...] = () if schema is None else getattr(schema, f"{kind}s")
-    if name is None and len(known) == 1:
-        return known[0]
-    if name is None and not grid:
-        problems.add(f"--{kind}", "it is missing" + (f"; this model knows {', '.join(known)}" if known else ""))
-    if name is not None and schema is not None:
-        names = ([name], []) if kind == "expression" else ([], [name])
-        problems += [unknown._replace(place=f"--{kind}") for unknown in unknown_classes(schema, *names)]
-    return name
+    if schema is None:
+        if name is None and not grid:
+            problems.add(f"--{kind}", "it is missing")
+        return name
+    chosen = chosen_class(schema, kind, name, keeps=keeps)
+    if isinstance(chosen, Problem):
+        problems += [] if grid else [chosen._replace(place=f"--{kind}")]
+        return None
+    names = ([chosen], []) if kind == "expression" else ([], [chosen])
+    problems += [unknown._replace(place=f"--{kind}") for unknown in unknown_classes(schema, *names, keeps=keeps)]
+    return chosen

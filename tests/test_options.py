@@ -107,6 +107,7 @@ SEVERAL = {
     "--face": "a number; in `legan translate` also all",
     "--gpus": "of a trial's worker; of a replica",
     "--lighting": "as --expression",
+    "--matcher": "what judges an evaluation; what a model's folder is to carry",
     "--models": "methods with several runs each; one run each",
     "--name": "of a data set, a run, a sweep",
     "--out": "says what is written",

@@ -70,7 +70,8 @@ def _classes(ctx: typer.Context, axis: str, incomplete: str) -> list[str]:
     model = Path(str(ctx.params.get("model") or "")).expanduser()
     for folder in (model, model / "model", default_home() / model / "model"):
         try:
-            names = json.loads((folder / "model.json").read_text(encoding="utf-8"))["schema"][axis]
+            about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            names = [*about["schema"][axis], *(["keep"] if "predictor" in about.get("networks", ()) else [])]
             return [str(name) for name in names if str(name).startswith(incomplete)]
         except (OSError, ValueError, KeyError, TypeError):
             continue

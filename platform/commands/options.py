@@ -139,10 +139,13 @@ PairsFile = Annotated[
 
 # Translations.
 EXPRESSION = typer.Option(
-    "--expression", "-e", help="Wanted expression; a name that the model knows.", autocompletion=complete.expressions
+    "--expression", "-e", help="Wanted expression: a name that the model knows, or keep.", autocompletion=complete.expressions
 )
 LIGHTING = typer.Option(
-    "--lighting", "-l", help="Wanted lighting; left and right are yours, the viewer's.", autocompletion=complete.lightings
+    "--lighting",
+    "-l",
+    help="Wanted lighting, or keep; left and right are the viewer's.",
+    autocompletion=complete.lightings,
 )
 Photos = Annotated[
     list[Path],

@@ -22,6 +22,8 @@ SCORES = {
     "X-Legan-Quality": ("number", "Of a picture: Q's rating, about 0 to 10; absent for a model without Q."),
     "X-Legan-Similarity": ("number", "Of a picture: whether the person is the same, -1 to 1; absent without a matcher."),
     "X-Legan-Model": ("string", "Of a picture: name and version of the model that made it."),
+    "X-Legan-Expression": ("string", "Of a picture: what it was translated to, percent-encoded; with keep the face's own."),
+    "X-Legan-Lighting": ("string", "Of a picture: likewise."),
 }
 DESCRIBED = {
     401: "The bearer token is missing or wrong.",

@@ -43,10 +43,13 @@ class QualityParameters(OneFaceParameters):
 class TranslateParameters(OneFaceParameters):
     """Parameters of POST /v1/translate."""
 
-    expression: Name = Field(examples=["smile"])
-    """Wanted expression; GET /v1/model names those that the model knows."""
-    lighting: Name = Field(examples=["left"])
-    """Wanted lighting; left and right are the viewer's."""
+    expression: Name | None = Field(None, examples=["smile"])
+    """Wanted expression; GET /v1/model names those that the model knows.
+
+    keep is the one that the face shows already, as the model's label predictor reads it. Needed where there are several.
+    """
+    lighting: Name | None = Field(None, examples=["left"])
+    """Wanted lighting, likewise; left and right are the viewer's."""
     format: Format = "png"
     """Of the pictures in the answer."""
     paste: bool = False
@@ -69,11 +72,11 @@ class AugmentParameters(OneFaceParameters):
     n: int = Field(8, ge=1, le=256)
     """How many random variants."""
     label: list[Name] = Field([], max_length=256, examples=[["smile:left"]])
-    """A combination EXPRESSION:LIGHTING, repeatable, for variants=listed."""
+    """A combination EXPRESSION:LIGHTING, repeatable, for variants=listed; keep stands for the face's own."""
     expression: list[Name] = Field([], max_length=256)
-    """Restricts random and all to these expressions; repeatable."""
+    """Restricts random and all to these expressions, or with keep to the face's own; repeatable."""
     lighting: list[Name] = Field([], max_length=256)
-    """Restricts random and all to these lightings; repeatable."""
+    """Restricts random and all to these lightings, likewise; repeatable."""
     min_quality: float | None = Field(None, ge=0, le=10)
     """Smallest rating by the model's Q that is accepted."""
     min_similarity: float | None = Field(None, ge=-1, le=1)

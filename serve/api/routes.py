@@ -27,7 +27,7 @@ from legan._version import __version__
 from legan.serve.api.admission import Guard
 from legan.serve.api.body import Upload, read_body, take_apart
 from legan.serve.api.cors import with_cors
-from legan.serve.api.errors import MEDIA_TYPE, Busy, ProblemDocument, ProblemError, handle_problems, invalid, problem_of
+from legan.serve.api.errors import MEDIA_TYPE, Busy, ProblemDocument, ProblemError, handle_problems, problem_of
 from legan.serve.api.examples import example
 from legan.serve.api.images import PixelBudget, encode
 from legan.serve.api.metrics import Meter, PrometheusMeter, Unmetered
@@ -54,7 +54,6 @@ from legan.serve.api.schema import (
 )
 from legan.serve.api.session import Backend, Limits
 from legan.serve.api.use_cases import UseCases, each_image
-from legan.serve.engine import unknown_classes
 
 PAGE = Path(__file__).parents[1] / "web" / "page"
 STATIC = "/static"
@@ -112,9 +111,7 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         upload = await received(request, limits.images)
         params = read_parameters(TranslateParameters, upload.values)
         cases = UseCases(backend.session(), limits, pixels)
-        unknown = unknown_classes(cases.session.info, [params.expression], [params.lighting])
-        if unknown:
-            raise invalid(unknown)
+        params = cases.named(params)
         outcomes = await each_image(upload.images, lambda data, index: cases.translate(data, params, index))
 
         model, mark = cases.session.info.label, cases.session.info.mark(composed=params.paste)

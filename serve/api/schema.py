@@ -14,11 +14,12 @@ from starlette.responses import Response
 from legan.platform.mark import Mark
 from legan.serve.api.errors import ProblemDocument
 from legan.serve.api.images import media_type
+from legan.serve.classes import Kind
 from legan.serve.pictures import Format, Picture, encoded
 
 MADE = {
     "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
-    "quality": 6.2, "similarity": None, "masks": None, "error": None,
+    "quality": 6.2, "similarity": None, "masks": None, "error": None, "kept": [],
 }  # fmt: skip
 FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "found_by": "as_it_is", "aligned": "iVBORw0KGgo="}
 MODEL: dict[str, Any] = {
@@ -26,7 +27,9 @@ MODEL: dict[str, Any] = {
     "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
     "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
     "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
-    "has_matcher": False, "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
+    "has_matcher": False,
+    "predictor": {"network": "judge", "expression_accuracy": 0.91, "lighting_accuracy": 0.87, "faces": 240, "split": "val"},
+    "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
 }  # fmt: skip
 Form = Literal["image", "json", "zip"]
 
@@ -59,6 +62,8 @@ class TranslateResult(BaseModel):
     """Whether the person is the same as in the input, -1 to 1; null without a matcher."""
     masks: MaskFiles | None = None
     error: ProblemDocument | None = None
+    kept: list[Kind] = []
+    """Which of expression and lighting are the face's own, as the model read them."""
 
 
 class TranslateReply(BaseModel):
@@ -142,6 +147,19 @@ class PublicLimits(BaseModel):
     variants: int
 
 
+class PredictorInfo(BaseModel):
+    """What reads the classes that a face shows already, and how often it is right; null where that was not measured."""
+
+    network: str | None = None
+    """discriminator: D of the training; judge: the classifier."""
+    expression_accuracy: float | None = None
+    lighting_accuracy: float | None = None
+    faces: int | None = None
+    """How many photographed faces it was measured on."""
+    split: str | None = None
+    """Whose faces: val are people that no network was trained on."""
+
+
 class ModelInfo(BaseModel):
     """Which model answers, where it comes from, and what it knows."""
 
@@ -167,6 +185,13 @@ class ModelInfo(BaseModel):
     """Whether there are masks."""
     has_quality: bool
     has_matcher: bool
+    predictor: PredictorInfo | None = None
+    """Null for a model that cannot keep a face's own classes."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether ``keep`` may stand for the classes that a face shows already."""
+        return self.predictor is not None
 
     @property
     def label(self) -> str:
@@ -222,9 +247,12 @@ def wanted_form(accept: str | None, default: Form) -> Form:
 
 def picture_reply(drawn: Drawn, image: bytes, form: Format, model: str) -> Response:
     """200 with the picture itself."""
-    scores = {"x-legan-quality": drawn.result.quality, "x-legan-similarity": drawn.result.similarity}
+    result = drawn.result
+    scores = {"x-legan-quality": result.quality, "x-legan-similarity": result.similarity}
     headers = {name: f"{value:.6g}" for name, value in scores.items() if value is not None}
-    return Response(image, headers={**headers, "x-legan-model": quote(model, safe="/@.-_ ")}, media_type=media_type(form))
+    said = {"x-legan-model": model, "x-legan-expression": result.expression, "x-legan-lighting": result.lighting}
+    headers |= {name: quote(text, safe="/@.-_ ") for name, text in said.items()}
+    return Response(image, headers=headers, media_type=media_type(form))
 
 
 def finished(drawn: Sequence[Drawn], form: Format, mark: Mark, *, zipped: bool) -> tuple[list[TranslateResult], dict[str, bytes]]:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from legan.platform.settings import Settings
 from legan.serve.api.schema import ModelInfo
+from legan.serve.classes import OwnClasses
 from legan.serve.engine import FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 
 
@@ -47,6 +48,9 @@ class Session(Protocol):
         self, images: Pictures, expressions: Sequence[str], lightings: Sequence[str], *, masks: bool = False
     ) -> MaskedTranslation:
         """Aligned faces under the wanted attributes; without ``masks`` there are none in the answer."""
+
+    async def own_classes(self, images: Pictures) -> list[OwnClasses]:
+        """The classes that aligned faces show already; only for a model with a label predictor."""
 
     async def quality(self, images: Pictures, hulls: Masks) -> list[float] | None:
         """Q's ratings, None for a model without Q."""

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,22 @@ from legan.serve.api.images import PixelBudget, decode, finite, measure
 from legan.serve.api.params import AugmentParameters, OneFaceParameters, TranslateParameters
 from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, ShownFace, TranslateResult
 from legan.serve.api.session import Limits, Session
-from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, unknown_classes, wanted_photo
+from legan.serve.classes import KINDS, Kind, OwnClasses, chosen_class, is_kept, unknown_classes, with_own
+from legan.serve.engine import FoundFace, MaskedTranslation, Picture, Pictures, wanted_photo
 from legan.serve.paste import face_weight, paste_face
 from legan.serve.pictures import encoded
 
-Combination = tuple[str, str]
 Done = TypeVar("Done")
 CHUNK = 16
 """Pictures of one face per call of the generator, so that nobody's 256 variants keep others waiting."""
+
+
+class Combination(NamedTuple):
+    """An expression and a lighting, and which of them are the face's own."""
+
+    expression: str
+    lighting: str
+    kept: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,27 @@ class UseCases:
     limits: Limits
     pixels: PixelBudget
 
+    def named(self, params: TranslateParameters) -> TranslateParameters:
+        """The parameters, with the only class of a kind where none is named; ProblemError 422 for what is missing or unknown."""
+        info = self.session.info
+        given = (params.expression, params.lighting)
+        chosen = [chosen_class(info, kind, name, keeps=info.keeps) for kind, name in zip(KINDS, given, strict=True)]
+        problems = [each for each in chosen if isinstance(each, Problem)]
+        names = [[] if isinstance(each, Problem) else [each] for each in chosen]
+        problems += unknown_classes(info, *names, keeps=info.keeps)
+        if problems:
+            raise invalid(problems)
+        return params.model_copy(update=dict(zip(KINDS, chosen, strict=True)))
+
     async def translate(self, data: bytes, params: TranslateParameters, index: int) -> Drawn:
-        """One image of a request; raises ProblemError and Busy."""
+        """One image of a request, whose classes are ``named``; raises ProblemError and Busy."""
         async with AsyncExitStack() as held:
             photo, face = await self._face(data, params, held)
             if not params.paste:
                 await held.aclose()
             source = face.aligned.image[None]
-            made = await self.session.translate(source, [params.expression], [params.lighting], masks=params.masks)
+            (wanted,) = await self._with_own(face, [(str(params.expression), str(params.lighting))])
+            made = await self.session.translate(source, [wanted.expression], [wanted.lighting], masks=params.masks)
             quality, similarity = await asyncio.gather(
                 self.session.quality(made.images, _hulls(face, 1)), self.session.similarity(source, made.images)
             )
@@ -54,8 +75,8 @@ class UseCases:
             if params.paste:
                 image = await asyncio.to_thread(_pasted, photo, face, image)
         result = TranslateResult(
-            index=index, expression=params.expression, lighting=params.lighting, face=params.face,
-            quality=_first(quality), similarity=_first(similarity),
+            index=index, expression=wanted.expression, lighting=wanted.lighting, face=params.face,
+            quality=_first(quality), similarity=_first(similarity), kept=list(wanted.kept),
         )  # fmt: skip
         return Drawn(result, image, _masks(made))
 
@@ -82,9 +103,14 @@ class UseCases:
         with about_image(0):
             async with AsyncExitStack() as held:
                 _, face = await self._face(data, params, held)
-        if params.variants != "random":
-            return await self._listed(face, params, combinations)
-        return await self._random(face, params, combinations)
+        wanted = await self._with_own(face, combinations)
+        if params.variants == "listed":
+            return await self._listed(face, params, wanted)
+        each_once: dict[tuple[str, str], Combination] = {}
+        for combination in wanted:  # the face's own may be named as well
+            each_once.setdefault(combination[:2], combination)
+        known = list(each_once.values())
+        return await (self._listed if params.variants == "all" else self._random)(face, params, known)
 
     async def _listed(self, face: FoundFace, params: AugmentParameters, wanted: Sequence[Combination]) -> tuple[list[Drawn], int]:
         made = await self._variants(face, params, list(dict.fromkeys(wanted)))
@@ -114,22 +140,31 @@ class UseCases:
         made: dict[Combination, Drawn] = {}
         for chunk in chunks:
             source = np.repeat(face.aligned.image[None], len(chunk), axis=0)
-            images = (await self.session.translate(source, *([c[i] for c in chunk] for i in (0, 1)))).images
+            expressions, lightings = [each.expression for each in chunk], [each.lighting for each in chunk]
+            images = (await self.session.translate(source, expressions, lightings)).images
             quality, similarity = await asyncio.gather(
                 self.session.quality(images, _hulls(face, len(chunk))), self.session.similarity(source, images)
             )
-            for index, (expression, lighting) in enumerate(chunk):
+            for index, combination in enumerate(chunk):
                 rating = None if quality is None else finite(quality[index])
                 likeness = None if similarity is None else finite(similarity[index])
                 enough = _reaches(rating, params.min_quality) and _reaches(likeness, params.min_similarity)
                 result = AugmentResult(
-                    index=0, expression=expression, lighting=lighting, face=params.face,
-                    quality=rating, similarity=likeness, accepted=enough,
+                    index=0, expression=combination.expression, lighting=combination.lighting, face=params.face,
+                    quality=rating, similarity=likeness, accepted=enough, kept=list(combination.kept),
                 )  # fmt: skip
-                made[expression, lighting] = Drawn(result, images[index] if enough else None)
+                made[combination] = Drawn(result, images[index] if enough else None)
         return made
 
-    def _combinations(self, params: AugmentParameters) -> list[Combination]:
+    async def _with_own(self, face: FoundFace, wanted: Sequence[tuple[str, str]]) -> list[Combination]:
+        """The combinations by their classes' names, the face's own in place of ``keep``."""
+        info = self.session.info
+        asked = [tuple(kind for kind, name in zip(KINDS, each, strict=True) if is_kept(info, kind, name)) for each in wanted]
+        own = (await self.session.own_classes(face.aligned.image[None]) if any(asked) else [OwnClasses("", "")]) * len(wanted)
+        names = zip(*with_own(info, [name for name, _ in wanted], [name for _, name in wanted], own), strict=True)
+        return [Combination(*each, kept) for each, kept in zip(names, asked, strict=True)]
+
+    def _combinations(self, params: AugmentParameters) -> list[tuple[str, str]]:
         """What may be drawn, or is listed; ProblemError 422 for what the model does not know or cannot rate."""
         info = self.session.info
         if params.variants == "listed":
@@ -144,7 +179,7 @@ class UseCases:
             lightings = params.lighting or info.lightings
             wanted = list(itertools.product(dict.fromkeys(expressions), dict.fromkeys(lightings)))
 
-        problems += unknown_classes(info, expressions, lightings)
+        problems += unknown_classes(info, expressions, lightings, keeps=info.keeps)
 
         count = params.n if params.variants == "random" else len(wanted)
         if count > self.limits.variants:

@@ -175,11 +175,13 @@ def labels_of(table: pa.Table, schema: AttributeSchema) -> Labels:
     return Labels(**found, training=np.asarray(pc.equal(table.column("split"), "train")))
 
 
-def labels_beforehand(given: Header | Photographs, schema: AttributeSchema) -> Labels:
-    """The same before anything is prepared; of photographs, as if each had one face."""
+def classes_beforehand(given: Header | Photographs) -> pd.DataFrame:
+    """Expression, lighting and split of each face before anything is prepared; of photographs, as if each had one face."""
+    columns = ["expression", "lighting", "split"]
     if isinstance(given, Photographs):
-        return labels_of(pa.Table.from_pandas(given.records), schema)
-    return labels_of(pq.read_table(given.path / "faces.parquet", columns=["expression", "lighting", "split"]), schema)
+        return given.records[columns]
+    frame: pd.DataFrame = pq.read_table(given.path / "faces.parquet", columns=columns).to_pandas()
+    return frame
 
 
 def _folder(root: Path, images: Sequence[str], others: list[tuple[str, Skipped]]) -> Photographs:

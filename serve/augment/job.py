@@ -28,6 +28,7 @@ from legan.platform.errors import ClusterError, DataError, counted, one_line
 from legan.platform.files import replace_folder, whole_file
 from legan.platform.model import Model
 from legan.serve.augment.input import ROWS, Photographs, Rows, write_rows
+from legan.serve.augment.own import kept_kinds, unsaid, with_read
 from legan.serve.augment.plan import Labels, count_jobs, plan_jobs
 from legan.serve.augment.progress import ProgressLines
 from legan.serve.augment.report import dry_run_lines, report_lines, report_values
@@ -36,6 +37,7 @@ from legan.serve.augment.result import assemble, assemble_faces
 from legan.serve.augment.worker import (
     JOBS,
     JOBS_FILE,
+    OWN,
     PHOTOS,
     AugmentTask,
     AugmentWorker,
@@ -79,7 +81,7 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
     with _workers(request) as size:
         start_work(folder, order.digest, overwrite=request.overwrite)
         faces = _faces(order, folder, size, say)
-        labels, jobs = _planned(order, folder, faces)
+        labels, jobs = _planned(order, folder, faces, size, say)
         parts = -(-jobs // JOBS)
         todo = [
             AugmentTask("part", part, min(JOBS, jobs - part * JOBS))
@@ -129,8 +131,8 @@ def _faces(order: AugmentOrder, folder: Path, size: int, say: Say) -> Path:
     return faces
 
 
-def _planned(order: AugmentOrder, folder: Path, faces: Path) -> tuple[Labels, int]:
-    """The source faces' labels and the number of jobs, having written rows and jobs."""
+def _planned(order: AugmentOrder, folder: Path, faces: Path, size: int, say: Say) -> tuple[Labels, int]:
+    """The source faces' labels and the number of jobs, having written rows and jobs, and read what these keep."""
     if not (folder / ROWS).is_file():
         write_rows(faces, folder / ROWS)
     schema = order.model.schema
@@ -141,11 +143,24 @@ def _planned(order: AugmentOrder, folder: Path, faces: Path) -> tuple[Labels, in
         drop_work(folder)
         raise DataError("there is nothing to make: all classes that occur have equally many faces; leave --balance out.")
     if not (folder / JOBS_FILE).is_file():
+        own = _read(order, folder, faces, labels, size, say)
         with whole_file(folder / JOBS_FILE) as draft, draft.open("wb") as stream:
             npy_header(stream, (count, order.attempts, 3), "<i4")
-            for jobs in plan_jobs(order.wanted, labels, **sizes, attempts=order.attempts, seed=order.request.seed):
+            for jobs in plan_jobs(order.wanted, own, **sizes, attempts=order.attempts, seed=order.request.seed):
                 stream.write(np.ascontiguousarray(jobs, "<i4").tobytes())
     return labels, count
+
+
+def _read(order: AugmentOrder, folder: Path, faces: Path, labels: Labels, size: int, say: Say) -> Labels:
+    """The labels, with classes that are kept and not known as the model reads them, if it does."""
+    kinds = tuple(unsaid(labels, kept_kinds(order.wanted)))
+    if not kinds or order.model.predictor is None:
+        return labels
+    parts = [AugmentTask("own", part, min(OWN, len(labels) - part * OWN)) for part in range(-(-len(labels) // OWN))]
+    todo = [task for task in parts if not part_path(folder, "own", task.part).is_file()]
+    progress = ProgressLines(say, f"reading {' and '.join(kinds)}", "faces", len(labels), _units(todo))
+    _run(order, _worker_settings(order, folder, faces), todo, size, progress)
+    return with_read(labels, kinds, folder)
 
 
 def _worker_settings(order: AugmentOrder, folder: Path, faces: Path) -> WorkerSettings:

@@ -25,7 +25,10 @@ Indices = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be made of each face (``labels`` as index pairs, ``all`` or ``random`` many), or of all (``balance``)."""
+    """What is to be made of each face (``labels`` as index pairs, ``all`` or ``random`` many), or of all (``balance``).
+
+    UNKNOWN in a pair stands for the face's own class.
+    """
 
     labels: tuple[tuple[int, int], ...] = ()
     all: bool = False
@@ -75,8 +78,9 @@ def plan_jobs(wanted: Wanted, labels: Labels, *, expressions: int, lightings: in
     for start in range(0, len(labels), _ROWS_AT_ONCE):
         rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(labels)), dtype=np.int32)
         if wanted.random is None:
-            pairs = np.tile(listed, (len(rows), 1))
-            yield np.column_stack([np.repeat(rows, len(listed)), pairs])[:, None]
+            pairs, each = np.tile(listed, (len(rows), 1)), np.repeat(rows, len(listed))
+            own = np.column_stack([labels.expression[each], labels.lighting[each]])
+            yield np.column_stack([each, np.where(pairs == UNKNOWN, own, pairs)]).astype(np.int32)[:, None]
         else:
             yield np.concatenate([_random(int(row), labels, everything, wanted.random, attempts, seed) for row in rows])
 

@@ -7,19 +7,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from legan.models.attributes import AttributeSchema
 from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.show import SEVERAL, SeveralPeople, several_lines, several_people
-from legan.platform.data.skipped import skip_lines
+from legan.platform.data.skipped import kind_lines, skip_lines, skipped_table
+from legan.platform.data.sources.table import ANY
 from legan.platform.data.stream import Header
 from legan.platform.errors import counted
 from legan.platform.model import weights_hash
-from legan.serve.augment.input import ROWS, Photographs, Rows, columns_left_out, labels_beforehand
+from legan.serve.augment.input import ROWS, Photographs, Rows, classes_beforehand, columns_left_out, labels_of
+from legan.serve.augment.own import kept_kinds, unsaid
 from legan.serve.augment.plan import UNKNOWN, Labels, count_jobs
 from legan.serve.augment.request import AugmentOrder
 from legan.serve.augment.result import kept_rows
 from legan.serve.augment.worker import Done, part_path
+from legan.serve.classes import Kind, how_well_read
 
 Counts = dict[str, dict[str, int]]
 
@@ -49,6 +53,9 @@ def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int,
         "several_people": several_people(_photographed(order, folder))._asdict(),
         "found_by": _attempts_of(order, folder),
         "columns_left_out": columns_left_out(order.given),
+        "classes_read": unsaid(labels, kept_kinds(order.wanted)) if order.model.predictor is not None else {},
+        "predictor": dict(order.model.info.get("predictor") or {}),
+        "unknown_classes": unknown_classes(_named_classes(order, folder), schema),
         "counted": "train" if order.wanted.balance else "all",
         "before": counts_of(_counted_rows(order, labels), schema),
         "after": _counts_after(order, folder, parts, labels),
@@ -68,10 +75,10 @@ def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> lis
             if made[key]
         )
     ]
-    if made["originals"]:
-        left = made["sources"] - made["originals"]
-        why = f"; {left} have classes that the model does not know" if left else ""
-        lines.append(f"{counted(made['originals'], 'source face')} kept beside them{why}")
+    if values["request"]["originals"]:
+        lines.append(_kept_line(made["originals"], made["sources"]))
+    lines += _unknown_lines(values["unknown_classes"])
+    lines += _read_lines(values["classes_read"], values)
     lines += several_lines(SeveralPeople(**values["several_people"]))
     lines += attempt_lines(values["found_by"])
     if skipped is not None:
@@ -84,7 +91,8 @@ def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> lis
 def dry_run_lines(order: AugmentOrder) -> list[str]:
     """What would be done."""
     schema, given = order.model.schema, order.given
-    labels = labels_beforehand(given, schema)
+    classes = classes_beforehand(given)
+    labels = labels_of(pa.Table.from_pandas(classes), schema)
     what = f"{given.name}: {counted(len(labels), 'face')}" if isinstance(given, Header) else counted(len(labels), "photograph")
     assumed = "" if isinstance(given, Header) else ", if each has one face"
     jobs = count_jobs(order.wanted, labels, expressions=len(schema.expressions), lightings=len(schema.lightings))
@@ -95,9 +103,59 @@ def dry_run_lines(order: AugmentOrder) -> list[str]:
         f"{counted(jobs, 'translation')}{assumed}, {counted(order.attempts, 'attempt')} each at most",
     ]
     if order.originals:
-        lines.append(f"{counted(len(kept_rows(labels)), 'source face')} kept beside them")
-    classes = counts_of(_counted_rows(order, labels), schema)
-    return [*lines, *_class_lines("train" if order.wanted.balance else "all", classes, None), "nothing was computed (--dry-run)"]
+        lines.append(_kept_line(len(kept_rows(labels)), len(labels)))
+    lines += _unknown_lines(unknown_classes(classes, schema))
+    if order.model.predictor is not None:
+        lines += _read_lines(unsaid(labels, kept_kinds(order.wanted)), order.model.info)
+    left_out = columns_left_out(given)
+    lines += [f"columns of the input that are left out: {', '.join(left_out)}"] if left_out else []
+    if isinstance(given, Photographs) and given.unusable:
+        lines += [
+            f"{counted(len(given.unusable), 'file')} left out:",
+            *(f"  {line}" for line in kind_lines(skipped_table(given.unusable))),
+        ]
+    counts = counts_of(_counted_rows(order, labels), schema)
+    return [*lines, *_class_lines("train" if order.wanted.balance else "all", counts, None), "nothing was computed (--dry-run)"]
+
+
+def unknown_classes(classes: pd.DataFrame, schema: AttributeSchema) -> Counts:
+    """How many faces of the input have each class that the model does not know, by kind.
+
+    ``any`` stands for none that is said, and is not counted where this is so for all.
+    """
+    found = {}
+    for kind, known in (("expression", schema.expressions), ("lighting", schema.lightings)):
+        names = classes[kind][~classes[kind].isin(known)].value_counts()
+        unsaid = {ANY} if names.get(ANY) == len(classes) else set()
+        found[kind] = {str(name): int(count) for name, count in names.items() if name not in unsaid}
+    return found
+
+
+def _unknown_lines(unknown: Counts) -> list[str]:
+    said = [
+        f"{kind} {name} ({count})" if name != ANY else f"no {kind} is said ({count})"
+        for kind, counts in unknown.items()
+        for name, count in counts.items()
+    ]
+    return [f"faces whose classes the model does not know: {', '.join(said)}"] if said else []
+
+
+def _read_lines(read: Mapping[Kind, int], info: Mapping[str, Any]) -> list[str]:
+    """Of how many faces the class that is kept is what the model reads, and how well it does."""
+    return [
+        f"{kind} of {counted(count, 'face')} kept as the model reads it: {how_well_read(info, kind)}"
+        for kind, count in read.items()
+    ]
+
+
+def _kept_line(kept: int, sources: int) -> str:
+    left = sources - kept
+    why = f"; {left} {'has' if left == 1 else 'have'} classes that the model does not know" if left else ""
+    return f"{counted(kept, 'source face')} kept beside them{why}"
+
+
+def _named_classes(order: AugmentOrder, folder: Path) -> pd.DataFrame:
+    return Rows(folder / ROWS).columns(("expression", "lighting"))
 
 
 def _attempts_of(order: AugmentOrder, folder: Path) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """What ``legan augment`` was asked for, checked as a whole before anything is computed."""
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import pyarrow as pa
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.data.dataset import FILE
@@ -13,12 +16,13 @@ from legan.platform.errors import ConfigError, Problem, Problems, counted
 from legan.platform.files import refuse_existing
 from legan.platform.model import Model, load_identity, read_model, weights_hash
 from legan.platform.tracking.mlflow_access import model_version
-from legan.serve.augment.input import Photographs, problems_with, read_input
-from legan.serve.augment.plan import MAX_ATTEMPTS, Balance, Wanted
+from legan.serve.augment.input import Photographs, classes_beforehand, labels_of, problems_with, read_input
+from legan.serve.augment.own import kept_kinds, unsaid
+from legan.serve.augment.plan import MAX_ATTEMPTS, UNKNOWN, Balance, Wanted
 from legan.serve.augment.result import Origin
 from legan.serve.augment.worker import JOBS, PHOTOS
 from legan.serve.chosen import named_model
-from legan.serve.engine import unknown_classes
+from legan.serve.classes import KEEP, is_kept, unknown_classes
 from legan.serve.matcher import check_matcher
 
 FORMAT = 1
@@ -86,6 +90,7 @@ def check(request: AugmentRequest) -> AugmentOrder:
     if model is not None and stored is not None:
         matcher = problems.from_(lambda: check_matcher(stored, model.image_size))
     if model is not None and given is not None:
+        problems += _keep_problems(request, given, model, wanted)
         balanced = {None: [], "both": ["expression", "lighting"]}.get(request.balance, [str(request.balance)])
         problems += problems_with(given, model, balanced)
     if given is None or model is None or problems:
@@ -93,7 +98,7 @@ def check(request: AugmentRequest) -> AugmentOrder:
 
     origin = Origin(*_named(request.model), weights_hash(model.generator), request.seed)
     originals = request.originals if request.originals is not None else request.balance is not None
-    digest = _digest(request, given, model, matcher, origin)
+    digest = _digest(request, given, model, matcher, origin, bool(kept_kinds(wanted)))
     return AugmentOrder(request, given, model, matcher, wanted, origin, originals, digest)
 
 
@@ -160,12 +165,14 @@ def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, Problems]:
         if not (sign and expression and lighting):
             problems.add(f"--labels {text.strip()}", "write EXPRESSION:LIGHTING,…, for example smile:left")
             continue
-        unknown = unknown_classes(schema, [expression], [lighting])
+        unknown = unknown_classes(schema, [expression], [lighting], keeps=True)
         problems += [Problem("--labels", f"{each.place} {each.message}") for each in unknown]
         if not unknown:
-            pairs.append((schema.expression_index(expression), schema.lighting_index(lighting)))
-    if len(set(pairs)) < len(pairs):
-        problems.add("--labels", "a combination is named twice; the same face would be made twice")
+            own = (is_kept(schema, "expression", expression), is_kept(schema, "lighting", lighting))
+            first = UNKNOWN if own[0] else schema.expression_index(expression)
+            pairs.append((first, UNKNOWN if own[1] else schema.lighting_index(lighting)))
+    if any(_may_be_same(*both) for both in itertools.combinations(pairs, 2)):
+        problems.add("--labels", "a combination is named twice, or keep may be another one; the same face would be made twice")
 
     most = len(schema.expressions) * len(schema.lightings) - 1
     if request.random is not None and request.random > most:
@@ -173,6 +180,23 @@ def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, Problems]:
             f"--random {request.random}", f"the model has {counted(most, 'combination')} beside a face's own; take --all for all"
         )
     return Wanted(tuple(pairs), request.all, request.random, request.balance), Problems(dict.fromkeys(problems))
+
+
+def _may_be_same(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two combinations are the same for some face; UNKNOWN is the face's own class."""
+    return all(a == b or UNKNOWN in (a, b) for a, b in zip(one, other, strict=True))
+
+
+def _keep_problems(request: AugmentRequest, given: Header | Photographs, model: Model, wanted: Wanted) -> Problems:
+    """Faces of which nobody can say what class is to be kept."""
+    problems = Problems()
+    if request.labels is None or model.predictor is not None:
+        return problems
+    labels = labels_of(pa.Table.from_pandas(classes_beforehand(given)), model.schema)
+    for kind, count in unsaid(labels, kept_kinds(wanted)).items():
+        cause = f"{KEEP} needs a label predictor for {counted(count, 'face')} without a known {kind}, and this model carries none"
+        problems.add("--labels", f"{cause}; name the {kind}, or train the model anew")
+    return problems
 
 
 def _named(source: str) -> tuple[str, str]:
@@ -183,7 +207,12 @@ def _named(source: str) -> tuple[str, str]:
 
 
 def _digest(
-    request: AugmentRequest, given: Header | Photographs, model: Model, matcher: LightCNN | FacenetIdentity | None, origin: Origin
+    request: AugmentRequest,
+    given: Header | Photographs,
+    model: Model,
+    matcher: LightCNN | FacenetIdentity | None,
+    origin: Origin,
+    reads: bool,
 ) -> str:
     deciding = {
         "format": FORMAT,
@@ -193,6 +222,7 @@ def _digest(
         "origin": asdict(origin),
         "quality": None if model.quality is None else weights_hash(model.quality),
         "matcher": None if matcher is None else weights_hash(matcher),
+        **({"predictor": weights_hash(model.predictor)} if reads and model.predictor is not None else {}),
         "alignment": model.alignment.to_dict(),
         "request": {
             name: getattr(request, name)

@@ -28,8 +28,8 @@ from legan.serve.augment.plan import UNKNOWN, Jobs
 from legan.serve.engine import Engine, smallest_face
 from legan.serve.matcher import Matcher
 
-PHOTOS, JOBS = 16, 64
-"""Photographs and jobs of a part: what a killed process does once more, at most."""
+PHOTOS, JOBS, OWN = 16, 64, 512
+"""Photographs, jobs and read faces of a part: what a killed process does once more, at most."""
 JOBS_FILE = "jobs.npy"
 ACCEPTED, LOW_QUALITY, LOW_SIMILARITY = 0, 1, 2
 
@@ -61,7 +61,7 @@ class Done(NamedTuple):
 
 
 class AugmentTask(NamedTuple):
-    """A part to do: ``photos`` or ``part``, its number, how many photographs or jobs it has, and the photographs."""
+    """A part to do: ``photos``, ``own`` or ``part``, its number, how many of these it has, and the photographs."""
 
     kind: str
     part: int
@@ -79,6 +79,8 @@ class AugmentWorker:
 
     def do(self, task: AugmentTask) -> Done:
         """Do a part, unless it is done."""
+        if task.kind == "own":
+            return self.read(task.part)
         return self.align(task.part, task.photos) if task.kind == "photos" else self.translate(task.part)
 
     def align(self, part: int, photos: Sequence[str]) -> Done:
@@ -104,6 +106,19 @@ class AugmentWorker:
                 reasons=np.array([why.reason for _, why in skipped], np.str_),
             )
         return aligned_counts(file)
+
+    def read(self, part: int) -> Done:
+        """Read the classes that the faces of a part show, and store them as the model counts them."""
+        file = part_path(self.settings.folder, "own", part)
+        if not file.is_file():
+            images = np.load(self.settings.faces / "images.npy", mmap_mode="r")[part * OWN : (part + 1) * OWN]
+            own, schema = self.engine.own_classes(np.asarray(images)), self.engine.schema
+            _store(
+                file,
+                expression=np.array([schema.expression_index(each.expression) for each in own], np.int16),
+                lighting=np.array([schema.lighting_index(each.lighting) for each in own], np.int16),
+            )
+        return Done()
 
     def translate(self, part: int) -> Done:
         """Translate the jobs of a part; where one falls short of a minimum, its next candidate, as long as it has one."""

@@ -119,7 +119,7 @@ class Call(Generic[Answer]):
 
 
 def translate_call(
-    images: Sequence[bytes], expression: str, lighting: str, options: TranslateOptions
+    images: Sequence[bytes], expression: str | None, lighting: str | None, options: TranslateOptions
 ) -> Call[list[TranslationResult]]:
     """POST /v1/translate; a zip, as it holds pictures as they are."""
     fields = form_fields({"expression": expression, "lighting": lighting, **options})
@@ -258,9 +258,11 @@ def named_errors(url: str, timeout_s: float) -> Iterator[None]:
         raise AnswerError(f"{url} cannot be called: {str(error).rstrip('.')}; check the address and the token.") from error
 
 
-def failed_translation(error: ServiceError, expression: str, lighting: str, options: TranslateOptions) -> TranslationResult:
+def failed_translation(
+    error: ServiceError, expression: str | None, lighting: str | None, options: TranslateOptions
+) -> TranslationResult:
     """What stands in a batch for an image that was refused alone."""
-    return TranslationResult(0, expression, lighting, options.get("face", 0), None, None, None, None, None, error, "")
+    return TranslationResult(0, expression or "", lighting or "", options.get("face", 0), None, None, None, None, None, error, "")
 
 
 def failed_rating(error: ServiceError, options: FaceOptions) -> Rating:

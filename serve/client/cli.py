@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from legan.platform.errors import DataError, LeganError, Problem, Problems, counted, first_line
+from legan.serve.classes import KEEP, how_well_read
 from legan.serve.client import (
     AugmentOptions,
     Client,
@@ -36,15 +37,18 @@ class Given(NamedTuple):
 
 
 def translate(
-    url: str, photos: Sequence[Path], expression: str, lighting: str, out: Path, *, paste: bool, masks: bool, face: int,
-    aligned: bool, form: str | None, overwrite: bool,
+    url: str, photos: Sequence[Path], expression: str | None, lighting: str | None, out: Path, *, paste: bool, masks: bool,
+    face: int, aligned: bool, form: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Translate each photograph; raises LeganError with everything that is wrong."""
     given, to = _checked(photos, out, form, Problems(), one=True, overwrite=overwrite)
     options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": to.form}
 
+    about: dict[str, Any] = {}
+
     def written(stem: str, made: TranslationResult) -> None:
-        image, scores = made.picture, _scores(made)
+        kept = "".join(f", {kind} {getattr(made, kind)} is kept ({how_well_read(about, kind)})" for kind in made.kept)
+        image, scores = made.picture, f"{kept}{_scores(made)}"
         if image is None:
             raise made.error or DataError("the server sent no picture of it.")
         numbered = [f"face{face + 1}"] if face else []
@@ -55,6 +59,8 @@ def translate(
                 to.write(to.free(f"{target.stem}.{kind}-mask"), mask.data)
 
     with Client(url) as client:
+        if KEEP in (expression, lighting):
+            about["predictor"] = client.model().predictor
         _each(given, lambda piece: client.translate_batch(piece, expression, lighting, **options), written)
 
 
@@ -123,6 +129,8 @@ def model(url: str) -> None:
             value = tuple(f"{each.name} {getattr(value, each.name):,}" for each in fields(value))
         if about.name == "alignment":
             value = tuple(f"{place.replace('_', ' ')} at {x:.3g}, {y:.3g}" for place, (x, y) in _eyes(value))
+        if about.name == "predictor" and value is not None:
+            value = tuple(f"{name.replace('_', ' ')} {_number(each)}" for name, each in value.items() if each is not None)
         print(f"{about.name.replace('_', ' '):<14}{_shown(value)}")
 
 
@@ -173,6 +181,10 @@ def _scores(made: TranslationResult) -> str:
 
 def _eyes(alignment: Mapping[str, Any]) -> list[tuple[str, tuple[float, float]]]:
     return [(place, alignment[place]) for place in ("left_eye", "right_eye") if place in alignment]
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _shown(value: object) -> str:

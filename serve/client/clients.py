@@ -80,12 +80,21 @@ class Client:
         given = headers(os.environ.get(TOKEN) if token is None else token)
         self._http = httpx.Client(timeout=timeout, limits=unlimited, headers=given)  # type: ignore[arg-type]
 
-    def translate(self, image: Photo, expression: str, lighting: str, **options: Unpack[TranslateOptions]) -> TranslationResult:
-        """A face of a photograph under another expression and lighting."""
+    def translate(
+        self, image: Photo, expression: str | None = None, lighting: str | None = None, **options: Unpack[TranslateOptions]
+    ) -> TranslationResult:
+        """A face of a photograph under another expression and lighting.
+
+        ``keep`` is the class that the face shows already; the only class of a kind need not be named.
+        """
         return self._call(translate_call([encoded(image)], expression, lighting, options))[0]
 
     def translate_batch(
-        self, images: Iterable[Photo], expression: str, lighting: str, **options: Unpack[TranslateOptions]
+        self,
+        images: Iterable[Photo],
+        expression: str | None = None,
+        lighting: str | None = None,
+        **options: Unpack[TranslateOptions],
     ) -> list[TranslationResult]:
         """Any number of photographs, in as many requests as the server's limits want; one result for each, in their order.
 
@@ -198,14 +207,18 @@ class AsyncClient:
         self._places = asyncio.Semaphore(connections)
 
     async def translate(
-        self, image: Photo, expression: str, lighting: str, **options: Unpack[TranslateOptions]
+        self, image: Photo, expression: str | None = None, lighting: str | None = None, **options: Unpack[TranslateOptions]
     ) -> TranslationResult:
         """As Client.translate."""
         sent = await asyncio.to_thread(encoded, image)
         return (await self._call(translate_call([sent], expression, lighting, options)))[0]
 
     async def translate_batch(
-        self, images: Iterable[Photo], expression: str, lighting: str, **options: Unpack[TranslateOptions]
+        self,
+        images: Iterable[Photo],
+        expression: str | None = None,
+        lighting: str | None = None,
+        **options: Unpack[TranslateOptions],
     ) -> list[TranslationResult]:
         """As Client.translate_batch, its requests at the same time."""
         return await self._batch(

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from PIL import Image
 
 from legan.platform.errors import ImageError, first_line
 from legan.platform.files import whole_file
+from legan.serve.classes import Kind
 from legan.serve.client.errors import AnswerError, ServiceError, error_of, problem_from
 
 Pixels = NDArray[np.uint8]
@@ -64,6 +65,8 @@ class TranslationResult:
     error: ServiceError | None
     model: str
     """Name and version of the model that made it."""
+    kept: tuple[Kind, ...] = ()
+    """Which of expression and lighting are the face's own, as the model read them."""
 
     @property
     def image(self) -> Pixels:
@@ -77,7 +80,7 @@ class TranslationResult:
 class Variant(TranslationResult):
     """One variant of a face; one below a minimum has no picture."""
 
-    accepted: bool
+    accepted: bool = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class ServedModel:
     has_quality: bool
     has_matcher: bool
     limits: ServerLimits
+    predictor: Mapping[str, Any] | None = None
+    """What reads a face's own classes, for ``keep``, and how well; None for a model that cannot."""
 
 
 def read_translations(body: bytes) -> list[TranslationResult]:
@@ -196,7 +201,7 @@ def read_model(body: bytes) -> ServedModel:
 
     def read() -> ServedModel:
         told = json.loads(body)
-        known = {name: told[name] for name in ServedModel.__dataclass_fields__}
+        known = {each.name: told[each.name] for each in fields(ServedModel) if each.name in told or each.default is MISSING}
         limits = ServerLimits(**{name: int(known["limits"][name]) for name in ServerLimits.__dataclass_fields__})
         lists = {name: tuple(known[name]) for name in ("expressions", "lightings")}
         return ServedModel(**{**known, **lists, "limits": limits})
@@ -234,6 +239,7 @@ def _fields(result: Mapping[str, Any], archive: zipfile.ZipFile, model: str) -> 
         "lighting_mask": picture(masks["lighting"]),
         "error": _error(result),
         "model": model,
+        "kept": tuple(result.get("kept", ())),  # an earlier server does not say
     }
 
 

@@ -63,8 +63,8 @@ def server(
 def translate(
     context: typer.Context,
     photos: Photos,
-    expression: Annotated[str, EXPRESSION],
-    lighting: Annotated[str, LIGHTING],
+    expression: Annotated[str | None, told(EXPRESSION, "the only one there is")] = None,
+    lighting: Annotated[str | None, told(LIGHTING, "the only one there is")] = None,
     out: Pictures = Path(),
     paste: Paste = False,
     masks: Annotated[bool, typer.Option("--masks", help="Write the model's two masks too.")] = False,

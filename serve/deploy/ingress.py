@@ -24,6 +24,7 @@ from legan.serve.api.middleware import Log, json_lines
 from legan.serve.api.routes import make_api
 from legan.serve.api.schema import ModelInfo
 from legan.serve.chosen import Chosen
+from legan.serve.classes import OwnClasses
 from legan.serve.deploy.ray_metrics import RayMeter
 from legan.serve.deploy.served_model import Serving
 from legan.serve.deploy.settings import ServeSettings
@@ -58,6 +59,10 @@ class RaySession:
         """Aligned faces under the wanted attributes."""
         method = self._workers["Generator"].translate
         return await _call(lambda: method.remote(self.chosen, images, list(expressions), list(lightings), masks=masks))
+
+    async def own_classes(self, images: Pictures) -> list[OwnClasses]:
+        """The classes that aligned faces show already."""
+        return await _call(lambda: self._workers["Generator"].own_classes.remote(self.chosen, images))
 
     async def quality(self, images: Pictures, hulls: Masks) -> list[float] | None:
         """Q's ratings."""

@@ -26,6 +26,7 @@ from legan.serve.api.routes import make_api
 from legan.serve.api.schema import ModelInfo
 from legan.serve.api.session import Limits
 from legan.serve.chosen import choose_model
+from legan.serve.classes import OwnClasses
 from legan.serve.deploy.served_model import load_chosen, model_info
 from legan.serve.engine import Engine, FoundFaces, MaskedTranslation, Masks, Picture, Pictures
 from legan.serve.matcher import Matcher, load_matcher
@@ -72,6 +73,10 @@ class LocalSession:
             )
         made = await self._run("generator", len(images), lambda: self.engine.translate(images, expressions, lightings))
         return MaskedTranslation(made, None, None)
+
+    async def own_classes(self, images: Pictures) -> list[OwnClasses]:
+        """The classes that aligned faces show already."""
+        return await self._run("predictor", len(images), lambda: self.engine.own_classes(images))
 
     async def quality(self, images: Pictures, hulls: Masks) -> list[float] | None:
         """Q's ratings."""

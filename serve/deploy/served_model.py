@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from legan.platform.model import MODEL_FILE
 from legan.platform.tracking.places import run_of_model
-from legan.serve.api.schema import ModelInfo
+from legan.serve.api.schema import ModelInfo, PredictorInfo
 from legan.serve.chosen import Chosen, mark_of
 from legan.serve.engine import Engine, load_engine
 
@@ -43,7 +43,15 @@ def model_info(engine: Engine, chosen: Chosen, *, matcher: bool) -> ModelInfo:
         disentangled=bool(getattr(engine.model.generator, "disentangled", False)),
         has_quality=engine.quality_model is not None,
         has_matcher=matcher,
+        predictor=_predictor(engine),
     )
+
+
+def _predictor(engine: Engine) -> PredictorInfo | None:
+    """What the model's folder says of the label predictor that it carries."""
+    measured = engine.model.info.get("predictor") or {}
+    known = {name: measured[name] for name in PredictorInfo.model_fields if name in measured}
+    return PredictorInfo(**known) if engine.keeps else None
 
 
 def load_chosen(chosen: Chosen, device: str | None = None) -> Engine:

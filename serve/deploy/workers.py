@@ -20,6 +20,7 @@ from legan.platform.device import keep_freed_memory
 from legan.serve.api.metrics import BATCH_IMAGES, BATCH_SECONDS, HELD
 from legan.serve.api.schema import ModelInfo
 from legan.serve.chosen import Chosen
+from legan.serve.classes import OwnClasses
 from legan.serve.deploy.ray_metrics import RayMeter
 from legan.serve.deploy.served_model import load_chosen, model_info
 from legan.serve.engine import Engine, FoundFaces, MaskedTranslation, Masks, Picture, Pictures
@@ -134,6 +135,11 @@ class GeneratorWorker(ModelWorker):
     async def recent_batches(self) -> list[int]:
         """How many images each of the last batches held."""
         return list(self._sizes)
+
+    async def own_classes(self, chosen: Chosen, images: Pictures) -> list[OwnClasses]:
+        """The classes that aligned faces show already; the faces of one photograph at most, so that nothing is collected."""
+        engine = await self._models.get(chosen)
+        return await asyncio.to_thread(engine.own_classes, images)
 
     async def describe(self, chosen: Chosen, *, matcher: bool) -> ModelInfo:
         """What is known about a model."""

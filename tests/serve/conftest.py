@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from legan.models.attributes import AttributeSchema
+from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
@@ -69,11 +70,16 @@ class OneFace:
         return [Face(np.array([50, 50, 110, 140], np.float32), FIVE, 0.999)]
 
 
-def tiny_model(seed: int = 0, *, quality: bool = True, disentangled: bool = True) -> Model:
+def tiny_model(seed: int = 0, *, quality: bool = True, disentangled: bool = True, predictor: bool = False) -> Model:
     torch.manual_seed(seed)
     rater = QualityModel(image_size=SIZE, width=4, layers=3, hidden=8) if quality else None
     generator = Generator(2, 3, width=4, blocks=1, upsampling="bilinear", disentangled=disentangled)
-    return Model(generator, rater, SCHEMA, SIZE, DEFAULT_ALIGNMENT, {"run": "tiny", "data_hash": "d" * 8})
+    info = {"run": "tiny", "data_hash": "d" * 8}
+    if not predictor:
+        return Model(generator, rater, SCHEMA, SIZE, DEFAULT_ALIGNMENT, info)
+    judge = AttributeClassifier(2, 3, image_size=SIZE, width=4)
+    read = {"network": "judge", "expression_accuracy": 0.83, "lighting_accuracy": 0.614, "faces": 240, "split": "val"}
+    return Model(generator, rater, SCHEMA, SIZE, DEFAULT_ALIGNMENT, info | {"predictor": read}, judge)
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +93,14 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with Q."""
     folder = tmp_path_factory.mktemp("served") / "tiny"
     write_model(folder, tiny_model())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keeping_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that reads a face's own classes."""
+    folder = tmp_path_factory.mktemp("served") / "keeping"
+    write_model(folder, tiny_model(predictor=True))
     return folder
 
 
@@ -154,6 +168,15 @@ def run_server(
 def serving() -> Serving:
     """``with serving(backend, limits, tokens) as server:`` runs the application on a port of its own."""
     return run_server
+
+
+@pytest.fixture(scope="session")
+def keeping(keeping_folder: Path, serving: Serving) -> Iterator[Server]:
+    """The model that reads a face's own classes, with the stand-in for the detector."""
+    backend = local_backend(str(keeping_folder), None, "cpu")
+    backend.engine._finder = FaceFinder(OneFace(), MIN_FACE, backend.engine.model.alignment, DETECTION_SIZE)
+    with serving(backend) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -59,8 +59,25 @@ def test_a_model_reads_the_classes_that_a_face_shows() -> None:
     expression, lighting = judge(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1)
     assert [each.expression for each in found] == [SCHEMA.expressions[i] for i in expression.argmax(1)]
     assert [each.lighting for each in found] == [SCHEMA.lightings[i] for i in lighting.argmax(1)]
-    with pytest.raises(ConfigError, match="this model carries no label predictor; train it with --judge"):
+    with pytest.raises(ConfigError, match="this model carries no label predictor; train it anew, with --judge"):
         tiny_engine().own_classes(images)
+
+
+def test_keep_is_the_class_that_each_face_shows() -> None:
+    torch.manual_seed(1)
+    judge = AttributeClassifier(2, 3, SIZE, width=4).eval()
+    for head in (judge.expression, judge.lighting):  # else the bias decides for all
+        torch.nn.init.normal_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    engine = Engine(replace(tiny_model(), predictor=judge), torch.device("cpu"))
+    images = faces(9)
+    images[::3], images[1::3, :, 16:] = 255, 0
+    own = [each.expression for each in engine.own_classes(images)]
+    assert set(own) == {"neutral", "smile"}, "these faces differ"
+    named = engine.translate(images, own, ["left"] * 9)
+    np.testing.assert_array_equal(engine.translate(images, ["keep"] * 9, ["left"] * 9), named)
+    with pytest.raises(ConfigError, match="expression: keep needs a label predictor, which this model does not carry"):
+        tiny_engine().translate(images, ["keep"] * 9, ["left"] * 9)
 
 
 def test_a_models_matcher_compares_people() -> None:
@@ -252,12 +269,12 @@ def test_a_face_is_pasted_back_as_it_lay() -> None:
     engine = tiny_engine()
     photo = render_faces(24, size=200, expressions=("neutral",), lightings=("front",)).images[0, 0]
     (upright,) = engine.find_faces(photo)
-    expected = engine.paste(photo, [TranslatedFace(upright, 255 - upright.aligned.image, None)])
+    expected = engine.paste(photo, [TranslatedFace(upright, 255 - upright.aligned.image, None, "smile", "left")])
     for turns in (1, 2, 3):
         turned = np.ascontiguousarray(np.rot90(photo, turns))
         (found,) = engine.find_faces(turned)
         assert found.face.attempt == f"turned_{90 * turns}"
-        pasted = engine.paste(turned, [TranslatedFace(found, 255 - found.aligned.image, None)])
+        pasted = engine.paste(turned, [TranslatedFace(found, 255 - found.aligned.image, None, "smile", "left")])
         assert np.abs(np.rot90(pasted, -turns).astype(int) - expected).mean() < 2
         assert np.abs(pasted.astype(int) - turned).mean() > 4
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.serve.conftest import tiny_model
 
@@ -97,6 +98,18 @@ def test_aligned_faces_are_translated_as_the_engine_does(model: LoadedModel, pho
     np.testing.assert_array_equal(images[0], model.translate_photo(photo, "smile", "left"))
     with pytest.raises(ConfigError, match="a list of expressions"):
         model.translate(faces, expression="smile", lighting="left")
+
+
+def test_keep_is_what_the_face_shows(photo: np.ndarray[Any, Any]) -> None:
+    model = LoadedModel(tiny_model(predictor=True), torch.device("cpu"))
+    (found,) = model.find_faces(photo)
+    (own,) = model.own_classes(found.aligned.image[None])
+    np.testing.assert_array_equal(
+        model.translate(photo, expression="keep", lighting="left"),
+        model.translate(photo, expression=own.expression, lighting="left"),
+    )
+    (translated,) = model.translate_faces([found], "smile", "keep")
+    assert (translated.expression, translated.lighting) == ("smile", own.lighting)
 
 
 def test_all_that_is_wrong_is_said_at_once(model: LoadedModel, photo: np.ndarray[Any, Any]) -> None:

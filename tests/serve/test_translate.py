@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from legan.models.attributes import AttributeSchema
+from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
@@ -384,6 +385,38 @@ def test_the_only_class_of_a_kind_need_not_be_named(here: Path, tmp_path: Path) 
         translate("photo.jpg", "--model", tmp_path / "one")
     translate("photo.jpg", "--grid", "--model", tmp_path / "one")
     assert Path("photo.grid.png").is_file()
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Path:
+    """The model with a label predictor, and what its training measured of that."""
+    torch.manual_seed(0)
+    info = {"predictor": {"network": "judge", "expression_accuracy": 0.83, "lighting_accuracy": 0.614, "faces": 240}}
+    generator, judge = Generator(2, 3, width=4, blocks=0), AttributeClassifier(2, 3, image_size=SIZE, width=4)
+    write_model(tmp_path / "keeping", Model(generator, None, SCHEMA, SIZE, DEFAULT_ALIGNMENT, info, judge))
+    return tmp_path / "keeping"
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_a_faces_own_class_is_kept_named_and_its_reader_rated(here: Path, keeping: Path, model: Path) -> None:
+    engine = engine_module.load_engine(keeping, "cpu")
+    own = engine.own_classes(np.stack([found.aligned.image for found in engine.find_faces(pixels("photo.jpg"))]))
+    output = translate("photo.jpg", "-e", "keep", "-l", "right", "--model", keeping)
+    assert f"expression {own[0].expression} is kept (right for 83 % of 240 validation faces)" in output
+    name = f"photo.{own[0].expression}.right.png"
+    assert written(here) == {name}
+    translate("photo.jpg", "-e", own[0].expression, "-l", "right", "--model", keeping, "--out", "named.png")
+    assert Path("named.png").read_bytes() == Path(name).read_bytes()
+
+    output = translate("photo.jpg", "-e", "smile", "-l", "keep", "--face", "all", "--paste", "--model", keeping)
+    assert output.count(" is kept (right for 61 % of 240 validation faces)") == 2
+    lighting = own[0].lighting if own[0].lighting == own[1].lighting else "keep"
+    assert Path(f"photo.smile.{lighting}.pasted.png").is_file()
+    output = translate("photo.jpg", "--grid", "-l", "keep", "--model", keeping)
+    assert "2 translations" in output
+    assert Path("photo.keep.grid.png").is_file()
+    with pytest.raises(LeganError, match="--expression: keep needs a label predictor, which this model does not carry; name one"):
+        translate("photo.jpg", "-e", "keep", "-l", "right", "--model", model)
 
 
 # Real photographs

@@ -5,6 +5,7 @@ import { camera } from "./camera.js";
 import { grid, plain } from "./grid.js";
 
 const byId = (id) => document.getElementById(id);
+const KEEP = "keep";      // as the API calls the class that the face shows already
 const SETTLE_MS = 120; // of the choice, while arrow keys run through it
 const PICTURE = /\.(png|jpe?g?|jfif|mpo|webp|bmp|tiff?|gif|p[bgnp]m|j[p2][2ck]|avif|hei[cf])$/i;
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
@@ -89,18 +90,21 @@ async function loadModel() {
 /** Radio buttons with pictures; what was chosen stays chosen where there still is such a name. */
 function tiles(box, kind, names) {
   const before = chosen(kind);
-  box.replaceChildren(...names.map((name, index) => {
+  const own = model.predictor && !names.includes(KEEP) ? [tile(kind, KEEP, "as it is", photo?.faces[face]?.url, before === KEEP)] : [];
+  box.replaceChildren(...own, ...names.map((name, index) => {
     const source = `v1/examples?${new URLSearchParams({ kind, name })}`;
     return tile(kind, name, plain(name), source, before ? name === before : index === 0);
   }));
-  if (!chosen(kind)) box.querySelector("input").checked = true;
+  if (!chosen(kind)) [...box.querySelectorAll("input")].at(own.length).checked = true;
+  box.closest("fieldset").hidden = box.children.length === 1; // nothing to choose
 }
 
 function tile(group, value, text, source, checked) {
   const label = Object.assign(document.createElement("label"), { className: "tile" });
   const radio = Object.assign(document.createElement("input"), { type: "radio", name: group, value, checked });
-  const image = Object.assign(new Image(), { alt: "", src: source });
+  const image = Object.assign(new Image(), { alt: "" });
   image.onerror = () => image.remove(); // names do where there is no picture
+  if (source) image.src = source;
   label.append(radio, image, Object.assign(document.createElement("span"), { textContent: text }));
   return label;
 }
@@ -232,6 +236,7 @@ async function rateInputs(of, signal) {
 function takeFace(index) {
   face = index;
   byId("frame").querySelectorAll(".box").forEach((box, each) => box.classList.toggle("taken", each === index));
+  for (const radio of byId("choices").querySelectorAll(`input[value=${KEEP}] + img`)) radio.src = photo.faces[index].url;
   all.clear();
   byId("all").hidden = false;
   translate();
@@ -290,8 +295,9 @@ async function pasted(wish, signal) {
 }
 
 function show(wish, result, whole) {
-  const said = capital(`${plain(wish.expression)}, ${plain(wish.lighting)}`);
-  const stem = `${photo.stem}.${wish.expression}.${wish.lighting}`;
+  const named = (kind) => plain(result[kind]) + (result.kept.includes(kind) ? " (kept)" : "");
+  const said = capital(`${named("expression")}, ${named("lighting")}`);
+  const stem = `${photo.stem}.${result.expression}.${result.lighting}`;
   const put = (id, url, alt) => Object.assign(byId(id), { src: url, alt, hidden: false });
   put("input", whole ? photo.url : photo.faces[face].url, "Input");
   put("output", (whole ?? result).url, `Output: ${said}`);
@@ -324,7 +330,19 @@ function scores() {
     row("Naturalness, by Q", result.quality, `${result.quality.toFixed(1)} of 10${before == null ? "" : ` (input ${before.toFixed(1)})`}`, 10);
   }
   if (result?.similarity != null) row("Same person", result.similarity, `${result.similarity.toFixed(2)} of 1`, 1);
+  for (const kind of result?.kept ?? []) {
+    rows.push(
+      Object.assign(document.createElement("dt"), { textContent: `${capital(kind)} kept` }),
+      Object.assign(document.createElement("dd"), { textContent: `${plain(result[kind])}, as the model reads it: ${howWell(kind)}` }),
+    );
+  }
   byId("scores").replaceChildren(...rows);
+}
+
+/** How often the model reads a face's own class rightly, as its training measured it. */
+function howWell(kind) {
+  const accuracy = model.predictor[`${kind}_accuracy`];
+  return accuracy == null ? "how often it is right was not measured" : `right for ${Math.round(100 * accuracy)} % of ${model.predictor.faces} faces of other people`;
 }
 
 // ---- all combinations

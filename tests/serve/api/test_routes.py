@@ -17,8 +17,12 @@ import requests
 from numpy.typing import NDArray
 from PIL import Image
 
+from legan.models.attributes import AttributeSchema
+from legan.models.generator import Generator
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.data.image import named_formats, read_image
 from legan.platform.mark import Mark, read_mark
+from legan.platform.model import Model, write_model
 from legan.serve.api.errors import Busy, ProblemDocument
 from legan.serve.api.schema import AugmentReply, FacesReply, Health, ModelReply, QualityReply, TranslateReply
 from legan.serve.api.session import Limits
@@ -528,14 +532,14 @@ def test_openapi_describes_every_call_with_examples_and_no_docs_page_needs_the_n
     assert set(document["paths"]) == {*calls, "/healthz"}
     call = document["paths"]["/v1/translate"]["post"]
     form = call["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["required"] == ["image", "expression", "lighting"]
+    assert form["required"] == ["image"]  # a model with one class of a kind needs no name of it
     assert form["properties"]["expression"]["examples"] == ["smile"]
     assert set(call["responses"]) == {"200", "401", "408", "413", "415", "422", "503"}
     assert set(call["responses"]["200"]["content"]) == {
         "image/png", "image/jpeg", "image/webp", "application/json", "application/zip",
     }  # fmt: skip
     assert set(call["responses"]["200"]["headers"]) == {
-        "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Model", "X-Request-Id",
+        "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Model", "X-Legan-Expression", "X-Legan-Lighting", "X-Request-Id",
     }  # fmt: skip
     assert "Retry-After" in call["responses"]["503"]["headers"]
     for reply in (TranslateReply, AugmentReply, QualityReply, FacesReply, ModelReply, Health, ProblemDocument):
@@ -554,6 +558,52 @@ def test_a_model_without_quality_and_matcher_says_so(plain_folder: Path, serving
         problem(plain.post("quality", png(face), aligned="true"), 422)
         told = problem(plain.post("augment", png(face), aligned="true", min_quality=5, min_similarity=0), 422)
         assert len(told["errors"]) == 2
+
+
+def test_a_faces_own_classes_are_kept_and_told(keeping, face, photo) -> None:
+    engine = keeping.backend.engine
+    ((expression, lighting),) = engine.own_classes(face[None])
+    told = keeping.get("/v1/model").json()["predictor"]
+    assert told == {"network": "judge", "expression_accuracy": 0.83, "lighting_accuracy": 0.614, "faces": 240, "split": "val"}
+    answer = keeping.post("translate", png(face), aligned="true", expression="keep", lighting="right")
+    assert (answer.headers["x-legan-expression"], answer.headers["x-legan-lighting"]) == (expression, "right")
+    np.testing.assert_array_equal(pixels(answer.content), engine.translate(face[None], [expression], ["right"])[0])
+    (result,) = keeping.post(
+        "translate", png(face), aligned="true", expression="smile", lighting="keep", accept="application/json"
+    ).json()["results"]
+    assert (result["expression"], result["lighting"], result["kept"]) == ("smile", lighting, ["lighting"])
+
+    listed = variants(keeping, png(face), variants="listed", label=["keep:left", "smile:left", "neutral:keep"])
+    assert labels(listed) == [(expression, "left"), ("smile", "left"), ("neutral", lighting)]
+    assert [each["kept"] for each in listed["results"]] == [["expression"], [], ["lighting"]]
+    every = variants(keeping, png(face), variants="all", expression=["keep", "neutral", "smile"])
+    assert len(labels(every)) == len(set(labels(every))) == 6
+    drawn = variants(keeping, png(face), n=3, expression="keep", seed=1)
+    assert {each for each, _ in labels(drawn)} == {expression}
+    assert sorted(each for _, each in labels(drawn)) == ["front", "left", "right"]
+    missing = problem(keeping.post("translate", png(photo), lighting="left"), 422)
+    assert missing["detail"] == "expression: it is missing; this model knows neutral, smile; or keep the face's own."
+
+
+def test_a_model_that_cannot_keep_says_so(server, face) -> None:
+    assert server.get("/v1/model").json()["predictor"] is None
+    for call, values in (
+        ("translate", {"expression": "keep", "lighting": "left"}),
+        ("augment", {"expression": "keep"}),
+        ("augment", {"variants": "listed", "label": "keep:left"}),
+    ):
+        told = problem(server.post(call, png(face), aligned="true", **values), 422)
+        assert told["detail"].startswith("expression: keep needs a label predictor, which this model does not carry; name one of")
+
+
+def test_the_only_class_need_not_be_sent(serving, face, tmp_path: Path) -> None:
+    generator = Generator(2, 1, width=4, blocks=0)
+    schema = AttributeSchema(("neutral", "smile"), ("daylight",))
+    write_model(tmp_path / "one", Model(generator, None, schema, 32, DEFAULT_ALIGNMENT))
+    with serving(local_backend(str(tmp_path / "one"), None, "cpu")) as one:
+        answer = one.post("translate", png(face), png(face), aligned="true", expression="smile").json()
+        assert [(each["expression"], each["lighting"]) for each in answer["results"]] == [("smile", "daylight")] * 2
+        problem(one.post("translate", png(face), aligned="true"), 422)
 
 
 def test_real_photographs(server, photos: Path, model_folder: Path, serving) -> None:

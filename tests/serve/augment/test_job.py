@@ -13,15 +13,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from legan.models.attributes import AttributeSchema
+from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, open_dataset
 from legan.platform.data.faces.detect import Face
+from legan.platform.data.image import read_image
 from legan.platform.data.unfinished import at_work
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError, DataError, FolderTakenError
-from legan.platform.model import Model, load_network, save_network, weights_hash, write_model
+from legan.platform.model import Model, load_network, read_model, save_network, weights_hash, write_model
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checks import Inputs, check
 from legan.platform.training.lifecycle import build_task
@@ -408,6 +411,91 @@ def test_one_process_at_a_time_works_in_a_folder(tiny_data: Path, model: Path, t
     with at_work(tmp_path / "out.partial"), pytest.raises(FolderTakenError, match=r"process is at work in .*out\.partial"):
         run(tiny_data, tmp_path / "out", model, labels="smile:left")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.fixture
+def keeping(model: Path, tmp_path: Path) -> Path:
+    """The model with a label predictor."""
+    torch.manual_seed(3)
+    read = {"network": "judge", "expression_accuracy": 0.83, "lighting_accuracy": 0.614, "faces": 240, "split": "val"}
+    judge = AttributeClassifier(3, 4, image_size=SIZE, width=4).eval()
+    write_model(tmp_path / "keeping", replace(read_model(model), predictor=judge, info={"predictor": read}))
+    return tmp_path / "keeping"
+
+
+def test_a_faces_own_class_is_kept_as_its_label_says_or_the_model_reads(
+    tiny_data: Path, photographs: Path, model: Path, keeping: Path, tmp_path: Path
+) -> None:
+    made = run(tiny_data, tmp_path / "known", model, labels="keep:left, keep:right")  # its labels say all
+    assert (made.faces["expression"] == made.faces["source_expression"]).all()
+    assert made.faces["lighting"].tolist() == ["left", "right"] * 72
+
+    (photographs / "t.csv").write_text("path,expression\none.png,smile\ntwo.png,happy\n")
+    with pytest.raises(ConfigError, match="--labels: keep needs a label predictor for 1 face without a known expression"):
+        run(photographs / "t.csv", tmp_path / "out", model, labels="keep:left")
+    lines: list[str] = []
+    request = AugmentRequest(photographs / "t.csv", tmp_path / "out", str(keeping), labels="keep:left,keep:front", workers=0)
+    augment(replace(request, dry_run=True), lines.append)
+    augment(request, lines.append)
+    said = "expression of 1 face kept as the model reads it: right for 83 % of 240 validation faces"
+    assert lines.count(said) == 2
+    made, engine = open_dataset(tmp_path / "out"), load_engine(keeping, "cpu")
+    (own,) = engine.own_classes(engine.find_faces(read_image(photographs / "two.png"))[0].aligned.image[None])
+    assert made.faces["expression"].tolist() == ["smile", "smile", own.expression, own.expression]
+    assert made.faces["source_expression"].tolist() == ["smile", "smile", "happy", "happy"]
+    assert made.info["classes_read"] == {"expression": 1}
+    assert made.info["predictor"]["expression_accuracy"] == 0.83
+
+
+def test_a_balanced_face_keeps_what_the_model_reads(tiny_data: Path, keeping: Path, tmp_path: Path) -> None:
+    source = skewed(tiny_data, tmp_path / "skewed")
+    data = open_dataset(source)
+    schema = AttributeSchema(data.schema.expressions, ("lamp",))
+    write_dataset(
+        tmp_path / "lamp", name="lamp", schema=schema, faces=data.faces.assign(lighting="lamp").drop(columns="duplicate_of"),
+        images=np.asarray(data.images), hulls=data.hulls(np.arange(len(data))), source="tests",
+    )  # fmt: skip
+    made = run(tmp_path / "lamp", tmp_path / "out", keeping, balance="expression", originals=False)
+    own = load_engine(keeping, "cpu").own_classes(np.asarray(data.images))
+    assert made.faces["lighting"].tolist() == [own[row].lighting for row in made.faces["source_row"]]
+    assert made.info["classes_read"] == {"lighting": len(data)}
+
+
+@pytest.mark.parametrize(
+    "labels", ["keep:left,smile:left", "keep:keep,smile:left", "smile:keep,smile:left", "keep:left,keep:left"]
+)
+def test_keep_that_may_be_another_combination_is_refused(tiny_data: Path, model: Path, tmp_path: Path, labels: str) -> None:
+    with pytest.raises(ConfigError, match="--labels: a combination is named twice, or keep may be another one"):
+        run(tiny_data, tmp_path / "out", model, labels=labels)
+
+
+def test_a_dry_run_says_unknown_classes_as_the_work_does(photographs: Path, model: Path, tmp_path: Path) -> None:
+    rows = "one.png,happy,front,3\ntwo.png,neutral,,4\none.png,smile,front,5\n,smile,front,6\n"
+    (photographs / "t.csv").write_text(f"path,expression,lighting,age\n{rows}")
+    said: dict[bool, list[str]] = {}
+    for dry_run in (True, False):
+        request = AugmentRequest(
+            photographs / "t.csv", tmp_path / "out", str(model), labels="smile:left", originals=True, workers=0, dry_run=dry_run
+        )
+        said[dry_run] = []
+        augment(request, said[dry_run].append)
+    for line in (
+        "0 source faces kept beside them; 2 have classes that the model does not know",
+        "faces whose classes the model does not know: expression happy (1), no lighting is said (1)",
+    ):
+        assert line in said[True]
+        assert line in said[False]
+    assert "columns of the input that are left out: age" in said[True]
+    at = said[True].index("2 files left out:")
+    assert [line.partition(" (")[0] for line in said[True][at + 1 : at + 3]] == [
+        "  1 × not labelled",
+        "  1 × named more than once",
+    ]
+    unknown = open_dataset(tmp_path / "out").info["unknown_classes"]
+    assert unknown == {"expression": {"happy": 1}, "lighting": {"any": 1}}
+    folder: list[str] = []
+    augment(AugmentRequest(photographs, tmp_path / "new", str(model), labels="smile:left", dry_run=True), folder.append)
+    assert not [line for line in folder if "does not know" in line], "nothing is said of photographs alone"
 
 
 def test_a_dry_run_says_the_plan_and_writes_nothing(tiny_data: Path, model: Path, tmp_path: Path) -> None:

@@ -104,6 +104,12 @@ def test_the_papers_affectnet_counts_become_equal() -> None:
     assert len(set(jobs[:, 0, 2].tolist())) == 20  # lightings are drawn where the source's is unknown
 
 
+def test_a_faces_own_class_is_kept() -> None:
+    source = Labels(np.array([2, 0, 1]), np.array([3, 3, 0]), np.ones(3, bool))
+    jobs = planned(Wanted(labels=((UNKNOWN, 1), (0, UNKNOWN))), source)
+    assert jobs[:, 0].tolist() == [[0, 2, 1], [0, 0, 3], [1, 0, 1], [1, 0, 3], [2, 1, 1], [2, 0, 0]]
+
+
 @pytest.mark.parametrize("wanted", [Wanted(labels=((0, 0),)), Wanted(all=True)])
 def test_where_nothing_can_be_chosen_attempts_do_not_matter(wanted: Wanted) -> None:
     assert not wanted.attempts_matter

@@ -39,7 +39,7 @@ from legan.serve.client import (
 )
 from legan.serve.client import errors as client_errors
 from legan.serve.client.calls import FORM_BYTES, encoded, pieces
-from legan.serve.client.results import Picture
+from legan.serve.client.results import Picture, read_model
 from legan.serve.client.retry import Tries, retry_after_s
 
 NEVER = Retries(times=0)
@@ -178,6 +178,28 @@ def test_the_faces_of_a_photograph_can_be_sent_on(server, client, photo, face) -
             return await asking.faces(photo)
 
     assert asyncio.run(ask()) == [found]
+
+
+def test_a_faces_own_classes_are_kept(keeping, face) -> None:
+    ((expression, lighting),) = keeping.backend.engine.own_classes(face[None])
+    with Client(keeping.url) as client:
+        made = client.translate(face, "keep", "right", aligned=True)
+        assert (made.expression, made.lighting, made.kept) == (expression, "right", ("expression",))
+        assert made.picture.data == client.translate(face, expression, "right", aligned=True).picture.data
+        (variant,) = client.augment(face, variants="listed", labels=[("smile", "keep")], aligned=True).variants
+        assert (variant.lighting, variant.kept, variant.accepted) == (lighting, ("lighting",), True)
+        assert client.model().predictor["expression_accuracy"] == 0.83
+        with pytest.raises(InvalidError, match="expression: it is missing; this model knows neutral, smile"):
+            client.translate(face, lighting="left", aligned=True)
+
+
+def test_what_an_earlier_server_does_not_say_is_left_out(server) -> None:
+    told = server.get("/v1/model").json()
+    del told["predictor"]
+    assert read_model(json.dumps(told).encode()).predictor is None
+    del told["image_size"]
+    with pytest.raises(AnswerError):
+        read_model(json.dumps(told).encode())
 
 
 def test_the_types_hold_all_that_the_server_tells() -> None:

@@ -88,6 +88,19 @@ def test_a_pasted_photograph_has_its_own_name_and_nothing_is_replaced_unasked(ca
     assert call("augment", files["photo"], "--label", "smile:left", "--out", "v")[1].startswith("v/photo.000.smile.left-2.png, ")
 
 
+def test_a_faces_own_class_is_kept_and_its_reader_rated(monkeypatch, capsys, keeping, files, face) -> None:
+    monkeypatch.chdir(files["face"].parent)
+    ((expression, _),) = keeping.backend.engine.own_classes(face[None])
+    given = ("call", keeping.url, "translate", files["face"], "--aligned", "-e", "keep")
+    code, out, _ = legan(monkeypatch, capsys, *given, "-l", "left")
+    assert code == 0
+    assert out.startswith(f"face.{expression}.left.png, expression {expression} is kept (right for 83 % of 240 validation faces)")
+    code, _, err = legan(monkeypatch, capsys, *given)
+    assert (code, err) == (2, "legan: lighting: it is missing; this model knows left, front, right; or keep the face's own.\n")
+    _, out, _ = legan(monkeypatch, capsys, "call", keeping.url, "model")
+    assert "predictor     network judge, expression accuracy 0.83, lighting accuracy 0.61, faces 240, split val\n" in out
+
+
 def test_folders_and_photographs_of_one_name_are_taken(call, files, photo) -> None:
     for name in ("a/photo.png", "b/photo.png"):
         Path(name).parent.mkdir()

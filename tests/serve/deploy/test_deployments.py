@@ -46,9 +46,9 @@ def png(image: NDArray[np.uint8]) -> bytes:
 
 @pytest.fixture(scope="module")
 def other_folder(tmp_path_factory: pytest.TempPathFactory, make_model: Callable) -> Path:
-    """Another model of the same kind."""
+    """Another model of the same kind, which reads a face's own classes."""
     folder = tmp_path_factory.mktemp("served") / "other"
-    write_model(folder, make_model(5))
+    write_model(folder, make_model(5, predictor=True))
     return folder
 
 
@@ -298,12 +298,16 @@ def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, mo
         second = running()
         assert (second.model, second.previous) == (other, first.model)
         answer = post(url, png(face))
+        kept = post(url, png(face), expression="keep")
         time.sleep(0.5)
         update(second, first.model, wait_s=120)
         assert requests.get(f"{url}/v1/model", timeout=10).json()["name"] == "tiny"
     assert set(load.outcomes) == {"answered"}, load.outcomes
     assert {name.split("/")[0] for name in load.models} == {"tiny", "other"}
-    expected = load_engine(other_folder, "cpu").translate(face[None], ["smile"], ["left"])[0]
+    engine = load_engine(other_folder, "cpu")
+    ((own, _),) = engine.own_classes(face[None])
+    assert kept.headers["x-legan-expression"] == own
+    expected = engine.translate(face[None], ["smile"], ["left"])[0]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     assert before == set(_replicas("Ingress") + _replicas("Quality"))
 

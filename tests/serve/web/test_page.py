@@ -401,6 +401,43 @@ def test_an_aligned_face_and_a_model_without_masks_and_quality(
         wait(page, lambda: "No face was found in face.png" in text(page, "trouble-text"))
 
 
+def test_a_faces_own_class_is_kept_and_shown(
+    browser: Chrome, keeping_folder: Path, serving: Serving, scene: Picture, scene_file: Path
+) -> None:
+    with serving(local_backend(str(keeping_folder), None, "cpu")) as running:
+        page = opened(browser, running)
+        tiles = [tile.text for tile in page.find_elements(By.CSS_SELECTOR, "#choices .tile")]
+        assert tiles == ["as it is", "neutral", "smile", "as it is", "left", "front", "right"]
+        upload(page, scene_file)
+        done(page, "Neutral, left")
+        engine = running.backend.engine
+        face = engine.find_faces(scene)[0].aligned.image[None]
+        ((expression, lighting),) = engine.own_classes(face)
+        choose(page, "expression", "keep")
+        done(page, f"{expression.capitalize()} (kept), left")
+        np.testing.assert_array_equal(pixels(page, "output"), engine.translate(face, [expression], ["left"])[0])
+        assert f"{expression}, as the model reads it: right for 83 % of 240 faces of other people" in text(page, "scores")
+        assert page.find_element(By.ID, "download").get_attribute("download") == f"two.people.{expression}.left.png"
+        shown_tile = page.find_element(By.CSS_SELECTOR, "#choices input[value=keep] + img").get_attribute("src")
+        assert shown_tile == page.find_element(By.ID, "input").get_attribute("src")
+        page.find_element(By.ID, "paste").click()
+        wait(page, lambda: pixels(page, "output").shape == scene.shape)
+        choose(page, "lighting", "keep")
+        done(page, f"{expression.capitalize()} (kept), {lighting} (kept)")
+
+
+def test_one_lighting_is_no_choice(browser: Chrome, serving: Serving, face: Picture, tmp_path: Path) -> None:
+    schema = AttributeSchema(("neutral", "smile"), ("daylight",))
+    generator = Generator(2, 1, width=4, blocks=1, upsampling="bilinear")
+    write_model(tmp_path / "one", Model(generator, None, schema, SIZE, DEFAULT_ALIGNMENT, {}))
+    Image.fromarray(face).save(tmp_path / "face.png")
+    with serving(local_backend(str(tmp_path / "one"), None, "cpu")) as one:
+        page = opened(browser, one)
+        assert not shown(page, "lightings")
+        upload(page, tmp_path / "face.png")
+        done(page, "Neutral, daylight.")
+
+
 def test_a_model_of_another_size_and_with_other_names_takes_over(
     browser: Chrome, model_folder: Path, serving: Serving, scene: Picture, scene_file: Path, tmp_path: Path
 ) -> None:
