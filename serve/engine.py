@@ -5,7 +5,7 @@ right are the viewer's.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -215,6 +215,20 @@ class Engine:
         """The matcher that the model carries; None where it has none."""
         network = self.model.matcher
         return None if network is None else Matcher(network, self.device, self._batch)
+
+    @property
+    def same_person_from(self) -> float | None:
+        """The similarity from which on that matcher takes two faces for one person's; None where strangers were not measured."""
+        told = self.model.info.get("matcher")
+        threshold = told.get("threshold") if isinstance(told, Mapping) else None
+        return None if threshold is None else float(threshold)
+
+    def similarity(self, faces: Sequence[TranslatedFace]) -> list[float | None]:
+        """How alike that matcher finds the persons in each translation and its source, -1 to 1; None without one."""
+        if self.matcher is None or not faces:
+            return [None] * len(faces)
+        sources, images = np.stack([face.found.aligned.image for face in faces]), np.stack([face.image for face in faces])
+        return [float(each) for each in self.matcher.similarity(sources, images)]
 
     def look_for_faces(self, photo: Picture) -> FoundFaces:
         """The same, and why there is none where there is none."""

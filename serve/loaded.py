@@ -3,6 +3,7 @@
 An array gives arrays back, everything else PIL images. All left and right are the viewer's.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from legan._version import __version__
+from legan.platform.card.person import stranger_line, trained_on, unseen_line
 from legan.platform.data.image import image_pixels, read_image
 from legan.platform.device import choose_device
 from legan.platform.errors import ConfigError, ImageError, Problem
@@ -42,6 +44,7 @@ class LoadedModel(Engine):
     def __init__(self, model: Model, device: torch.device, chosen: Chosen | None = None):
         """``chosen`` is how a user named the model."""
         super().__init__(model, device)
+        self._told = False
         self._chosen = chosen or Chosen("", "", str(model.info.get("run") or "legan"), None)
 
     @cached_property
@@ -59,7 +62,8 @@ class LoadedModel(Engine):
         held = ", ".join(name for name, network in parts.items() if network is not None)
         return (
             f"<legan {__version__} model: {classes('expression', self.schema.expressions)}, "
-            f"{classes('lighting', self.schema.lightings)}, {size}×{size} pixels, with {held or 'G alone'}, on {self.device}>"
+            f"{classes('lighting', self.schema.lightings)}, {size}×{size} pixels, with {held or 'G alone'}, "
+            f"{trained_on(model.info.get('data'))}, on {self.device}>"
         )
 
     @overload
@@ -134,9 +138,24 @@ class LoadedModel(Engine):
     @overload
     def paste(self, photo: Picture, faces: Iterable[TranslatedFace]) -> Picture: ...
     def paste(self, photo: Photo, faces: Iterable[TranslatedFace]) -> Image.Image | Picture:
-        """The photograph with faces of ``translate_faces`` in their places, feathered; all other pixels stay as they are."""
+        """The photograph with faces of ``translate_faces`` in their places, feathered; all other pixels stay as they are.
+
+        Warns (UserWarning) where the model's matcher finds a person nearer to strangers than to the photograph, and once for each
+        model of what it was trained on.
+        """
+        faces = list(faces)
+        self._warn(faces)
         made = super().paste(_pixels(photo), faces)
         return made if isinstance(photo, np.ndarray) else self.picture(made, composed=True)
+
+    def _warn(self, faces: Sequence[TranslatedFace]) -> None:
+        if not self._told:
+            self._told = True
+            warnings.warn(unseen_line(self.model.info.get("data")), stacklevel=3)
+        for number, similarity in enumerate(self.similarity(faces)):
+            stranger = stranger_line(similarity, self.same_person_from)
+            if stranger:
+                warnings.warn(f"pasted face {number}: {stranger}", stacklevel=3)
 
 
 def load_model(source: str | Path, device: str | None = None) -> LoadedModel:

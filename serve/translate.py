@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from legan.platform.card.person import stranger_line, unseen_line
 from legan.platform.data.faces.attempts import AS_IT_IS, ATTEMPTS
 from legan.platform.data.image import read_image
 from legan.platform.data.skipped import Skipped, kind_lines, skipped_table
@@ -42,6 +43,8 @@ def run(request: TranslateRequest) -> None:
     engine = load_engine(order.model.folder)
     mark = mark_of(order.model, engine.model)
     order = order._replace(mark=mark._replace(composed=request.paste or request.grid))
+    if request.paste:
+        print(unseen_line(engine.model.info.get("data")))
     order.to.folder.mkdir(parents=True, exist_ok=True)
     if order.alone is None:
         _translate_all(order, engine)
@@ -91,6 +94,9 @@ def _translate(order: TranslateOrder, engine: Engine, photo: Picture, name: str,
         lines.append(f"{_numbered(order, index, found)}: {_place(face.found)}{kept}{_rated(engine, [face.quality])}")
     if request.paste:
         lines += _softness(engine, translated)
+        for index, similarity in zip(chosen, engine.similarity(translated), strict=True):
+            stranger = stranger_line(similarity, engine.same_person_from)
+            lines += [f"{_numbered(order, index, found)}: {stranger}"] if stranger else []
         pasted = engine.paste(photo, translated)
         same = len({(face.expression, face.lighting) for face in translated}) == 1
         parts = _named(translated[0]) if same else [plain(expression), plain(lighting)]

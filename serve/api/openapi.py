@@ -21,6 +21,7 @@ ZIP = "application/zip"
 SCORES = {
     "X-Legan-Quality": ("number", "Of a picture: Q's rating, about 0 to 10; absent for a model without Q."),
     "X-Legan-Similarity": ("number", "Of a picture: whether the person is the same, -1 to 1; absent without a matcher."),
+    "X-Legan-Same-Person": ("boolean", "Of a picture: whether the matcher finds it nearer to the input than strangers are."),
     "X-Legan-Model": ("string", "Of a picture: name and version of the model that made it."),
     "X-Legan-Expression": ("string", "Of a picture: what it was translated to, percent-encoded; with keep the face's own."),
     "X-Legan-Lighting": ("string", "Of a picture: likewise."),

@@ -126,7 +126,8 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
             for index, outcome in enumerate(outcomes)
         ]
         results, files = await asyncio.to_thread(finished, made, params.format, mark, zipped=form == "zip")
-        reply = TranslateReply(results=results, model=model)
+        info = cases.session.info
+        reply = TranslateReply(results=results, model=model, trained_on=info.trained_on, same_person_from=info.same_person_from)
         return zip_reply(reply, "results.json", files) if form == "zip" else json_reply(reply)
 
     @api.post("/v1/augment", **about_call(AugmentParameters, AugmentReply, several=False, pictures=(ZIP,)))

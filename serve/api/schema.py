@@ -19,7 +19,7 @@ from legan.serve.pictures import Format, Picture, encoded
 
 MADE = {
     "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
-    "quality": 6.2, "similarity": None, "masks": None, "error": None, "kept": [],
+    "quality": 6.2, "similarity": 0.83, "same_person": True, "masks": None, "error": None, "kept": [],
 }  # fmt: skip
 FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "found_by": "as_it_is", "aligned": "iVBORw0KGgo="}
 MODEL: dict[str, Any] = {
@@ -27,7 +27,11 @@ MODEL: dict[str, Any] = {
     "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
     "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
     "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
-    "has_matcher": False,
+    "has_matcher": True, "same_person_from": 0.48,
+    "trained_on": {
+        "name": "faces", "source": "rendered", "people": 40, "licence": "Apache-2.0",
+        "landmarks": {"name": "exact, as drawn", "licence": "Apache-2.0"},
+    },
     "predictor": {"network": "judge", "expression_accuracy": 0.91, "lighting_accuracy": 0.87, "faces": 240, "split": "val"},
     "limits": {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256},
 }  # fmt: skip
@@ -37,6 +41,24 @@ Form = Literal["image", "json", "zip"]
 def _shown(example: dict[str, Any]) -> ConfigDict:
     """The configuration of a reply with an example for OpenAPI."""
     return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class Landmarks(BaseModel):
+    """What found the landmarks of the training's faces."""
+
+    name: str
+    licence: str
+
+
+class TrainedOn(BaseModel):
+    """The data set that a model was trained on, as the model says."""
+
+    name: str
+    source: str
+    people: int
+    """In the training split."""
+    licence: str | None
+    landmarks: Landmarks | None
 
 
 class MaskFiles(BaseModel):
@@ -60,6 +82,8 @@ class TranslateResult(BaseModel):
     """Q's rating of naturalness, about 0 to 10 and not bounded; null for a model without Q."""
     similarity: float | None = None
     """Whether the person is the same as in the input, -1 to 1; null without a matcher."""
+    same_person: bool | None = None
+    """Whether the matcher finds it nearer to the input than strangers are; null where that is not known."""
     masks: MaskFiles | None = None
     error: ProblemDocument | None = None
     kept: list[Kind] = []
@@ -73,6 +97,10 @@ class TranslateReply(BaseModel):
 
     results: list[TranslateResult]
     model: str
+    trained_on: TrainedOn | None = None
+    """What the model was trained on: what it has not seen there may come out as something else; null where it does not say."""
+    same_person_from: float | None = None
+    """The similarity from which on same_person is true; one in a hundred pairs of strangers reaches it."""
 
 
 class AugmentResult(TranslateResult):
@@ -187,6 +215,10 @@ class ModelInfo(BaseModel):
     has_matcher: bool
     predictor: PredictorInfo | None = None
     """Null for a model that cannot keep a face's own classes."""
+    trained_on: TrainedOn | None = None
+    """What it was trained on; null where an older model does not say."""
+    same_person_from: float | None = None
+    """The similarity from which on two faces count as one person's; null where strangers were not measured."""
 
     @property
     def keeps(self) -> bool:
@@ -250,6 +282,8 @@ def picture_reply(drawn: Drawn, image: bytes, form: Format, model: str) -> Respo
     result = drawn.result
     scores = {"x-legan-quality": result.quality, "x-legan-similarity": result.similarity}
     headers = {name: f"{value:.6g}" for name, value in scores.items() if value is not None}
+    if result.same_person is not None:
+        headers["x-legan-same-person"] = str(result.same_person).lower()
     said = {"x-legan-model": model, "x-legan-expression": result.expression, "x-legan-lighting": result.lighting}
     headers |= {name: quote(text, safe="/@.-_ ") for name, text in said.items()}
     return Response(image, headers=headers, media_type=media_type(form))

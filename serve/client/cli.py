@@ -3,11 +3,13 @@
 One photograph that cannot be used does not keep the others from being written; at the end all of them are named.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from legan.platform.card.person import stranger_line, trained_on, unseen_line
 from legan.platform.errors import DataError, LeganError, Problem, Problems, counted, first_line
 from legan.serve.classes import KEEP, how_well_read
 from legan.serve.client import (
@@ -42,6 +44,7 @@ def translate(
 ) -> None:  # fmt: skip
     """Translate each photograph; raises LeganError with everything that is wrong."""
     given, to = _checked(photos, out, form, Problems(), one=True, overwrite=overwrite)
+    said: set[str] = set()
     options: TranslateOptions = {"paste": paste, "masks": masks, "face": face, "aligned": aligned, "format": to.form}
 
     about: dict[str, Any] = {}
@@ -54,6 +57,8 @@ def translate(
         numbered = [f"face{face + 1}"] if face else []
         target = to.picture(stem, *numbered, plain(made.expression), plain(made.lighting), *(["pasted"] if paste else []))
         print(f"{to.write(target, image.data)}{scores}")
+        if paste:
+            _say_of_pasted(made, said)
         for kind, mask in (("expression", made.expression_mask), ("lighting", made.lighting_mask)):
             if mask is not None:
                 to.write(to.free(f"{target.stem}.{kind}-mask"), mask.data)
@@ -131,7 +136,9 @@ def model(url: str) -> None:
             value = tuple(f"{place.replace('_', ' ')} at {x:.3g}, {y:.3g}" for place, (x, y) in _eyes(value))
         if about.name == "predictor" and value is not None:
             value = tuple(f"{name.replace('_', ' ')} {_number(each)}" for name, each in value.items() if each is not None)
-        print(f"{about.name.replace('_', ' '):<14}{_shown(value)}")
+        if about.name == "trained_on" and value is not None:
+            value = trained_on(value).removeprefix("trained on ")
+        print(f"{about.name.replace('_', ' '):<17}{_shown(value)}")
 
 
 def _checked(
@@ -172,6 +179,14 @@ def _named(photo: Path, error: LeganError) -> str:
     several = error.problem.errors if isinstance(error, ServiceError) and error.problem else ()
     text = " ".join(several) if several else f"{first_line(error)}."
     return f"{photo}: {text}"
+
+
+def _say_of_pasted(made: TranslationResult, said: set[str]) -> None:
+    """What the model was trained on, once, and whether the matcher finds another person."""
+    for line in (unseen_line(made.trained_on), stranger_line(made.similarity, made.same_person_from)):
+        if line is not None and line not in said:
+            print(line, file=sys.stderr)
+            said.add(line)
 
 
 def _scores(made: TranslationResult) -> str:

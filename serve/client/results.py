@@ -67,6 +67,12 @@ class TranslationResult:
     """Name and version of the model that made it."""
     kept: tuple[Kind, ...] = ()
     """Which of expression and lighting are the face's own, as the model read them."""
+    same_person: bool | None = field(default=None, kw_only=True)
+    """Whether the matcher finds it nearer to the input than strangers are; None where that is not known."""
+    same_person_from: float | None = field(default=None, kw_only=True)
+    """The similarity from which on that is so."""
+    trained_on: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    """What the model says of its training's data: name, source, people, licence, landmarks; None where it says nothing."""
 
     @property
     def image(self) -> Pixels:
@@ -150,6 +156,10 @@ class ServedModel:
     limits: ServerLimits
     predictor: Mapping[str, Any] | None = None
     """What reads a face's own classes, for ``keep``, and how well; None for a model that cannot."""
+    trained_on: Mapping[str, Any] | None = None
+    """What the model says of its training's data; None where it, or an older server, says nothing."""
+    same_person_from: float | None = None
+    """The similarity from which on two faces count as one person's; None where strangers were not measured."""
 
 
 def read_translations(body: bytes) -> list[TranslationResult]:
@@ -201,6 +211,7 @@ def read_model(body: bytes) -> ServedModel:
 
     def read() -> ServedModel:
         told = json.loads(body)
+        # What an older server does not say has a default.
         known = {each.name: told[each.name] for each in fields(ServedModel) if each.name in told or each.default is MISSING}
         limits = ServerLimits(**{name: int(known["limits"][name]) for name in ServerLimits.__dataclass_fields__})
         lists = {name: tuple(known[name]) for name in ("expressions", "lightings")}
@@ -217,17 +228,17 @@ def read_health(body: bytes) -> bool:
 def _translations(body: bytes) -> list[TranslationResult]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         told = json.loads(archive.read("results.json"))
-        return [TranslationResult(**_fields(each, archive, told["model"])) for each in told["results"]]
+        return [TranslationResult(**_fields(each, archive, told)) for each in told["results"]]
 
 
 def _augmentation(body: bytes) -> Augmentation:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         told = json.loads(archive.read("augmented.json"))
-        variants = (Variant(**_fields(each, archive, told["model"]), accepted=each["accepted"]) for each in told["results"])
+        variants = (Variant(**_fields(each, archive, told), accepted=each["accepted"]) for each in told["results"])
         return Augmentation(tuple(variants), told["rejected"], told["model"])
 
 
-def _fields(result: Mapping[str, Any], archive: zipfile.ZipFile, model: str) -> dict[str, Any]:
+def _fields(result: Mapping[str, Any], archive: zipfile.ZipFile, told: Mapping[str, Any]) -> dict[str, Any]:
     def picture(name: str | None) -> Picture | None:
         return None if name is None else Picture(archive.read(name), result["media_type"])
 
@@ -238,7 +249,10 @@ def _fields(result: Mapping[str, Any], archive: zipfile.ZipFile, model: str) -> 
         "expression_mask": picture(masks["expression"]),
         "lighting_mask": picture(masks["lighting"]),
         "error": _error(result),
-        "model": model,
+        "model": told["model"],
+        "same_person": result.get("same_person"),
+        "same_person_from": told.get("same_person_from"),
+        "trained_on": told.get("trained_on"),
         "kept": tuple(result.get("kept", ())),  # an earlier server does not say
     }
 

@@ -77,7 +77,9 @@ class RaySession:
         """How alike the matcher finds the persons."""
         if not self._info.has_matcher:
             return None
-        return await _call(lambda: self._workers["Matcher"].similarity.remote(a, b))
+        if "Matcher" in self._workers:
+            return await _call(lambda: self._workers["Matcher"].similarity.remote(a, b))
+        return await _call(lambda: self._workers["Quality"].similarity.remote(self.chosen, a, b))  # by the model's own
 
 
 class Ingress:

@@ -89,7 +89,7 @@ class LocalSession:
 
     async def similarity(self, a: Pictures, b: Pictures) -> list[float] | None:
         """How alike the matcher finds the persons."""
-        matcher = self.matcher
+        matcher = self.matcher or self.engine.matcher
         if matcher is None:
             return None
         return await self._run("matcher", len(a), lambda: [float(each) for each in matcher.similarity(a, b)])

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from legan.platform.model import MODEL_FILE
 from legan.platform.tracking.places import run_of_model
-from legan.serve.api.schema import ModelInfo, PredictorInfo
+from legan.serve.api.schema import ModelInfo, PredictorInfo, TrainedOn
 from legan.serve.chosen import Chosen, mark_of
 from legan.serve.engine import Engine, load_engine
 
@@ -22,7 +24,7 @@ class Serving(NamedTuple):
 
 
 def model_info(engine: Engine, chosen: Chosen, *, matcher: bool) -> ModelInfo:
-    """What is known about a loaded model."""
+    """What is known about a loaded model; ``matcher`` says that the server has one of its own."""
     mark = mark_of(chosen, engine.model)
     about = {key: str(value) for key, value in engine.model.info.items() if value}
     run = run_of_model(Path(chosen.folder), about)
@@ -42,7 +44,10 @@ def model_info(engine: Engine, chosen: Chosen, *, matcher: bool) -> ModelInfo:
         lightings=list(schema.lightings),
         disentangled=bool(getattr(engine.model.generator, "disentangled", False)),
         has_quality=engine.quality_model is not None,
-        has_matcher=matcher,
+        has_matcher=matcher or engine.matcher is not None,
+        trained_on=_trained_on(engine.model.info.get("data")),
+        # A matcher that the server was given is another than the one whose strangers were measured.
+        same_person_from=None if matcher else engine.same_person_from,
         predictor=_predictor(engine),
     )
 
@@ -52,6 +57,14 @@ def _predictor(engine: Engine) -> PredictorInfo | None:
     measured = engine.model.info.get("predictor") or {}
     known = {name: measured[name] for name in PredictorInfo.model_fields if name in measured}
     return PredictorInfo(**known) if engine.keeps else None
+
+
+def _trained_on(data: object) -> TrainedOn | None:
+    """What a model says of its data, as far as this version understands it."""
+    try:
+        return None if data is None else TrainedOn.model_validate(data)
+    except ValidationError:
+        return None
 
 
 def load_chosen(chosen: Chosen, device: str | None = None) -> Engine:

@@ -177,7 +177,7 @@ class GeneratorWorker(ModelWorker):
 
 
 class QualityWorker(ModelWorker):
-    """Rates aligned faces, those of many calls at once."""
+    """Rates aligned faces, those of many calls at once; and compares them, where the model carries a matcher."""
 
     network = "quality"
 
@@ -192,6 +192,12 @@ class QualityWorker(ModelWorker):
         with self._holding():
             ratings: list[float] = await self._batch((chosen, images, hulls))
             return ratings
+
+    async def similarity(self, chosen: Chosen, a: Pictures, b: Pictures) -> list[float] | None:
+        """The match score of each pair by the matcher that the model carries; None where it has none."""
+        with self._holding():
+            matcher = (await self._models.get(chosen)).matcher
+            return None if matcher is None else [float(each) for each in await asyncio.to_thread(matcher.similarity, a, b)]
 
     @serve.batch(batch_size_fn=lambda calls: sum(len(call[1]) for call in calls))  # type: ignore[untyped-decorator]
     async def _batch(self, calls: list[tuple[Chosen, Pictures, Masks]]) -> list[list[float]]:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,15 @@ def tiny_model(seed: int = 0, *, quality: bool = True, disentangled: bool = True
     judge = AttributeClassifier(2, 3, image_size=SIZE, width=4)
     read = {"network": "judge", "expression_accuracy": 0.83, "lighting_accuracy": 0.614, "faces": 240, "split": "val"}
     return Model(generator, rater, SCHEMA, SIZE, DEFAULT_ALIGNMENT, info | {"predictor": read}, judge)
+
+
+def with_matcher(model: Model, threshold: float | None) -> Model:
+    """The model with a matcher of random weights that it carries, and what it says of its data and of strangers."""
+    torch.manual_seed(1)
+    measured = {} if threshold is None else {"threshold": threshold, "false_positive_rate": 0.01}
+    landmarks = {"name": "exact, as drawn", "licence": "Apache-2.0"}
+    data = {"name": "faces", "source": "rendered", "people": 40, "licence": "Apache-2.0", "landmarks": landmarks}
+    return replace(model, matcher=LightCNN(**FACES), info={**model.info, "data": data, "matcher": {"network": "T", **measured}})
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """What ``legan.load`` gives, against the engine that it is."""
 
 import io
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.serve.conftest import tiny_model
+from tests.serve.conftest import tiny_model, with_matcher
 
 import legan
 from legan.platform.data.rendered.faces import render_faces
@@ -16,6 +18,8 @@ from legan.platform.errors import ConfigError, ImageError
 from legan.platform.mark import read_mark
 from legan.platform.model import write_model
 from legan.serve.loaded import LoadedModel
+
+pytestmark = pytest.mark.filterwarnings("ignore:note. this model does not say")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,24 @@ def test_what_is_saved_says_that_it_is_synthetic(model: LoadedModel, photo: np.n
             marks.append(read_mark(saved))
     assert (model.mark.run, model.mark.composed) == ("tiny", False)
     assert marks == [model.mark, *[model.mark._replace(composed=True)] * 2] * 2
+
+
+def test_what_is_pasted_is_warned_of(tmp_path: Path, photo: np.ndarray[Any, Any]) -> None:
+    note = r"note: this model was trained on faces \(source rendered, 40 people\); skin, age or hair"
+    stranger = r"pasted face 0: warning: the matcher finds the person nearer to strangers .*one person from 1.100 on"
+    for threshold, wanted in ((1.1, [note, stranger]), (-1.0, [note]), (None, [note, "pasted face 0: note: the person's simil"])):
+        write_model(tmp_path / "model", with_matcher(tiny_model(), threshold))
+        model = legan.load(tmp_path / "model", "cpu")
+        assert "trained on faces (source rendered, 40 people)" in repr(model)
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            model.translate(photo, expression="smile", lighting="left", paste=True)
+        assert len(caught) == len(wanted)
+        for warning, pattern in zip(caught, wanted, strict=True):
+            assert re.match(pattern, str(warning.message))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "note")
+            warnings.filterwarnings("ignore", "pasted face")
+            model.translate(photo, expression="smile", lighting="left", paste=True)  # of its data it tells once
 
 
 def test_an_opened_file_is_turned_and_coloured_as_its_path_is(
@@ -125,7 +147,7 @@ def test_all_that_is_wrong_is_said_at_once(model: LoadedModel, photo: np.ndarray
 def test_repr_tells_classes_size_and_version(model: LoadedModel) -> None:
     assert repr(model) == (
         f"<legan {legan.__version__} model: 2 expressions (neutral, smile), 3 lightings (left, front, right), "
-        "32×32 pixels, with Q, on cpu>"
+        "32×32 pixels, with Q, trained on data that it does not name, on cpu>"
     )
 
 

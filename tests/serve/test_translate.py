@@ -10,6 +10,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image
+from tests.serve.conftest import with_matcher
 from typer.testing import CliRunner
 
 from legan.models.attributes import AttributeSchema
@@ -355,6 +356,25 @@ def test_jpeg_and_webp_are_near_to_the_png(here: Path, model: Path) -> None:
     with Image.open("a.jpg") as image:
         assert image.format == "JPEG"
         assert image.layer[1][1:3] == (1, 1), "colour is not halved"
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_paste_says_what_the_model_was_trained_on_and_where_it_shows_somebody_else(here: Path, model: Path) -> None:
+    given = ("photo.jpg", *WANTED, "--model", model, "--face", "all")
+    unknown = "note: this model does not say what it was trained on; skin, age or hair that it has not seen may come out as"
+    assert translate(*given, "--paste").startswith(unknown)
+    assert "note: this model" not in translate(*given)
+
+    told = {}
+    for threshold in (1.1, -1.0, None):
+        write_model(model, with_matcher(read_model(model), threshold))
+        told[threshold] = translate(*given, "--paste")
+        assert told[threshold].startswith("note: this model was trained on faces (source rendered, 40 people); skin, age or hair")
+    for face in (1, 2):
+        warning = rf"face {face}: warning: the matcher finds the person nearer to strangers than to the photograph \(similarity"
+        assert re.search(warning, told[1.1])
+        assert re.search(rf"face {face}: note: the person's similarity is .*; how alike strangers are was not meas", told[None])
+    assert "similarity" not in told[-1.0]
 
 
 @pytest.mark.usefixtures("two_faces")

@@ -312,6 +312,7 @@ function show(wish, result, whole) {
   byId("details").hidden = false;
   byId("paste").closest("label").hidden = photo.aligned;
   scores();
+  person(result, Boolean(whole));
   status(said + (result.quality === null ? "." : `: naturalness ${result.quality.toFixed(1)} of 10.`));
 }
 
@@ -343,6 +344,19 @@ function scores() {
 function howWell(kind) {
   const accuracy = model.predictor[`${kind}_accuracy`];
   return accuracy == null ? "how often it is right was not measured" : `right for ${Math.round(100 * accuracy)} % of ${model.predictor.faces} faces of other people`;
+}
+
+/** What the model was trained on, beside a face in its photograph, and whether the matcher finds somebody else. */
+function person(result, inPhoto) {
+  const data = model.trained_on;
+  const people = data?.people === 1 ? "1 person" : `${data?.people} people`;
+  const known = data ? `was trained on ${data.name} (source ${data.source}, ${people})` : "does not say what it was trained on";
+  const compared = () => `similarity ${result.similarity.toFixed(3)}, one person from ${model.same_person_from.toFixed(3)} on`;
+  const lines = [
+    ...(result.same_person === false ? [`The matcher finds the person nearer to strangers than to the photograph (${compared()}).`] : []),
+    ...(inPhoto ? [`This model ${known}; skin, age or hair that it has not seen may come out as something else.`] : []),
+  ];
+  byId("person").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
 }
 
 // ---- all combinations

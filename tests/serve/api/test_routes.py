@@ -16,6 +16,7 @@ import pytest
 import requests
 from numpy.typing import NDArray
 from PIL import Image
+from tests.serve.conftest import tiny_model, with_matcher
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
@@ -90,6 +91,26 @@ def test_pictures_come_in_the_wanted_format(server, face, form) -> None:
     assert answer.headers["content-type"] == f"image/{form}"
     assert Image.open(io.BytesIO(answer.content)).format == form.upper()
     assert mark_in(answer.content) == server.backend.info.mark()
+
+
+@pytest.mark.parametrize("threshold", [1.1, -1.0, None])
+def test_a_server_takes_the_matcher_that_the_model_carries(tmp_path, serving, photo, face, threshold) -> None:
+    write_model(tmp_path / "model", with_matcher(tiny_model(), threshold))
+    backend = local_backend(str(tmp_path / "model"), device="cpu")
+    same = None if threshold is None else threshold < 0
+    with serving(backend) as server:
+        answer = server.post("translate", png(face), aligned="true", **LABELS)
+        told = server.post("translate", png(face), aligned="true", accept="application/json", **LABELS).json()
+        variants = server.post("augment", png(face), aligned="true", n="2", accept="application/json").json()["results"]
+        model = ModelReply.model_validate(server.get("/v1/model").json())
+    wanted = backend.engine.matcher.similarity(face[None], backend.engine.translate(face[None], ["smile"], ["left"]))
+    assert float(answer.headers["x-legan-similarity"]) == pytest.approx(float(wanted[0]), rel=1e-4)
+    assert answer.headers.get("x-legan-same-person") == (None if same is None else str(same).lower())
+    assert told["results"][0]["similarity"] == pytest.approx(float(wanted[0]), rel=1e-4)
+    assert [each["same_person"] for each in (told["results"][0], *variants)] == [same] * 3
+    assert told["same_person_from"] == model.same_person_from == threshold
+    assert told["trained_on"] == model.trained_on.model_dump() == backend.engine.model.info["data"]
+    assert model.has_matcher
 
 
 def mark_in(data: bytes) -> Mark | None:
@@ -177,6 +198,7 @@ def test_the_model_and_its_limits_are_told(server, model_folder) -> None:
     assert told["expressions"] == ["neutral", "smile"]
     assert told["lightings"] == ["left", "front", "right"]
     assert (told["disentangled"], told["has_quality"], told["has_matcher"]) == (True, True, True)
+    assert (told["trained_on"], told["same_person_from"]) == (None, None)
     assert told["limits"] == {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256}
     assert server.get("/healthz").json() == {"status": "ok"}
 
@@ -539,7 +561,8 @@ def test_openapi_describes_every_call_with_examples_and_no_docs_page_needs_the_n
         "image/png", "image/jpeg", "image/webp", "application/json", "application/zip",
     }  # fmt: skip
     assert set(call["responses"]["200"]["headers"]) == {
-        "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Model", "X-Legan-Expression", "X-Legan-Lighting", "X-Request-Id",
+        "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Same-Person", "X-Legan-Model", "X-Legan-Expression", "X-Legan-Lighting",
+        "X-Request-Id",
     }  # fmt: skip
     assert "Retry-After" in call["responses"]["503"]["headers"]
     for reply in (TranslateReply, AugmentReply, QualityReply, FacesReply, ModelReply, Health, ProblemDocument):

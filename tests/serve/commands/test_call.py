@@ -5,9 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.serve.conftest import OneFace, tiny_model, with_matcher
 
 from legan import cli
+from legan.platform.data.faces.find import FaceFinder
 from legan.platform.mark import read_mark
+from legan.platform.model import write_model
+from legan.serve.deploy.local import local_backend
+from legan.serve.engine import DETECTION_SIZE, MIN_FACE
 
 
 def legan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -60,6 +65,24 @@ def test_translate_writes_the_picture_and_prints_its_scores(call, server, files,
         assert read_mark(image) == server.backend.info.mark()
 
 
+def test_paste_says_what_the_model_was_trained_on_and_where_it_shows_somebody_else(
+    monkeypatch, capsys, serving, tmp_path, files
+) -> None:
+    write_model(tmp_path / "model", with_matcher(tiny_model(), 1.1))
+    backend = local_backend(str(tmp_path / "model"), device="cpu")
+    backend.engine._finder = FaceFinder(OneFace(), MIN_FACE, backend.engine.model.alignment, DETECTION_SIZE)
+    given = ("translate", files["photo"], "-e", "smile", "-l", "left", "--out", tmp_path)
+    with serving(backend) as server:
+        code, out, err = legan(monkeypatch, capsys, "call", server.url, *given, "--paste")
+        assert (code, legan(monkeypatch, capsys, "call", server.url, *given)[2]) == (0, "")
+        told = legan(monkeypatch, capsys, "call", server.url, "model")[1]
+    note, warning = err.splitlines()
+    assert note.startswith("note: this model was trained on faces (source rendered, 40 people); skin, age or hair")
+    assert warning.startswith("warning: the matcher finds the person nearer to strangers than to the photograph (similarity ")
+    assert ", similarity " in out
+    assert {"trained on       faces (source rendered, 40 people)", "same person from 1.1"} <= set(told.splitlines())
+
+
 def test_translate_writes_where_and_how_it_is_told(call, files) -> None:
     given = ("--expression", "smile", "--lighting", "left", "--aligned", "--masks")
     assert call("translate", files["face"], *given, "--out", "one.webp")[0] == 0
@@ -98,7 +121,7 @@ def test_a_faces_own_class_is_kept_and_its_reader_rated(monkeypatch, capsys, kee
     code, _, err = legan(monkeypatch, capsys, *given)
     assert (code, err) == (2, "legan: lighting: it is missing; this model knows left, front, right; or keep the face's own.\n")
     _, out, _ = legan(monkeypatch, capsys, "call", keeping.url, "model")
-    assert "predictor     network judge, expression accuracy 0.83, lighting accuracy 0.61, faces 240, split val\n" in out
+    assert "predictor        network judge, expression accuracy 0.83, lighting accuracy 0.61, faces 240, split val\n" in out
 
 
 def test_folders_and_photographs_of_one_name_are_taken(call, files, photo) -> None:
@@ -147,12 +170,12 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
     assert out.startswith(f"{files['photo']}: ")
     code, out, _ = call("model")
     assert code == 0
-    assert "name          tiny\n" in out
-    assert "lightings     left, front, right\n" in out
-    assert "run id        -\n" in out
-    assert "alignment     left eye at 0.335, 0.4, right eye at 0.665, 0.4\n" in out
-    assert "has quality   yes\n" in out
-    assert "limits        body_bytes 20,000,000, pixels 50,000,000, images 16, variants 256\n" in out
+    assert "name             tiny\n" in out
+    assert "lightings        left, front, right\n" in out
+    assert "run id           -\n" in out
+    assert "alignment        left eye at 0.335, 0.4, right eye at 0.665, 0.4\n" in out
+    assert "has quality      yes\n" in out
+    assert "limits           body_bytes 20,000,000, pixels 50,000,000, images 16, variants 256\n" in out
 
 
 @pytest.mark.parametrize(

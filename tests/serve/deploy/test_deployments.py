@@ -24,6 +24,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from tests.processes import free_port
+from tests.serve.conftest import with_matcher
 
 from legan.platform.errors import CheckpointError, ClusterError
 from legan.platform.model import write_model
@@ -46,9 +47,9 @@ def png(image: NDArray[np.uint8]) -> bytes:
 
 @pytest.fixture(scope="module")
 def other_folder(tmp_path_factory: pytest.TempPathFactory, make_model: Callable) -> Path:
-    """Another model of the same kind, which reads a face's own classes."""
+    """Another model of the same kind, which reads a face's own classes and carries a matcher."""
     folder = tmp_path_factory.mktemp("served") / "other"
-    write_model(folder, make_model(5, predictor=True))
+    write_model(folder, with_matcher(make_model(5, predictor=True), -1.0))
     return folder
 
 
@@ -299,15 +300,19 @@ def test_an_update_and_its_roll_back_lose_no_request(url, face, other_folder, mo
         assert (second.model, second.previous) == (other, first.model)
         answer = post(url, png(face))
         kept = post(url, png(face), expression="keep")
+        compared = {name: answer.headers.get(f"x-legan-{name}") for name in ("similarity", "same-person")}
         time.sleep(0.5)
         update(second, first.model, wait_s=120)
         assert requests.get(f"{url}/v1/model", timeout=10).json()["name"] == "tiny"
     assert set(load.outcomes) == {"answered"}, load.outcomes
     assert {name.split("/")[0] for name in load.models} == {"tiny", "other"}
+    assert "x-legan-similarity" not in post(url, png(face)).headers
     engine = load_engine(other_folder, "cpu")
     ((own, _),) = engine.own_classes(face[None])
     assert kept.headers["x-legan-expression"] == own
     expected = engine.translate(face[None], ["smile"], ["left"])[0]
+    likeness = float(engine.matcher.similarity(face[None], expected[None])[0])
+    assert (float(compared["similarity"]), compared["same-person"]) == (pytest.approx(likeness, rel=1e-3), "true")
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     assert before == set(_replicas("Ingress") + _replicas("Quality"))
 

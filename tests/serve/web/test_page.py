@@ -16,7 +16,7 @@ from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from tests.serve.conftest import SIZE, Server, Serving
+from tests.serve.conftest import SIZE, Server, Serving, tiny_model, with_matcher
 from tests.serve.study.conftest import open_browser
 from tests.serve.study.test_page import contrast, press, text
 from tests.serve.study.test_page import wait as wait_s
@@ -201,6 +201,23 @@ def test_the_face_is_put_back_and_everything_can_be_downloaded(
     whole = decoded(download("download", "two.people.neutral.right.photograph.png"))
     np.testing.assert_array_equal(whole, engine.translate_photo(scene, "neutral", "right", 1, paste=True))
     np.testing.assert_array_equal(pixels(page, "input"), scene)
+
+
+def test_a_pasted_face_says_what_the_model_was_trained_on_and_whether_it_shows_somebody_else(
+    browser: Chrome, serving: Serving, scene_file: Path, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "model", with_matcher(tiny_model(), 1.1))
+    with serving(local_backend(str(tmp_path / "model"), device="cpu")) as server:
+        page = opened(browser, server)
+        upload(page, scene_file)
+        done(page, "Neutral, left")
+        stranger = "The matcher finds the person nearer to strangers than to the photograph (similarity "
+        assert text(page, "person").startswith(stranger)
+        assert text(page, "person").endswith("one person from 1.100 on).")
+        page.find_element(By.ID, "paste").click()
+        wait(page, lambda: "rendered" in text(page, "person"))
+        _, note = text(page, "person").splitlines()
+        assert note.startswith("This model was trained on faces (source rendered, 40 people); skin, age or hair")
 
 
 def test_all_combinations_come_a_few_at_a_time_and_are_packed(
