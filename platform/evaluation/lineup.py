@@ -2,7 +2,7 @@
 
 line-ups      base/0001.png        what every model was given
               MODEL/0001.png       what it made of it, a folder per model
-              targets.csv          image, expression, lighting: what was asked for
+              targets.csv          image, expression, lighting: what was asked for; subject: whom it shows
               pairs.csv            the same pairs as an evaluation's pairs.csv names them
 """
 
@@ -96,7 +96,7 @@ def _write(out: Path, data: Dataset, pairs: pd.DataFrame, models: Mapping[str, M
         _save(draft / "base", names, list(data.images[pairs["source_row"].to_numpy(np.int64)]))
         for name, model in models.items():
             _save(draft / name, names, _translated(model, data, pairs, device))
-        pairs[["expression", "lighting"]].set_axis(pd.Index(names, name="image")).to_csv(draft / TARGETS)
+        pairs[["expression", "lighting", "subject"]].set_axis(pd.Index(names, name="image")).to_csv(draft / TARGETS)
         write_pairs(draft / "pairs.csv", pairs, data)
         refuse_existing(out, TARGETS, overwrite=False)
 

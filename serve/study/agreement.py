@@ -50,13 +50,17 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def rater_bootstrap(votes: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """95 % percentile intervals 2×K of the models' shares, from votes R×K (raters × models): raters are drawn with replacement.
+def two_way_bootstrap(votes: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """95 % percentile intervals 2×K of the models' shares, from votes R×S×K (raters × subjects × models).
 
-    A rater's votes hang together, which Wilson's interval does not know.
+    A rater's votes hang together, and so do the votes on a subject's photographs, which Wilson's interval does not know. So
+    raters and subjects are drawn anew at once, each with replacement, and a vote counts as often as its rater times its subject
+    (Owen, The pigeonhole bootstrap, 2007). Draws in which nobody voted are left out.
     """
-    draws = np.random.default_rng([seed, 14]).integers(0, len(votes), (BOOTSTRAPS, len(votes)))
-    sums = votes[draws].sum(axis=1)
+    generator = np.random.default_rng([seed, 14])
+    raters, subjects = (generator.multinomial(n, np.full(n, 1 / n), size=BOOTSTRAPS).astype(np.float64) for n in votes.shape[:2])
+    sums = np.einsum("dr,rsk,ds->dk", raters, votes.astype(np.float64), subjects, optimize=True)
+    sums = sums[sums.sum(axis=1) > 0]
     return np.asarray(np.percentile(sums / sums.sum(axis=1, keepdims=True), (2.5, 97.5), axis=0), np.float64)
 
 

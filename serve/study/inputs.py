@@ -5,13 +5,14 @@ Ratings: a folder of images (the source of an image is its first sub-folder) or 
 row is one rater's image; else a row is an image, and a batch's images go to the same raters.
 
 Line-ups: a folder with ``base/`` (photographs), one folder per model (images of the same names), ``targets.csv`` (image,
-expression, lighting) and, if raters are to see real examples first, ``examples/expression/NAME.png`` and
-``examples/lighting/NAME.png``.
+expression, lighting, and the subject where people recur) and, if raters are to see real examples first,
+``examples/expression/NAME.png`` and ``examples/lighting/NAME.png``.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -122,7 +123,7 @@ def read_lineup_inputs(folder: Path, problems: Problems) -> StudyInputs:
     targets = _targets(folder / "targets.csv", base, problems)
     items = [
         InputItem(
-            name, image, expression=targets[name][0], lighting=targets[name][1],
+            name, image, source=targets[name].subject, expression=targets[name].expression, lighting=targets[name].lighting,
             candidates=tuple((model, outputs[model][name]) for model in models),
         )
         for name, image in base.items()
@@ -150,11 +151,19 @@ def _models(folder: Path) -> tuple[list[str], list[tuple[str, Skipped]]]:
     return models, left
 
 
-def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str, tuple[str, str]]:
+class _Target(NamedTuple):
+    """What was asked for, and whom the photograph shows, as far as that is named."""
+
+    expression: str
+    lighting: str
+    subject: str
+
+
+def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str, _Target]:
     table = _read_table(path, ("image", "expression", "lighting"), problems)
     if table is None:
         return {}
-    targets: dict[str, tuple[str, str]] = {}
+    targets: dict[str, _Target] = {}
     for number, row in enumerate(table.to_dict(orient="records"), start=1):
         given, expression, lighting = (str(row[column]).strip() for column in ("image", "expression", "lighting"))
         name = given if given in base else _stem(given)
@@ -165,7 +174,7 @@ def _targets(path: Path, base: dict[str, Path], problems: Problems) -> dict[str,
             problems.add(place, f"{given} is there twice")
         if not (expression and lighting):
             problems.add(place, "expression and lighting have to be named")
-        targets[name] = (expression, lighting)
+        targets[name] = _Target(expression, lighting, str(row.get("subject", "")).strip())
 
     problems += [Problem(str(path), f"it names no target for {base[name].name}") for name in base if name not in targets]
     return targets

@@ -18,7 +18,7 @@ from legan.platform.data.ratings.ratings import histogram
 from legan.platform.data.ratings.table import LEAST_SCORES
 from legan.platform.errors import DataError, counted
 from legan.platform.files import refuse_existing, whole_folder
-from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval
+from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, two_way_bootstrap, wilson_interval
 from legan.serve.study.store import IMAGES, Study
 
 SHARES = (0.8, 0.1, 0.1)
@@ -87,10 +87,13 @@ def image_table(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def preference_table(votes: pd.DataFrame, models: tuple[str, ...], seed: int) -> pd.DataFrame:
-    """A row per model: votes, share, Wilson's 95 % interval, and that of a bootstrap over raters; by falling share."""
-    by_rater = _counts(votes, "rater", models)
-    counts = by_rater.sum(axis=0)
-    low, high = rater_bootstrap(by_rater, seed)
+    """A row per model: votes, share, 95 % intervals by Wilson and by a bootstrap over raters and subjects; by falling share."""
+    who, whose = pd.factorize(votes["rater"])[0], pd.factorize(_subjects(votes))[0]
+    chosen = votes["model"].map(models.index).to_numpy(np.int64)
+    cast = np.zeros((who.max() + 1, whose.max() + 1, len(models)), np.int64)
+    np.add.at(cast, (who, whose, chosen), 1)
+    counts = cast.sum(axis=(0, 1))
+    low, high = two_way_bootstrap(cast, seed)
     intervals = [wilson_interval(int(count), int(counts.sum())) for count in counts]
     return pd.DataFrame(
         {
@@ -177,7 +180,7 @@ def _lineups(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     preferences = preference_table(votes, models, study.about.seed)
     preferences.to_csv(draft / "preferences.csv", index=False)
 
-    by_item = _counts(votes, "item", models)
+    by_item = pd.crosstab(votes["item"], votes["model"]).reindex(columns=list(models), fill_value=0).to_numpy(np.int64)
     named = votes.groupby("item")[["image", "expression", "lighting"]].first().reset_index(drop=True)
     pd.concat([named, pd.DataFrame(by_item, columns=list(models))], axis=1).to_csv(draft / "lineups.csv", index=False)
 
@@ -192,10 +195,13 @@ def _lineups(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     columns = ["rater", "image", "expression", "lighting", "round", "model", "place", "timed_out", "seconds", "at"]
     answers.assign(place=votes["place"].astype("Int64"))[columns].to_csv(draft / "answers.csv", index=False)
 
+    unnamed = " (photographs that name nobody count as one each)" if (votes["source"] == "").any() else ""
+    drawn = f"{counted(votes['rater'].nunique(), 'rater')} and {counted(_subjects(votes).nunique(), 'subject')}{unnamed}"
     return [
         f"Agreement: Fleiss' κ = {_or_none(fleiss_kappa(by_item))} over {len(by_item)} line-ups.",
         "## Preferences",
-        "Share of all votes; intervals of 95 %: Wilson's, which takes every vote as independent, and a bootstrap over raters.",
+        "Share of all votes; intervals of 95 %: Wilson's, which takes every vote as independent, and that of a bootstrap that "
+        f"draws anew both of {drawn}.",
         _markdown(preferences),
         "## Votes by place",
         "The order is drawn anew for each rater and line-up, so places should get about equal shares.",
@@ -203,8 +209,9 @@ def _lineups(study: Study, answers: pd.DataFrame, draft: Path) -> list[str]:
     ]
 
 
-def _counts(votes: pd.DataFrame, rows: str, models: tuple[str, ...]) -> NDArray[np.int64]:
-    return pd.crosstab(votes[rows], votes["model"]).reindex(columns=list(models), fill_value=0).to_numpy(np.int64)
+def _subjects(votes: pd.DataFrame) -> "pd.Series[str]":
+    """Whom the photograph of each vote shows; where that is not named, the photograph itself."""
+    return votes["source"].where(votes["source"] != "", votes["image"])
 
 
 def _or_none(value: float | None) -> str:

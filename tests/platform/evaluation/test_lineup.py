@@ -34,6 +34,7 @@ def test_from_models_to_a_study(data: Dataset, tiny: Any, tmp_path: Path) -> Non
     pairs, targets = read_pairs(out / "pairs.csv", data, data.schema), pd.read_csv(out / "targets.csv")
     assert targets["image"].tolist() == ["0001.png", "0002.png", "0003.png"]
     assert targets["expression"].tolist() == pairs["expression"].tolist()
+    assert targets["subject"].astype(str).tolist() == pairs["subject"].tolist()
     for name, row in zip(targets["image"], pairs["source_row"], strict=True):
         shown = {folder: np.asarray(Image.open(out / folder / name)) for folder in ("base", "LEGAN", "StarGAN-Lqual")}
         assert np.array_equal(shown["base"], data.images[row])

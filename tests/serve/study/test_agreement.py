@@ -1,12 +1,12 @@
 from fractions import Fraction
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, rater_bootstrap, wilson_interval
+from legan.serve.study.agreement import fleiss_kappa, krippendorff_alpha, two_way_bootstrap, wilson_interval
 
 
 def test_alpha_by_hand() -> None:
@@ -57,10 +57,32 @@ def test_wilson_by_hand() -> None:
 
 
 def test_bootstrap_knows_that_a_raters_votes_hang_together() -> None:
-    alike = np.array([[5, 5]] * 10)
-    assert rater_bootstrap(alike, 0) == pytest.approx(np.full((2, 2), 0.5))
+    alike = np.full((10, 4, 2), 5)
+    assert two_way_bootstrap(alike, 0) == pytest.approx(np.full((2, 2), 0.5))
     # Ten raters who vote all one way or the other: a share is that of a binomial(10, 1/2) / 10.
-    divided = np.array([[10, 0], [0, 10]] * 5)
-    low, high = rater_bootstrap(divided, 0)
+    divided = np.array([[[10, 0]] * 3, [[0, 10]] * 3] * 5)
+    low, high = two_way_bootstrap(divided, 0)
     assert low == pytest.approx([0.2, 0.2], abs=1e-9)
     assert high == pytest.approx([0.8, 0.8], abs=1e-9)
+
+
+def test_bootstrap_knows_that_votes_on_a_subject_hang_together() -> None:
+    """All raters agree, and subjects differ: more raters make the interval no narrower."""
+    for raters in (3, 30):
+        divided = np.array([[[1, 0], [0, 1]] * 5] * raters)
+        low, high = two_way_bootstrap(divided, 0)
+        assert low == pytest.approx([0.2, 0.2], abs=1e-9)
+        assert high == pytest.approx([0.8, 0.8], abs=1e-9)
+
+
+def test_bootstrap_against_all_draws_there_are() -> None:
+    """Two raters and three subjects: 4 × 27 draws, equally likely; those in which nobody voted are left out."""
+    votes = np.array([[[1, 0], [1, 0], [0, 1]], [[1, 0], [0, 0], [0, 1]]])
+    shares = []
+    for raters in product(range(2), repeat=2):
+        for subjects in product(range(3), repeat=3):
+            sums = sum(votes[rater, subject] for rater in raters for subject in subjects)
+            if sums.sum():
+                shares.append(sums / sums.sum())
+    assert len(shares) == 4 * 27 - 1
+    assert two_way_bootstrap(votes, 0) == pytest.approx(np.percentile(shares, (2.5, 97.5), axis=0), abs=0.03)

@@ -119,8 +119,9 @@ def test_preferences_by_hand(lineup_images: Path, tmp_path: Path) -> None:
     half = np.sqrt(z2 / (6 + z2)) / 2
     assert table.loc["LEGAN", ["low", "high"]].tolist() == pytest.approx([0.5 - half, 0.5 + half])
     assert table.loc["other", ["low", "high"]].tolist() == pytest.approx([0, z2 / (6 + z2)], abs=1e-9)
-    # Two raters with shares 2/3 and 1/3: drawn with replacement, the mean is one of 1/3, 1/2, 2/3.
-    assert table.loc["LEGAN", ["bootstrap_low", "bootstrap_high"]].tolist() == pytest.approx([1 / 3, 2 / 3])
+    # Raters and photographs are drawn: of a alone LEGAN gets all votes, of c alone none, each in one of 27 draws.
+    assert table.loc["LEGAN", ["bootstrap_low", "bootstrap_high"]].tolist() == pytest.approx([0, 1])
+    assert "anew both of 2 raters and 3 subjects (photographs that name nobody count as one each)." in said
     lineups = pd.read_csv(tmp_path / "report" / "lineups.csv")
     assert lineups.to_numpy().tolist() == [["a", "smile", "top_left", 2, 0, 0], ["b", "smile", "top_left", 1, 1, 0],
                                            ["c", "smile", "right", 0, 2, 0]]  # fmt: skip
@@ -129,6 +130,17 @@ def test_preferences_by_hand(lineup_images: Path, tmp_path: Path) -> None:
     assert places["place"].tolist() == [1, 2, 3]
     assert places["votes"].tolist() == [(answers["place"] == place).sum() for place in (1, 2, 3)]
     assert places["votes"].sum() == 6
+
+
+def test_photographs_of_one_person_are_drawn_together(lineup_images: Path, tmp_path: Path) -> None:
+    targets = lineup_images / "targets.csv"
+    targets.write_text("image,expression,lighting,subject\na,smile,right,ann\nb,smile,right,ann\nc,smile,right,ann\n")
+    study = make(tmp_path / "study", lineup=lineup_images, raters=2)
+    for rater in (1, 2):
+        answer(study, rater, {"a": "LEGAN", "b": "LEGAN", "c": "StarGAN"})
+    assert "anew both of 2 raters and 1 subject." in write_report(study, tmp_path / "report")
+    table = pd.read_csv(tmp_path / "report" / "preferences.csv").set_index("model")
+    assert table.loc["LEGAN", ["bootstrap_low", "bootstrap_high"]].tolist() == pytest.approx([2 / 3, 2 / 3])
 
 
 def test_a_rater_who_has_not_begun_is_listed(rating_images: Path, tmp_path: Path) -> None:
