@@ -26,11 +26,6 @@ def unseen_line(data: Mapping[str, Any] | None) -> str:
     return f"note: this model {known}; skin, age or hair that it has not seen may come out as something else."
 
 
-def is_same(similarity: float | None, threshold: float | None) -> bool | None:
-    """Whether a translation is nearer to its source than strangers are; None where nobody compared, or measured strangers."""
-    return None if similarity is None or threshold is None else similarity >= threshold
-
-
 def stranger_line(similarity: float | None, threshold: float | None) -> str | None:
     """A warning of a translation that is nearer to strangers than to its source, a note where nobody can tell; None else.
 
@@ -39,7 +34,7 @@ def stranger_line(similarity: float | None, threshold: float | None) -> str | No
     >>> stranger_line(0.9, 0.48), stranger_line(None, None)
     (None, None)
     """
-    if similarity is None or is_same(similarity, threshold):
+    if similarity is None or (threshold is not None and similarity >= threshold):
         return None
     if threshold is None:
         return f"note: the person's similarity is {similarity:.3f}; how alike strangers are was not measured."

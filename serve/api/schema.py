@@ -230,6 +230,11 @@ class ModelInfo(BaseModel):
         """Name and version as answers bear them."""
         return f"{self.name}/{self.version}"
 
+    def same_person(self, similarity: float | None) -> bool | None:
+        """Whether a translation is nearer to its source than strangers are; None where nobody compared, or measured strangers."""
+        limit = self.same_person_from
+        return None if similarity is None or limit is None else similarity >= limit
+
     def mark(self, *, composed: bool = False) -> Mark:
         """What pictures say of the model that made them."""
         return Mark(self.name, self.version, self.run or "", composed)

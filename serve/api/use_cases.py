@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from legan.platform.card.person import is_same
 from legan.platform.data.align import AlignedFace, eye_matrix, transform_points
 from legan.platform.data.dataset import Alignment
 from legan.platform.data.faces.detect import Face
@@ -78,7 +77,7 @@ class UseCases:
         result = TranslateResult(
             index=index, expression=wanted.expression, lighting=wanted.lighting, face=params.face,
             quality=_first(quality), similarity=_first(similarity), kept=list(wanted.kept),
-            same_person=is_same(_first(similarity), self.session.info.same_person_from),
+            same_person=self.session.info.same_person(_first(similarity)),
         )  # fmt: skip
         return Drawn(result, image, _masks(made))
 
@@ -154,7 +153,7 @@ class UseCases:
                 result = AugmentResult(
                     index=0, expression=combination.expression, lighting=combination.lighting, face=params.face,
                     quality=rating, similarity=likeness, accepted=enough, kept=list(combination.kept),
-                    same_person=is_same(likeness, self.session.info.same_person_from),
+                    same_person=self.session.info.same_person(likeness),
                 )  # fmt: skip
                 made[combination] = Drawn(result, images[index] if enough else None)
         return made
