@@ -153,7 +153,7 @@ def _weights() -> Iterator[Fact]:
 
 
 def _landmarks() -> Fact:
-    without = "without it, masks are a mean face shape placed on MTCNN's five points"
+    without = "only `legan data prepare --landmarks exact` needs it; other masks are a mean shape on MTCNN's five points"
     try:
         found = version("face-alignment")
     except PackageNotFoundError:

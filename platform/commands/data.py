@@ -57,9 +57,11 @@ def prepare(
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the aligned images in pixels.")] = 128,
     aligned: Annotated[bool, typer.Option("--aligned", help="The images are aligned squares: look for no faces.")] = False,
     landmarks: Annotated[
-        Literal["auto", "mean", "exact"],
-        typer.Option(help="exact needs the extra face-alignment, mean is a mean face shape, auto takes exact where it can."),
-    ] = "auto",
+        Literal["mean", "exact"],
+        typer.Option(
+            help="Whose hull the masks are: of a mean face shape, or exact by the extra face-alignment and its weights."
+        ),
+    ] = "mean",
     min_face: Annotated[
         int | None,
         typer.Option(
@@ -99,7 +101,7 @@ def prepare(
 
     from legan.platform.data.dataset import Alignment
     from legan.platform.data.labels.mirror import mirrored
-    from legan.platform.data.landmarks import NAMES, choose_landmarks
+    from legan.platform.data.landmarks import NAMES, require_landmarks
     from legan.platform.data.pipeline import Options, usual_min_face
     from legan.platform.data.prepare import prepare as run
     from legan.platform.data.show import describe
@@ -107,8 +109,9 @@ def prepare(
 
     faces = load_source(source, root, table, without_flash)
     faces = replace(faces, schema=mirrored(faces.schema, mirror or []))
-    kind = choose_landmarks("mean" if aligned else landmarks)
-    options = Options(Alignment(image_size=size), aligned, kind, min_face or usual_min_face(size))
+    if not aligned:
+        require_landmarks(landmarks)
+    options = Options(Alignment(image_size=size), aligned, "mean" if aligned else landmarks, min_face or usual_min_face(size))
     people = counted(faces.records["subject"].nunique(), "subject")
     typer.echo(f"{counted(len(faces.records), 'photograph')} of {people} in {faces.root}")
     for note in [*faces.info.get("notes", ()), *faces.doubts]:

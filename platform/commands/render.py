@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -64,6 +64,12 @@ def mount_data(data: typer.Typer) -> None:
         dataset: DatasetArgument,
         out: Out,
         count: Annotated[int | None, told(COUNT, "one per face, at most 6000")] = None,
+        panel: Annotated[
+            Literal["training", "judging"],
+            typer.Option(
+                "--panel", help="Whose scores: for the Q in LEGAN's loss, or others on other faults for a Q that judges."
+            ),
+        ] = "training",
         seed: Seed = 0,
         overwrite: Overwrite = False,
     ) -> None:
@@ -75,7 +81,7 @@ def mount_data(data: typer.Typer) -> None:
         from legan.platform.data.ratings.simulated import make_simulated_ratings
 
         with Console(stderr=True).status("distorting and rating images (simulated) …"):
-            made = make_simulated_ratings(open_dataset(dataset), out, count=count, seed=seed, overwrite=overwrite)
+            made = make_simulated_ratings(open_dataset(dataset), out, count=count, seed=seed, panel=panel, overwrite=overwrite)
         typer.echo(
             f"{counted(len(made.mean), 'image')} with simulated ratings, {float(made.mean.mean()):.2f} of 10 on average: {out}\n"
             f"{histogram(made.mean)}\n"

@@ -1,7 +1,7 @@
 """The 68 landmarks of a face: the mean shape placed by the five points, or exact ones from the face-alignment extra.
 
-The extra's network (2DFAN-4, about 95 MB) is a download of its own. It is never fetched on the way. Where the file is
-missing, the mean shape is used; whoever asks for exact landmarks by name is told what to put where.
+Which of them is a setting of the data set, and never follows from what is installed. The extra's network (2DFAN-4, about 95 MB)
+is a download of its own, never fetched on the way; whoever asks for exact landmarks without it is told what to put where.
 """
 
 import importlib.util
@@ -40,16 +40,14 @@ def weights_path() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
 
 
-def choose_landmarks(wanted: Literal["auto", "mean", "exact"]) -> Kind:
-    """Exact landmarks where the extra and its network are there (``auto``); WeightsError where they are wanted and missing."""
-    installed = importlib.util.find_spec("face_alignment") is not None
-    if wanted == "exact" and not installed:
-        raise WeightsError("exact landmarks need the optional package: pip install 'legan[face-alignment]'.")
-    if wanted == "exact" and not weights_path().is_file():
-        raise WeightsError(f"exact landmarks need {WEIGHTS_NAME}: download {WEIGHTS_URL} to {weights_path()}.")
+def require_landmarks(wanted: Kind) -> None:
+    """WeightsError where these landmarks need a package or a network that is not here."""
     if wanted == "mean":
-        return "mean"
-    return "exact" if installed and weights_path().is_file() else "mean"
+        return
+    if importlib.util.find_spec("face_alignment") is None:
+        raise WeightsError("exact landmarks need the optional package: pip install 'legan[face-alignment]'.")
+    if not weights_path().is_file():
+        raise WeightsError(f"exact landmarks need {WEIGHTS_NAME}: download {WEIGHTS_URL} to {weights_path()}.")
 
 
 def make_landmarker(kind: Kind) -> Landmarker:

@@ -58,7 +58,7 @@ TITLES = {
 }
 HEARD = b"\nstopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-RATINGS_INFO = ("simulated_ratings", "ratings_hash")
+RATINGS_INFO = ("simulated_ratings", "ratings_hash", "ratings_panel")
 """What a Q says of its ratings, and with it what is trained with that Q."""
 
 

@@ -3,7 +3,7 @@
 Images are float32 H×W×3 from 0 to 1; sizes inside are shares of the image's side, so all resolutions look alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -14,22 +14,28 @@ Distortion = Callable[[Image, float, np.random.Generator, Image], Image]
 
 
 def distort(
-    image: NDArray[np.uint8], kind: str, strength: float, rng: np.random.Generator, average: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8],
+    kind: str,
+    strength: float,
+    rng: np.random.Generator,
+    average: NDArray[np.uint8] | None = None,
+    known: Mapping[str, Distortion] | None = None,
 ) -> NDArray[np.uint8]:
-    """Apply a distortion of DISTORTIONS to a uint8 H×W×3 image; strength 0 returns it as it is.
+    """Apply a distortion of ``known`` (default: DISTORTIONS) to a uint8 H×W×3 image; strength 0 returns it as it is.
 
     ``average`` is the average face that ``average_face`` and ``smear`` draw towards (default: the image's own blurred
     symmetric self). Raises ValueError for an unknown kind and for a strength outside 0 to 1.
     """
-    if kind not in DISTORTIONS:
-        raise ValueError(f"unknown distortion {kind!r}; there are: {', '.join(DISTORTIONS)}")
+    known = DISTORTIONS if known is None else known
+    if kind not in known:
+        raise ValueError(f"unknown distortion {kind!r}; there are: {', '.join(known)}")
     if not 0 <= strength <= 1:
         raise ValueError(f"the strength of a distortion is from 0 to 1, not {strength}")
     if strength == 0:
         return image.copy()
     plain = _floats(image)
-    common = _floats(average) if average is not None else _blurred(_floats(image // 2 + image[:, ::-1] // 2), 0.04)
-    changed = DISTORTIONS[kind](plain, strength, rng, common)
+    common = _floats(average) if average is not None else blurred(_floats(image // 2 + image[:, ::-1] // 2), 0.04)
+    changed = known[kind](plain, strength, rng, common)
     return np.clip(np.round(changed * 255), 0, 255).astype(np.uint8)
 
 
@@ -37,12 +43,13 @@ def _floats(image: NDArray[np.uint8]) -> Image:
     return np.asarray(image / 255, np.float32)
 
 
-def _blurred(image: Image, share: float) -> Image:
+def blurred(image: Image, share: float) -> Image:
+    """The image under a Gaussian whose σ is this share of its side."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), max(0.05, share * image.shape[0])), np.float32)
 
 
 def _blur(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
-    return _blurred(image, 0.035 * strength)
+    return blurred(image, 0.035 * strength)
 
 
 def _noise(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
@@ -63,7 +70,7 @@ def _blocks(image: Image, strength: float, rng: np.random.Generator, average: Im
 def _warp(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
     """Features pulled out of place by a smooth random field."""
     size = image.shape[0]
-    field = _blurred(rng.standard_normal((size, size, 2)).astype(np.float32), 0.07)
+    field = blurred(rng.standard_normal((size, size, 2)).astype(np.float32), 0.07)
     field *= 0.11 * strength * size / max(float(np.abs(field).max()), 1e-6)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     moved = cv2.remap(image, x + field[..., 0], y + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -142,18 +149,18 @@ def _smear(image: Image, strength: float, rng: np.random.Generator, average: Ima
     """Colours run into one another and towards the average, brightness stays: hair in the skin, skin in the hair."""
     grey = image.mean(axis=2, keepdims=True)
     common = average.mean(axis=2, keepdims=True)
-    run = _blurred(image - grey, 0.02 + 0.10 * strength)
-    blotches = _blurred(rng.standard_normal(image.shape).astype(np.float32), 0.06)
+    run = blurred(image - grey, 0.02 + 0.10 * strength)
+    blotches = blurred(rng.standard_normal(image.shape).astype(np.float32), 0.06)
     blotches *= 0.05 / max(float(blotches.std()), 1e-6)
     chroma = 0.5 * run + 0.5 * (average - common) + blotches
-    light = grey + (_blurred(image, 0.012).mean(axis=2, keepdims=True) - grey) * strength
+    light = grey + (blurred(image, 0.012).mean(axis=2, keepdims=True) - grey) * strength
     return np.asarray(image + (light + chroma - image) * strength, np.float32)
 
 
 def _flat(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
     """Few colours in flat patches, as from an early generator."""
     levels = 3 + 12 * (1 - strength)
-    patched = np.round(_blurred(image, 0.018 * strength) * levels) / levels
+    patched = np.round(blurred(image, 0.018 * strength) * levels) / levels
     return np.asarray(image + (patched - image) * strength**0.5, np.float32)
 
 

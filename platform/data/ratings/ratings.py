@@ -35,6 +35,8 @@ from legan.platform.files import refuse_existing, whole_folder
 FORMAT = 1
 FILE = "ratings.json"
 COLUMNS = ("image", "mean", "std", "source", "split")
+FIRST_PANEL = "training"
+"""Who simulated ratings that do not say it."""
 _BLACK = 32
 """JPEG and resizing leave this much in a black corner."""
 
@@ -43,7 +45,8 @@ _BLACK = 32
 class Ratings:
     """Rated images: uint8 N×H×W×3, float32 N means and standard deviations, str N names, sources and splits.
 
-    ``masked`` says whether the images are black outside the hull of the face; None where nobody said.
+    ``masked`` says whether the images are black outside the hull of the face; None where nobody said. ``panel`` is who simulated
+    them (simulated.py), None where people rated.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Ratings:
     split: NDArray[np.str_]
     simulated: bool
     masked: bool | None
+    panel: str | None = None
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -70,7 +74,8 @@ class Ratings:
     @property
     def provenance(self) -> dict[str, Any]:
         """What a Q trained on them says of them, and so does what is trained with that Q; plain values for JSON."""
-        return {"simulated_ratings": self.simulated, "ratings_hash": self.content_hash}
+        panel = {"ratings_panel": self.panel} if self.panel is not None else {}
+        return {"simulated_ratings": self.simulated, "ratings_hash": self.content_hash, **panel}
 
 
 def write_ratings(out: Path, about: dict[str, Any], table: pd.DataFrame, images: NDArray[np.uint8], *, overwrite: bool) -> None:
@@ -146,6 +151,7 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         simulated = bool(about["simulated"])
         masked = bool(about["masked"]) if "masked" in about else True  # the first folders did not say so
+        panel = str(about.get("panel", FIRST_PANEL)) if simulated else None
     except PermissionError as error:
         message = f"the ratings {path} cannot be read ({first_line(error)}); correct the permissions of the folder's files."
         raise DataError(message) from error
@@ -162,7 +168,7 @@ def _read_folder(path: Path, image_size: int | None) -> Ratings:
     chosen = np.asarray(images[table["image"].to_numpy(np.int64)])
     if image_size is not None and image_size != chosen.shape[1]:
         chosen = np.stack([_resized(image, image_size) for image in chosen])
-    return _ratings(path, table, chosen, simulated, masked)
+    return _ratings(path, table, chosen, simulated, masked, panel)
 
 
 def _read_table(path: Path, image_size: int) -> Ratings:
@@ -181,7 +187,7 @@ def _read_table(path: Path, image_size: int) -> Ratings:
             problems.append(Problem(f"row {number}", f"{name} is {width}×{height}, but rated images have to be square"))
         images.append(_resized(image, image_size))
     _raise(path, problems)
-    return _ratings(path, table, np.stack(images), simulated=False, masked=None)
+    return _ratings(path, table, np.stack(images), simulated=False, masked=None, panel=None)
 
 
 def _folder_problems(table: pd.DataFrame) -> list[Problem]:
@@ -201,7 +207,9 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
-def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool, masked: bool | None) -> Ratings:
+def _ratings(
+    path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulated: bool, masked: bool | None, panel: str | None
+) -> Ratings:
     return Ratings(
         path=path.resolve(),
         images=images,
@@ -212,4 +220,5 @@ def _ratings(path: Path, table: pd.DataFrame, images: NDArray[np.uint8], simulat
         split=table["split"].astype(str).to_numpy(np.str_),
         simulated=simulated,
         masked=masked,
+        panel=panel,
     )

@@ -1,9 +1,13 @@
-"""SIMULATED ratings, for where nobody was asked: distorted faces of a data set, scored by three formulas."""
+"""SIMULATED ratings, for where nobody was asked: distorted faces of a data set, scored by three formulas.
+
+There are two panels. Q in the loss learns from *training*, and Q that judges from *judging*: other raters and other distortions.
+So the judge does not ask for what the generator was trained to please.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +15,8 @@ from numpy.typing import NDArray
 
 from legan.platform.data.dataset import SPLITS, Dataset
 from legan.platform.data.labels.splits import split_by_subject
-from legan.platform.data.ratings.distortions import DISTORTIONS, distort
+from legan.platform.data.ratings.distortions import DISTORTIONS, Distortion, distort
+from legan.platform.data.ratings.judged_distortions import JUDGED_DISTORTIONS
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.errors import DataError
 from legan.platform.files import refuse_existing
@@ -32,36 +37,64 @@ class SimulatedRater:
     noise: float
 
 
-RATERS = (SimulatedRater(0.25, 1.0, 0.55), SimulatedRater(-0.45, 1.15, 0.75), SimulatedRater(0.10, 0.85, 0.95))
+@dataclass(frozen=True)
+class Panel:
+    """Three raters, and distortions with how far each at full strength pulls an image down from what it would get untouched."""
 
-# How far each distortion at full strength pulls an image down from what it would get untouched.
-_PENALTY = {
-    "blur": 5.5, "noise": 5.5, "blocks": 6.0, "warp": 6.5, "blobs": 6.5, "colour_shift": 5.5, "pale": 5.0, "ghost": 6.0,
-    "halves": 6.5, "checkerboard": 5.5, "low_contrast": 4.5, "average_face": 7.0, "smear": 7.0, "flat": 6.5,
+    raters: tuple[SimulatedRater, ...]
+    penalty: Mapping[str, float]
+    distortions: Mapping[str, Distortion]
+
+
+PanelName = Literal["training", "judging"]
+PANELS: dict[PanelName, Panel] = {
+    "training": Panel(
+        (SimulatedRater(0.25, 1.0, 0.55), SimulatedRater(-0.45, 1.15, 0.75), SimulatedRater(0.10, 0.85, 0.95)),
+        {
+            "blur": 5.5, "noise": 5.5, "blocks": 6.0, "warp": 6.5, "blobs": 6.5, "colour_shift": 5.5, "pale": 5.0, "ghost": 6.0,
+            "halves": 6.5, "checkerboard": 5.5, "low_contrast": 4.5, "average_face": 7.0, "smear": 7.0, "flat": 6.5,
+        },
+        DISTORTIONS,
+    ),
+    "judging": Panel(
+        (SimulatedRater(-0.20, 0.9, 0.70), SimulatedRater(0.40, 1.1, 0.60), SimulatedRater(-0.10, 1.0, 0.85)),
+        {
+            "ringing": 5.0, "stripes": 6.0, "twist": 6.5, "tiles": 6.5, "specks": 6.0, "stretch": 5.5, "hue": 6.0, "burnt": 5.0,
+            "melt": 6.5, "veil": 6.0,
+        },
+        JUDGED_DISTORTIONS,
+    ),
 }  # fmt: skip
 _UNTOUCHED = 8.3
 
 
-def simulated_quality(kinds: tuple[str, ...], strengths: tuple[float, ...]) -> float:
+def simulated_quality(kinds: tuple[str, ...], strengths: tuple[float, ...], panel: PanelName = "training") -> float:
     """The quality from 0 to 10 that simulated raters see: 8.3, less each distortion's penalty · strength^0.8."""
-    lost = sum(_PENALTY[kind] * strength**0.8 for kind, strength in zip(kinds, strengths, strict=True))
+    lost = sum(PANELS[panel].penalty[kind] * strength**0.8 for kind, strength in zip(kinds, strengths, strict=True))
     return float(max(0.3, _UNTOUCHED - lost))
 
 
-def simulated_raters(quality: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Scores of the three simulated RATERS for N images of this quality, int64 N×3 from 0 to 10.
+def simulated_raters(quality: NDArray[np.float64], rng: np.random.Generator, panel: PanelName = "training") -> NDArray[np.int64]:
+    """Scores of a panel's three simulated raters for N images of this quality, int64 N×3 from 0 to 10.
 
     Raters agree on an image more than their noise says: each image also has a charm of its own, N(0, 0.45), seen by all.
     """
     seen = quality + rng.normal(0, 0.45, len(quality))
-    scores = [5 + rater.bias + rater.scale * (seen - 5) + rater.noise * rng.standard_normal(len(seen)) for rater in RATERS]
+    raters = PANELS[panel].raters
+    scores = [5 + rater.bias + rater.scale * (seen - 5) + rater.noise * rng.standard_normal(len(seen)) for rater in raters]
     return np.clip(np.rint(np.stack(scores, axis=1)), 0, 10).astype(np.int64)
 
 
 def make_simulated_ratings(
-    dataset: Dataset, out: Path | str, *, count: int | None = None, seed: int = 0, overwrite: bool = False
+    dataset: Dataset,
+    out: Path | str,
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    panel: PanelName = "training",
+    overwrite: bool = False,
 ) -> Ratings:
-    """Distort faces of a data set, let the simulated raters rate them, and write a ratings folder, whole or not at all.
+    """Distort faces of a data set, let a panel's simulated raters rate them, and write a ratings folder, whole or not at all.
 
     ``count`` images (default: as many as faces, 6000 at the most) are drawn from all faces; about one in six stays
     untouched, most distortions are mild. People stay in the split that the data set has them in. Where it has nobody for val or
@@ -80,19 +113,20 @@ def make_simulated_ratings(
 
     images = np.empty((count, *dataset.images.shape[1:]), np.uint8)
     done: list[Applied] = []
+    known = PANELS[panel].distortions
     for i, row in enumerate(rows):
-        kinds, strengths = _draw_distortions(rng)
+        kinds, strengths = _draw_distortions(rng, list(known))
         image = np.asarray(dataset.images[row])
         for kind, strength in zip(kinds, strengths, strict=True):
-            image = distort(image, kind, strength, rng, average)
+            image = distort(image, kind, strength, rng, average, known)
         images[i] = image
         done.append((kinds, strengths))
     images *= dataset.hulls(rows)[..., None]
 
-    scores = simulated_raters(np.array([simulated_quality(*applied) for applied in done]), rng)
+    scores = simulated_raters(np.array([simulated_quality(*applied, panel) for applied in done]), rng, panel)
     splits = _splits(dataset, seed)
     table = _table(scores, done, dataset.subject[rows], splits)
-    write_ratings(out, _about(dataset, table, seed), table, images, overwrite=overwrite)
+    write_ratings(out, _about(dataset, table, seed, panel), table, images, overwrite=overwrite)
     return read_ratings(out)
 
 
@@ -115,14 +149,15 @@ def _table(
     )
 
 
-def _about(dataset: Dataset, table: pd.DataFrame, seed: int) -> dict[str, Any]:
+def _about(dataset: Dataset, table: pd.DataFrame, seed: int, panel: PanelName) -> dict[str, Any]:
     """What ratings.json says."""
     return {
         "format": FORMAT,
         "simulated": True,
         "masked": True,
         "note": "SIMULATED ratings: distorted images scored by three formulas, no person was asked.",
-        "raters": [vars(rater) for rater in RATERS],
+        "panel": panel,
+        "raters": [vars(rater) for rater in PANELS[panel].raters],
         "std": "population standard deviation of the three scores",
         "seed": seed,
         "images": len(table),
@@ -133,12 +168,12 @@ def _about(dataset: Dataset, table: pd.DataFrame, seed: int) -> dict[str, Any]:
     }
 
 
-def _draw_distortions(rng: np.random.Generator) -> Applied:
+def _draw_distortions(rng: np.random.Generator, known: Sequence[str]) -> Applied:
     chance = rng.uniform()
     if chance < _CLEAN:
         return (), ()
     many = 2 if chance > 0.90 else 1
-    kinds = tuple(str(kind) for kind in rng.choice(list(DISTORTIONS), many, replace=False))
+    kinds = tuple(str(kind) for kind in rng.choice(known, many, replace=False))
     # Mostly slight traces, and a tail of ruins.
     strengths = rng.beta(0.8, 3.2, many) if rng.uniform() < 0.78 else rng.beta(2.2, 1.4, many)
     return kinds, tuple(float(strength) for strength in strengths)

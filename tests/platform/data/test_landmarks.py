@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from legan.platform.data.faces.detect import Face
-from legan.platform.data.landmarks import WEIGHTS_NAME, choose_landmarks, make_landmarker
+from legan.platform.data.landmarks import WEIGHTS_NAME, make_landmarker, require_landmarks
 from legan.platform.data.masks import place_mean_shape
 from legan.platform.errors import ImageError, WeightsError
 
@@ -46,20 +46,18 @@ def extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_mean_shape_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "face_alignment", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert choose_landmarks("auto") == choose_landmarks("mean") == "mean"
+    require_landmarks("mean")
     with pytest.raises(WeightsError, match="pip install"):
-        choose_landmarks("exact")
+        require_landmarks("exact")
     np.testing.assert_array_equal(make_landmarker("mean")(IMAGE, FACE), place_mean_shape(FACE.points))
 
 
 def test_exact_landmarks_need_the_network_on_disk(extra: Path) -> None:
-    assert choose_landmarks("auto") == "mean"
     with pytest.raises(WeightsError, match=rf"download https://.*{WEIGHTS_NAME} to {extra}"):
-        choose_landmarks("exact")
+        require_landmarks("exact")
     extra.parent.mkdir()
     extra.touch()
-    assert choose_landmarks("auto") == choose_landmarks("exact") == "exact"
-    assert choose_landmarks("mean") == "mean"
+    require_landmarks("exact")
 
 
 def test_exact_landmarks(extra: Path) -> None:

@@ -225,7 +225,7 @@ def test_simulated_ratings_are_named_by_q_and_by_what_is_trained_with_it(home, t
     small = ["image_size=32", "layers=3", "width=4", "hidden=8", "workers=0"]
     settings = facts_of("quality", "quick", small, {"ratings": ratings.path}).settings
     Q = build_task(settings, Ranks(), Inputs())
-    expected = {"simulated_ratings": "true", "ratings_hash": ratings.content_hash}
+    expected = {"simulated_ratings": "true", "ratings_hash": ratings.content_hash, "ratings_panel": "training"}
     tags = tags_of(Run(home / "Q", "quality", settings), Q)
     assert tags | expected | {"data_hash": ratings.content_hash, "data": str(ratings.path)} == tags
     Q.export(tmp_path / "Q", {})

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from legan.platform.data.ratings.distortions import DISTORTIONS, distort
+from legan.platform.data.ratings.judged_distortions import JUDGED_DISTORTIONS
 from legan.platform.data.rendered.render import render_faces
+
+ALL = DISTORTIONS | JUDGED_DISTORTIONS
 
 
 @pytest.fixture(scope="module")
@@ -10,12 +13,12 @@ def faces() -> np.ndarray:
     return np.stack([render_faces(i, size=64, expressions=("smile",), lightings=("left_slight",)).images[0, 0] for i in range(4)])
 
 
-@pytest.mark.parametrize("kind", DISTORTIONS)
+@pytest.mark.parametrize("kind", ALL)
 def test_stronger_is_further_from_the_face(kind: str, faces: np.ndarray) -> None:
     average = faces.mean(axis=0).astype(np.uint8)
     changes = []
     for strength in (0.0, 0.2, 0.6, 1.0):
-        distorted = [distort(face, kind, strength, np.random.default_rng(7), average) for face in faces]
+        distorted = [distort(face, kind, strength, np.random.default_rng(7), average, ALL) for face in faces]
         assert all(image.dtype == np.uint8 and image.shape == (64, 64, 3) for image in distorted)
         changes.append(np.abs(np.stack(distorted).astype(float) - faces).mean())
     assert changes[0] == 0
@@ -23,9 +26,9 @@ def test_stronger_is_further_from_the_face(kind: str, faces: np.ndarray) -> None
     assert changes == sorted(changes)
 
 
-@pytest.mark.parametrize("kind", DISTORTIONS)
+@pytest.mark.parametrize("kind", ALL)
 def test_same_seed_same_bytes(kind: str, faces: np.ndarray) -> None:
-    first, again = (distort(faces[0], kind, 0.7, np.random.default_rng(3)) for _ in range(2))
+    first, again = (distort(faces[0], kind, 0.7, np.random.default_rng(3), known=ALL) for _ in range(2))
     assert np.array_equal(first, again)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from legan.platform.data.dataset import Dataset
 from legan.platform.data.ratings.distortions import DISTORTIONS
 from legan.platform.data.ratings.ratings import read_ratings
-from legan.platform.data.ratings.simulated import RATERS, make_simulated_ratings, simulated_quality, simulated_raters
+from legan.platform.data.ratings.simulated import PANELS, make_simulated_ratings, simulated_quality, simulated_raters
 from legan.platform.errors import DataError
 
 
@@ -19,7 +19,7 @@ def test_folder_says_that_nobody_was_asked(folder: Path) -> None:
     about = json.loads((folder / "ratings.json").read_text())
     assert about["simulated"] is True
     assert "SIMULATED" in about["note"]
-    assert len(about["raters"]) == len(RATERS) == 3
+    assert len(about["raters"]) == len(PANELS["training"].raters) == 3
     ratings = read_ratings(folder)
     assert ratings.simulated
     assert all(source.startswith("simulated: ") for source in ratings.source)
@@ -80,6 +80,22 @@ def test_a_data_set_of_test_people_alone_is_not_rated(dataset: Dataset, tmp_path
         make_simulated_ratings(tested, tmp_path / "ratings")
 
 
+def test_those_who_judge_are_others_and_rate_other_faults(dataset: Dataset, tmp_path: Path) -> None:
+    training, judging = PANELS["training"], PANELS["judging"]
+    assert not set(training.raters) & set(judging.raters)
+    for panel in (training, judging):
+        assert set(panel.penalty) == set(panel.distortions)
+    made = make_simulated_ratings(dataset, tmp_path / "judging", count=200, panel="judging")
+    kinds = {kind for kinds in pd.read_parquet(made.path / "ratings.parquet")["kind"] for kind in kinds.split("+")}
+    assert kinds - {"untouched"} == set(judging.distortions)
+    assert not kinds & set(training.distortions)
+    assert made.provenance["ratings_panel"] == "judging"
+    about = json.loads((made.path / "ratings.json").read_text())
+    about.pop("panel")
+    (made.path / "ratings.json").write_text(json.dumps(about))
+    assert read_ratings(made.path).provenance["ratings_panel"] == "training", "older folders don't say who rated"
+
+
 def test_images_are_black_outside_the_hull_and_untouched_ones_are_the_faces(folder: Path, dataset: Dataset) -> None:
     ratings = read_ratings(folder)
     assert ratings.images.shape == (1500, 32, 32, 3)
@@ -135,8 +151,8 @@ def test_raters_answer_in_whole_numbers_from_0_to_10(quality: list[float], seed:
 def test_raters_have_biases_and_scales_of_their_own() -> None:
     rng = np.random.default_rng(0)
     low, high = (simulated_raters(np.full(20_000, quality), rng).mean(axis=0) for quality in (3.0, 7.0))
-    assert np.allclose((high - low) / 4, [rater.scale for rater in RATERS], atol=0.03)
-    assert np.allclose((high + low) / 2 - 5, [rater.bias for rater in RATERS], atol=0.03)
+    assert np.allclose((high - low) / 4, [rater.scale for rater in PANELS["training"].raters], atol=0.03)
+    assert np.allclose((high + low) / 2 - 5, [rater.bias for rater in PANELS["training"].raters], atol=0.03)
 
 
 def test_written_whole_or_not_at_all(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
