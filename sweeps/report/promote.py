@@ -7,8 +7,8 @@ from legan.platform.catalogue.promote import promote as promote_model
 from legan.platform.device import choose_device
 from legan.platform.errors import CheckpointError
 from legan.sweeps.report.choice import Direction, choose, in_words
+from legan.sweeps.report.report import scored
 from legan.sweeps.report.results import read_results
-from legan.sweeps.report.scored import scored
 from legan.sweeps.sweep import Sweep
 
 

@@ -18,13 +18,13 @@ from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batc
 from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.model import Model, read_model
-from legan.platform.tracking.places import run_in_store
+from legan.platform.tracking.places import run_in_store, run_tracking_uri
 from legan.platform.tracking.tracker import log_to_run
-from legan.sweeps.report.results import TrialResult, by_variant, metric_names
-from legan.sweeps.report.scored import scored, untested
+from legan.sweeps.report.results import TrialResult, by_variant, metric_names, read_results
 from legan.sweeps.report.search_report import Suggestion, search_table, write_search
 from legan.sweeps.report.suite_report import suite_table, write_suite
 from legan.sweeps.run.progress import suite_metrics
+from legan.sweeps.run.trial import score_trial
 from legan.sweeps.sweep import Sweep
 
 FACES, MASKED_FACES = 6, 3
@@ -34,7 +34,7 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
     """Write everything that a sweep's finished trials show into ``out`` and onto the sweep's MLflow run.
 
     That is tableN or search as .md, .csv and .png, trials.csv with a row per trial, samples.png and masks.png. Returns the table
-    as Markdown and the files. What it shows on test people is scored on them first, once (scored.py). ``say`` tells where that
+    as Markdown and the files. What it shows on test people is scored on them first, once. ``say`` tells where that
     cannot be done, where grids are left out, because data or models are gone, and where MLflow is away. Raises ConfigError when
     nothing has finished, and when ``out`` cannot be written.
     """
@@ -61,6 +61,26 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
         say(f"The grids of faces are left out: {error}")
     _log(sweep, results, files, say)
     return text, files
+
+
+def untested(sweep: Sweep) -> list[TrialResult]:
+    """The trials that a report on the sweep as it is now shows on test people, and that were not scored on them.
+
+    Every finished trial of a suite is reported on test people. Of a search that has ended only the best is, which nobody chooses by.
+    """
+    return _without_scores(_on_test_people(sweep), "test")
+
+
+def scored(sweep: Sweep, results: Sequence[TrialResult], split: Split, say: Callable[[str], None]) -> list[TrialResult]:
+    """The trials, of which those that have finished are scored on a split now if they were not before.
+
+    Raises the LeganError that keeps a trial from being scored, and what was scored until then is kept.
+    """
+    for each in _without_scores(results, split):
+        say(f"scoring {each.trial.name} on the {split} split of {sweep.settings.data.name} …")
+        score_trial(sweep, each.trial.name, split, run_tracking_uri(each.folder))
+    again = {each.trial.name: each for each in read_results(sweep)}
+    return [again[each.trial.name] for each in results]
 
 
 def write_trials(out: Path, results: Sequence[TrialResult]) -> Path:
@@ -155,6 +175,24 @@ def translate(label: str, model: Model, pairs: pd.DataFrame, sources: torch.Tens
         made = generator(sources, model.schema.encode(*label_batch(model.schema, pairs, sources.device)))
     parts = (made.image, made.expression_mask, made.lighting_mask)
     return Shown(label, *(to_pictures(part, len(pairs)) for part in parts))
+
+
+def _on_test_people(sweep: Sweep) -> list[TrialResult]:
+    results = read_results(sweep)
+    if sweep.settings.suite is not None:
+        return results
+    if any(each.outcome is None for each in results):
+        return []
+    try:
+        table = search_table(sweep)
+    except ConfigError:  # nothing can be ranked
+        return []
+    best = table.shown if len(table.objectives) > 1 else table.shown[:1]
+    return [trial for each in best for trial in each.trials]
+
+
+def _without_scores(results: Sequence[TrialResult], split: Split) -> list[TrialResult]:
+    return [each for each in results if each.finished and not metric_names([each], split)]
 
 
 def _trials(shown: Sequence[Suggestion]) -> list[TrialResult]:

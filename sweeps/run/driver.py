@@ -23,7 +23,7 @@ from legan.platform.errors import ClusterError, LeganError, counted, one_line
 from legan.platform.files import NAMED_FOLDERS, causes, named_folder
 from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.training.loop import StoppedEarly
-from legan.sweeps.report.scored import untested
+from legan.sweeps.report.report import untested
 from legan.sweeps.run.actor import DIED, ProcessLostError, SweepContext, TrialActor, deaths_counted, together, trials_of
 from legan.sweeps.run.progress import Outcomes, SweepProgress, open_parent, record_results, settle
 from legan.sweeps.run.request import settings_of, workers_of

@@ -78,7 +78,7 @@ def _hue(image: Image, strength: float, rng: np.random.Generator, average: Image
 def _burnt(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:
     """Too much contrast: shadows without drawing, lights burnt out."""
     middle = image.mean()
-    return np.clip(middle + (image - middle) * (1 + 2.0 * strength), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(middle + (image - middle) * (1 + 2.0 * strength), 0, 1), np.float32)
 
 
 def _melt(image: Image, strength: float, rng: np.random.Generator, average: Image) -> Image:

@@ -18,8 +18,8 @@ from legan.platform.errors import ClusterError, ConfigError, TrackingError
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
+from legan.sweeps.report.report import scored, untested
 from legan.sweeps.report.results import read_results
-from legan.sweeps.report.scored import scored, untested
 from legan.sweeps.run.request import settings_of
 from legan.sweeps.run.trial import NotNowError, run_trial
 from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
