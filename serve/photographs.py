@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from legan.platform.data.skipped import Skipped
 
 
-class Photographs(NamedTuple):
+class GivenPhotographs(NamedTuple):
     """``taken`` files, each once, and what is ``left`` of folders and why; ``several`` is False where a single file was named."""
 
     taken: list[Path]
@@ -18,7 +18,7 @@ class Photographs(NamedTuple):
     several: bool
 
 
-def find_photographs(given: Sequence[Path], problems: Problems, out: Path | None = None) -> Photographs:
+def find_photographs(given: Sequence[Path], problems: Problems, out: Path | None = None) -> GivenPhotographs:
     """The photographs that are named; what is wrong is added to ``problems``.
 
     A folder's images are taken by what the files hold, below linked folders too. A folder in which ``out`` lies is refused, since
@@ -39,7 +39,7 @@ def find_photographs(given: Sequence[Path], problems: Problems, out: Path | None
                 if images and out is not None and out.resolve().is_relative_to(found.resolve()):
                     problems.add(f"--out {out}", f"it lies in {found}, whose pictures are taken; name a folder elsewhere")
     several = len(given) > 1 or any(path.is_dir() or not path.exists() for path in given)
-    return Photographs(list(taken.values()), left, several)
+    return GivenPhotographs(list(taken.values()), left, several)
 
 
 def _below(folder: Path, problems: Problems) -> tuple[list[Path], list[tuple[str, "Skipped"]]]:

@@ -24,7 +24,7 @@ from legan.serve.client import (
 )
 from legan.serve.client.calls import of_the_image
 from legan.serve.destination import Destination, destination, plain, stems
-from legan.serve.photographs import Photographs, find_photographs
+from legan.serve.photographs import GivenPhotographs, find_photographs
 
 Done = TypeVar("Done")
 AT_A_TIME = 64
@@ -34,7 +34,7 @@ AT_A_TIME = 64
 class Given(NamedTuple):
     """The photographs that are sent, each with what its pictures are called after."""
 
-    found: Photographs
+    found: GivenPhotographs
     named: list[tuple[Path, str]]
 
 
