@@ -66,7 +66,7 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
 def untested(sweep: Sweep) -> list[TrialResult]:
     """The trials that a report on the sweep as it is now shows on test people, and that were not scored on them.
 
-    Every finished trial of a suite is reported on test people. Of a search that has ended only the best is, which nobody chooses by.
+    Those are all finished trials of a suite, and the best of a search that has ended. Nobody chooses by that.
     """
     return _without_scores(_on_test_people(sweep), "test")
 
