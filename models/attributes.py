@@ -86,6 +86,15 @@ class AttributeSchema:
         closed = all(mirrored in kept for mirrored in flip.values())
         return AttributeSchema(tuple(name for name in self.expressions if name not in expressions), kept, flip if closed else {})
 
+    def named(self, expression: str, lighting: str) -> str:
+        """A combination by name; an axis of one class is no choice, so that its name says nothing and is left out.
+
+        >>> AttributeSchema(("neutral", "smile"), ("any",)).named("smile", "any")
+        'smile'
+        """
+        axes = ((expression, self.expressions), (lighting, self.lightings))
+        return ", ".join(name for name, classes in axes if len(classes) > 1)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"expressions": list(self.expressions), "lightings": list(self.lightings), "flip": dict(self.flip)}

@@ -1,14 +1,15 @@
 """Networks in folders: the model that is registered and served, and the judges that trainings pass to each other.
 
     model folder      model.json     format, networks (kind and numbers), schema, alignment, image size, info
+                      README.md      the model card, of what is in model.json
                       generator.safetensors
                       quality.safetensors, predictor.safetensors, matcher.safetensors     (each optional)
 
     network folder    network.json   format, kind, numbers, info
                       weights.safetensors
 
-JSON and safetensors only: nothing in such a folder is ever run. A folder is whole or not there. Weights may be stored in half
-precision; networks compute in single precision all the same.
+JSON, safetensors and text only: nothing in such a folder is ever run. A folder is whole or not there. Weights may be stored in
+half precision; networks compute in single precision all the same.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
+from legan.platform.card.card import model_card
 from legan.platform.data.dataset import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import room_in, whole_folder
@@ -39,7 +41,7 @@ from legan.platform.tracking.places import default_home, no_run
 from legan.platform.weights import check_weights
 
 FORMAT = 1
-MODEL_FILE, NETWORK_FILE = "model.json", "network.json"
+MODEL_FILE, NETWORK_FILE, CARD_FILE = "model.json", "network.json", "README.md"
 FACENET = Path("facenet")
 
 KINDS: dict[str, type[nn.Module]] = {
@@ -166,7 +168,7 @@ def write_model(folder: Path, model: Model, half: Collection[str] = ()) -> None:
         "alignment": model.alignment.to_dict(),
         "info": dict(model.info),
     }
-    _write_folder(folder, MODEL_FILE, record, networks, half)
+    _write_folder(folder, MODEL_FILE, record, networks, half, card=_card_of(record))
 
 
 def read_model(folder: Path) -> Model:
@@ -211,6 +213,15 @@ def read_model(folder: Path) -> Model:
         cast("Predictor | None", modules.get("predictor")),
         cast("LightCNN | FacenetIdentity | None", modules.get("matcher")),
     )
+
+
+def read_card(folder: Path) -> str:
+    """The model card of a model folder, also of one that was written without; CheckpointError as ``read_model``."""
+    record = _read_record(folder, MODEL_FILE, "model", TRANSLATORS)
+    try:
+        return _card_of(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder / MODEL_FILE, error) from error
 
 
 def read_schema(folder: Path) -> AttributeSchema:
@@ -305,6 +316,10 @@ def _kind_of(module: nn.Module) -> str:
     return next(kind for kind, network in KINDS.items() if type(module) is network)
 
 
+def _card_of(record: Mapping[str, Any]) -> str:
+    return model_card(record, CALLED[record["networks"]["generator"]["kind"]][0].removeprefix("a "))
+
+
 def _knows(numbers: Mapping[str, Any], schema: AttributeSchema) -> bool:
     """Whether a network that was built with these ``numbers`` has the classes of ``schema``; of D only their sum is known."""
     if "attributes" in numbers:
@@ -313,7 +328,12 @@ def _knows(numbers: Mapping[str, Any], schema: AttributeSchema) -> bool:
 
 
 def _write_folder(
-    folder: Path, file: str, record: Mapping[str, Any], networks: Mapping[str, nn.Module], half: Collection[str] = ()
+    folder: Path,
+    file: str,
+    record: Mapping[str, Any],
+    networks: Mapping[str, nn.Module],
+    half: Collection[str] = (),
+    card: str | None = None,
 ) -> None:
     if folder.exists() and not (folder / file).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and has no {file}, so it is not replaced; choose another folder.")
@@ -322,6 +342,8 @@ def _write_folder(
         for name, network in networks.items():
             save_weights(network, draft / f"{name}.safetensors", half=name in half)
         (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if card is not None:
+            (draft / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def _kind_in(folder: Path) -> str | None:

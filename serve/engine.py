@@ -19,6 +19,7 @@ from torch import Tensor
 from legan.models.attributes import AttributeSchema
 from legan.models.expression import class_logits
 from legan.models.generator import Translation
+from legan.platform.card.scale import Scale, scale_of
 from legan.platform.data.align import AlignedFace, align_face
 from legan.platform.data.faces.detect import Face, FaceDetector
 from legan.platform.data.faces.find import FaceFinder
@@ -115,6 +116,11 @@ class Engine:
     def keeps(self) -> bool:
         """Whether ``keep`` may stand for the class that a face shows already: the model carries a label predictor."""
         return self.model.predictor is not None
+
+    @property
+    def quality_scale(self) -> Scale | None:
+        """What a rating by Q is to be read beside; None for a model without Q."""
+        return None if self.quality_model is None else scale_of(self.model.info)
 
     def unknown_classes(self, expressions: Iterable[str], lightings: Iterable[str]) -> list[Problem]:
         """A problem for each name that the model does not know."""

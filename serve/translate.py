@@ -43,6 +43,8 @@ def run(request: TranslateRequest) -> None:
     engine = load_engine(order.model.folder)
     mark = mark_of(order.model, engine.model)
     order = order._replace(mark=mark._replace(composed=request.paste or request.grid))
+    if engine.quality_scale is not None and engine.quality_scale.warning:
+        print(f"note: {engine.quality_scale.warning}.")
     if request.paste:
         print(unseen_line(engine.model.info.get("data")))
     order.to.folder.mkdir(parents=True, exist_ok=True)
@@ -151,8 +153,9 @@ def _grids(order: TranslateOrder, engine: Engine, found: FoundFaces, chosen: Seq
         rating = _rated(engine, engine.rate(images, [face] * len(images)))
         kept = _kept(order, engine, expressions[0], lightings[0])
         lines.append(f"{_numbered(order, index, found)}: {_place(face)}{kept}, {counted(len(images), 'translation')}{rating}")
-        cells = [[source, *images[start : start + len(lightings)]] for start in range(0, len(images), len(lightings))]
-        grid = labelled_grid(cells, ["input", *lightings], expressions)
+        columns, rows = (expressions, [""]) if len(engine.schema.lightings) == 1 else (lightings, expressions)
+        cells = [[source, *images[start : start + len(columns)]] for start in range(0, len(images), len(columns))]
+        grid = labelled_grid(cells, ["input", *columns], rows if len(engine.schema.expressions) > 1 else [""])
         files.append(_write(order, grid, stem, [*named, "grid"], index, several=len(chosen) > 1))
     return Made(lines, files)
 
@@ -209,8 +212,7 @@ def _place(face: FoundFace) -> str:
 
 def _rated(engine: Engine, ratings: Sequence[float | None]) -> str:
     known = [rating for rating in ratings if rating is not None]
-    if not known:
+    if not known or engine.quality_scale is None:
         return ", no quality score (the model has no Q)"
     low, high = f"{min(known):.1f}", f"{max(known):.1f}"
-    raters = " (simulated raters)" if engine.model.info.get("simulated_ratings") else ""
-    return f", quality {low} of 10{raters}" if low == high else f", quality {low} to {high} of 10{raters}"
+    return f", quality {low if low == high else f'{low} to {high}'} of 10 ({engine.quality_scale.words})"

@@ -12,6 +12,8 @@ from legan.platform.training.run_folder import open_run
 
 URI = "models:/"
 DEFAULT = "legan"
+TRANSLATED_BY = ("legan", "stargan", "stargan_v2")
+"""The names of registered models."""
 
 
 class Candidate(NamedTuple):
@@ -45,6 +47,20 @@ def find_candidate(source: str) -> Candidate:
         return _of_version(source)
 
 
+def find_folder(source: str) -> Path | None:
+    """The model folder that ``source`` names as a folder or a run; None where it can only be a registered model's name.
+
+    Raises CheckpointError for a run that has no model or none that translates.
+    """
+    if source in TRANSLATED_BY:
+        return None
+    if (Path(source) / MODEL_FILE).is_file():
+        return Path(source)
+    return (
+        _model_of(source) if any((place / "config.yaml").is_file() for place in (Path(source), default_home() / source)) else None
+    )
+
+
 def find_version(source: str) -> Registered:
     """A version by ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``, by its number among those of legan, or by a model's name.
 
@@ -62,14 +78,20 @@ def find_version(source: str) -> Registered:
     return found[0]
 
 
-def _of_run(source: str) -> Candidate:
+def _model_of(source: str) -> Path:
+    """The model folder of a run."""
     run = open_run(default_home(), source)
     folder = network_folder(run.folder)
     if not (folder / MODEL_FILE).is_file():
         raise CheckpointError(
-            f"{source} is a training of {run.kind}, and only models that translate faces have a champion; "
+            f"{source} is a training of {run.kind}, and only models that translate faces have a champion and a card; "
             "give a run of `legan train legan`, stargan or stargan_v2."
         )
+    return folder
+
+
+def _of_run(source: str) -> Candidate:
+    run, folder = open_run(default_home(), source), _model_of(source)
     model, stored = read_model(folder), run_in_store(run.folder)
     return Candidate(run.folder.name, run.kind, folder, model, stored, None, run.settings.data)
 

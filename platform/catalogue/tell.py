@@ -113,7 +113,7 @@ def version_lines(version: Registered) -> list[str]:
         lines += ["", *aligned([["measured", ""], *([name, f"{value:.4g}"] for name, value in sorted(measured.items()))])]
     if version.tags:
         lines += ["", *aligned([["tag", ""], *([name, value] for name, value in sorted(version.tags.items()))])]
-    return lines
+    return [*lines, "", *version.description.splitlines()] if version.description else lines
 
 
 def champion_lines(version: Registered) -> Iterator[str]:

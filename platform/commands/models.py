@@ -23,7 +23,11 @@ MaybeName = Annotated[str | None, typer.Argument(metavar="NAME", help=NAME_HELP,
 Name = Annotated[str, typer.Argument(metavar="NAME", help=NAME_HELP)]
 Which = Annotated[
     str,
-    typer.Argument(metavar="NAME|VERSION", help="A registered model, whose champion is shown, or a version as models:/legan/3."),
+    path_argument(
+        metavar="NAME|VERSION|RUN|FOLDER",
+        help="A registered model, whose champion is shown, a version as models:/legan/3, a run, or a model's folder.",
+        autocompletion=complete.models,
+    ),
 ]
 Source = Annotated[
     str,
@@ -51,10 +55,19 @@ def mount(app: typer.Typer) -> None:
 
     @models.command()
     def show(which: Which = "legan", as_json: AsJson = False) -> None:
-        """Show one version: its run, what was measured of it, and who was the champion before it."""
-        from legan.platform.catalogue.candidate import find_version
-        from legan.platform.catalogue.tell import champion_lines, version_lines, version_values
+        """Show one version: its run, what was measured of it, its model card, and who was the champion before it.
 
+        Of a run or a folder, the model card.
+        """
+        from legan.platform.catalogue.candidate import find_folder, find_version
+        from legan.platform.catalogue.tell import champion_lines, version_lines, version_values
+        from legan.platform.model import read_card
+
+        folder = find_folder(which)
+        if folder is not None:
+            card = read_card(folder)
+            answer({"folder": str(folder), "card": card}, card.splitlines(), as_json)
+            return
         found = find_version(which)
         answer(version_values(found), [*version_lines(found), *champion_lines(found)], as_json)
 

@@ -27,7 +27,7 @@ def contact_sheet(dataset: Dataset, *, subjects: int = 12, conditions: int = 12,
     Where there are more subjects or combinations than asked for, evenly spread ones are shown. ``tile`` is a face's side in
     pixels.
     """
-    faces = dataset.faces
+    faces, axes = dataset.faces, (dataset.schema.expressions, dataset.schema.lightings)
     pairs = faces[["expression", "lighting"]].drop_duplicates()
     order = pairs.assign(
         e=pairs["expression"].map(dataset.schema.expressions.index), l=pairs["lighting"].map(dataset.schema.lightings.index)
@@ -40,12 +40,12 @@ def contact_sheet(dataset: Dataset, *, subjects: int = 12, conditions: int = 12,
     font = ImageFont.load_default(letter)
     line, gap = round(letter * 1.3), 4
     left = gap + max(int(font.getlength(text)) for name in names for text in name) + gap
-    top = gap + 2 * line + gap
+    top = gap + sum(len(classes) > 1 for classes in axes) * line + gap
     size = (left + len(columns) * (tile + gap), top + len(names) * (tile + gap))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, pair in enumerate(columns):
-        for row, text in enumerate(pair):
+        for row, text in enumerate(name for name, classes in zip(pair, axes, strict=True) if len(classes) > 1):
             centre = left + column * (tile + gap) + tile / 2
             draw.text((centre, gap + row * line), _fitted(text, font, tile), fill=_INK, font=font, anchor="ma")
     for row, (split, subject) in enumerate(names):

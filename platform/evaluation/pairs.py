@@ -35,6 +35,7 @@ COLUMNS = (
     "expression",
     "lighting",
 )
+NAMED = ("source_expression", "source_lighting", "expression", "lighting")
 _TYPES = dict.fromkeys((*COLUMNS, "data"), "str") | {"source_row": "int64", "target_row": "Int64"}
 
 
@@ -129,6 +130,13 @@ def pairs_hash(pairs: pd.DataFrame, data: Dataset) -> str:
 def reference_of(pairs: pd.DataFrame) -> Reference:
     """What outputs are compared with: the true targets, or the sources where there are none."""
     return "source" if pairs["target_row"].isna().any() else "target"
+
+
+def pair_names(pairs: pd.DataFrame, shown: AttributeSchema, asked: AttributeSchema) -> list[str]:
+    """Each pair in two lines: what its source shows, of the classes ``shown``, and what is ``asked`` of the model."""
+    names = zip(*(pairs[name].astype(str) for name in NAMED), strict=True)
+    lines = ((shown.named(*classes[:2]), f"to {asked.named(*classes[2:])}") for classes in names)
+    return ["\n".join(filter(None, both)) for both in lines]
 
 
 def same_classes(a: AttributeSchema, b: AttributeSchema) -> bool:

@@ -16,7 +16,7 @@ from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSE
 from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
 from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading
 from legan.platform.evaluation.paired import Evaluation
-from legan.platform.evaluation.pairs import label_batch, load_batch, write_pairs
+from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
 from legan.platform.files import write_whole
 from legan.platform.model import Model
 
@@ -151,9 +151,7 @@ def pairs_picture(
         to_pictures(translated.expression_mask, len(pairs)),
         to_pictures(translated.lighting_mask, len(pairs)),
     ]
-    names = [
-        f"{pair.source_expression}, {pair.source_lighting}\nto {pair.expression}, {pair.lighting}" for pair in pairs.itertuples()
-    ]
+    names = pair_names(pairs, data.schema, model.schema)
     if quality is not None:
         names = [f"{name}\nQ = {rating:.2f}" for name, rating in zip(names, quality, strict=True)]
     cells = [list(row) for row in zip(*columns, strict=True)]

@@ -28,7 +28,8 @@ class Reign(NamedTuple):
 class Registered(NamedTuple):
     """A version of a registered model, with what MLflow knows of the run that it came from.
 
-    ``made`` is UTC, ISO 8601. ``metrics`` are the run's last ones. ``reigns`` are those of the registered model.
+    ``made`` is UTC, ISO 8601. ``metrics`` are the run's last ones. ``reigns`` are those of the registered model. ``description``
+    ends with the model card, where the version has one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Registered(NamedTuple):
     run_tags: Mapping[str, str]
     metrics: Mapping[str, float]
     reigns: tuple[Reign, ...]
+    description: str = ""
 
 
 def reign(version: str, how: How) -> Reign:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 RECORD_UID = "legan.record_uid"
 CHAMPION = "champion"
+MOST_DESCRIBED = 5000
+"""Characters of a description in MLflow's tables."""
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("binary", "image"), ColSpec("string", "expression"), ColSpec("string", "lighting")]),
@@ -52,7 +54,7 @@ def register(store: "Connection", run_id: str, record: Record) -> str:
         model_id = _log_model(store, run_id, record)
         place = client.get_logged_model(model_id).artifact_location
         made = client.create_model_version(
-            name, place, run_id=run_id, tags={RECORD_UID: uid}, description=record.get("description"), model_id=model_id
+            name, place, run_id=run_id, tags={RECORD_UID: uid}, description=_description(record), model_id=model_id
         )
     if CHAMPION not in client.get_registered_model(name).aliases:
         client.set_registered_model_alias(name, CHAMPION, made.version)
@@ -65,6 +67,13 @@ def files_uid(run_id: str, model: Path) -> str:
     for path in sorted(model.glob("*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _description(record: Record) -> str:
+    """What the record says of the version, and the model card, as far as MLflow's tables have room."""
+    card = Path(record["file"], "README.md")
+    parts = (record.get("description"), card.read_text(encoding="utf-8") if card.is_file() else None)
+    return "\n\n".join(filter(None, parts))[:MOST_DESCRIBED]
 
 
 def _log_model(store: "Connection", run_id: str, record: Record) -> str:

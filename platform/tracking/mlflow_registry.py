@@ -132,6 +132,7 @@ def _described(store: Connection, model: RegisteredModel, version: ModelVersion)
         run_tags=dict(run.data.tags) if run is not None else {},
         metrics=dict(run.data.metrics) if run is not None else {},
         reigns=tuple(read_reigns(model.tags.get(TAG))),
+        description=version.description or "",
     )
 
 

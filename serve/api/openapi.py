@@ -20,6 +20,9 @@ PICTURES = ("image/png", "image/jpeg", "image/webp")
 ZIP = "application/zip"
 SCORES = {
     "X-Legan-Quality": ("number", "Of a picture: Q's rating, about 0 to 10; absent for a model without Q."),
+    "X-Legan-Quality-Raters": ("string", "Of a picture: who had rated what Q learnt from: simulated, people or unknown."),
+    "X-Legan-Quality-Real-Mean": ("number", "Of a picture: Q's mean rating of real held-out images, where it was measured."),
+    "X-Legan-Quality-Real-Sd": ("number", "Of a picture: the standard deviation of those ratings."),
     "X-Legan-Similarity": ("number", "Of a picture: whether the person is the same, -1 to 1; absent without a matcher."),
     "X-Legan-Same-Person": ("boolean", "Of a picture: whether the matcher finds it nearer to the input than strangers are."),
     "X-Legan-Model": ("string", "Of a picture: name and version of the model that made it."),

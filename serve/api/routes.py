@@ -114,7 +114,7 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         params = cases.named(params)
         outcomes = await each_image(upload.images, lambda data, index: cases.translate(data, params, index))
 
-        model, mark = cases.session.info.label, cases.session.info.mark(composed=params.paste)
+        model, mark = cases.session.info, cases.session.info.mark(composed=params.paste)
         default: Literal["image", "json"] = "image" if len(outcomes) == 1 and not params.masks else "json"
         form = wanted_form(request.headers.get("accept"), default)
         if form == "image":
@@ -126,8 +126,13 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
             for index, outcome in enumerate(outcomes)
         ]
         results, files = await asyncio.to_thread(finished, made, params.format, mark, zipped=form == "zip")
-        info = cases.session.info
-        reply = TranslateReply(results=results, model=model, trained_on=info.trained_on, same_person_from=info.same_person_from)
+        reply = TranslateReply(
+            results=results,
+            model=model.label,
+            quality_scale=model.quality_scale,
+            trained_on=model.trained_on,
+            same_person_from=model.same_person_from,
+        )
         return zip_reply(reply, "results.json", files) if form == "zip" else json_reply(reply)
 
     @api.post("/v1/augment", **about_call(AugmentParameters, AugmentReply, several=False, pictures=(ZIP,)))
@@ -143,7 +148,8 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
         drawn, rejected = await cases.augment(upload.images[0], params)
         form = wanted_form(request.headers.get("accept"), "zip")
         results, files = await asyncio.to_thread(finished, drawn, params.format, cases.session.info.mark(), zipped=form == "zip")
-        reply = AugmentReply(results=cast("list[AugmentResult]", results), model=cases.session.info.label, rejected=rejected)
+        made, model = cast("list[AugmentResult]", results), cases.session.info
+        reply = AugmentReply(results=made, model=model.label, rejected=rejected, quality_scale=model.quality_scale)
         return zip_reply(reply, "augmented.json", files) if form == "zip" else json_reply(reply)
 
     @api.post("/v1/quality", **about_call(QualityParameters, QualityReply, several=True, pictures=()))
@@ -159,7 +165,8 @@ def _add_calls(api: FastAPI, backend: Backend, limits: Limits) -> None:
             QualityResult(index=index, face=params.face, error=outcome) if isinstance(outcome, ProblemDocument) else outcome
             for index, outcome in enumerate(outcomes)
         ]
-        return json_reply(QualityReply(results=results, model=cases.session.info.label))
+        model = cases.session.info
+        return json_reply(QualityReply(results=results, model=model.label, quality_scale=model.quality_scale))
 
     @api.post("/v1/faces", **about_call(FacesParameters, FacesReply, several=False, pictures=()))
     async def faces(request: Request) -> Response:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from legan.platform.card.scale import Scale
 from legan.platform.mark import Mark
 from legan.serve.api.errors import ProblemDocument
 from legan.serve.api.images import media_type
@@ -21,12 +22,18 @@ MADE = {
     "index": 0, "expression": "smile", "lighting": "left", "face": 0, "image": "iVBORw0KGgo=", "media_type": "image/png",
     "quality": 6.2, "similarity": 0.83, "same_person": True, "masks": None, "error": None, "kept": [],
 }  # fmt: skip
+SCALE: dict[str, Any] = {
+    "raters": "simulated", "images": 240, "mean": 6.2, "sd": 0.9, "fake_mean": 5.8,
+    "words": "simulated raters; real images: 6.2 ± 0.9", "warning": None,
+}  # fmt: skip
 FACE = {"face": 0, "box": [212.0, 96.5, 391.2, 330.1], "confidence": 0.9987, "found_by": "as_it_is", "aligned": "iVBORw0KGgo="}
+RATED = {"index": 0, "face": 0, "quality": 6.2, "error": None}
 MODEL: dict[str, Any] = {
     "name": "legan", "version": "3", "source": "models:/legan@champion", "run_id": "5f0c", "run": "first", "data_hash": "9b1d",
     "git_commit": "765478c", "created_by": "legan 0.1.0", "image_size": 128,
     "alignment": {"image_size": 128, "left_eye": [0.335, 0.4], "right_eye": [0.665, 0.4]},
     "expressions": ["neutral", "smile"], "lightings": ["left", "front", "right"], "disentangled": True, "has_quality": True,
+    "quality_scale": SCALE,
     "has_matcher": True, "same_person_from": 0.48,
     "trained_on": {
         "name": "faces", "source": "rendered", "people": 40, "licence": "Apache-2.0",
@@ -68,6 +75,30 @@ class MaskFiles(BaseModel):
     lighting: str
 
 
+class QualityScale(BaseModel):
+    """What ratings by Q are to be read beside; null where nobody measured it."""
+
+    raters: Literal["simulated", "people"] | None = None
+    """Who had rated the images that Q learnt from; simulated: no person was asked."""
+    images: int | None = None
+    """Real held-out images that Q rated."""
+    mean: float | None = None
+    """Of their ratings."""
+    sd: float | None = None
+    """Standard deviation of their ratings."""
+    fake_mean: float | None = None
+    """Mean rating of the model's outputs for the same people."""
+    words: str
+    """Who had rated and how real images are rated, in words to stand in brackets behind a rating."""
+    warning: str | None = None
+    """Said where Q rates the outputs above real images."""
+
+    @classmethod
+    def of(cls, scale: Scale) -> "QualityScale":
+        """The same, as an answer has it."""
+        return cls(**scale._asdict(), words=scale.words, warning=scale.warning)
+
+
 class TranslateResult(BaseModel):
     """One picture that was asked for: what it shows and its scores, or why there is none."""
 
@@ -93,10 +124,12 @@ class TranslateResult(BaseModel):
 class TranslateReply(BaseModel):
     """Answer of POST /v1/translate as JSON or as results.json in a zip."""
 
-    model_config = _shown({"results": [MADE], "model": "legan/3"})
+    model_config = _shown({"results": [MADE], "model": "legan/3", "quality_scale": SCALE})
 
     results: list[TranslateResult]
     model: str
+    quality_scale: QualityScale | None = None
+    """Null for a model without Q."""
     trained_on: TrainedOn | None = None
     """What the model was trained on: what it has not seen there may come out as something else; null where it does not say."""
     same_person_from: float | None = None
@@ -113,12 +146,14 @@ class AugmentResult(TranslateResult):
 class AugmentReply(BaseModel):
     """Answer of POST /v1/augment as JSON or as augmented.json in a zip."""
 
-    model_config = _shown({"results": [MADE | {"accepted": True}], "model": "legan/3", "rejected": 0})
+    model_config = _shown({"results": [MADE | {"accepted": True}], "model": "legan/3", "rejected": 0, "quality_scale": SCALE})
 
     results: list[AugmentResult]
     model: str
     rejected: int
     """Pictures made and found below a minimum, those replaced by another combination included."""
+    quality_scale: QualityScale | None = None
+    """Null for a model without Q."""
 
 
 class QualityResult(BaseModel):
@@ -133,10 +168,11 @@ class QualityResult(BaseModel):
 class QualityReply(BaseModel):
     """Answer of POST /v1/quality."""
 
-    model_config = _shown({"results": [{"index": 0, "face": 0, "quality": 6.2, "error": None}], "model": "legan/3"})
+    model_config = _shown({"results": [RATED], "model": "legan/3", "quality_scale": SCALE})
 
     results: list[QualityResult]
     model: str
+    quality_scale: QualityScale | None = None
 
 
 class ShownFace(BaseModel):
@@ -212,6 +248,8 @@ class ModelInfo(BaseModel):
     disentangled: bool
     """Whether there are masks."""
     has_quality: bool
+    quality_scale: QualityScale | None
+    """Null for a model without Q."""
     has_matcher: bool
     predictor: PredictorInfo | None = None
     """Null for a model that cannot keep a face's own classes."""
@@ -282,14 +320,17 @@ def wanted_form(accept: str | None, default: Form) -> Form:
     return best
 
 
-def picture_reply(drawn: Drawn, image: bytes, form: Format, model: str) -> Response:
+def picture_reply(drawn: Drawn, image: bytes, form: Format, model: ModelInfo) -> Response:
     """200 with the picture itself."""
-    result = drawn.result
+    result, scale = drawn.result, model.quality_scale
     scores = {"x-legan-quality": result.quality, "x-legan-similarity": result.similarity}
+    said = {"x-legan-model": model.label, "x-legan-expression": result.expression, "x-legan-lighting": result.lighting}
+    if scale is not None and result.quality is not None:
+        scores |= {"x-legan-quality-real-mean": scale.mean, "x-legan-quality-real-sd": scale.sd}
+        said["x-legan-quality-raters"] = scale.raters or "unknown"
     headers = {name: f"{value:.6g}" for name, value in scores.items() if value is not None}
     if result.same_person is not None:
         headers["x-legan-same-person"] = str(result.same_person).lower()
-    said = {"x-legan-model": model, "x-legan-expression": result.expression, "x-legan-lighting": result.lighting}
     headers |= {name: quote(text, safe="/@.-_ ") for name, text in said.items()}
     return Response(image, headers=headers, media_type=media_type(form))
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from legan.models.attributes import AttributeSchema
+from legan.platform.card.scale import Scale, scale_of
 from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.show import SEVERAL, SeveralPeople, several_lines, several_people
 from legan.platform.data.skipped import kind_lines, skip_lines, skipped_table
@@ -52,6 +53,7 @@ def report_values(order: AugmentOrder, folder: Path, labels: Labels, parts: int,
         "made": made,
         "several_people": several_people(_photographed(order, folder))._asdict(),
         "found_by": _attempts_of(order, folder),
+        "quality": None if order.model.quality is None else scale_of(order.model.info)._asdict(),
         "columns_left_out": columns_left_out(order.given),
         "classes_read": unsaid(labels, kept_kinds(order.wanted)) if order.model.predictor is not None else {},
         "predictor": dict(order.model.info.get("predictor") or {}),
@@ -85,6 +87,10 @@ def report_lines(values: Mapping[str, Any], skipped: pd.DataFrame | None) -> lis
         lines += skip_lines(skipped)
     if values["columns_left_out"]:
         lines.append(f"columns of the input that were left out: {', '.join(values['columns_left_out'])}")
+    if values["quality"] is not None:
+        scale = Scale(**values["quality"])
+        lines.append(f"the column quality is by Q ({scale.words})")
+        lines += [f"note: {scale.warning}."] if scale.warning else []
     return [*lines, *_class_lines(values["counted"], values["before"], values["after"])]
 
 
@@ -207,7 +213,7 @@ def _class_lines(which: str, before: Counts, after: Counts | None) -> list[str]:
         f"{'faces of the split train' if which == 'train' else 'faces':28}{'before':>9}"
         + (f"{'after':>9}" if after is not None else "")
     ]
-    for kind, counts in before.items():
+    for kind, counts in ((kind, counts) for kind, counts in before.items() if len(counts) > 1):
         for name, count in counts.items():
             lines.append(f"{kind + ' ' + name:28}{count:>9}" + (f"{after[kind][name]:>9}" if after is not None else ""))
     return lines

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from legan.platform.card.person import stranger_line, trained_on, unseen_line
+from legan.platform.card.scale import Scale
 from legan.platform.errors import DataError, LeganError, Problem, Problems, counted, first_line
 from legan.serve.classes import KEEP, how_well_read
 from legan.serve.client import (
@@ -52,6 +53,7 @@ def translate(
     def written(stem: str, made: TranslationResult) -> None:
         kept = "".join(f", {kind} {getattr(made, kind)} is kept ({how_well_read(about, kind)})" for kind in made.kept)
         image, scores = made.picture, f"{kept}{_scores(made)}"
+        _warn_once(made.quality_scale, said)
         if image is None:
             raise made.error or DataError("the server sent no picture of it.")
         numbered = [f"face{face + 1}"] if face else []
@@ -84,7 +86,7 @@ def augment(
     asked = {"variants": kind, "n": n, "labels": pairs, "format": to.form, **options}
     chosen: AugmentOptions = {name: value for name, value in asked.items() if value is not None}  # type: ignore[assignment]
 
-    wrong = []
+    wrong, warned = [], set[str]()
     with Client(url) as client:
         for photo, stem in given.named:
             try:
@@ -95,6 +97,7 @@ def augment(
                 wrong.append(_named(photo, error))
                 continue
             for variant in made.variants:
+                _warn_once(variant.quality_scale, warned)
                 _write_variant(variant, stem, to)
     _finish(wrong, given)
 
@@ -114,11 +117,13 @@ def quality(url: str, photos: Sequence[Path], *, face: int, aligned: bool) -> No
     found = find_photographs(photos, problems)
     problems.raise_if_any()
     given = Given(found, list(zip(found.taken, map(str, found.taken), strict=True)))
+    warned: set[str] = set()
 
     def told(name: str, rating: Rating) -> None:
         if rating.error is not None:
             raise rating.error
-        print(f"{name}: {'not rated' if rating.quality is None else f'{rating.quality:.2f}'}")
+        _warn_once(rating.quality_scale, warned)
+        print(f"{name}: {'not rated' if rating.quality is None else f'{rating.quality:.2f}{_beside(rating.quality_scale)}'}")
 
     with Client(url) as client:
         _each(given, lambda piece: client.quality_batch(piece, face=face, aligned=aligned), told)
@@ -132,6 +137,8 @@ def model(url: str) -> None:
         value = getattr(told, about.name)
         if about.name == "limits":
             value = tuple(f"{each.name} {getattr(value, each.name):,}" for each in fields(value))
+        if about.name == "quality_scale" and value is not None:
+            value = ". ".join(filter(None, (value.words, value.warning)))
         if about.name == "alignment":
             value = tuple(f"{place.replace('_', ' ')} at {x:.3g}, {y:.3g}" for place, (x, y) in _eyes(value))
         if about.name == "predictor" and value is not None:
@@ -190,8 +197,20 @@ def _say_of_pasted(made: TranslationResult, said: set[str]) -> None:
 
 
 def _scores(made: TranslationResult) -> str:
-    scores = (("quality", made.quality, ".2f"), ("similarity", made.similarity, ".3f"))
-    return "".join(f", {name} {value:{form}}" for name, value, form in scores if value is not None)
+    quality = "" if made.quality is None else f", quality {made.quality:.2f}{_beside(made.quality_scale)}"
+    return quality + ("" if made.similarity is None else f", similarity {made.similarity:.3f}")
+
+
+def _beside(scale: Scale | None) -> str:
+    """What a rating is to be read beside; an earlier server does not say."""
+    return "" if scale is None else f" ({scale.words})"
+
+
+def _warn_once(scale: Scale | None, warned: set[str]) -> None:
+    """Say that ratings mean little, where they do, and not again."""
+    if scale is not None and scale.warning is not None and scale.warning not in warned:
+        warned.add(scale.warning)
+        print(f"note: {scale.warning}.", file=sys.stderr)
 
 
 def _eyes(alignment: Mapping[str, Any]) -> list[tuple[str, tuple[float, float]]]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from legan.platform.card.scale import Scale
 from legan.platform.errors import ImageError, first_line
 from legan.platform.files import whole_file
 from legan.serve.classes import Kind
@@ -73,6 +74,8 @@ class TranslationResult:
     """The similarity from which on that is so."""
     trained_on: Mapping[str, Any] | None = field(default=None, kw_only=True)
     """What the model says of its training's data: name, source, people, licence, landmarks; None where it says nothing."""
+    quality_scale: Scale | None = field(default=None, kw_only=True)
+    """Who had rated what Q learnt from, and how Q rates real images; None without Q, or where the server does not say."""
 
     @property
     def image(self) -> Pixels:
@@ -107,6 +110,8 @@ class Rating:
     quality: float | None
     error: ServiceError | None
     model: str
+    quality_scale: Scale | None = None
+    """As that of a TranslationResult."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ class ServedModel:
     """What the model says of its training's data; None where it, or an older server, says nothing."""
     same_person_from: float | None = None
     """The similarity from which on two faces count as one person's; None where strangers were not measured."""
+    quality_scale: Scale | None = None
+    """What its ratings are to be read beside; None without Q, or where an older server does not say."""
 
 
 def read_translations(body: bytes) -> list[TranslationResult]:
@@ -177,7 +184,8 @@ def read_ratings(body: bytes) -> list[Rating]:
 
     def read() -> list[Rating]:
         told = json.loads(body)
-        return [Rating(each["index"], each["face"], each["quality"], _error(each), told["model"]) for each in told["results"]]
+        model, scale = told["model"], _scale(told)
+        return [Rating(each["index"], each["face"], each["quality"], _error(each), model, scale) for each in told["results"]]
 
     return _understood(read)
 
@@ -215,7 +223,7 @@ def read_model(body: bytes) -> ServedModel:
         known = {each.name: told[each.name] for each in fields(ServedModel) if each.name in told or each.default is MISSING}
         limits = ServerLimits(**{name: int(known["limits"][name]) for name in ServerLimits.__dataclass_fields__})
         lists = {name: tuple(known[name]) for name in ("expressions", "lightings")}
-        return ServedModel(**{**known, **lists, "limits": limits})
+        return ServedModel(**{**known, **lists, "limits": limits, "quality_scale": _scale(told)})
 
     return _understood(read)
 
@@ -238,6 +246,12 @@ def _augmentation(body: bytes) -> Augmentation:
         return Augmentation(tuple(variants), told["rejected"], told["model"])
 
 
+def _scale(told: Mapping[str, Any]) -> Scale | None:
+    """What an answer says of its ratings; an earlier server says nothing."""
+    scale = told.get("quality_scale")
+    return None if scale is None else Scale(**{name: scale.get(name) for name in Scale._fields})
+
+
 def _fields(result: Mapping[str, Any], archive: zipfile.ZipFile, told: Mapping[str, Any]) -> dict[str, Any]:
     def picture(name: str | None) -> Picture | None:
         return None if name is None else Picture(archive.read(name), result["media_type"])
@@ -254,6 +268,7 @@ def _fields(result: Mapping[str, Any], archive: zipfile.ZipFile, told: Mapping[s
         "same_person_from": told.get("same_person_from"),
         "trained_on": told.get("trained_on"),
         "kept": tuple(result.get("kept", ())),  # an earlier server does not say
+        "quality_scale": _scale(told),
     }
 
 

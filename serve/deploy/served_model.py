@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from legan.platform.model import MODEL_FILE
 from legan.platform.tracking.places import run_of_model
-from legan.serve.api.schema import ModelInfo, PredictorInfo, TrainedOn
+from legan.serve.api.schema import ModelInfo, PredictorInfo, QualityScale, TrainedOn
 from legan.serve.chosen import Chosen, mark_of
 from legan.serve.engine import Engine, load_engine
 
@@ -44,6 +44,7 @@ def model_info(engine: Engine, chosen: Chosen, *, matcher: bool) -> ModelInfo:
         lightings=list(schema.lightings),
         disentangled=bool(getattr(engine.model.generator, "disentangled", False)),
         has_quality=engine.quality_model is not None,
+        quality_scale=None if engine.quality_scale is None else QualityScale.of(engine.quality_scale),
         has_matcher=matcher or engine.matcher is not None,
         trained_on=_trained_on(engine.model.info.get("data")),
         # A matcher that the server was given is another than the one whose strangers were measured.

@@ -14,7 +14,7 @@ import torch
 from legan.platform.data.dataset import Split, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
 from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
-from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch
+from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, pair_names
 from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.model import Model, read_model
@@ -130,10 +130,7 @@ def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device:
     shown = [translate(_label(name, chosen[name]), model, pairs, sources) for name, model in models.items()]
     targets: list[Picture | None] = [None if pd.isna(row) else data.images[row] for row in pairs["target_row"]]
     inputs: list[Picture | None] = list(data.images[rows])
-    names = [
-        f"{each.source_expression}, {each.source_lighting}\nto {each.expression}, {each.lighting}" for each in pairs.itertuples()
-    ]
-
+    names = pair_names(pairs, data.schema, schema)
     grids = {"samples.png": samples_grid(inputs, targets, shown, names)}
     masked = [each for each in shown if any(mask is not None for mask in each.expression_masks)]
     if masked:

@@ -30,6 +30,7 @@ from legan.platform.model import (
     identity_folder,
     load_network,
     network_folder,
+    read_card,
     read_model,
     read_schema,
     save_network,
@@ -105,7 +106,7 @@ def test_a_rivals_model_comes_back_as_it_was(tmp_path: Path, kind: str, rival: T
 def test_a_model_without_quality_comes_back_without(tmp_path: Path) -> None:
     write_model(tmp_path / "m", tiny_model(quality=False))
     assert read_model(tmp_path / "m").quality is None
-    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["generator.safetensors", "model.json"]
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["README.md", "generator.safetensors", "model.json"]
 
 
 D = {"attributes": 5, "image_size": SIZE, "width": 4, "layers": 3, "classifier": "valid"}
@@ -140,6 +141,13 @@ def test_a_models_predictor_and_matcher_come_back_as_they_were(
     for ours, theirs in zip(class_logits(back.predictor, x, 2), class_logits(predictor.eval(), x, 2), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     assert [len(logits[0]) for logits in class_logits(back.predictor, x, 2)] == [2, 3]
+
+
+def test_a_models_card_lies_beside_it_and_can_be_had_of_older_ones(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    assert card.startswith("# LEGAN model\n\nIt takes aligned faces of 32×32 pixels.")
+    (folder / "README.md").unlink()
+    assert read_card(folder) == card
 
 
 def test_weights_in_half_precision_come_back_in_single(tmp_path: Path) -> None:
@@ -181,7 +189,7 @@ def test_reading_changes_no_random_numbers(folder: Path) -> None:
 
 def test_a_folder_holds_json_and_safetensors_only_and_nothing_is_left_beside_it(folder: Path) -> None:
     write_model(folder, tiny_model())
-    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".md", ".safetensors"}
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.data.faces.detect import Face
 from legan.platform.errors import ConfigError, ImageError, LeganError
+from legan.platform.evaluation.figures import GAP, SMALLEST_TILE
 from legan.platform.mark import Mark, read_mark
 from legan.platform.model import Model, read_model, weights_hash, write_model
 from legan.serve import engine as engine_module
@@ -106,7 +108,30 @@ def test_the_largest_face_is_translated_and_the_others_are_named(here: Path, mod
     assert "2 faces in photo.jpg (400×200); translating face 1" in output
     assert "face 2: 60×90 pixels at (250, 50)" in output
     assert "written: photo.smile.left.png" in output
-    assert " of 10 (simulated raters)" in output
+    assert " of 10 (simulated raters; no real images were rated)" in output
+
+
+@pytest.mark.usefixtures("two_faces")
+def test_q_that_rates_outputs_above_real_images_warns(here: Path, model: Path) -> None:
+    told = {"raters": "people", "images": 40, "mean": 4.8, "sd": 1.1, "fake_mean": 6.7, "split": "val"}
+    known = read_model(model)
+    write_model(model, replace(known, info={**known.info, "quality": told}))
+    output = translate("photo.jpg", *WANTED, "--model", model)
+    assert output.startswith("note: Q rates this model's outputs above real images (6.7 against 4.8 on average), so a high ")
+    assert output.count("note: ") == 1
+    assert " of 10 (human raters; real images: 4.8 ± 1.1)" in output
+
+
+@pytest.mark.usefixtures("two_faces")
+@pytest.mark.parametrize("single", ["expressions", "lightings"])
+def test_a_grid_has_no_column_for_a_kind_with_one_class(here: Path, tmp_path: Path, single: str) -> None:
+    schema = AttributeSchema(
+        **{"expressions": ("neutral", "smile", "scream"), "lightings": ("left", "front", "right"), single: ("any",)}
+    )
+    generator = Generator(len(schema.expressions), len(schema.lightings), width=4, blocks=0)
+    write_model(tmp_path / "one", Model(generator, None, schema, SIZE, DEFAULT_ALIGNMENT))
+    translate("photo.jpg", "--grid", "--model", tmp_path / "one", "--out", "grid.png")
+    assert pixels("grid.png").shape[1] == GAP + 4 * (SMALLEST_TILE + GAP)  # input and three, no names beside them
 
 
 @pytest.mark.usefixtures("two_faces")

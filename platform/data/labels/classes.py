@@ -24,13 +24,14 @@ def class_counts(data: Dataset) -> dict[tuple[str, str], dict[Split, int]]:
 
 
 def count_lines(data: Dataset) -> list[str]:
-    """``class_counts``, its sums, and the people of each split, as aligned lines of text."""
+    """``class_counts`` of what there is a choice of, its sums, and the people of each split, as aligned lines of text."""
     present = [split for split in SPLITS if split in data.splits]
     faces = {split: len(data.rows(split)) for split in present}
     people = {split: len(data.splits[split]) for split in present}
-    counted = {f"{kind} {name}": counts for (kind, name), counts in class_counts(data).items()}
+    sizes = {"expression": len(data.schema.expressions), "lighting": len(data.schema.lightings)}
+    counted = {f"{kind} {name}": counts for (kind, name), counts in class_counts(data).items() if sizes[kind] > 1}
 
-    width = max(24, *(len(name) + 1 for name in counted))
+    width = max([24, *(len(name) + 1 for name in counted)])
     lines = [f"{'faces':{width}}" + "".join(f"{name:>9}" for name in (*present, "all"))]
     for name, counts in {**counted, "together": faces, "subjects": people}.items():
         own = [counts[split] for split in present]

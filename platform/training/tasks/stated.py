@@ -103,9 +103,9 @@ def quality_facts(
     return {
         **facts,
         "images": len(rows),
-        "mean": float(real.mean()),
-        "sd": float(real.std(correction=0)),
-        "fake_mean": float(fake.mean()),
+        "mean": round(float(real.mean()), 4),
+        "sd": round(float(real.std(correction=0)), 4),
+        "fake_mean": round(float(fake.mean()), 4),
         "split": "val",
     }
 

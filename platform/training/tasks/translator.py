@@ -4,6 +4,7 @@ What is looked at is the same each time: the same held-out faces under the same 
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from legan.models.expression import Predictor
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
+from legan.platform.card.scale import scale_of
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment, Dataset
 from legan.platform.data.sources.licences import data_facts
 from legan.platform.evaluation.figures import labelled_grid
@@ -87,8 +89,12 @@ class TranslatorTask:
         return held_out_distance(self.translator, self.data, self.pairs, self.ranks.device)
 
     def remarks(self) -> list[str]:
-        """None."""
-        return []
+        """How Q rates real faces, and whether it rates the model's own above them."""
+        if self.quality is None:
+            return []
+        scale = scale_of(self.stated)
+        outputs = "" if scale.fake_mean is None else f"; this model's outputs: {scale.fake_mean:.1f}"
+        return [f"quality is by {scale.words}{outputs}", *([scale.warning] if scale.warning else [])]
 
     def samples(self) -> dict[str, Image]:
         """The same held-out faces under the same targets, and the masks Me and Ml of a generator that has them."""
@@ -104,13 +110,15 @@ class TranslatorTask:
                 schema=self.schema,
                 image_size=self.data.image_size,
                 alignment=Alignment.from_dict(self.data.alignment) if self.data.alignment else DEFAULT_ALIGNMENT,
-                info={**provenance, **self.info, **self._stated()},
+                info={**provenance, **self.info, **self.stated},
                 predictor=self.predictor,
                 matcher=self.matcher,
             ),
         )
 
-    def _stated(self) -> dict[str, Any]:
+    @cached_property
+    def stated(self) -> dict[str, Any]:
+        """What the model says of itself, measured with the weights that it has when this is first asked for."""
         data, device = self.data, self.ranks.device
         stated = {"data": data_facts(data)}
         if self.quality is not None:
@@ -157,7 +165,9 @@ def sample_grids(G: Translator, data: Dataset, device: torch.device) -> dict[str
     rows = _faces(data)
     schema = data.schema
     lightings = np.unique(np.linspace(0, len(schema.lightings) - 1, LIGHTINGS).round().astype(np.int64))
-    targets = [(e, None) for e in range(len(schema.expressions))] + [(None, int(index)) for index in lightings]
+    of_expression = [(e, None) for e in range(len(schema.expressions))] if len(schema.expressions) > 1 else []
+    of_lighting = [(None, int(index)) for index in lightings] if len(schema.lightings) > 1 else []
+    targets: list[tuple[int | None, int | None]] = [*of_expression, *of_lighting]
     names = [schema.expressions[e] if e is not None else schema.lightings[light or 0] for e, light in targets]
 
     x = load_batch(data, rows, device)

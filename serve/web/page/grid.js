@@ -1,11 +1,13 @@
 // All combinations of expression and lighting, asked for a few at a time and shown in a table as they come.
 
 import { call, formOf } from "./api.js";
+import { plain, rated } from "./scores.js";
 import { unzip, zip } from "./zip.js";
 
 const byId = (id) => document.getElementById(id);
-/** A class name for people. */
-export const plain = (name) => name.replaceAll("_", " ");
+/** A combination for people; where a model knows one class of a kind, that is no choice and has no name. */
+const named = ({ expressions, lightings }, expression, lighting) =>
+  [...(expressions.length > 1 ? [plain(expression)] : []), ...(lightings.length > 1 ? [plain(lighting)] : [])].join(", ");
 const NARROW = matchMedia("(max-width: 40rem)");
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 const PIECE = 8; // pictures of one request: seconds where a server makes three a second, far from its time limit
@@ -89,17 +91,27 @@ export function grid({ ask, pick, trying, changed, outdated }) {
       const { file, url, ...result } = results.get(label);
       return { file, result: { ...result, index, image: result.image.replace(/^\d+/, String(index).padStart(3, "0")) } };
     });
-    const told = JSON.stringify({ results: all.map((each) => each.result), model: model.label, rejected }, null, 1);
+    const reply = { results: all.map((each) => each.result), model: model.label, rejected, quality_scale: model.quality_scale };
+    const told = JSON.stringify(reply, null, 1);
     return zip([["augmented.json", new Blob([told])], ...all.map(({ result, file }) => [result.image, file])]);
   }
 
   function draw() {
+    const table = document.createElement("table");
+    table.append(Object.assign(document.createElement("caption"), { className: "hidden", textContent: "All combinations of expression and lighting" }));
+    const width = model.expressions.length > 1 && model.lightings.length > 1 ? crossed(table) : lined(table);
+    table.querySelector("button").tabIndex = 0;
+    table.onkeydown = (event) => walk(event, width);
+    byId("grid").replaceChildren(table);
+    byId("grid").hidden = false;
+  }
+
+  /** Expressions against lightings; how many pictures a line has. */
+  function crossed(table) {
     const { expressions, lightings } = model;
     // On a phone the longer list runs down, so that nothing has to be moved sideways.
     const turned = NARROW.matches && lightings.length > expressions.length;
     const [rows, columns] = turned ? [lightings, expressions] : [expressions, lightings];
-    const table = document.createElement("table");
-    table.append(Object.assign(document.createElement("caption"), { className: "hidden", textContent: "All combinations of expression and lighting" }));
     const head = table.createTHead().insertRow();
     head.append(document.createElement("td"), ...columns.map((name) => header(name, "col")));
     const body = table.createTBody();
@@ -108,10 +120,22 @@ export function grid({ ask, pick, trying, changed, outdated }) {
       line.append(header(row, "row"));
       for (const column of columns) line.insertCell().append(cell(...(turned ? [column, row] : [row, column])));
     }
-    table.querySelector("button").tabIndex = 0;
-    table.onkeydown = (event) => walk(event, columns.length);
-    byId("grid").replaceChildren(table);
-    byId("grid").hidden = false;
+    return columns.length;
+  }
+
+  /** The classes of the one kind that there is a choice of, a name above each picture; how many pictures a line has. */
+  function lined(table) {
+    const { expressions, lightings } = model;
+    const names = lightings.length > 1 ? lightings : expressions;
+    const width = Math.min(names.length, NARROW.matches ? 4 : 10);
+    table.className = "lined";
+    for (let start = 0; start < names.length; start += width) {
+      const some = names.slice(start, start + width);
+      table.insertRow().append(...some.map((name) => header(name, "col")));
+      const line = table.insertRow();
+      for (const name of some) line.insertCell().append(lightings.length > 1 ? cell(expressions[0], name) : cell(name, lightings[0]));
+    }
+    return width;
   }
 
   function header(name, scope) {
@@ -120,7 +144,7 @@ export function grid({ ask, pick, trying, changed, outdated }) {
 
   /** A button for a picture, which cannot be pressed before the picture is there. */
   function cell(expression, lighting) {
-    const title = `${plain(expression)}, ${plain(lighting)}`;
+    const title = named(model, expression, lighting);
     const button = Object.assign(document.createElement("button"), { type: "button", title, tabIndex: -1, disabled: true });
     button.dataset.label = `${expression}:${lighting}`;
     button.onclick = () => pick(expression, lighting);
@@ -130,7 +154,7 @@ export function grid({ ask, pick, trying, changed, outdated }) {
 
   function fill(button) {
     const { url, quality } = results.get(button.dataset.label);
-    if (quality !== null) button.title += `, ${quality.toFixed(1)} of 10`;
+    if (quality !== null) button.title += `, ${rated(quality, model)}`;
     button.replaceChildren(Object.assign(new Image(), { src: url, alt: button.title }));
     button.disabled = false;
   }

@@ -2,13 +2,13 @@
 
 import { Problem, call, formOf, people, pictureOf } from "./api.js";
 import { camera } from "./camera.js";
-import { grid, plain } from "./grid.js";
+import { grid } from "./grid.js";
+import { capital, personLines, plain, rated, scoreRows } from "./scores.js";
 
 const byId = (id) => document.getElementById(id);
 const KEEP = "keep";      // as the API calls the class that the face shows already
 const SETTLE_MS = 120; // of the choice, while arrow keys run through it
 const PICTURE = /\.(png|jpe?g?|jfif|mpo|webp|bmp|tiff?|gif|p[bgnp]m|j[p2][2ck]|avif|hei[cf])$/i;
-const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const key = (...parts) => JSON.stringify(parts);
 
 let model = null;
@@ -83,6 +83,8 @@ async function loadModel() {
   byId("model").textContent = `Model ${model.name}, version ${model.version}`;
   tiles(byId("expressions"), "expression", model.expressions);
   tiles(byId("lightings"), "lighting", model.lightings);
+  const warning = model.quality_scale?.warning;
+  Object.assign(byId("scale-warning"), { hidden: !warning, textContent: warning ? `${warning}.` : "" });
   all.describe(model);
   byId("main").hidden = false;
 }
@@ -295,8 +297,8 @@ async function pasted(wish, signal) {
 }
 
 function show(wish, result, whole) {
-  const named = (kind) => plain(result[kind]) + (result.kept.includes(kind) ? " (kept)" : "");
-  const said = capital(`${named("expression")}, ${named("lighting")}`);
+  const shownAs = (kind) => plain(result[kind]) + (result.kept.includes(kind) ? " (kept)" : "");
+  const said = capital(["expression", "lighting"].filter((kind) => model[`${kind}s`].length > 1).map(shownAs).join(", "));
   const stem = `${photo.stem}.${result.expression}.${result.lighting}`;
   const put = (id, url, alt) => Object.assign(byId(id), { src: url, alt, hidden: false });
   put("input", whole ? photo.url : photo.faces[face].url, "Input");
@@ -312,51 +314,13 @@ function show(wish, result, whole) {
   byId("details").hidden = false;
   byId("paste").closest("label").hidden = photo.aligned;
   scores();
-  person(result, Boolean(whole));
-  status(said + (result.quality === null ? "." : `: naturalness ${result.quality.toFixed(1)} of 10.`));
+  byId("person").replaceChildren(...personLines(result, Boolean(whole), model));
+  status(said + (result.quality === null ? "." : `: naturalness ${rated(result.quality, model)}.`));
 }
 
 function scores() {
   const result = made.get(key(face, { expression: chosen("expression"), lighting: chosen("lighting") }));
-  const rows = [];
-  const row = (name, value, text, most) => {
-    const meter = Object.assign(document.createElement("meter"), { min: 0, max: most, value: Math.max(0, value) });
-    meter.setAttribute("aria-label", name);
-    const told = document.createElement("dd");
-    told.append(meter, ` ${text}`);
-    rows.push(Object.assign(document.createElement("dt"), { textContent: name }), told);
-  };
-  if (result?.quality != null) {
-    const before = photo.faces[face].quality;
-    row("Naturalness, by Q", result.quality, `${result.quality.toFixed(1)} of 10${before == null ? "" : ` (input ${before.toFixed(1)})`}`, 10);
-  }
-  if (result?.similarity != null) row("Same person", result.similarity, `${result.similarity.toFixed(2)} of 1`, 1);
-  for (const kind of result?.kept ?? []) {
-    rows.push(
-      Object.assign(document.createElement("dt"), { textContent: `${capital(kind)} kept` }),
-      Object.assign(document.createElement("dd"), { textContent: `${plain(result[kind])}, as the model reads it: ${howWell(kind)}` }),
-    );
-  }
-  byId("scores").replaceChildren(...rows);
-}
-
-/** How often the model reads a face's own class rightly, as its training measured it. */
-function howWell(kind) {
-  const accuracy = model.predictor[`${kind}_accuracy`];
-  return accuracy == null ? "how often it is right was not measured" : `right for ${Math.round(100 * accuracy)} % of ${model.predictor.faces} faces of other people`;
-}
-
-/** What the model was trained on, beside a face in its photograph, and whether the matcher finds somebody else. */
-function person(result, inPhoto) {
-  const data = model.trained_on;
-  const people = data?.people === 1 ? "1 person" : `${data?.people} people`;
-  const known = data ? `was trained on ${data.name} (source ${data.source}, ${people})` : "does not say what it was trained on";
-  const compared = () => `similarity ${result.similarity.toFixed(3)}, one person from ${model.same_person_from.toFixed(3)} on`;
-  const lines = [
-    ...(result.same_person === false ? [`The matcher finds the person nearer to strangers than to the photograph (${compared()}).`] : []),
-    ...(inPhoto ? [`This model ${known}; skin, age or hair that it has not seen may come out as something else.`] : []),
-  ];
-  byId("person").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  byId("scores").replaceChildren(...(result ? scoreRows(result, photo.faces[face].quality, model) : []));
 }
 
 // ---- all combinations

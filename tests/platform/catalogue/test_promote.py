@@ -20,7 +20,7 @@ from legan.models.expression import AttributeClassifier
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import ConfigError, LeganError, NotBetterError, TrackingError
 from legan.platform.model import save_network, write_model
-from legan.platform.tracking.places import default_tracking_uri
+from legan.platform.tracking.places import default_home, default_tracking_uri
 from legan.platform.tracking.ui import QUIET, command, end_group
 from legan.platform.training.run_folder import Run, create_run
 
@@ -204,7 +204,12 @@ def test_models_are_listed_and_shown(new_run: NewRun, monkeypatch: pytest.Monkey
     assert [line.split()[0] for line in lines] == ["version", "models:/legan/2", "models:/legan/1"]
     assert re.match(r"models:/legan/2 +@champion +good +ssim_to_target 0\.\d+ +negatives +\d{4}-", lines[1])
     assert re.match(r"models:/legan/1 +bad +l1_to_target 0\.3 +negatives", lines[2])
-    assert "val/l1_to_target  0.3" in run("models", "show", "1")
+    shown = run("models", "show", "1")
+    assert "val/l1_to_target  0.3" in shown
+    card = (default_home() / "bad" / "model" / "README.md").read_text()
+    assert card.rstrip() in shown
+    assert run("models", "show", "bad").rstrip() == card.rstrip()
+    assert run("models", "show", str(default_home() / "bad" / "model")).rstrip() == card.rstrip()
 
     values = CliRunner().invoke(app, ["models", "list", "legan", "--json"]).output
     assert [each["version"] for each in json.loads(values)] == ["2", "1"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,16 @@ def test_contact_sheet_shows_each_subject_under_each_condition(dataset: Dataset)
     right, bottom = width - 4 - 10, height - 4 - 10
     values = [[int(sheet[y, x, 0]) for x in (right - 24, right)] for y in (bottom - 24, bottom)]
     assert values == [[40, 80], [40, 225]]
+
+
+def test_a_kind_with_one_class_is_neither_counted_nor_named(dataset: Dataset) -> None:
+    front = replace(
+        dataset, schema=AttributeSchema(dataset.schema.expressions, ("any",)), faces=dataset.faces.assign(lighting="any")
+    )
+    assert "lighting any" not in describe(front)
+    assert "expression smile" in describe(front)
+    both = contact_sheet(dataset, tile=20)
+    assert 0 < both.height - contact_sheet(front, tile=20).height < 20  # a line of names less
 
 
 def test_contact_sheet_limits(dataset: Dataset) -> None:

@@ -107,11 +107,13 @@ def test_a_deleted_version_is_found_by_nobody(store: mlflow.MlflowClient, regist
     assert registered_version(database, f"models:/legan/{made.version}") is None
 
 
-def test_the_first_version_is_the_champion_and_stays_it(store: mlflow.MlflowClient) -> None:
+def test_the_first_version_is_the_champion_and_stays_it(store: mlflow.MlflowClient, model: Path) -> None:
     aliases = store.get_registered_model("legan").aliases
     assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 1}
     versions = store.search_model_versions("name = 'legan'")
-    assert {int(each.version): each.description or "" for each in versions} == {1: "LEGAN trained on faces.", 2: ""}
+    card = (model / "README.md").read_text()
+    described = {1: f"LEGAN trained on faces.\n\n{card}", 2: card}
+    assert {int(each.version): each.description for each in versions} == described
 
 
 @pytest.mark.usefixtures("store")

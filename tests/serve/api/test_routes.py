@@ -16,7 +16,7 @@ import pytest
 import requests
 from numpy.typing import NDArray
 from PIL import Image
-from tests.serve.conftest import tiny_model, with_matcher
+from tests.serve.conftest import BESIDE, MEASURED, tiny_model, with_matcher
 
 from legan.models.attributes import AttributeSchema
 from legan.models.generator import Generator
@@ -66,6 +66,8 @@ def test_a_photograph_is_answered_with_the_translated_face_and_its_scores(server
     assert float(answer.headers["x-legan-quality"]) == pytest.approx(expected.quality, rel=1e-4)
     assert -1 <= float(answer.headers["x-legan-similarity"]) <= 1
     assert answer.headers["x-legan-model"] == server.backend.info.label
+    scale = [answer.headers[f"x-legan-quality-{name}"] for name in ("raters", "real-mean", "real-sd")]
+    assert scale == ["simulated", "4.8", "1.1"]
 
 
 def test_paste_gives_the_whole_photograph(server, photo) -> None:
@@ -149,8 +151,9 @@ def test_one_bad_image_does_not_fail_a_batch(server, photo, face) -> None:
     assert results[0]["image"] == results[3]["image"] is not None
     assert [result["error"] and result["error"]["status"] for result in results] == [None, 415, 422, None]
     assert results[1]["image"] is None
-    rated = server.post("quality", *sent).json()["results"]
-    assert [result["quality"] is None for result in rated] == [False, True, True, False]
+    rated = server.post("quality", *sent).json()
+    assert [result["quality"] is None for result in rated["results"]] == [False, True, True, False]
+    assert answer.json()["quality_scale"] == rated["quality_scale"] == server.backend.info.quality_scale.model_dump()
 
 
 def test_a_batch_comes_as_a_zip(server, face) -> None:
@@ -199,6 +202,10 @@ def test_the_model_and_its_limits_are_told(server, model_folder) -> None:
     assert told["lightings"] == ["left", "front", "right"]
     assert (told["disentangled"], told["has_quality"], told["has_matcher"]) == (True, True, True)
     assert (told["trained_on"], told["same_person_from"]) == (None, None)
+    scale = {name: value for name, value in MEASURED.items() if name != "split"}
+    assert {name: told["quality_scale"][name] for name in scale} == scale
+    assert told["quality_scale"]["words"] == BESIDE[1:-1]
+    assert "(6.7 against 4.8 on average)" in told["quality_scale"]["warning"]
     assert told["limits"] == {"body_bytes": 20_000_000, "pixels": 50_000_000, "images": 16, "variants": 256}
     assert server.get("/healthz").json() == {"status": "ok"}
 
@@ -231,6 +238,7 @@ def test_listed_variants_are_what_was_listed(server, face) -> None:
     expected = server.backend.engine.translate(face[None], ["neutral"], ["right"])[0]
     np.testing.assert_array_equal(pixels(base64.b64decode(answer["results"][1]["image"])), expected)
     assert all(result["accepted"] and result["quality"] is not None for result in answer["results"])
+    assert answer["quality_scale"]["words"] == BESIDE[1:-1]
 
 
 def test_all_variants_can_be_restricted(server, face) -> None:
@@ -561,8 +569,8 @@ def test_openapi_describes_every_call_with_examples_and_no_docs_page_needs_the_n
         "image/png", "image/jpeg", "image/webp", "application/json", "application/zip",
     }  # fmt: skip
     assert set(call["responses"]["200"]["headers"]) == {
-        "X-Legan-Quality", "X-Legan-Similarity", "X-Legan-Same-Person", "X-Legan-Model", "X-Legan-Expression", "X-Legan-Lighting",
-        "X-Request-Id",
+        "X-Legan-Quality", "X-Legan-Quality-Raters", "X-Legan-Quality-Real-Mean", "X-Legan-Quality-Real-Sd", "X-Legan-Similarity",
+        "X-Legan-Same-Person", "X-Legan-Model", "X-Legan-Expression", "X-Legan-Lighting", "X-Request-Id",
     }  # fmt: skip
     assert "Retry-After" in call["responses"]["503"]["headers"]
     for reply in (TranslateReply, AugmentReply, QualityReply, FacesReply, ModelReply, Health, ProblemDocument):
@@ -578,6 +586,7 @@ def test_a_model_without_quality_and_matcher_says_so(plain_folder: Path, serving
     with serving(local_backend(str(plain_folder), None, "cpu")) as plain:
         answer = plain.post("translate", png(face), aligned="true", masks="true", **LABELS).json()
         assert (answer["results"][0]["quality"], answer["results"][0]["similarity"], answer["results"][0]["masks"]) == (None,) * 3
+        assert answer["quality_scale"] is None
         problem(plain.post("quality", png(face), aligned="true"), 422)
         told = problem(plain.post("augment", png(face), aligned="true", min_quality=5, min_similarity=0), 422)
         assert len(told["errors"]) == 2

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.processes import free_port
 
+from legan.platform.card.scale import Scale
 from legan.platform.errors import ConfigError, ImageError, LeganError
 from legan.serve.api.schema import ModelReply, PublicLimits, TranslateResult
 from legan.serve.api.session import Limits
@@ -107,6 +108,7 @@ def test_a_translation_is_that_of_the_engine(server, client, face, photo) -> Non
     assert (made.index, made.expression, made.lighting, made.face, made.error) == (0, "smile", "left", 0, None)
     assert -1 <= made.similarity <= 1
     assert made.model == server.backend.info.label
+    assert made.quality_scale == server.backend.engine.quality_scale
     (found,) = server.backend.engine.find_faces(photo)
     (direct,) = server.backend.engine.translate_faces([found], "neutral", "right")
     unaligned = client.translate(photo, "neutral", "right")
@@ -157,7 +159,8 @@ def test_quality_model_and_health(server, client, face, photo) -> None:
     assert client.quality(photo).quality == pytest.approx(server.backend.engine.rate(found.aligned.image[None], [found])[0])
     told = client.model()
     info = server.backend.info.model_dump()
-    for name in set(ServedModel.__dataclass_fields__) - {"limits"}:
+    assert told.quality_scale == Scale("simulated", 40, 4.8, 1.1, 6.7) == client.quality(photo).quality_scale
+    for name in set(ServedModel.__dataclass_fields__) - {"limits", "quality_scale"}:
         assert getattr(told, name) == (tuple(info[name]) if name in ("expressions", "lightings") else info[name])
     assert told.limits == ServerLimits(20_000_000, 50_000_000, 16, 256)
     assert client.healthz() is True

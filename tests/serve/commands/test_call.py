@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.serve.conftest import OneFace, tiny_model, with_matcher
+from tests.serve.conftest import BESIDE, NOTE, OneFace, tiny_model, with_matcher
 
 from legan import cli
 from legan.platform.data.faces.find import FaceFinder
@@ -55,12 +55,12 @@ def form_of(path: str) -> str | None:
 
 def test_translate_writes_the_picture_and_prints_its_scores(call, server, files, photo) -> None:
     code, out, err = call("translate", files["photo"], "--expression", "smile", "--lighting", "left")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, NOTE)
     np.testing.assert_array_equal(
         pixels(Path("photo.smile.left.png")), server.backend.engine.translate_photo(photo, "smile", "left")
     )
     assert out.startswith("photo.smile.left.png, quality ")
-    assert ", similarity " in out
+    assert f" {BESIDE}, similarity " in out
     with Image.open("photo.smile.left.png") as image:
         assert read_mark(image) == server.backend.info.mark()
 
@@ -143,7 +143,7 @@ def test_what_is_wrong_with_one_photograph_keeps_none_from_being_written(call, f
     assert code == 2
     assert Path("photo.smile.left.png").is_file()
     assert out.count("\n") == 1
-    assert err.startswith("legan: 2 of 3 photographs could not be used:\n")
+    assert err.startswith(f"{NOTE}legan: 2 of 3 photographs could not be used:\n")
     assert "flat.png: No face was found in the image" in err
     assert "text.png: The image is no image of a known format" in err
 
@@ -154,7 +154,7 @@ def test_augment_writes_the_variants(call, server, files, face) -> None:
     assert {path.name for path in Path("v").iterdir()} == {"face.000.smile.left.png", "face.001.neutral.right.png"}
     expected = server.backend.engine.translate(face[None], ["neutral"], ["right"])[0]
     np.testing.assert_array_equal(pixels(Path("v/face.001.neutral.right.png")), expected)
-    assert out.count(", quality ") == 2
+    assert out.count(", quality ") == out.count(BESIDE) == 2
     assert call("augment", files["face"], "--aligned", "--all", "--lighting", "left", "--out", "w")[0] == 0
     assert len(list(Path("w").iterdir())) == 2
     code, out, _ = call("augment", files["face"], "--aligned", "-n", 2, "--seed", 1, "--min-quality", 10, "--out", "x")
@@ -165,9 +165,11 @@ def test_augment_writes_the_variants(call, server, files, face) -> None:
 
 
 def test_quality_and_model_are_printed(call, server, files) -> None:
-    code, out, _ = call("quality", files["photo"], files["photo"])
+    code, out, err = call("quality", files["photo"], files["photo"])
     assert (code, out.count("\n")) == (0, 1), "named twice, asked once"
     assert out.startswith(f"{files['photo']}: ")
+    assert out.endswith(f" {BESIDE}\n")
+    assert err == NOTE
     code, out, _ = call("model")
     assert code == 0
     assert "name             tiny\n" in out
@@ -175,6 +177,7 @@ def test_quality_and_model_are_printed(call, server, files) -> None:
     assert "run id           -\n" in out
     assert "alignment        left eye at 0.335, 0.4, right eye at 0.665, 0.4\n" in out
     assert "has quality      yes\n" in out
+    assert f"quality scale    {BESIDE[1:-1]}. {NOTE[6:-2]}\n" in out
     assert "limits           body_bytes 20,000,000, pixels 50,000,000, images 16, variants 256\n" in out
 
 

@@ -6,6 +6,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from tests.serve.conftest import SIZE, Server, Serving, tiny_model, with_matcher
+from tests.serve.conftest import BESIDE, SIZE, Server, Serving, tiny_model, with_matcher
 from tests.serve.study.conftest import open_browser
 from tests.serve.study.test_page import contrast, press, text
 from tests.serve.study.test_page import wait as wait_s
@@ -166,8 +167,9 @@ def test_a_face_is_chosen_by_picture_and_the_photograph_travels_once(
     faces = [aligned_face(found.aligned.image, served.backend) for found in (first, second)]
     (rating,) = served.backend.engine.rate(made.images, faces[:1])
     (before,) = served.backend.engine.rate(first.aligned.image[None], faces[:1])
-    assert text(page, "status") == f"Smile, front: naturalness {rating:.1f} of 10."
-    wait(page, lambda: f"{rating:.1f} of 10 (input {before:.1f})" in text(page, "scores"))
+    assert text(page, "status") == f"Smile, front: naturalness {rating:.1f} of 10 {BESIDE}."
+    wait(page, lambda: f"{rating:.1f} of 10\n{BESIDE[1:-1]}; input: {before:.1f}" in text(page, "scores"))
+    assert text(page, "scale-warning").startswith("Q rates this model's outputs above real images (6.7 against 4.8 on average)")
     assert "Same person" in text(page, "scores")
 
     choose(page, "face", "1")
@@ -260,6 +262,7 @@ def combinations_are_complete(page: Chrome, served: Server, scene: Picture, down
         told = json.loads(archive.read("augmented.json"))
         results = told["results"]
         assert (told["model"], told["rejected"]) == (served.backend.info.label, 0)
+        assert (told["quality_scale"]["raters"], told["quality_scale"]["mean"]) == ("simulated", 4.8)
         assert [each["index"] for each in results] == list(range(6))
         assert archive.namelist() == ["augmented.json", *(each["image"] for each in results)]
         assert results[5]["image"] == "005-smile-right.png"
@@ -269,7 +272,8 @@ def combinations_are_complete(page: Chrome, served: Server, scene: Picture, down
             assert np.abs(decoded(archive.read(each["image"])).astype(int) - made).max() <= 1
     cells = page.find_elements(By.CSS_SELECTOR, "#grid button")
     names = [cell.accessible_name for cell in cells]
-    assert [name.rpartition(", ")[0] for name in names[:4]] == [
+    assert all(name.endswith(f" of 10 {BESIDE}") for name in names)
+    assert [", ".join(name.split(", ")[:2]) for name in names[:4]] == [
         "neutral, left",
         "neutral, front",
         "neutral, right",
@@ -282,6 +286,27 @@ def combinations_are_complete(page: Chrome, served: Server, scene: Picture, down
     assert page.find_element(By.CSS_SELECTOR, "#lightings input:checked").get_attribute("value") == "front"
     choose(page, "face", "1")
     wait(page, lambda: not shown(page, "grid"))  # these were of the other face
+
+
+@pytest.mark.parametrize("single", ["expressions", "lightings"])
+def test_a_kind_with_one_class_is_no_choice(
+    browser: Chrome, serving: Serving, scene_file: Path, tmp_path: Path, single: str
+) -> None:
+    schema = AttributeSchema(**{"expressions": ("neutral", "smile"), "lightings": ("left", "right"), single: ("any",)})
+    model = replace(tiny_model(), generator=Generator(*(len(names) for names in (schema.expressions, schema.lightings)), 4, 0))
+    write_model(tmp_path / "one", replace(model, schema=schema))
+    kept = ["neutral", "smile"] if single == "lightings" else ["left", "right"]
+    with serving(local_backend(str(tmp_path / "one"), None, "cpu")) as server:
+        page = opened(browser, server)
+        assert [tile.text for tile in page.find_elements(By.CSS_SELECTOR, "#choices .tile") if tile.is_displayed()] == kept
+        upload(page, scene_file)
+        done(page, f"{kept[0].capitalize()}: naturalness ")
+        page.find_element(By.ID, "grid-make").click()
+        wait(page, lambda: text(page, "grid-status").startswith("2 pictures."))
+        assert [head.text for head in page.find_elements(By.CSS_SELECTOR, "#grid th")] == kept
+        page.find_elements(By.CSS_SELECTOR, "#grid button")[1].click()
+        done(page, f"{kept[1].capitalize()}: naturalness ")
+        assert "any" not in page.find_element(By.TAG_NAME, "main").text
 
 
 def test_what_is_wrong_with_a_picture_is_said(page: Chrome, scene_file: Path, tmp_path: Path) -> None:
@@ -452,7 +477,7 @@ def test_one_lighting_is_no_choice(browser: Chrome, serving: Serving, face: Pict
         page = opened(browser, one)
         assert not shown(page, "lightings")
         upload(page, tmp_path / "face.png")
-        done(page, "Neutral, daylight.")
+        done(page, "Neutral.")
 
 
 def test_a_model_of_another_size_and_with_other_names_takes_over(
@@ -486,6 +511,7 @@ def test_nothing_is_fetched_from_elsewhere(page: Chrome, served: Server, scene_f
         "page.js",
         "api.js",
         "grid.js",
+        "scores.js",
         "zip.js",
         "camera.js",
     }

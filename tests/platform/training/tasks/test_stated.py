@@ -95,9 +95,9 @@ def test_q_says_how_it_rates_real_faces_and_the_models_own(tiny_data, simulated,
         real = rated(load_batch(data, rows, CPU), rows)
         images = G(load_batch(data, sources, CPU), data.schema.encode(*label_batch(data.schema, pairs, CPU))).image
         fake = rated(images, sources)
-    assert facts["mean"] == pytest.approx(real.mean(), abs=1e-5)
-    assert facts["sd"] == pytest.approx(real.std(), abs=1e-5)
-    assert facts["fake_mean"] == pytest.approx(fake.mean(), abs=1e-5)
+    assert facts["mean"] == pytest.approx(real.mean(), abs=1e-4)
+    assert facts["sd"] == pytest.approx(real.std(), abs=1e-4)
+    assert facts["fake_mean"] == pytest.approx(fake.mean(), abs=1e-4)
 
 
 def test_where_nobody_is_held_out_the_numbers_are_missing(tiny_data, tmp_path):
