@@ -74,9 +74,10 @@ def test_paste_says_what_the_model_was_trained_on_and_where_it_shows_somebody_el
     given = ("translate", files["photo"], "-e", "smile", "-l", "left", "--out", tmp_path)
     with serving(backend) as server:
         code, out, err = legan(monkeypatch, capsys, "call", server.url, *given, "--paste")
-        assert (code, legan(monkeypatch, capsys, "call", server.url, *given)[2]) == (0, "")
+        assert (code, legan(monkeypatch, capsys, "call", server.url, *given)[2]) == (0, NOTE)
         told = legan(monkeypatch, capsys, "call", server.url, "model")[1]
-    note, warning = err.splitlines()
+    rating, note, warning = err.splitlines()
+    assert rating == NOTE.strip()
     assert note.startswith("note: this model was trained on faces (source rendered, 40 people); skin, age or hair")
     assert warning.startswith("warning: the matcher finds the person nearer to strangers than to the photograph (similarity ")
     assert ", similarity " in out
