@@ -15,7 +15,8 @@ translation   one `POST /v1/translate` with an aligned image and a rating by Q, 
 
 At 9b78928 these were 27, 39 and 19 files. All that was called there, in any thread and process, were 41, 70 and 24. Since a model
 says at the end of its training what it carries and was measured at, a training passes four more (stated.py and what it opens).
-How every command takes its words (grammar.py) is below them all. Since classes may be kept, and pictures say what made them, a translation passes three more (classes, mark and pictures).
+How every command takes its words (grammar.py) is below them all. Since classes may be kept, and pictures say what made them,
+a translation passes three more (classes, mark and pictures).
 """
 
 import asyncio
