@@ -57,8 +57,8 @@ def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, 
 
 def _set_twice(given: Mapping[str, Any], what: str, values: Mapping[str, Any]) -> list[Problem]:
     """A problem for each override that says what an option, or every variant, says too."""
-    overrides: Sequence[str] = given["overrides"] or ()
-    problems = given_twice(overrides, {key: given[key] for key in ("data", "identity", "quality")})
+    overrides: Sequence[str] = given.get("overrides") or ()
+    problems = given_twice(overrides, {key: given.get(key) for key in ("data", "identity", "quality")})
 
     suite = SUITES.get(what, {"": {}})
     space = values["search"].parameters if "search" in values else {}

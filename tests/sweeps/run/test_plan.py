@@ -40,7 +40,7 @@ def test_a_dry_run_tells_trials_resources_and_settings_and_starts_nothing(legan:
     text = legan("losses", "--seeds", "2", "--name", "mine", "--cpus", "1e-1", "--set", "loss.q=7").output
     assert "wo-lqual-1: wo/ Lqual, seed 1: loss.lambda_4=0" in text
     assert "legan-0: LEGAN, seed 0: as it is" in text
-    assert re.search(r"14 trials of 1 worker with 0\.1 CPUs each, \d+ at once on this machine", text)
+    assert re.search(r"16 trials of 1 worker with 0\.1 CPUs each, \d+ at once on this machine", text)
     assert "q: 7.0" in text
     assert not sweeps_home(home).exists()
 
