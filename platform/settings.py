@@ -296,6 +296,10 @@ class CriticSettings(TranslatorSettings):
         if self.loss.lambda_adv == 0 and self.loss.lambda_1 == 0:
             message = "it and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"
             found.append(Problem("loss.lambda_adv", message, ("loss.lambda_1",)))
+        for shared in ("lambda_adv", "lambda_1"):
+            if getattr(self.loss, shared) == 0 and (getattr(self.loss, f"{shared}_g") or 0) > 0:
+                message = f"G would follow what D never learns, since loss.{shared} is 0; set that above 0, or leave this out"
+                found.append(Problem(f"loss.{shared}_g", message, (f"loss.{shared}",)))
         if self.loss.lambda_3 > 0 and self.identity is None:
             message = "Lid needs a trained T; give its folder, or set loss.lambda_3=0"
             found.append(Problem("identity", message, ("loss.lambda_3",)))

@@ -26,6 +26,7 @@ from legan.models.attributes import AttributeSchema
 from legan.platform.data.masks import unpack_mask
 from legan.platform.data.skipped import FILE as SKIPPED
 from legan.platform.data.skipped import read_skipped
+from legan.platform.data.sources.licences import BY_SOURCE
 from legan.platform.data.sources.root import subfolders
 from legan.platform.errors import DataError, first_line
 
@@ -184,10 +185,21 @@ class Dataset:
         """Hull masks of these rows, bool n×H×W, True inside the face."""
         return unpack_mask(self.packed_hulls[rows], self.image_size)
 
+    @property
+    def licence(self) -> str | None:
+        """The terms that the data set was given, or its source's; None where nobody has said any."""
+        given = self.info.get("licence")
+        return str(given) if given else BY_SOURCE.get(self.source)
+
     def landmarks(self, rows: NDArray[np.integer] | Sequence[int]) -> NDArray[np.float32]:
         """Landmarks of these rows in pixels of the aligned image, float32 n×K×2 (x, y)."""
         chosen = self.faces["landmarks"].iloc[np.asarray(rows)]
         return np.stack([np.asarray(points, np.float32).reshape(-1, 2) for points in chosen])
+
+
+def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most ``most`` of some rows, evenly spread."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def open_dataset(path: Path | str) -> Dataset:

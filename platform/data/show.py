@@ -12,7 +12,6 @@ from legan.platform.data.faces.attempts import attempt_lines, count_attempts
 from legan.platform.data.labels.classes import count_lines, left_out_notes, split_notes, unshown
 from legan.platform.data.labels.mirror import mirror_line
 from legan.platform.data.skipped import skip_lines
-from legan.platform.data.sources.licences import licence_of
 from legan.platform.errors import counted
 
 _PAPER, _INK, _EMPTY = (255, 255, 255), (30, 30, 30), (225, 225, 225)
@@ -72,7 +71,7 @@ def describe(dataset: Dataset) -> str:
     lines = [
         f"{dataset.name}: {counted(len(dataset), 'face')} of {size}×{size} from source {dataset.source}",
         f"content hash {dataset.content_hash}",
-        f"licence: {licence_of(dataset) or 'nobody has said one'}",
+        f"licence: {dataset.licence or 'nobody has said one'}",
         f"{occurring} of {possible} combinations of expression and lighting occur",
         f"mirroring: {mirror_line(dataset.schema)}",
         "",

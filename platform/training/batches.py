@@ -32,11 +32,6 @@ def rows_of_split(splits: npt.NDArray[np.str_], name: str) -> Rows:
     return np.flatnonzero(np.asarray(splits) == name).astype(np.int64)
 
 
-def spread(rows: Rows, most: int) -> Rows:
-    """At most ``most`` rows, evenly spread."""
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-
-
 @lru_cache(maxsize=4)
 def _order(count: int, seed: int, epoch: int) -> Rows:
     return np.random.default_rng((seed, epoch)).permutation(count)

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -99,16 +98,6 @@ def invalid(problems: Sequence[Problem]) -> ProblemError:
     said = [_sentence(str(problem)) for problem in problems]
     head = said[0] if len(said) == 1 else f"{len(said)} parameters cannot be used; errors names each."
     return ProblemError(422, head, said)
-
-
-@contextmanager
-def about_image(index: int) -> Iterator[None]:
-    """Problems of this block are those of an image."""
-    try:
-        yield
-    except ProblemError as error:
-        error.problem = error.problem.model_copy(update={"image": index})
-        raise
 
 
 def too_long(seconds: float) -> ProblemDocument:

@@ -10,7 +10,7 @@ from legan.platform.data.image import image_size, read_image
 from legan.platform.errors import ImageError
 from legan.platform.mark import Mark
 from legan.serve.api.errors import ProblemError
-from legan.serve.pictures import SIDES, Format, Picture, encoded
+from legan.serve.pictures import Format, Picture, encoded
 
 
 class PixelBudget:
@@ -66,9 +66,7 @@ async def decode(data: bytes, limit: int) -> Picture:
 
 
 async def encode(image: Picture, form: Format, mark: Mark) -> bytes:
-    """The picture as a file with its mark; ProblemError 422 where it is too large for the format."""
-    if max(image.shape[:2]) > SIDES[form]:
-        raise ProblemError(422, f"format: {form} has at most {SIDES[form]:,} pixels a side, the picture more; ask for png.")
+    """The picture as a file with its mark; ImageError where it is too large for the format."""
     return await asyncio.to_thread(encoded, image, form, mark, quickly=True)
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -16,7 +16,7 @@ from legan.platform.data.dataset import Alignment
 from legan.platform.data.faces.detect import Face
 from legan.platform.data.masks import five_points, hull_mask, mean_shape, place_mean_shape
 from legan.platform.errors import Problem
-from legan.serve.api.errors import ProblemDocument, ProblemError, about_image, invalid, problem_of
+from legan.serve.api.errors import ProblemDocument, ProblemError, invalid, problem_of
 from legan.serve.api.images import PixelBudget, decode, finite, measure
 from legan.serve.api.params import AugmentParameters, OneFaceParameters, TranslateParameters
 from legan.serve.api.schema import AugmentResult, Drawn, FacesReply, QualityResult, ShownFace, TranslateResult
@@ -101,7 +101,7 @@ class UseCases:
     async def augment(self, data: bytes, params: AugmentParameters) -> tuple[list[Drawn], int]:
         """The variants of one face, and how many pictures were found below a minimum."""
         combinations = self._combinations(params)
-        with about_image(0):
+        with _about_image(0):
             async with AsyncExitStack() as held:
                 _, face = await self._face(data, params, held)
         wanted = await self._with_own(face, combinations)
@@ -220,7 +220,7 @@ async def each_image(images: Sequence[bytes], one: Callable[[bytes, int], Awaita
     """
 
     async def named(image: bytes, index: int) -> Done:
-        with about_image(index):
+        with _about_image(index):
             return await one(image, index)
 
     if len(images) == 1:
@@ -245,6 +245,16 @@ def aligned_face(image: Picture, session: Session) -> FoundFace:
     points = transform_points(five, eye_matrix(five, alignment))
     box = np.array([0, 0, size, size], np.float32)
     return FoundFace(Face(box, points, 1.0), AlignedFace(image, points, np.eye(2, 3)))
+
+
+@contextmanager
+def _about_image(index: int) -> Iterator[None]:
+    """Problems of this block are those of an image."""
+    try:
+        yield
+    except ProblemError as error:
+        error.problem = error.problem.model_copy(update={"image": index})
+        raise
 
 
 async def _outcome(task: Awaitable[Done]) -> Done | ProblemDocument:

@@ -125,6 +125,10 @@ def test_networks_that_could_not_be_trained_are_a_problem():
     _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
     message = "it and loss.lambda_1 are 0, so that D has nothing to learn; set one of them"
     assert problems == [Problem("loss.lambda_adv", message, ("loss.lambda_1",))]
+    values, _ = apply_overrides(read_section("quick", "legan"), ["loss.lambda_1=0", "loss.lambda_1_g=5", "loss.lambda_adv_g=0"])
+    _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
+    message = "G would follow what D never learns, since loss.lambda_1 is 0; set that above 0, or leave this out"
+    assert problems == [Problem("loss.lambda_1_g", message, ("loss.lambda_1",))]
     values, _ = apply_overrides(read_section("paper", "legan"), ["generator.matched=true"])
     _, problems = check_settings(LeganSettings, values | {"identity": "t", "quality": "q"})
     message = "it makes a single hourglass as large as three, and there are three; set generator.disentangled=false too"

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from legan.models.identity import LightCNN
-from legan.platform.data.dataset import Dataset
+from legan.platform.data.dataset import Dataset, spread
 from legan.platform.settings import IdentitySettings
-from legan.platform.training.batches import spread
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
 from legan.platform.training.tasks.supervised import LOOKED_AT, Labelled, SupervisedTask, in_batches, unlearnt

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from legan.models.quality import QUALITY_LOSSES, QualityModel
+from legan.platform.data.dataset import spread
 from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.settings import QualitySettings
-from legan.platform.training.batches import rows_of_split, spread
+from legan.platform.training.batches import rows_of_split
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
 from legan.platform.training.tasks.supervised import LOOKED_AT, REMEDY, Labelled, SupervisedTask, in_batches

@@ -18,10 +18,10 @@ from legan.models.expression import AttributeClassifier, Predictor, class_logits
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
-from legan.platform.data.dataset import Dataset
+from legan.platform.data.dataset import Dataset, spread
+from legan.platform.data.sources.licences import LANDMARKS
 from legan.platform.evaluation.pairs import Rows, choose_pairs, label_batch, load_batch
 from legan.platform.model import weights_hash
-from legan.platform.training.batches import spread
 
 FACES, COMPARED, OUTPUTS, BATCH = 1000, 400, 200, 32
 """Real faces, those that are compared with each other, and translations, at most."""
@@ -29,6 +29,17 @@ FALSE_POSITIVES = 0.01
 """Share of pairs of strangers that a matcher's threshold takes for one person."""
 OUTSIDE_HULL = -1.0  # black
 RATERS = {True: "simulated", False: "people", None: None}
+
+
+def data_facts(data: Dataset) -> dict[str, Any]:
+    """What a model says of its data, as plain values for JSON; ``people`` counts those of the training split."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "people": len(set(data.subject[data.rows("train")].tolist())),
+        "licence": data.licence,
+        "landmarks": _landmarks(data),
+    }
 
 
 def predictor_facts(predictor: Predictor, data: Dataset, device: torch.device) -> dict[str, Any]:
@@ -108,6 +119,14 @@ def quality_facts(
         "fake_mean": round(float(fake.mean()), 4),
         "split": "val",
     }
+
+
+def _landmarks(data: Dataset) -> dict[str, str] | None:
+    """Name and licence of what found the landmarks; None where the data set does not tell."""
+    if data.source == "rendered":
+        return LANDMARKS["rendered"]
+    options = data.info.get("options", {})
+    return LANDMARKS["aligned"] if options.get("aligned") else LANDMARKS.get(options.get("landmarks"))
 
 
 def _faces(data: Dataset) -> Rows:

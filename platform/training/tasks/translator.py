@@ -20,7 +20,6 @@ from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.card.scale import scale_of
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment, Dataset
-from legan.platform.data.sources.licences import data_facts
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
 from legan.platform.model import Model, write_model
@@ -29,7 +28,7 @@ from legan.platform.settings import TranslatorSettings
 from legan.platform.training.batches import Rows, rows_of_step
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Goal, Image
-from legan.platform.training.tasks.stated import matcher_facts, predictor_facts, quality_facts
+from legan.platform.training.tasks.stated import data_facts, matcher_facts, predictor_facts, quality_facts
 
 PAIRS, BATCH = 64, 32
 FACES, LIGHTINGS = 4, 6

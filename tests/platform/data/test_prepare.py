@@ -20,7 +20,6 @@ from legan.platform.data.image import named_formats
 from legan.platform.data.pipeline import PART_SIZE, Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.show import describe
-from legan.platform.data.sources.licences import licence_of
 from legan.platform.data.sources.registry import load_source
 from legan.platform.errors import ClusterError, DataError
 from legan.platform.mark import Mark, mark_options
@@ -100,11 +99,11 @@ def test_repeating_changes_nothing_and_existing_folders_are_kept(squares: Path, 
 
 def test_the_photographs_terms_stay_with_the_data_set(squares: Path, tmp_path: Path) -> None:
     before = run(squares, tmp_path / "out")
-    assert licence_of(before) is None
+    assert before.licence is None
     with pytest.raises(DataError, match="already exists"):
         run(squares, tmp_path / "out", licence="CC BY 4.0")
     told = run(squares, tmp_path / "out", licence="CC BY 4.0", overwrite=True)
-    assert licence_of(open_dataset(tmp_path / "out")) == "CC BY 4.0"
+    assert open_dataset(tmp_path / "out").licence == "CC BY 4.0"
     assert told.content_hash == before.content_hash
     assert "licence: CC BY 4.0" in describe(told)
 
@@ -274,8 +273,6 @@ import sys, time
 from pathlib import Path
 from legan.platform.data import pipeline, prepare
 from legan.platform.data.dataset import Alignment
-from legan.platform.data.show import describe
-from legan.platform.data.sources.licences import licence_of
 from legan.platform.data.sources.registry import load_source
 
 def slow(*arguments):

@@ -12,10 +12,9 @@ from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.sources.licences import data_facts
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch
 from legan.platform.model import weights_hash
-from legan.platform.training.tasks.stated import matcher_facts, predictor_facts, quality_facts
+from legan.platform.training.tasks.stated import data_facts, matcher_facts, predictor_facts, quality_facts
 
 CPU = torch.device("cpu")
 
