@@ -13,10 +13,10 @@ training      `legan train legan` with T and Q in one process (`--workers 0`), f
 sweep         `legan sweep run upsampling` with one seed, from the command's function to the end of the report
 translation   one `POST /v1/translate` with an aligned image and a rating by Q, to a server that has started, in all threads
 
-At 9b78928 these were 27, 39 and 19 files. All that was called there, in any thread and process, were 41, 70 and 24. Since a model
-says at the end of its training what it carries and was measured at, a training passes six more (stated.py, the card, …).
-How every command takes its words (grammar.py) is below them all. Since classes may be kept, and pictures say what made them,
-a translation passes three more (classes, mark and pictures).
+At 9b78928 these were 27, 39 and 19 files. All that was called there, in any thread and process, were 41, 70 and 24. Since a
+model says at the end of its training what it carries and was measured at, a training passes four more: what measures it
+(stated.py, and the masks it takes), the model card, and the scale of ratings. How every command takes its words (grammar.py) is
+below them all, as Typer is.
 """
 
 import asyncio
@@ -50,9 +50,9 @@ from legan.serve.study.app import bind
 REPOSITORY = Path(__file__).parents[1]
 UNDER_ALL = ("errors", "files", "network_files", "settings", "pixels", "device", "processors")
 BASIS = ("platform/commands/grammar.py", *(f"platform/{name}.py" for name in UNDER_ALL))
-TRAINING = 26
+TRAINING = 24
 SWEEP = 28
-TRANSLATION = 19
+TRANSLATION = 18
 """The most files that each walk may pass."""
 
 

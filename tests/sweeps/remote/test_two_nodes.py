@@ -228,7 +228,9 @@ def test_a_submitted_sweep_trains_on_both_nodes_and_its_runs_arrive(cluster: Clu
     expected = {"suite": "upsampling", "variant": "Pixel Shuffling", "seed": "0", "sweep": "up", "trial": "pixel-shuffling-0"}
     assert expected.items() <= shuffle.data.tags.items()
     quality = shuffle.data.metrics["val/quality"]
-    assert parent.data.metrics["mean/quality/pixel-shuffling"] == pytest.approx(quality)
+    assert parent.data.metrics["mean/val/quality/pixel-shuffling"] == pytest.approx(quality)
+    tested = shuffle.data.metrics["eval/quality"]
+    assert parent.data.metrics["mean/eval/quality/pixel-shuffling"] == pytest.approx(tested)
     assert parent.data.metrics["trials/finished"] == 3
     assert shuffle.info.artifact_uri.startswith("mlflow-artifacts:")
     assert artifact(cluster, parent, "outcomes.csv").count("finished") == 3
