@@ -67,7 +67,8 @@ def translate(
 
     with Client(url) as client:
         if KEEP in (expression, lighting):
-            about["predictor"] = client.model().predictor
+            served = client.model()
+            about |= {"predictor": served.predictor, "data": served.trained_on}
         _each(given, lambda piece: client.translate_batch(piece, expression, lighting, **options), written)
 
 

@@ -40,6 +40,10 @@ def test_a_class_that_is_called_keep_is_a_class() -> None:
     ("info", "said"),
     [
         ({"predictor": {"lighting_accuracy": 0.614, "faces": 240}}, "right for 61 % of 240 validation faces"),
+        (
+            {"predictor": {"lighting_accuracy": 0.614, "faces": 1}, "data": {"source": "rendered"}},
+            "right for 61 % of 1 validation face, source rendered",
+        ),
         ({"predictor": {"expression_accuracy": 0.614, "faces": 240}}, "how often it is right was not measured"),
         ({}, "how often it is right was not measured"),
     ],

@@ -25,16 +25,17 @@ export function scoreRows(result, before, model) {
   }
   if (result.similarity != null) row("Same person", result.similarity, `${result.similarity.toFixed(2)} of 1`, 1);
   for (const kind of result.kept) {
-    const read = `${plain(result[kind])}, as the model reads it: ${howWell(kind, model.predictor)}`;
+    const read = `${plain(result[kind])}, as the model reads it: ${howWell(kind, model)}`;
     rows.push(made("dt", { textContent: `${capital(kind)} kept` }), made("dd", { textContent: read }));
   }
   return rows;
 }
 
-/** How often the model reads a face's own class rightly, as its training measured it. */
-function howWell(kind, predictor) {
+/** How often the model reads a face's own class rightly, as its training measured it, and on faces of which source. */
+function howWell(kind, { predictor, trained_on: data }) {
   const accuracy = predictor[`${kind}_accuracy`];
-  return accuracy == null ? "how often it is right was not measured" : `right for ${Math.round(100 * accuracy)} % of ${predictor.faces} faces of other people`;
+  if (accuracy == null) return "how often it is right was not measured";
+  return `right for ${Math.round(100 * accuracy)} % of ${predictor.faces} faces of other people${data ? `, source ${data.source}` : ""}`;
 }
 
 /** What the model was trained on, beside a face in its photograph, and whether the matcher finds somebody else. */
@@ -42,9 +43,9 @@ export function personLines(result, inPhoto, { trained_on: data, same_person_fro
   const people = data?.people === 1 ? "1 person" : `${data?.people} people`;
   const known = data ? `was trained on ${data.name} (source ${data.source}, ${people})` : "does not say what it was trained on";
   const compared = () => `similarity ${result.similarity.toFixed(3)}, one person from ${least.toFixed(3)} on`;
-  const lines = [
-    ...(result.same_person === false ? [`The matcher finds the person nearer to strangers than to the photograph (${compared()}).`] : []),
-    ...(inPhoto ? [`This model ${known}; skin, age or hair that it has not seen may come out as something else.`] : []),
+  const stranger = () => `The matcher finds the person nearer to strangers than to the photograph (${compared()}).`;
+  return [
+    ...(result.same_person === false ? [made("p", { className: "warning", textContent: stranger() })] : []),
+    ...(inPhoto ? [made("p", { textContent: `This model ${known}; skin, age or hair that it has not seen may come out as something else.` })] : []),
   ];
-  return lines.map((text) => made("p", { textContent: text }));
 }
