@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from legan.platform.card.scale import Scale, scale_of
+from legan.platform.card.scale import scale_of
 
 NETWORKS = {
     "discriminator": "D's head",
@@ -35,7 +35,7 @@ def model_card(record: Mapping[str, Any], called: str) -> str:
         f"- **Lightings**: {_classes(schema['lightings'])}",
         *_data_lines(info.get("data")),
         f"- **Training**: {_training(info)}",
-        f"- **Ratings by Q**: {_ratings(scale_of(info)) if 'quality' in networks else 'none, there is no Q'}",
+        f"- **Ratings by Q**: {_ratings(info) if 'quality' in networks else 'none, there is no Q'}",
         f"- **Reads a face's own classes**: {_predictor(info.get('predictor')) if 'predictor' in networks else 'no'}",
         f"- **Tells people apart**: {_matcher(info.get('matcher')) if 'matcher' in networks else 'no'}",
     ]
@@ -63,9 +63,10 @@ def _training(info: Mapping[str, Any]) -> str:
     return ", ".join(f"{words} {value}" for words, value in known.items()) or "unknown"
 
 
-def _ratings(scale: Scale) -> str:
+def _ratings(info: Mapping[str, Any]) -> str:
+    scale = scale_of(info)
     if scale.mean is None or scale.fake_mean is None:
-        return f"{scale.words} ({NOT_MEASURED})"
+        return f"{scale.words} ({NOT_MEASURED})" if "quality" in info else scale.words
     return f"{scale.words} ({scale.images} of the validation split), this model's outputs: {scale.fake_mean:.1f}"
 
 

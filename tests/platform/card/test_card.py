@@ -59,3 +59,5 @@ def test_a_model_of_an_earlier_version_has_a_card_too():
     assert "- **Data**: unknown" in card
     assert "- **Ratings by Q**: none, there is no Q" in card
     assert "- **Reads a face's own classes**: no" in card
+    rated = RECORD | {"networks": {"generator": {}, "quality": {}}, "info": {"simulated_ratings": True}}
+    assert "- **Ratings by Q**: simulated raters; no real images were rated\n" in model_card(rated, "LEGAN model")
