@@ -10,7 +10,8 @@
     ├── NonFiniteLossError   a loss term, or a weight, became NaN or infinite
     ├── NotBetterError       a model that is worse than the champion that it would replace, or than copied input
     ├── TrackingError        the MLflow store or registry cannot do what was asked
-    │   └── RecordTakenError a run's record that another process is writing
+    │   ├── RecordTakenError a run's record that another process is writing
+    │   └── RunDeletedError  a run that somebody deleted in MLflow, or whose experiment
     └── ClusterError         the Ray cluster cannot be reached or cannot give what was asked
         └── WorkersError     a training's workers died oftener than was asked
 
@@ -134,6 +135,10 @@ class TrackingError(LeganError):
 
 class RecordTakenError(TrackingError):
     """A run's record that another process is writing."""
+
+
+class RunDeletedError(TrackingError):
+    """A run that lies in MLflow's trash, alone or with its experiment."""
 
 
 class ClusterError(LeganError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from legan.platform.errors import TrackingError
+from legan.platform.errors import TrackingError, counted
 from legan.platform.tracking.places import PARENT, Delivered, read_run_file
 from legan.platform.tracking.spool import Entry, Record, Spool
 
@@ -24,6 +24,10 @@ RETRY_FIRST_S, RETRY_MAX_S = 1.0, 60.0
 
 class StoreAwayError(Exception):
     """The store cannot be reached or cannot work now; the message is the reason, one line."""
+
+
+class TrashedError(StoreAwayError):
+    """The run or its experiment was deleted in the store; the message says so and how it is restored, without a full stop."""
 
 
 class RecordRejectedError(Exception):
@@ -41,7 +45,7 @@ class Store(Protocol):
         """The id of the run tagged ``uid``, made after the record of kind ``open`` if there is none."""
 
     def knows(self, run_id: str) -> bool:
-        """Whether the run is still there."""
+        """Whether the run is still there; TrashedError where it was deleted and can be restored."""
 
     def send(self, run_id: str, records: Sequence[Record]) -> None:
         """Take records of one kind; taking them again changes nothing. Raises RecordRejectedError and RunGoneError."""
@@ -147,20 +151,22 @@ def keep_sending(
     A store that is away is tried again ever more rarely.
     """
     delivery = Delivery(spool, uri, connect, say)
-    away, wait_s, last = False, every_s, False
+    away, wait_s, last = None, every_s, False
     while True:
         try:
             count = delivery.drain()
         except StoreAwayError as error:
-            wait_s = min(wait_s * 2, RETRY_MAX_S) if away else RETRY_FIRST_S
-            if not away:
-                say(f"MLflow at {uri} is away ({error}); the run goes on and is recorded in {spool.folder / 'tracking.jsonl'}.")
-            away = True
+            wait_s = min(wait_s * 2, RETRY_MAX_S) if away is not None else RETRY_FIRST_S
+            if type(error) is not type(away):
+                why = str(error) if isinstance(error, TrashedError) else f"MLflow at {uri} is away ({error})"
+                say(f"{why}; the run goes on and is recorded in {spool.folder / 'tracking.jsonl'}.")
+            away = error
         else:
             wait_s = every_s
-            if away:
-                say(f"MLflow at {uri} is back; {count} records were sent.")
-            away = False
+            if away is not None:
+                back = "takes the run again" if isinstance(away, TrashedError) else "is back"
+                say(f"MLflow at {uri} {back}; {counted(count, 'record was', 'records were')} sent.")
+            away = None
 
         if last:
             return

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 RECORD_UID = "legan.record_uid"
 CHAMPION = "champion"
+FIRST = "1"
+"""The version that is the champion by itself. Where somebody took the alias away, no later one is."""
 MOST_DESCRIBED = 5000
 """Characters of a description in MLflow's tables."""
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
@@ -56,7 +58,7 @@ def register(store: "Connection", run_id: str, record: Record) -> str:
         made = client.create_model_version(
             name, place, run_id=run_id, tags={RECORD_UID: uid}, description=_description(record), model_id=model_id
         )
-    if CHAMPION not in client.get_registered_model(name).aliases:
+    if str(made.version) == FIRST and CHAMPION not in client.get_registered_model(name).aliases:
         client.set_registered_model_alias(name, CHAMPION, made.version)
     return str(made.version)
 
@@ -141,10 +143,12 @@ def find_version(client: mlflow.MlflowClient, uri: str) -> RegisteredVersion:
     versions = {str(each.version): each.run_id or None for each in client.search_model_versions(f"name = '{name}'")}
     found = wanted if wanted in versions else registered.aliases.get(wanted) if "@" in uri else None
     if found is None:
+        known = ", ".join(sorted(versions, key=int)) or "none"
+        if (sign, wanted) == ("@", CHAMPION):
+            remedy = f"choose one with `legan models promote models:/{name}/VERSION`; versions: {known}"
+            raise TrackingError(f"{uri} is unknown: {name} has no champion now; {remedy}.")
         aliases = ", ".join(f"@{alias}" for alias in sorted(registered.aliases)) or "none"
-        raise TrackingError(
-            f"{uri} is unknown: {name} has the aliases {aliases} and the versions {', '.join(sorted(versions, key=int))}."
-        )
+        raise TrackingError(f"{uri} is unknown: {name} has the aliases {aliases} and the versions {known}.")
     return RegisteredVersion(name, str(found), versions.get(str(found)))
 
 

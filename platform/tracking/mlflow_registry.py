@@ -11,9 +11,9 @@ from pathlib import Path
 import mlflow
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-from legan.platform.errors import TrackingError
+from legan.platform.errors import RunDeletedError, TrackingError
 from legan.platform.tracking.champions import TAG, How, Registered, before, read_reigns, reign, with_next, write_reigns
-from legan.platform.tracking.delivery import RecordRejectedError, StoreAwayError
+from legan.platform.tracking.delivery import RecordRejectedError, StoreAwayError, TrashedError
 from legan.platform.tracking.mlflow_models import CHAMPION, RECORD_UID, files_uid, find_files, register
 from legan.platform.tracking.mlflow_store import Connection, away, connect
 from legan.platform.tracking.places import StoredRun, shown, sqlite_file
@@ -39,6 +39,8 @@ def expect_run(run: StoredRun, model: Path) -> str:
     if database is None or database.exists():
         with _asking(run.store, what) as store:
             run_id = store.resolve(run)
+            if run_id is not None:
+                store.expect_kept(run_id)
     if run_id is None:
         raise TrackingError(f"{what}: {run.absence()}")
     return run_id
@@ -145,5 +147,7 @@ def _asking(uri: str, what: str = "the registered models cannot be looked up or 
     try:
         with away():
             yield connect(uri)
+    except TrashedError as error:
+        raise RunDeletedError(f"{what}: {error}.") from error
     except StoreAwayError as error:
         raise TrackingError(f"{what}: MLflow at {shown(uri)} cannot do it now ({error}); try again.") from error

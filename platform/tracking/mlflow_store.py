@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 import mlflow
@@ -27,7 +27,7 @@ from mlflow.tracking.multimedia import compress_image_size
 from PIL import Image, UnidentifiedImageError
 from sqlalchemy.exc import SQLAlchemyError
 
-from legan.platform.errors import TrackingError, one_line
+from legan.platform.errors import RunDeletedError, TrackingError, one_line
 from legan.platform.files import whole_file
 from legan.platform.tracking.database import FILES, Places, RegisteredVersion, locked, settle
 from legan.platform.tracking.delivery import (
@@ -37,18 +37,15 @@ from legan.platform.tracking.delivery import (
     RecordRejectedError,
     RunGoneError,
     StoreAwayError,
+    TrashedError,
 )
-from legan.platform.tracking.mlflow_models import (
-    REFUSALS,
-    find_files,
-    find_version,
-    register,
-)
+from legan.platform.tracking.mlflow_models import REFUSALS, find_files, find_version, register
 from legan.platform.tracking.places import StoredRun, shown, sqlite_file
 from legan.platform.tracking.spool import Record
 
 RUN_UID = "legan.run_uid"
 TRAININGS = {"mlflow.experimentKind": "custom_model_development"}  # which of MLflow's pages show the experiment
+DELETED = "deleted"
 PARAMS_PER_BATCH = 100
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 for noisy in ("mlflow", "mlflow.store.db.utils"):  # they tell of every table they make and every check they pass
@@ -104,6 +101,15 @@ class Connection(NamedTuple):
             return False
         return True
 
+    def expect_kept(self, run_id: str) -> None:
+        """TrashedError where a run that the store has lies in its trash, alone or with its experiment."""
+        run = self.client.get_run(run_id)
+        experiment = self.client.get_experiment(run.info.experiment_id)
+        if experiment.lifecycle_stage == DELETED:
+            raise TrashedError(_restored(self.uri, "experiment", experiment.name, experiment.experiment_id))
+        if run.info.lifecycle_stage == DELETED:
+            raise TrashedError(_restored(self.uri, "run", run.info.run_name, run_id))
+
     def is_answer(self, error: MlflowException) -> bool:
         """Whether it comes from the store and not from something before it, such as a proxy with its own 404."""
         return isinstance(error, RestException) or not self.uri.startswith(("http:", "https:"))
@@ -146,9 +152,17 @@ class MlflowStore:
             return run_id
 
     def knows(self, run_id: str) -> bool:
-        """Whether the run is still there."""
+        """Whether the run is still there; TrashedError where it was deleted and can be restored."""
         with away():
-            return self._store.knows(run_id)
+            known = self._store.knows(run_id)
+            if known:
+                self._store.expect_kept(run_id)
+            return known
+
+    def expect_experiment(self, name: str) -> None:
+        """Make the experiment where there is none; TrashedError where it was deleted."""
+        with away(), self._first_use():
+            self._experiment(name)
 
     def send(self, run_id: str, records: Sequence[Record]) -> None:
         """Take records of one kind; taking them again changes nothing."""
@@ -245,8 +259,8 @@ class MlflowStore:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 experiment = self._client.get_experiment_by_name(name)  # another process was faster
-        if experiment.lifecycle_stage == "deleted":
-            raise StoreAwayError(f"the experiment {name!r} was deleted there; restore it in MLflow, or name another")
+        if experiment.lifecycle_stage == DELETED:
+            raise TrashedError(_restored(self._store.uri, "experiment", name, experiment.experiment_id))
         return str(experiment.experiment_id)
 
     def _refusal(self, run_id: str, error: MlflowException) -> Exception:
@@ -254,11 +268,11 @@ class MlflowStore:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST" and not self._store.is_answer(error):
             return StoreAwayError(one_line(error))  # somebody else's 404, such as a proxy's
         try:
-            run = self._client.get_run(run_id)
+            self._store.expect_kept(run_id)
+        except TrashedError as trashed:
+            return trashed
         except MlflowException as second:
             return RunGoneError() if second.error_code == "RESOURCE_DOES_NOT_EXIST" else StoreAwayError(one_line(second))
-        if run.info.lifecycle_stage == "deleted":
-            return StoreAwayError("its run was deleted there; restore it in MLflow to go on")
         return RecordRejectedError(one_line(error))
 
     @contextlib.contextmanager
@@ -311,9 +325,12 @@ def log_to_run(
             run_id = store.resolve(run) if database is None or database.exists() else None
             if run_id is None:
                 raise TrackingError(run.absence())
+            store.expect_kept(run_id)
             store.client.log_batch(run_id, metrics=values, tags=marks, synchronous=True)
             for file in files:
                 store.log_file(run_id, file, artifact_path)
+    except TrashedError as error:
+        raise RunDeletedError(f"nothing can be added to the run in MLflow: {error}.") from error
     except StoreAwayError as error:
         raise TrackingError(f"nothing can be added to the run in MLflow at {shown(run.store)}: {error}.") from error
     return run_id
@@ -338,6 +355,11 @@ def model_version(uri: str, store: str) -> RegisteredVersion:
         return find_version(mlflow.MlflowClient(tracking_uri=store), uri)
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
         raise TrackingError(f"{uri} cannot be looked up in the MLflow store: {one_line(error)}.") from error
+
+
+def _restored(uri: str, what: Literal["run", "experiment"], name: str, number: str) -> str:
+    restore = f"MLFLOW_TRACKING_URI={shown(uri)} mlflow {what}s restore --{what}-id {number}"
+    return f"the {what} {name} was deleted in MLflow; restore it with `{restore}`, or name another store in MLFLOW_TRACKING_URI"
 
 
 @contextlib.contextmanager

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from legan.platform.errors import CheckpointError, TrackingError
+from legan.platform.errors import CheckpointError, RunDeletedError, TrackingError
 from legan.platform.files import whole_file
-from legan.platform.tracking.delivery import Delivery, StoreAwayError, keep_sending, say
+from legan.platform.tracking.delivery import Delivery, StoreAwayError, TrashedError, keep_sending, say
 from legan.platform.tracking.mlflow_access import system_metrics
 from legan.platform.tracking.places import StoredRun, default_home, git_commit, run_tracking_uri, shown
 from legan.platform.tracking.spool import Spool
@@ -203,7 +203,8 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
     A run whose process was killed is marked KILLED. Another store than before gets everything, and so does one that has
     lost the run.
 
-    Raises RecordTakenError when it is still being recorded, else TrackingError when the folder is no run or MLflow is away.
+    Raises RecordTakenError when it is still being recorded, RunDeletedError when it was deleted in MLflow, else TrackingError
+    when the folder is no run or MLflow is away.
     """
     if not (folder / "tracking.jsonl").is_file():
         raise TrackingError(
@@ -216,6 +217,8 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
         if spool.history.last is not None and spool.history.last["kind"] != "close":
             spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
         return Delivery(spool, shown(store), lambda: open_store(store), say).drain(ask=True)
+    except TrashedError as error:
+        raise RunDeletedError(f"{folder} cannot be sent: {error}.") from error
     except StoreAwayError as error:
         raise TrackingError(
             f"{spool.unsent(shown(store))} records of {folder} cannot be sent: MLflow at {shown(store)} is away ({error}); "

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from legan.platform.config import flatten
 from legan.platform.data.dataset import Split
-from legan.platform.errors import ConfigError, Problem, RecordTakenError, TrackingError
+from legan.platform.errors import ConfigError, Problem, RecordTakenError, RunDeletedError, TrackingError
 from legan.platform.evaluation.metric_names import EVALUATION, PREFIXES, find
-from legan.platform.tracking.delivery import StoreAwayError
+from legan.platform.tracking.delivery import StoreAwayError, TrashedError
 from legan.platform.tracking.places import COPY_OF, experiment, read_run_file, read_sent, run_in_store, shown
 from legan.platform.tracking.tracker import Tracker, open_store, sync_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
@@ -105,10 +105,14 @@ def _description(sweep: Sweep) -> str:
 def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> tuple[Tracker, str]:
     """The tracker of the sweep's own run, and the run's id, whose children its trials are.
 
-    Raises TrackingError when MLflow is away, and ConfigError when another process runs this sweep.
+    Raises TrackingError when MLflow is away or the run was deleted there, and ConfigError when another process runs this sweep.
     """
     try:
-        open_store(tracking_uri)
+        store, known = open_store(tracking_uri), run_in_store(sweep.parent).run_id
+        if known is None or not store.knows(known):
+            store.expect_experiment(experiment())
+    except TrashedError as error:
+        raise RunDeletedError(f"{error}: nothing was started.") from error
     except StoreAwayError as error:
         raise TrackingError(
             f"MLflow at {shown(tracking_uri)} is away ({error}); start it, or correct MLFLOW_TRACKING_URI: nothing was started."
@@ -206,7 +210,8 @@ def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: 
         except TrackingError as error:
             say(f"some records are not in MLflow: {error}")
             say(f"they are kept; send them later with `legan sweep resume {sweep.name}`")
-            return
+            if not isinstance(error, RunDeletedError):
+                return
 
 
 def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:

@@ -205,7 +205,7 @@ def test_the_sender_speaks_once_when_the_store_goes_and_once_when_it_comes(spool
     assert len(said) == 1
     store.away_after = None
     wait_for(lambda: len(said) == 2)
-    assert said[1] == "MLflow at here is back; 1 records were sent."
+    assert said[1] == "MLflow at here is back; 1 record was sent."
     metrics(spool, [1])
     closing.set()
     sender.join(60.0)

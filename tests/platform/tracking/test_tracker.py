@@ -390,20 +390,6 @@ def test_what_mlflow_refuses_is_set_aside_and_the_rest_goes_on(ready: Path) -> N
     assert len(said) == 2
 
 
-@pytest.mark.usefixtures("quick_retries")
-def test_a_run_deleted_by_somebody_is_not_made_again(ready: Path) -> None:
-    said: list[str] = []
-    run = open_tracker(ready / "run", say=said.append)
-    wait_for(lambda: run.run_id)
-    mlflow_client().delete_run(run.run_id)
-    run.log_metrics({"loss": 1.0}, 1)
-    wait_for(lambda: said)
-    assert "its run was deleted there; restore it in MLflow to go on" in said[0]
-    mlflow_client().restore_run(run.run_id)
-    assert finish(run) == 0
-    assert history(run.run_id, "loss") == [(1, 1.0)]
-
-
 def test_metrics_can_be_added_to_a_run_that_has_ended(ready: Path, tmp_path: Path) -> None:
     run = open_tracker(ready / "run")
     finish(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from legan.platform.errors import ConfigError, RecordTakenError
+from legan.platform.errors import ConfigError, RecordTakenError, RunDeletedError
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
 from legan.sweeps.run import progress
@@ -149,6 +149,41 @@ def test_records_stay_when_mlflow_is_still_away_and_that_is_said_once(sweep: Swe
     settle(sweep, "http://127.0.0.1:9", lines.append)
     assert len(lines) == 2
     assert lines[1] == "they are kept; send them later with `legan sweep resume s`"
+
+
+def test_a_trial_whose_run_was_deleted_does_not_hold_up_the_others(sweep: Sweep) -> None:
+    uri, client = default_tracking_uri(), MlflowClient(default_tracking_uri())
+    record(sweep.trials / "a", uri, "FINISHED")
+    (deleted,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    client.delete_run(deleted.info.run_id)
+    tracker = Tracker(sweep.trials / "a", experiment="legan", run_name="a", params={}, tags={}, uri="http://127.0.0.1:9", say=str)
+    tracker.close(timeout_s=0.1)
+    record(sweep.trials / "b", "http://127.0.0.1:9", "FINISHED")
+    lines: list[str] = []
+    settle(sweep, uri, lines.append)
+    assert len(lines) == 2
+    assert "the run a was deleted in MLflow; restore it with `" in lines[0]
+    (sent,) = client.search_runs([deleted.info.experiment_id])
+    assert (sent.info.run_name, sent.info.status) == ("b", "FINISHED")
+
+
+def test_a_sweep_that_was_deleted_in_mlflow_is_not_begun(sweep: Sweep) -> None:
+    tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
+    tracker.close()
+    client = MlflowClient(default_tracking_uri())
+    client.delete_run(run_id)
+    with pytest.raises(RunDeletedError, match=r"^the run s was deleted in MLflow; restore it with `.*: nothing was started\.$"):
+        open_parent(sweep, default_tracking_uri(), str)
+    client.restore_run(run_id)
+    client.delete_experiment(client.get_run(run_id).info.experiment_id)
+    another = create_sweep(sweep.folder.parents[1], "t", sweep.settings)
+    for each in (sweep, another):
+        with pytest.raises(RunDeletedError, match=r"^the experiment legan was deleted in MLflow; .*: nothing was started\.$"):
+            open_parent(each, default_tracking_uri(), str)
+    client.restore_experiment(client.get_run(run_id).info.experiment_id)
+    tracker, again = open_parent(sweep, default_tracking_uri(), str)
+    tracker.close()
+    assert again == run_id
 
 
 @pytest.mark.kills
