@@ -13,6 +13,7 @@ from legan.platform.data.dataset import Dataset, Split, open_dataset
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError, counted
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.measures.masks import has_masks
 from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
@@ -157,6 +158,9 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     if judges.quality is None:
         left_out[_named("quality", ", ")] = "the model has no Q, and no other was given"
         advice.append(f"{_left_out('quality')}: the model has no Q; give one with --quality.")
+    if not has_masks(model):
+        left_out[_named("masks", ", ")] = "the generator makes no masks"
+        advice.append(f"{_left_out('masks')}: the generator makes no masks.")
     simulated = bool((quality.info if quality is not None else model.info).get("simulated_ratings"))
     if simulated:
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")

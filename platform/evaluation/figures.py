@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -81,6 +82,14 @@ def to_pictures(images: Tensor | None, count: int) -> list[Picture | None]:
     if images is None:
         return [None] * count
     return list(to_images(images))
+
+
+def shades(values: Tensor, inside: Tensor) -> list[Picture | None]:
+    """Maps of 0 and more, B×H×W, as grey pictures: black is 0 and, bool B×H×W, outside; white the largest value inside."""
+    shown = torch.where(inside, values, 0).double()
+    shown = shown / shown.amax(dim=(1, 2), keepdim=True).clamp(min=1e-9)
+    grey = (shown * 255).round().to(torch.uint8).cpu().numpy()
+    return [np.repeat(each[:, :, None], 3, axis=2) for each in grey]
 
 
 class _Label:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["lower", "higher"]
-Need = Literal["inception", "alexnet", "matcher", "classifier", "quality"]
+Need = Literal["inception", "alexnet", "matcher", "classifier", "quality", "masks"]
 Prefix = Literal["eval/", "val/"]
+Average = Literal["mean", "median"]
 Reference = Literal["target", "source"]
 """What outputs are compared with: the true image of what was asked for, or the input where the data has none."""
 
@@ -26,8 +27,8 @@ class Metric:
     """A row of the table: ``title`` for people, ``scale`` the range of its values, ``better`` None where neither way is.
 
     ``name`` stands behind ``prefix`` in MLflow and alone in tables; ``{reference}`` and ``{split}`` in it are filled in.
-    ``needs`` are networks without which it is left out. A metric ``of_sets`` is a distance between two sets of images: it depends
-    on their number N and has no interval.
+    ``needs`` is what it is left out without: networks, or the model's masks. A metric ``of_sets`` is a distance between two sets
+    of images: it depends on their number N and has no interval. Of the others a table has the ``average`` over images.
 
     >>> SSIM.key("target"), SSIM.better, SSIM.names
     ('ssim_to_target', 'higher', ('eval/ssim_to_target', 'eval/ssim_to_source'))
@@ -40,6 +41,7 @@ class Metric:
     needs: tuple[Need, ...] = ()
     of_sets: bool = False
     prefix: Prefix = "eval/"
+    average: Average = "mean"
 
     @property
     def compared(self) -> bool:
@@ -81,9 +83,12 @@ KD_IDENTITY = Metric("kd_identity", "KD identity", "about 0 and up", "lower", ("
 L1 = Metric("l1_to_{reference}", "L1", "0 to 2", "lower")
 EXPRESSION_ACCURACY = Metric("expression_accuracy", "Expression accuracy", "0 to 1", "higher", ("classifier",))
 LIGHTING_ACCURACY = Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", ("classifier",))
+MASK_EXPRESSION = Metric("mask_expression", "Me shows the change", "-1 to 1", "higher", ("masks",), average="median")
+MASK_LIGHTING = Metric("mask_lighting", "Ml shows the change", "-1 to 1", "higher", ("masks",), average="median")
 
 EVALUATION = (
     FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
+    MASK_EXPRESSION, MASK_LIGHTING,
 )  # fmt: skip
 """What an evaluation measures, the most telling first: ``eval/…`` of test people, ``val/…`` of those by whom is chosen."""
 
@@ -118,6 +123,7 @@ LACKING: dict[Need, str] = {
     "quality": "there is no Q to measure it; give one with --quality",
     "matcher": "there is no face matcher to measure it; give one with --matcher",
     "classifier": "there is no classifier to measure it; give one with --classifier",
+    "masks": "the generator makes no masks; LEGAN does, with generator.disentangled=true",
 }
 """What to say of a metric that needs what is missing."""
 

@@ -23,9 +23,10 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.errors import CheckpointError
-from legan.platform.evaluation.bootstrap import intervals_table
+from legan.platform.evaluation.bootstrap import averages, intervals_table
 from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
+from legan.platform.evaluation.measures.masks import mask_scores
 from legan.platform.evaluation.metric_names import Need, Reference
 from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
 from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Scorer, Seen, image_metrics
@@ -119,7 +120,10 @@ def evaluate_pairs(
         [pd.DataFrame({"pair": pairs.index, "method": method, **scores[method].values()}) for method in METHODS],
         ignore_index=True,
     )
-    table = pd.DataFrame({method: _computed([scores[method], *distances[method]]) for method in METHODS}).T.rename_axis("method")
+    for name, values in mask_scores(model, data, pairs, device).items():
+        frame.loc[frame["method"] == "output", str(name)] = values.to_numpy()
+    rows = {method: {**averages(_numbers(frame, method)), **_computed(distances[method])} for method in METHODS}
+    table = pd.DataFrame(rows).T.rename_axis("method")
     table.insert(0, "pairs", len(pairs))
 
     return Evaluation(
@@ -189,10 +193,15 @@ def _hulls(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
     return torch.from_numpy(data.hulls(rows)).unsqueeze(1).to(device)
 
 
-def _computed(scorers: Sequence[Scorer]) -> dict[str, float]:
+def _numbers(scores: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The scores of a method, a row per pair."""
+    return scores[scores["method"] == method].drop(columns=["pair", "method"])
+
+
+def _computed(distances: Sequence[FeatureDistances]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for scorer in scorers:
-        found.update(scorer.compute())
+    for distance in distances:
+        found.update(distance.compute())
     return found
 
 
@@ -211,8 +220,8 @@ def _classes_table(
             asked = np.flatnonzero((pairs[attribute] == name).to_numpy())
             same = np.flatnonzero(labels == name)
             for method in METHODS:
-                part = scores[scores["method"] == method].drop(columns=["pair", "method"])
-                row = {"attribute": attribute, "name": name, "method": method, "pairs": len(asked), **part.iloc[asked].mean()}
+                part = averages(_numbers(scores, method).iloc[asked])
+                row: dict[str, Any] = {"attribute": attribute, "name": name, "method": method, "pairs": len(asked), **part}
                 for distance in distances[method]:
                     row |= _distances_of_class(distance, asked, same)
                 parts.append(row)

@@ -13,7 +13,8 @@ import torch
 from legan.platform.data.dataset import Dataset
 from legan.platform.errors import counted
 from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
-from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
+from legan.platform.evaluation.figures import Picture, labelled_grid, shades, to_pictures, write_picture
+from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, changes, hulls, measured_faces, own_classes
 from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading
 from legan.platform.evaluation.paired import Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
@@ -28,7 +29,9 @@ READING = (
     "↑: higher is better; ↓: lower. L1 is the mean absolute difference of pixels in [-1, 1]; match is the Pearson correlation of "
     "face features; quality is Q's rating (about 0–10) of the face. *copy input* is what doing nothing scores; *real images* is "
     "what photographs score that are what was asked for, held against themselves. FD identity and KD identity are the distances "
-    "of FID and KID between the face matcher's features: not comparable with any FID."
+    "of FID and KID between the face matcher's features: not comparable with any FID. *Me shows the change* is how well the "
+    "places where Me changes with the expression agree with those where the output does (Pearson inside the face, the median "
+    f"over at most {FACES} faces); Ml alike with the lighting."
 )
 
 
@@ -38,11 +41,11 @@ def write_report(
     """Write the files of an evaluation into ``out`` and name them.
 
     evaluation.md (for people), table.csv, classes.csv, pairs.csv (what --pairs-file takes), scores.csv (a row per pair and
-    method), pictures.png, worst.png (the outputs that Q rates lowest, where there is a Q), and last evaluation.json (all numbers
-    and ``about``). Files of an earlier evaluation there are replaced.
+    method), pictures.png, worst.png (the outputs that Q rates lowest, where there is a Q), masks.png (where the generator has
+    masks), and last evaluation.json (all numbers and ``about``). Files of an earlier evaluation there are replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name in (FILE, "worst.png"):
+    for name in (FILE, "worst.png", "masks.png"):
         (out / name).unlink(missing_ok=True)
     write_whole(out / "evaluation.md", markdown_report(evaluation, about))
     write_whole(out / "table.csv", evaluation.table.to_csv())
@@ -57,6 +60,10 @@ def write_report(
         picture = pairs_picture(model, data, evaluation.pairs.loc[worst.index], device, worst, title)
         write_picture(out / "worst.png", picture)
         names.append("worst.png")
+    masks = masks_picture(model, data, evaluation, device)
+    if masks is not None:
+        write_picture(out / "masks.png", masks)
+        names.append("masks.png")
     text = json.dumps(_plain(json_report(evaluation, about)), indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(out / FILE, text + "\n")
     return [out / name for name in (*names, FILE)]
@@ -156,6 +163,37 @@ def pairs_picture(
         names = [f"{name}\nQ = {rating:.2f}" for name, rating in zip(names, quality, strict=True)]
     cells = [list(row) for row in zip(*columns, strict=True)]
     return labelled_grid(cells, ["input", "output", "target", "Me", "Ml"], names, title)
+
+
+def masks_picture(model: Model, data: Dataset, evaluation: Evaluation, device: torch.device) -> Picture | None:
+    """A row per face: input, both masks, where each and the output change with the class, and output; None without masks.
+
+    Changes are shown inside the hull, each relative to its largest; correlations stand beside the rows.
+    """
+    pairs = measured_faces(evaluation.pairs).head(PICTURES)
+    rows = pairs["source_row"].to_numpy(np.int64)
+    with torch.inference_mode():
+        x, inside = load_batch(data, rows, device), hulls(data, rows, device)
+        found = changes(model, x, own_classes(model, data, pairs, device))
+        made = model.generator(x, model.schema.encode(*label_batch(model.schema, pairs, device)))
+    if not found:
+        return None
+
+    columns = {"input": list(data.images[rows])}
+    for (axis, called), masks in zip(CALLED.items(), (made.expression_mask, made.lighting_mask), strict=True):
+        columns[called] = to_pictures(masks, len(pairs))
+        if axis in found:
+            columns[f"{called} changes"] = shades(found[axis].mask, inside)
+            columns[f"output changes with {axis}"] = shades(found[axis].output, inside)
+    columns["output"] = to_pictures(made.image, len(pairs))
+
+    scores = evaluation.scores[evaluation.scores["method"] == "output"].set_index("pair")
+    names = []
+    for pair, name in zip(pairs.index, pair_names(pairs, data.schema, model.schema), strict=True):
+        said = [f"{called} {scores.loc[pair, AXES[axis]]:.2f}" for axis, called in CALLED.items() if axis in found]
+        names.append(f"{name}\n{', '.join(said)}")
+    cells = [list(row) for row in zip(*columns.values(), strict=True)]
+    return labelled_grid(cells, list(columns), names, "Where masks and outputs change with the class")
 
 
 def _counted(evaluation: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""The one interface of all metrics: they take batches of images and then say their numbers.
+"""Metrics that take batches of images as they come, and have their numbers at the end.
 
 Shapes: B batch, H×W pixels, F features. Images are float32 B×3×H×W in [-1, 1].
 """
@@ -56,9 +56,6 @@ class Scorer(Protocol):
     def update(self, seen: Seen) -> None:
         """Take a batch."""
 
-    def compute(self) -> dict[str, float]:
-        """The numbers by name, over all batches so far."""
-
 
 ImageMetric = Callable[[Seen], Tensor]
 
@@ -78,10 +75,6 @@ class ImageScores:
     def values(self) -> dict[str, NDArray[np.float64]]:
         """Every image's value, by metric."""
         return {name: np.concatenate(parts) for name, parts in self._parts.items()}
-
-    def compute(self) -> dict[str, float]:
-        """Means by metric."""
-        return {name: float(values.mean()) for name, values in self.values().items()}
 
 
 class FeatureDistances:

@@ -177,7 +177,7 @@ def _search_problems(settings: SweepSettings, search: SearchSettings, data: Data
 
 
 def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.DataFrame, lacking: frozenset[Need]) -> Problems:
-    """The objectives that evaluations of these pairs will not measure, by judges that lack this."""
+    """The objectives that evaluations of these pairs will not measure, where this is lacking."""
     reference, problems = reference_of(pairs), Problems()
     for name in objectives:
         prefix, _, measure = name.partition("/")
@@ -194,8 +194,10 @@ def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.
 
 
 def _lacking(settings: SweepSettings) -> frozenset[Need]:
-    """What metrics need and the judges of the trials will lack."""
+    """What metrics need and the trials will lack."""
     lacking: set[Need] = {"quality"} if settings.quality is None else set()
+    if settings.kind != "legan":
+        lacking.add("masks")
     downloads: tuple[Need, ...] = ("inception", "alexnet")
     for name in downloads:
         try:

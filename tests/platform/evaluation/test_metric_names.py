@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from legan.platform.evaluation.features import Extractor
+from legan.platform.evaluation.measures.masks import AXES
 from legan.platform.evaluation.metric_names import (
     EVALUATION,
     LACKING,
@@ -29,6 +30,7 @@ OPTIONS: dict[Need, str] = {
     "matcher": "`--matcher`",
     "classifier": "`--classifier`",
     "quality": "`--quality`",
+    "masks": "masks",
 }
 
 
@@ -75,7 +77,14 @@ def test_every_name_leads_to_its_row() -> None:
 @pytest.mark.parametrize("reference", ["target", "source"])
 def test_the_table_has_what_an_evaluation_measures(reference: Any) -> None:
     network: Any = object()
-    measured = {*image_metrics(reference, "identity", network, network), "fid", "kid", "fd_identity", "kd_identity"}
+    measured = {
+        *image_metrics(reference, "identity", network, network),
+        "fid",
+        "kid",
+        "fd_identity",
+        "kd_identity",
+        *AXES.values(),
+    }
     assert {metric.key(reference) for metric in EVALUATION} == measured
 
 
