@@ -51,18 +51,25 @@ if [ "$(python -c 'from legan.platform.device import native_precision; print(nat
 fi
 step "draw people under 6 expressions × 20 lightings, so that every translation has a true target" \
     legan data render --out "$out/faces" --subjects 60 --size 32 --seed 1
-step "a contact sheet of them" legan data show "$out/faces" --sheet "$out/faces.png"
-step "simulate raters, for Q to learn from" legan data ratings "$out/faces" --out "$out/ratings" --seed 1
+step "draw other people, for the judges: they know nobody whom LEGAN learns from or is tested on" \
+    legan data render --out "$out/others" --subjects 40 --size 32 --seed 2
+step "a contact sheet of the first ones" legan data show "$out/faces" --sheet "$out/faces.png"
+beside "simulate raters for Q to learn from, and others, of other faults, for a Q that judges" \
+    legan data ratings "$out/faces" --out "$out/ratings" --seed 1 -- \
+    legan data ratings "$out/others" --panel judging --out "$out/other-ratings" --seed 2
 beside "train T, the identity network, and Q, the quality model" \
     legan train identity --data "$out/faces" --name T --workers 0 -- \
     legan train quality --ratings "$out/ratings" --name Q --workers 0 --set image_size=32
 step "train LEGAN on two Ray Train workers" \
     legan train legan --data "$out/faces" --identity T --quality Q --name quickstart --workers 2 ${longer[@]+"${longer[@]}"}
-beside "train a judge of expression and lighting that never sees LEGAN, and a matcher that is not T" \
-    legan train classifier --data "$out/faces" --name judge --workers 0 -- \
-    legan train identity --data "$out/faces" --name matcher --set network=lightcnn9 --set seed=1 --workers 0
+beside "train a judge of expression and lighting, and a matcher, on the other people" \
+    legan train classifier --data "$out/others" --name judge --workers 0 -- \
+    legan train identity --data "$out/others" --name matcher --set network=lightcnn9 --set seed=1 --workers 0
+step "train a Q that judges" \
+    legan train quality --ratings "$out/other-ratings" --name other-Q --workers 0 --set image_size=32 --set seed=1
 step "evaluate LEGAN on people it never saw" \
-    legan evaluate models:/legan@champion --data "$out/faces" --classifier judge --matcher matcher --out "$out/evaluation"
+    legan evaluate models:/legan@champion --data "$out/faces" --classifier judge --matcher matcher --quality other-Q \
+    --out "$out/evaluation"
 
 python - "$out" <<'PYTHON'
 """Somebody the model never saw, drawn larger, as the photograph to translate."""

@@ -95,7 +95,7 @@ class Model:
     ``alignment`` is brought to ``image_size``. ``info`` says where the model comes from, as plain JSON values: ``run_uid``
     (``run_id`` is what MLflow called the run then), ``data_hash``, ``git_commit``, ``created_by``, ``identity_weights`` and
     ``quality_weights`` (``weights_hash`` of T and Q); and what was measured of it: ``quality``, ``predictor``, ``matcher`` and
-    ``data`` (training/tasks/stated.py).
+    ``data`` (training/tasks/stated.py). ``people`` are whom the generator and its T learned from (``Dataset.people``).
     """
 
     generator: Translator
@@ -106,6 +106,7 @@ class Model:
     info: Mapping[str, Any] = field(default_factory=dict)
     predictor: Predictor | None = None
     matcher: LightCNN | FacenetIdentity | None = None
+    people: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alignment", replace(self.alignment, image_size=self.image_size))
@@ -167,6 +168,7 @@ def write_model(folder: Path, model: Model, half: Collection[str] = ()) -> None:
         "schema": model.schema.to_dict(),
         "alignment": model.alignment.to_dict(),
         "info": dict(model.info),
+        **({"people": list(model.people)} if model.people else {}),
     }
     _write_folder(folder, MODEL_FILE, record, networks, half, card=_card_of(record))
 
@@ -184,6 +186,7 @@ def read_model(folder: Path) -> Model:
         schema = AttributeSchema.from_dict(record["schema"])
         alignment = Alignment.from_dict(record["alignment"])
         image_size, info = int(record["image_size"]), dict(record["info"])
+        people = tuple(map(str, record.get("people", ())))
         described = {
             name: (str(record["networks"][name]["kind"]), dict(record["networks"][name]["numbers"]))
             for name in record["networks"]
@@ -212,6 +215,7 @@ def read_model(folder: Path) -> Model:
         info,
         cast("Predictor | None", modules.get("predictor")),
         cast("LightCNN | FacenetIdentity | None", modules.get("matcher")),
+        people,
     )
 
 

@@ -64,6 +64,8 @@ class SweepSettings(Settings):
     """The independent judge of expression and lighting."""
     matcher: Path
     """Face features for the match score; another network than T."""
+    known_judges: bool = False
+    """Take judges that know people of the data, or whom T learned from; the report says so."""
     pairs: int = Field(400, ge=1)
     """Held-out (source, target) pairs of each split, the same for all trials."""
     cpus: float = Field(1.0, gt=0)
@@ -212,6 +214,7 @@ def open_sweep(home: Path, name: str) -> Sweep:
         raise CheckpointError(message) from error
     if isinstance(document, dict):
         named = {key: document[key] for key in INPUTS if isinstance(document.get(key), str)}
+        document = {"known_judges": True, **document}  # an older version asked for nothing else
         document |= {key: as_read(path, folder.absolute(), home) for key, path in named.items()}
     settings, problems = check_settings(SweepSettings, document)
     if settings is None:

@@ -51,7 +51,7 @@ def checkpoints(run_folder: Path) -> list[Path]:
 
 
 def judges(home: Path) -> list[object]:
-    return ["--classifier", home / "runs/classifier", "--matcher", home / "runs/matcher"]
+    return ["--classifier", home / "runs/classifier", "--matcher", home / "runs/matcher", "--known-judges"]
 
 
 def test_the_data_set_is_shown(old: Path) -> None:

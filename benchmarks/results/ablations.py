@@ -29,13 +29,14 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """The faces, T and Q, and a classifier and a matcher that no variant is trained with."""
+    """The faces, T and Q, and a classifier and a matcher of other people."""
     make("faces", "render", "--subjects", "150", "--size", SIZE, "--seed", "5")
+    make("others", "render", "--subjects", "150", "--size", SIZE, "--seed", "6")
     make("ratings", "ratings", "faces", "--seed", "1")
     train("identity", "T", PRESET, ["--data", "faces"])
     train("quality", "Q", PRESET, ["--ratings", "ratings", "--set", f"image_size={SIZE}"])
-    train("classifier", "judge", PRESET, ["--data", "faces", "--set", "steps=800"])
-    train("identity", "matcher", PRESET, ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
+    train("classifier", "judge", PRESET, ["--data", "others", "--set", "steps=800"])
+    train("identity", "matcher", PRESET, ["--data", "others", "--set", "network=lightcnn9", "--set", "seed=1"])
 
 
 def parse() -> argparse.Namespace:

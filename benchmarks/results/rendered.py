@@ -48,15 +48,16 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """The faces, T and Q for training, and judges that no generator is trained with: a classifier, a matcher, another Q."""
+    """The faces, T and Q for training, and judges of other people, faults and raters: a classifier, a matcher, another Q."""
     make("faces", "render", "--subjects", "250", "--size", "64", "--seed", "3")
+    make("others", "render", "--subjects", "250", "--size", "64", "--seed", "4")
     make("ratings", "ratings", "faces", "--seed", "1")
-    make("other-ratings", "ratings", "faces", "--seed", "2")
+    make("other-ratings", "ratings", "others", "--panel", "judging", "--seed", "2")
     train("identity", "T", PRESET, ["--data", "faces"])
     train("quality", "Q", PRESET, ["--ratings", "ratings"])
     train("quality", "other-Q", PRESET, ["--ratings", "other-ratings", "--set", "seed=1"])
-    train("classifier", "judge", PRESET, ["--data", "faces"])
-    train("identity", "matcher", PRESET, ["--data", "faces", "--set", "network=lightcnn9", "--set", "seed=1"])
+    train("classifier", "judge", PRESET, ["--data", "others"])
+    train("identity", "matcher", PRESET, ["--data", "others", "--set", "network=lightcnn9", "--set", "seed=1"])
 
 
 def pictures(methods: list[str], seeds: list[int]) -> None:

@@ -13,7 +13,7 @@ from legan.platform.catalogue.guard import Contest, contestant, hold
 from legan.platform.catalogue.lines import aligned
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.errors import ConfigError, DataError, LeganError, NotBetterError, Problem, Problems, counted, one_line
-from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.judges import check_judges, stranger_notes
 from legan.platform.evaluation.metric_names import heading
 from legan.platform.evaluation.paired import Judges
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
@@ -37,6 +37,7 @@ class Promotion:
     matcher: Path | None = None
     dry_run: bool = False
     force: bool = False
+    known_judges: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +48,7 @@ class Opened(NamedTuple):
     classifier: StoredNetwork | None
     matcher: StoredNetwork | None
     data: Path | None
+    known_judges: bool = False
 
 
 class Held(NamedTuple):
@@ -107,7 +109,7 @@ def _open(asked: Promotion) -> Opened:
     problems.raise_if_any()
     if candidate is None:
         raise ConfigError(problems)
-    return Opened(candidate, judge, person, asked.data or candidate.data)
+    return Opened(candidate, judge, person, asked.data or candidate.data, asked.known_judges)
 
 
 def _held(opened: Opened, present: str | None, device: torch.device, say: Say) -> Held:
@@ -138,6 +140,9 @@ def _held(opened: Opened, present: str | None, device: torch.device, say: Say) -
     contest = hold(contestants, candidate.model, data, pairs, judges, device)
     for line in table(contest):
         say(line)
+    strangers = judges.strangers if judges is not None else {}
+    for note in stranger_notes({f"{name}_is_a_stranger": said for name, said in strangers.items()}) if strangers else ():
+        say(note)
     numbers = {f"val/{name}": f"{value:.6g}" for name, value in contest.scores[candidate.called].items()}
     return Held([*worse(contest, data.name), *objections], numbers)
 
@@ -184,7 +189,8 @@ def _data(opened: Opened) -> Dataset:
 def _judges(opened: Opened, data: Dataset, needed: bool) -> Judges | None:
     """The judges, None where there are none and none is needed; ConfigError with every problem."""
     if opened.classifier is not None and opened.matcher is not None:
-        return check_judges(opened.candidate.model, data, opened.classifier, opened.matcher)
+        asked = opened.candidate.model, data, opened.classifier, opened.matcher
+        return check_judges(*asked, split="val", known=opened.known_judges)
     if not needed:
         return None
     given = {"--classifier": opened.classifier, "--matcher": opened.matcher}

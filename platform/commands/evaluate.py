@@ -14,6 +14,7 @@ from legan.platform.commands.options import (
     SEED,
     Classifier,
     Data,
+    KnownJudges,
     Matcher,
     MaybeClassifier,
     MaybeMatcher,
@@ -97,21 +98,25 @@ def mount(app: typer.Typer) -> None:
     @group.command(DEFAULT)
     def one_model(
         model: Source, data: Data, classifier: Classifier, matcher: Matcher, quality: Quality = None, pairs: Pairs = PAIRS,
-        seed: Seed = 0, pairs_file: PairsFile = None, split: OfSplit = "test", out: EvaluationOut = None,
+        seed: Seed = 0, pairs_file: PairsFile = None, split: OfSplit = "test",
+        known_judges: KnownJudges = False, out: EvaluationOut = None,
     ) -> None:  # fmt: skip
         """Score one model; writes tables, pictures and the list of pairs, and logs them to the model's MLflow run."""
         from legan.platform.device import command_device
         from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, evaluate, prepare
+        from legan.platform.evaluation.judges import by_known_judges
 
-        bench = prepare(model, EvaluationRequest(data, classifier, matcher, quality, pairs, seed, pairs_file, split), out)
+        request = EvaluationRequest(data, classifier, matcher, quality, pairs, seed, pairs_file, split, known_judges)
+        bench = prepare(model, request, out)
         device = command_device()
-        _print_table(evaluate(bench, out or default_folder(model, bench.data, split), device, say))
+        done = evaluate(bench, out or default_folder(model, bench.data, split), device, say)
+        _print_table(done, by_known_judges(bench.about()))
 
     @group.command()
     def table(
         number: Number, models: Models, data: Data, more: More = None, classifier: MaybeClassifier = None,
         matcher: MaybeMatcher = None, quality: Quality = None, pairs: MaybePairs = None, seed: MaybeSeed = None,
-        pairs_file: PairsFile = None, preferences: Preferences = None, out: TableOut = None,
+        pairs_file: PairsFile = None, known_judges: KnownJudges = False, preferences: Preferences = None, out: TableOut = None,
     ) -> None:  # fmt: skip
         """Set our numbers (mean ± sd over seeds) beside those of the paper's Table 1, 2 or 3, as Markdown, CSV and PNG.
 
@@ -122,7 +127,18 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.evaluation.tables.request import TableRequest, tabulate
 
         request = TableRequest(
-            number, [*models, *(more or [])], data, classifier, matcher, quality, pairs, seed, pairs_file, preferences, out
+            number,
+            [*models, *(more or [])],
+            data,
+            classifier,
+            matcher,
+            quality,
+            pairs,
+            seed,
+            pairs_file,
+            known_judges,
+            preferences,
+            out,
         )
         made, files = tabulate(request, command_device(), say)
         print(markdown(made).replace("<br>", "; "))
@@ -151,7 +167,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _print_table(evaluation: "Evaluation") -> None:
+def _print_table(evaluation: "Evaluation", judged: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -159,7 +175,7 @@ def _print_table(evaluation: "Evaluation") -> None:
 
     metrics = evaluation.table.drop(columns="pairs")
     people = evaluation.pairs["subject"].nunique()
-    table = Table(title=f"{counted(len(evaluation.pairs), 'translation')} of people of the {evaluation.split} split")
+    table = Table(title=f"{counted(len(evaluation.pairs), 'translation')} of people of the {evaluation.split} split{judged}")
     table.add_column("", no_wrap=True)
     for method in metrics.index:
         table.add_column(str(method), justify="right")

@@ -11,6 +11,7 @@ from legan.platform.commands.options import (
     AsJson,
     DryRun,
     Force,
+    KnownJudges,
     MaybeClassifier,
     MaybeMatcher,
     path_argument,
@@ -74,7 +75,7 @@ def mount(app: typer.Typer) -> None:
     @models.command()
     def promote(
         source: Source, data: TrainedOn = None, classifier: MaybeClassifier = None, matcher: MaybeMatcher = None,
-        dry_run: DryRun = False, force: Force = False,
+        known_judges: KnownJudges = False, dry_run: DryRun = False, force: Force = False,
     ) -> None:  # fmt: skip
         """Make a run's model or a version the champion, unless it is worse than the present one or than copied input.
 
@@ -85,7 +86,7 @@ def mount(app: typer.Typer) -> None:
         from legan.platform.catalogue.promote import promote as promote_model
         from legan.platform.device import choose_device
 
-        promote_model(Promotion(source, data, classifier, matcher, dry_run, force), choose_device(), say)
+        promote_model(Promotion(source, data, classifier, matcher, dry_run, force, known_judges), choose_device(), say)
 
     @models.command()
     def rollback(name: Name = "legan") -> None:

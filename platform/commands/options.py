@@ -88,6 +88,12 @@ CARRIED_MATCHER = path(
     show_default="T",
     autocompletion=complete.runs,
 )
+KnownJudges = Annotated[
+    bool,
+    typer.Option(
+        "--known-judges", help="Take judges that learned from people of the model, of its T or of these data; reports say so."
+    ),
+]
 MODEL = path("--model", "-m", help=MODEL_HELP, autocompletion=complete.models)
 Model = Annotated[str, MODEL]
 SVM = path("--svm", help="What tells natural from unnatural faces: a folder of `legan ratings svm`.")

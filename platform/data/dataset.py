@@ -9,6 +9,7 @@
 Shapes: N faces, H = W = image size, K landmarks per face.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,11 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException)
 """What is raised where a folder's files are not as they were written; EOFError by NumPy, for an empty file."""
+
+PERSONAL = ("folder", "class-folders", "table", "photographs")
+"""Sources of photographs that no one else has: a name says who it is wherever it stands."""
+MOST_PEOPLE = 10_000
+"""Of more people than these are remembered, those with the smallest digests, the same ones everywhere."""
 
 _REQUIRED = ("subject", "expression", "lighting", "split", "landmarks")
 
@@ -181,6 +187,18 @@ class Dataset:
         rows = self.rows(split)
         return np.setdiff1d(rows[real[rows]], shown_elsewhere)
 
+    def people(self, split: Split) -> tuple[str, ...]:
+        """Who is shown in a split, as sorted digests, equal for one person in two data sets; empty where that is not known.
+
+        A person is known by the subject's name and by where the data come from: renderings of one seed show the same people at
+        any size, and translations those whom they were made of.
+        """
+        origin = origin_of_people(self.source, self.info)
+        if origin is None:
+            return ()
+        names = np.unique(self.subject[self.rows(split)])
+        return tuple(sorted(hashlib.sha256(f"{origin}\n{name}".encode()).hexdigest()[:12] for name in names)[:MOST_PEOPLE])
+
     def hulls(self, rows: NDArray[np.integer] | Sequence[int] | slice) -> NDArray[np.bool_]:
         """Hull masks of these rows, bool n×H×W, True inside the face."""
         return unpack_mask(self.packed_hulls[rows], self.image_size)
@@ -195,6 +213,16 @@ class Dataset:
         """Landmarks of these rows in pixels of the aligned image, float32 n×K×2 (x, y)."""
         chosen = self.faces["landmarks"].iloc[np.asarray(rows)]
         return np.stack([np.asarray(points, np.float32).reshape(-1, 2) for points in chosen])
+
+
+def origin_of_people(source: str, info: Mapping[str, Any]) -> str | None:
+    """Within what the names of a data set's subjects mean one person; None where it does not tell."""
+    if source == "augmented":
+        named = info.get("people_of")
+        return None if named is None else str(named)
+    if source == "rendered":
+        return f"rendered {info.get('seed')}"
+    return "photographs" if source in PERSONAL else source
 
 
 def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

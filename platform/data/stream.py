@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import DAMAGE, FILE, FORMAT, SPLITS, checked_faces, unusable
+from legan.platform.data.dataset import DAMAGE, FILE, FORMAT, SPLITS, checked_faces, origin_of_people, unusable
 from legan.platform.data.skipped import arrow_skipped
 from legan.platform.data.write import arrow_faces, content_hash_of_parts
 from legan.platform.errors import DataError, counted
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Header:
-    """A data set folder, looked at without its rows."""
+    """A data set folder, looked at without its rows; ``people_of`` as ``origin_of_people``."""
 
     path: Path
     name: str
@@ -48,6 +48,7 @@ class Header:
     content_hash: str
     alignment: Mapping[str, Any]
     rows: int
+    people_of: str | None = None
 
 
 def write_parts(
@@ -104,7 +105,8 @@ def read_header(path: Path) -> Header:
             if found.shape != shape or found.dtype != np.uint8:
                 raise ValueError(f"{file} holds {found.dtype} {found.shape} instead of uint8 {shape}")
         schema = AttributeSchema.from_dict(values["schema"])
-        return Header(path.resolve(), values["name"], size, schema, values["content_hash"], values["alignment"], rows)
+        people_of = origin_of_people(values["source"], values["info"])
+        return Header(path.resolve(), values["name"], size, schema, values["content_hash"], values["alignment"], rows, people_of)
     except DAMAGE as error:
         raise unusable(path, error) from error
 

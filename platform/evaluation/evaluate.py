@@ -12,7 +12,7 @@ import torch
 from legan.platform.data.dataset import Dataset, Split, open_dataset
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError, counted
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
-from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.judges import check_judges, quality_notes, stranger_notes
 from legan.platform.evaluation.measures.masks import has_masks
 from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
@@ -25,6 +25,7 @@ from legan.platform.model import (
     CLASSIFIER,
     QUALITY,
     Model,
+    StoredNetwork,
     find_model,
     load_identity,
     load_network,
@@ -54,6 +55,8 @@ class EvaluationRequest:
     pairs_file: Path | None = None
     split: Split = "test"
     """test people are looked at when nothing is chosen any more; val is for choosing."""
+    known_judges: bool = False
+    """Take judges that know these people, or those whom the model or its T learned from; every report says so."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Bench:
             "seed": self.seed,
             "people_are_new_to_the_model": self.unseen(),
             "matcher_is_not_the_trained_T": CHECKED if "identity_weights" in info else "unknown, the model does not name its T",
+            **{f"{name}_is_a_stranger": said for name, said in self.judges.strangers.items()},
+            "quality_is_of_other_raters": self.judges.other_raters,
             "data_hash": self.data.content_hash,
             "generator_hash": weights_hash(self.model.generator),
             "compared_by": self.compared_by(),
@@ -147,7 +152,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
         if not _lacks(request.pairs_file):
             pairs = problems.from_(lambda: _pairs(request, data, model))
         if classifier is not None and matcher is not None:
-            judges = problems.from_(lambda: check_judges(model, data, classifier, matcher, quality))
+            judges = problems.from_(lambda: _judges(request, model, data, classifier, matcher, quality))
 
     if problems or model is None or run is None or data is None or pairs is None or judges is None:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -169,7 +174,18 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     bench = Bench(source, run, model, data, pairs, judges, seed, left_out, (), simulated, request.split)
     if bench.unseen() != CHECKED:
         advice.append(f"Whether {source} saw the people of {data.name} in its training is {bench.unseen()}.")
-    return replace(bench, advice=tuple(advice))
+    return replace(bench, advice=(*advice, *stranger_notes(bench.about()), *quality_notes(bench.about())))
+
+
+def _judges(
+    request: EvaluationRequest,
+    model: Model,
+    data: Dataset,
+    classifier: StoredNetwork,
+    matcher: StoredNetwork,
+    quality: StoredNetwork | None,
+) -> Judges:
+    return check_judges(model, data, classifier, matcher, quality, request.split, request.known_judges)
 
 
 def _pairs(request: EvaluationRequest, data: Dataset, model: Model) -> pd.DataFrame:

@@ -8,7 +8,7 @@ Shapes: n pairs, B batch, H×W pixels. Images inside are float32 B×3×H×W in [
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ BATCH = 64
 class Judges:
     """Who scores: networks that the model was not trained with, save Q.
 
-    ``perceptual`` is LPIPS's network and ``inception`` FID's; their metrics are left out where they are None.
+    ``perceptual`` is LPIPS's network and ``inception`` FID's; their metrics are left out where they are None. ``strangers`` says
+    of classifier and matcher whether they know people whom they judge, ``other_raters`` whether Q is a judging one (judges.py).
     """
 
     classifier: AttributeClassifier
@@ -48,6 +49,8 @@ class Judges:
     quality: QualityModel | None = None
     perceptual: nn.Module | None = None
     inception: Extractor | None = None
+    strangers: Mapping[str, str] = field(default_factory=dict)
+    other_raters: str | None = None
 
     def lacking(self) -> frozenset[Need]:
         """What metrics need and these judges lack; those metrics are left out."""

@@ -14,6 +14,7 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.errors import counted
 from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid, shades, to_pictures, write_picture
+from legan.platform.evaluation.judges import by_known_judges
 from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, changes, hulls, measured_faces, own_classes
 from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading
 from legan.platform.evaluation.paired import Evaluation
@@ -110,7 +111,7 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
         "target": "Compared with the true image of the same subject with the wanted expression and lighting.",
         "source": "Unpaired: no subject has images with other attributes, so outputs are compared with the source.",
     }[evaluation.reference]
-    lines = ["# Evaluation", ""]
+    lines = [f"# Evaluation{by_known_judges(about)}", ""]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items() if name not in HIDDEN and value is not None]
     lines += [f"- left out: {metric}: {reason}" for metric, reason in about.get("left_out", {}).items()]
     lines += ["", compared, "", *_markdown_table(with_intervals(evaluation).rename_axis("method").reset_index())]

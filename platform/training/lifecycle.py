@@ -35,7 +35,7 @@ from legan.platform.settings import (
     TrainingSettings,
     TranslatorSettings,
 )
-from legan.platform.tracking.places import experiment, git_commit, run_in_store
+from legan.platform.tracking.places import experiment, git_commit, read_run_file, run_in_store
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import NO_BF16, Inputs, given, hashes, lacks_bf16
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
@@ -226,6 +226,7 @@ def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> 
         "git_commit": tags["git_commit"],
         "data_hash": tags["data_hash"],
     }
+    _remember_earlier_people(run, task)
     task.export(run.model, provenance)
 
     tracker.log_artifact(run.folder / "config.yaml", None)
@@ -234,6 +235,17 @@ def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> 
         tracker.register_model(run.model, run.kind, description_of(run, task))
     else:
         tracker.log_artifact(run.model, "model")
+
+
+def _remember_earlier_people(run: Run, task: Task) -> None:
+    """Whom the weights that the run began with had learned from; nobody is known where that is not."""
+    began = read_run_file(run.folder).get("from")
+    if began is None:
+        return
+    if began.get("people"):
+        task.people.update(began["people"])
+    else:
+        task.people.clear()
 
 
 def _generator(settings: LeganSettings | StarGanSettings, schema: AttributeSchema) -> Generator | stargan.StarGanGenerator:
@@ -269,7 +281,11 @@ def _critic_task(settings: LeganSettings | StarGanSettings, data: Dataset, ranks
     info = {name: quality.info[name] for name in RATINGS_INFO if name in quality.info} if quality is not None else {}
     # The model remembers T's hash, so that no score is taken with T.
     info |= {f"{name}_weights": digest for name, digest in hashes(settings, inputs).items() if name in ("identity", "quality")}
-    return LeganTask(settings, data, Critics(T, Q), ranks, G, D, info, *_carried(settings, ranks, inputs))
+    if identity is not None and "people" not in identity.info:
+        info["identity_people"] = "unknown"
+    task = LeganTask(settings, data, Critics(T, Q), ranks, G, D, info, *_carried(settings, ranks, inputs))
+    task.people.update(identity.info.get("people", ()) if identity is not None else ())
+    return task
 
 
 def _carried(

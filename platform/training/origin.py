@@ -41,12 +41,13 @@ NETWORK = ("generator", "discriminator", "network", "width", "layers", "hidden",
 
 
 class Known(NamedTuple):
-    """What a network has been trained on, as far as that is known."""
+    """What a network has been trained on, as far as that is known; ``learned_from`` is as ``Dataset.people``."""
 
     image_size: int | None = None
     expressions: tuple[str, ...] | None = None
     lightings: tuple[str, ...] | None = None
     people: int | None = None
+    learned_from: tuple[str, ...] = ()
 
 
 class Beginning(NamedTuple):
@@ -125,7 +126,7 @@ def misfits(origin: Beginning, facts: Facts) -> Problems:
 def begin(origin: Beginning, facts: Facts, inputs: Inputs, folder: Path) -> None:
     """Put into the folder of a new run what it begins with."""
     origin.fill(facts, inputs, folder / "checkpoints")
-    write_whole(folder / RUN_FILE, json.dumps({"from": origin.record}, indent=2))
+    write_whole(folder / RUN_FILE, json.dumps({"from": {**origin.record, "people": origin.known.learned_from}}, indent=2))
 
 
 def _from_run(kind: str, run: Run, preset: str | None, keep_rate: bool, inputs: Inputs) -> Beginning:
@@ -163,7 +164,7 @@ def _known_of_run(run: Run, inputs: Inputs) -> Known:
         if run.settings.data is not None and not isinstance(run.settings, QualitySettings):
             data = inputs.dataset(run.settings.data).without(run.left_out)
             people = len(np.unique(data.subject[data.rows("train")]))
-            return Known(data.image_size, data.schema.expressions, data.schema.lightings, people)
+            return Known(data.image_size, data.schema.expressions, data.schema.lightings, people, data.people("train"))
     return Known()
 
 
@@ -243,7 +244,7 @@ def _model(folder: Path) -> FinishedNetwork:
     """What is in ``folder``; CheckpointError where it holds no model and no network."""
     if (folder / MODEL_FILE).is_file():
         model = read_model(folder)
-        known = Known(model.image_size, model.schema.expressions, model.schema.lightings)
+        known = Known(model.image_size, model.schema.expressions, model.schema.lightings, learned_from=model.people)
         return FinishedNetwork(model.generator, numbers_of(model.generator), known, model.info)
     stored = load_network(folder)
     schema = AttributeSchema.from_dict(stored.info["schema"]) if "schema" in stored.info else None
@@ -252,6 +253,7 @@ def _model(folder: Path) -> FinishedNetwork:
         schema.expressions if schema is not None else None,
         schema.lightings if schema is not None else None,
         stored.numbers.get("classes"),
+        tuple(stored.info.get("people", ())),
     )
     return FinishedNetwork(stored.module, stored.numbers, known, stored.info)
 

@@ -35,6 +35,8 @@ class Task(Protocol):
     """Which checkpoint becomes the model."""
     info: Mapping[str, Any]
     """What the model says of itself beside its run, as plain values for JSON."""
+    people: set[str]
+    """Whom it learns from, as far as that is known (``Dataset.people``)."""
 
     def batch(self, step: int) -> Batch:
         """This worker's share of the data and random draws of ``step``, on the CPU."""

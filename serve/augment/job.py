@@ -20,6 +20,7 @@ from ray.exceptions import RayError
 
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.cluster import connect, require
+from legan.platform.data.dataset import origin_of_people
 from legan.platform.data.skipped import read_skipped
 from legan.platform.data.stream import Header, npy_header
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
@@ -103,13 +104,19 @@ def _make(order: AugmentOrder, out: Path, folder: Path, say: Say) -> None:
     say("writing the data set …")
     assemble(
         folder, faces, order.model, order.origin, parts, total, order.originals,
-        name=out.name, source="augmented", skipped=skipped, info={"augmented": order.digest, **values},
+        name=out.name, source="augmented", skipped=skipped, info={"augmented": order.digest, **_people(order), **values},
     )  # fmt: skip
     refuse_output(out, overwrite=request.overwrite)
     replace_folder(out, folder / "dataset")
     drop_work(folder)
     for line in report_lines(values, skipped):
         say(line)
+
+
+def _people(order: AugmentOrder) -> dict[str, str]:
+    """Whose faces these are, as a data set made of others remembers it."""
+    people_of = order.given.people_of if isinstance(order.given, Header) else origin_of_people("photographs", {})
+    return {} if people_of is None else {"people_of": people_of}
 
 
 def _faces(order: AugmentOrder, folder: Path, size: int, say: Say) -> Path:

@@ -11,6 +11,7 @@ from legan.platform.commands.options import (
     PAIRS,
     Address,
     DryRun,
+    KnownJudges,
     MaybeClassifier,
     MaybeData,
     MaybeIdentity,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 GIVEN = (
     "data", "classifier", "matcher", "identity", "quality", "seeds", "overrides", "preset", "kind", "pairs", "cpus", "gpus",
-    "retries",
+    "retries", "known_judges",
 )  # fmt: skip
 """The options that every command that makes a sweep has."""
 
@@ -55,7 +56,8 @@ def mount(sweep: typer.Typer) -> None:
         what: What, data: SweepData = None, classifier: SweepClassifier = None, matcher: SweepMatcher = None,
         identity: MaybeIdentity = None, quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None,
         preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0,
-        retries: Retries = 2, name: Name = None, address: Address = None, dry_run: DryRun = False,
+        retries: Retries = 2, known_judges: KnownJudges = False, name: Name = None, address: Address = None,
+        dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train and evaluate every variant with every seed, and compare them in MLflow.
 

@@ -31,5 +31,5 @@ def promote(
     tags = {"sweep": sweep.name, "trial": result.trial.name, "variant": result.trial.variant, "seed": str(result.trial.seed)}
     tags[metric] = f"{choice.value:.6g}"
     classifier, matcher = (path if path.exists() else None for path in (asked.classifier, asked.matcher))
-    promotion = Promotion(str(result.folder), None, classifier, matcher, dry_run, force, tags)
+    promotion = Promotion(str(result.folder), None, classifier, matcher, dry_run, force, asked.known_judges, tags)
     promote_model(promotion, choose_device(), say)

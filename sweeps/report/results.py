@@ -12,6 +12,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +21,9 @@ from scipy.stats import t as student
 from legan.platform.config import flatten
 from legan.platform.data.dataset import Split
 from legan.platform.errors import ConfigError, LeganError, Problem
+from legan.platform.evaluation.evaluate import REPORTS
 from legan.platform.evaluation.metric_names import PREFIXES
+from legan.platform.evaluation.report import FILE
 from legan.platform.evaluation.tables.sheets import RunLine
 from legan.platform.tracking.places import StoredRun, run_in_store
 from legan.platform.training.run_folder import open_run
@@ -145,6 +148,15 @@ def require_finished(sweep: Sweep, results: Sequence[TrialResult]) -> None:
     said = "; ".join(why[:3]) or "none was begun"
     message = f"no trial of {sweep.name} has finished ({said}); go on with `legan sweep resume {sweep.name}`"
     raise ConfigError([Problem("", message)])
+
+
+def judged(results: Sequence[TrialResult]) -> Mapping[str, Any]:
+    """What the first evaluation that is there says of its judges and all else; nothing where there is none."""
+    for each in results:
+        for place in reversed(REPORTS.values()):
+            with suppress(OSError, ValueError):
+                return dict(json.loads((each.folder / place / FILE).read_text(encoding="utf-8")))
+    return {}
 
 
 def run_lines(results: Sequence[TrialResult]) -> list[RunLine]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
+from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
 from legan.platform.evaluation.metric_names import PREFIXES
 from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.sweeps.report.results import (
@@ -13,6 +14,7 @@ from legan.sweeps.report.results import (
     about,
     by_seed,
     by_variant,
+    judged,
     read_results,
     require_finished,
     run_lines,
@@ -108,6 +110,7 @@ def as_sheet(table: SearchTable) -> Sheet:
     columns = (*(f"{name} {'↓' if way == 'minimize' else '↑'}" for name, way in table.objectives.items()), *parameters)
     what = "best trials" if len(table.objectives) == 1 else "Pareto set"
     title = f"{table.sweep.name}: {what} of {table.finished} on {table.sweep.settings.data.name}"
+    title += by_known_judges(judged(table.results))
     return Sheet(title, columns, tuple(rows), tuple(places), table.notes, tuple(runs))
 
 
@@ -125,7 +128,8 @@ def as_csv(table: SearchTable) -> str:
 
 def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: int, results: Sequence[TrialResult]) -> list[str]:
     seeds = counted(sweep.settings.seeds, "seed")
-    notes = trouble_notes(results)
+    notes, values = trouble_notes(results), judged(results)
+    notes += [*stranger_notes(values), *quality_notes(values)] if values else []
     if len(objectives) == 1:
         notes.append(f"The {shown} best of {counted(complete, 'finished suggestion')}, {seeds} each.")
     else:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
+from legan.platform.evaluation.judges import by_known_judges, stranger_notes
 from legan.platform.evaluation.metric_names import (
     COPY_INPUT,
     FD_IDENTITY,
@@ -42,6 +43,7 @@ from legan.sweeps.report.results import (
     about,
     by_seed,
     by_variant,
+    judged,
     metric_names,
     paired_difference,
     read_results,
@@ -128,7 +130,8 @@ def write_suite(out: Path, table: SuiteTable) -> tuple[str, list[Path]]:
 
 def as_sheet(table: SuiteTable) -> Sheet:
     """The table as it is shown: ours, the paper's number below it, and a word on the difference to the full model."""
-    runs = run_lines([each for row in table.variants.values() for each in row])
+    everybody = [each for row in table.variants.values() for each in row]
+    runs = run_lines(everybody)
     numbers = {run.about: i for i, run in enumerate(runs, start=1)}
     rows, places = [], []
     for name, trials in table.variants.items():
@@ -141,6 +144,7 @@ def as_sheet(table: SuiteTable) -> Sheet:
         places.append(tuple(Place("–" if value is None else f"{value:.3f}") for value in values))
     columns = tuple(f"{metric} {arrow(metric)}" for metric in table.metrics)
     title = f"Table {table.paper.number}: ours on {table.sweep.settings.data.name} beside the paper's on {table.paper.data}"
+    title += by_known_judges(judged(everybody))
     more = [f"Differences to {table.full}, mean over seeds with 95 % interval:", "", *_differences(table, columns)]
     return Sheet(title, columns, tuple(rows), tuple(places), table.notes, tuple(runs), tuple(more))
 
@@ -208,6 +212,8 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
             "chance alone."
         )
 
+    values = judged([each for row in table.variants.values() for each in row])
+    notes += stranger_notes(values) if values else []
     notes.append(
         f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
     )
@@ -219,7 +225,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
             f"Absent: {', '.join(lacking)}: the networks they need were not where the trials were judged (`legan doctor`)."
         )
     if QUALITY.title in table.metrics and QUALITY.title not in lacking:
-        notes.append("Quality is Q's, which most variants were trained with: a high value is no proof.")
+        notes.append("Quality is by no judging Q: it is the Q that most variants were trained with. A high value is no proof.")
     if FD_IDENTITY.title in table.metrics:
         notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     return notes

@@ -13,7 +13,7 @@ import torch
 
 from legan.models.generator import Generator
 from legan.platform.config import KINDS, flatten, read_section
-from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, Split
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError, counted
 from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import LACKING, Need, find
@@ -32,6 +32,8 @@ from legan.sweeps.search.storage import check_storage
 from legan.sweeps.sweep import INPUTS, Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
 
 HASHES = "inputs.json"
+HELD_OUT: tuple[Split, ...] = ("val", "test")
+"""The splits that trials are scored on."""
 
 
 def locate(values: dict[str, Any]) -> list[Problem]:
@@ -158,7 +160,9 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset |
         data = inputs.dataset(settings.data) if trained is None else trained
         quality = inputs.network(settings.quality, *QUALITY) if settings.quality is not None else None
     if data is not None and classifier is not None and matcher is not None:
-        problems.from_(partial(check_judges, _stand_in(settings, data, inputs), data, classifier, matcher, quality))
+        like, judges = _stand_in(settings, data, inputs), (classifier, matcher, quality)
+        for split in HELD_OUT:
+            problems.from_(partial(check_judges, like, data, *judges, split, settings.known_judges))
     if data is not None:
         problems.from_(partial(choose_pairs, data, settings.pairs, seed=0), "--data")
     if data is not None and settings.search is not None:
@@ -284,8 +288,9 @@ def _at_once(sweep: Sweep, workers: int, address: str | None) -> str:
 def _stand_in(settings: SweepSettings, data: Dataset, inputs: Inputs) -> Model:
     """A model like those that will be trained in what judges ask for: classes, image size, and which T it had."""
     G = Generator(len(data.schema.expressions), len(data.schema.lightings), width=4, blocks=0)
-    info = {}
+    info, people = {"data_hash": data.content_hash}, set(data.people("train"))
     if settings.identity is not None:
         with suppress(LeganError):  # which the trainings' settings name too
             info["identity_weights"] = inputs.network_hash(settings.identity)
-    return Model(G, None, data.schema, data.image_size, DEFAULT_ALIGNMENT, info)
+            people.update(inputs.network(settings.identity).info.get("people", ()))
+    return Model(G, None, data.schema, data.image_size, DEFAULT_ALIGNMENT, info, people=tuple(people))

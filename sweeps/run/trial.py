@@ -171,7 +171,9 @@ def _evaluate(sweep: Sweep, run: Run, split: Split, tracking_uri: str) -> dict[s
     )
     status: Status = "FAILED"
     try:
-        request = EvaluationRequest(asked.data, asked.classifier, asked.matcher, asked.quality, asked.pairs, split=split)
+        judges = asked.classifier, asked.matcher, asked.quality
+        # Whether they may know these people was settled when the sweep began.
+        request = EvaluationRequest(asked.data, *judges, asked.pairs, split=split, known_judges=True)
         bench, folder = prepare(str(run.model), request), REPORTS[split]
         evaluation, files, tags = score(bench, run.folder / folder, _device(run), say)
         metrics = tracked_metrics(evaluation)

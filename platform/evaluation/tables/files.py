@@ -50,7 +50,7 @@ def as_sheet(table: Table) -> Sheet:
 
 def title(table: Table) -> str:
     """What the table is of."""
-    return f"Table {table.paper.number}: ours on {table.data} beside the paper's on {table.paper.data}"
+    return f"Table {table.paper.number}: ours on {table.data} beside the paper's on {table.paper.data}{table.judged}"
 
 
 def _place(cell: ComparedNumber, numbers: dict[str, int]) -> Place:

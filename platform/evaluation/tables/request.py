@@ -28,6 +28,7 @@ class TableRequest:
     pairs: int | None = None
     seed: int | None = None
     pairs_file: Path | None = None
+    known_judges: bool = False
     preferences: Path | None = None
     out: Path | None = None
 
@@ -52,6 +53,7 @@ def _judge_problems(request: TableRequest) -> Problems:
     problems = Problems()
     how = ("quality", "pairs", "seed", "pairs_file")
     idle = [f"--{name.replace('_', '-')}" for name in how if getattr(request, name) is not None]
+    idle += ["--known-judges"] if request.known_judges else []
     if (request.classifier is None) != (request.matcher is None):
         missing = "--classifier" if request.classifier is None else "--matcher"
         problems.add(missing, "give both --classifier and --matcher to evaluate what is missing, or neither")
@@ -66,4 +68,7 @@ def _evaluation(request: TableRequest) -> EvaluationRequest | None:
     if request.classifier is None or request.matcher is None:
         return None
     pairs, seed = request.pairs or EvaluationRequest.pairs, request.seed or EvaluationRequest.seed
-    return EvaluationRequest(request.data, request.classifier, request.matcher, request.quality, pairs, seed, request.pairs_file)
+    return EvaluationRequest(
+        request.data, request.classifier, request.matcher, request.quality, pairs, seed, request.pairs_file,
+        known_judges=request.known_judges,
+    )  # fmt: skip

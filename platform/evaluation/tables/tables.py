@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from legan.platform.errors import counted
+from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
 from legan.platform.evaluation.metric_names import COPY_INPUT, REAL_IMAGES, find, fixed_row
 from legan.platform.evaluation.report import CHECKED
 from legan.platform.evaluation.tables.evaluated import Evaluated
@@ -32,7 +33,10 @@ class ComparedNumber:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of ours beside the paper's: cells by method and metric, both in order, and what has to be said below it."""
+    """A table of ours beside the paper's: cells by method and metric, both in order, and what has to be said below it.
+
+    ``judged`` ends its title where judges are no strangers to the people.
+    """
 
     paper: PaperTable
     data: str
@@ -40,6 +44,7 @@ class Table:
     metrics: tuple[str, ...]
     cells: Mapping[tuple[str, str], ComparedNumber]
     notes: tuple[str, ...] = field(default=())
+    judged: str = ""
 
     @property
     def runs(self) -> list[str]:
@@ -70,7 +75,8 @@ def make_table(number: int, models: Mapping[str, Sequence[Evaluated]], votes: Ma
             else:
                 cells[method, metric] = _cell(method, metric, of_paper, "output", models.get(method, ()))
     data = str(everything[0].values["data"]) if everything else "nothing"
-    return Table(paper, data, methods, metrics, cells, tuple(_notes(paper, everything, votes or {})))
+    judged = by_known_judges(*(each.values for each in everything))
+    return Table(paper, data, methods, metrics, cells, tuple(_notes(paper, everything, votes or {})), judged)
 
 
 def _preference_cell(method: str, paper: float | None, votes: Mapping[str, int]) -> ComparedNumber:
@@ -120,6 +126,8 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
             f"Trained on other data than {values['data']}, or on what they do not name, so that it is unknown whether they saw "
             f"these people: {', '.join(unknown)}."
         )
+    for told in (stranger_notes, quality_notes):
+        notes += dict.fromkeys(note for each in evaluations for note in told(each.values))
     if any(each.values.get("raters_of_quality") for each in evaluations):
         notes.append("Quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
 

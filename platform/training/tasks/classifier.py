@@ -66,6 +66,7 @@ def classifier_task(settings: ClassifierSettings, data: Dataset, ranks: Ranks) -
         goal=Goal("val/both_accuracy", "max"),
         mirror=mirror,
         info={"schema": data.schema.to_dict(), "data_hash": data.content_hash},
+        people=data.people("train"),
         remarks=remarks,
     )
 

@@ -58,6 +58,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         goal=Goal("val/verification_auc", "max"),
         mirror=lambda labels, mirrored: labels,
         info={"data_hash": data.content_hash},
+        people=data.people("train"),
         remarks=remarks,
     )
 

@@ -4,13 +4,14 @@ The three differ in what a batch holds and in the loss; everything else is this 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from legan.platform.data.dataset import MOST_PEOPLE
 from legan.platform.device import autocast, place
 from legan.platform.model import save_network
 from legan.platform.pixels import normalise, to_tensor
@@ -66,11 +67,13 @@ class SupervisedTask:
         mirror: Callable[[Mapping[str, Tensor], Tensor], Mapping[str, Tensor]] | None = None,
         clip: float | None = None,
         info: Mapping[str, Any] | None = None,
+        people: Iterable[str] = (),
         remarks: Callable[[nn.Module], list[str]] = lambda network: [],
     ):
         self.settings, self.data, self.ranks, self.goal = settings, data, ranks, goal
         self.kind, self.numbers = kind, numbers
         self.info: Mapping[str, Any] = info or {}
+        self.people = set(people)
         self.loss, self.validation, self.remarks_of, self.clip = loss, validation, remarks, clip
         self.mirror = mirror if settings.flip else None
         self.network = network
@@ -136,7 +139,8 @@ class SupervisedTask:
 
     def export(self, folder: Path, provenance: Mapping[str, str]) -> None:
         """A network folder."""
-        save_network(folder, self.kind, self.numbers, self.network, **{**provenance, **self.info})
+        people = {"people": sorted(self.people)[:MOST_PEOPLE]} if self.people else {}
+        save_network(folder, self.kind, self.numbers, self.network, **{**provenance, **self.info, **people})
 
 
 def in_batches(network: Callable[[Tensor], Any], images: Any, rows: Rows, device: torch.device, size: int = 128) -> list[Any]:

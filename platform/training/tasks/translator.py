@@ -19,7 +19,7 @@ from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.card.scale import scale_of
-from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Alignment, Dataset
+from legan.platform.data.dataset import DEFAULT_ALIGNMENT, MOST_PEOPLE, Alignment, Dataset
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
 from legan.platform.model import Model, write_model
@@ -59,6 +59,7 @@ class TranslatorTask:
         self.seed, self.translator, self.images_per_step = settings.seed, translator, images_per_step
         self.quality, self.predictor, self.matcher = quality, predictor, matcher
         self.info: Mapping[str, Any] = {"data_hash": data.content_hash, **(info or {})}
+        self.people = set(data.people("train"))
         self.rows = data.rows("train")
         self.total_steps = settings.total_steps(len(self.rows), images_per_step)
         self.pairs = held_out_pairs(data)
@@ -112,6 +113,7 @@ class TranslatorTask:
                 info={**provenance, **self.info, **self.stated},
                 predictor=self.predictor,
                 matcher=self.matcher,
+                people=tuple(sorted(self.people)[:MOST_PEOPLE]),
             ),
         )
 

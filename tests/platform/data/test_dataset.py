@@ -226,3 +226,14 @@ def test_files_that_may_not_be_read_need_permissions_and_not_preparing(tmp_path:
     for read in (open_dataset, read_header):
         with pytest.raises(DataError, match=r"cannot be read \(.*images\.npy'\); correct the permissions"):
             read(folder)
+
+
+def test_people_are_known_by_name_and_where_they_come_from(tmp_path: Path) -> None:
+    yale, other = write(tmp_path / "yale", source="yale"), write(tmp_path / "other", source="multipie")
+    assert len(yale.people("train")) == 1
+    assert set(yale.people("train")).isdisjoint({*yale.people("val"), *yale.people("test"), *other.people("train")})
+    mine, yours = write(tmp_path / "mine", source="table"), write(tmp_path / "yours", source="class-folders")
+    assert mine.people("train") == yours.people("train"), "nobody else names these people"
+    made = write(tmp_path / "made", source="augmented", info={"people_of": "yale"})
+    assert made.people("test") == yale.people("test")
+    assert write(tmp_path / "older", source="augmented").people("test") == ()

@@ -18,6 +18,9 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.evaluate import EvaluationRequest, default_folder, default_table_folder, plain_name, prepare
+from legan.platform.evaluation.tables.evaluated import Evaluated
+from legan.platform.evaluation.tables.files import title
+from legan.platform.evaluation.tables.tables import make_table
 from legan.platform.model import numbers_of, save_network
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.tracking.tracker import Tracker, sync_run
@@ -104,6 +107,31 @@ def test_another_q_can_score(run: Run, tiny: Any, tmp_path: Path) -> None:
     values = json.loads((tmp_path / "given" / "evaluation.json").read_text())
     assert values["methods"]["output"]["quality"] is not None
     assert values["compared_by"]["quality"] is not None
+    assert values["quality_is_of_other_raters"] == "checked"
+    own = run("--out", str(tmp_path / "own"))
+    assert "Quality is by no judging Q: it is the Q of the model's own loss." in own.output
+    assert "- quality is of other raters: no, it is the Q of the model's own loss" in (tmp_path / "own/evaluation.md").read_text()
+
+
+def test_judges_that_know_people_are_refused_and_told_where_they_were_asked_for(
+    run: Run, data: Dataset, tiny: Any, tmp_path: Path
+) -> None:
+    tiny.save("model", replace(tiny.model(), people=data.people("train")))
+    known = tiny.classifier(people=data.people("train"))
+    save_network(tmp_path / "known", known.kind, known.numbers, known.module, **known.info)
+    with pytest.raises(ConfigError, match="--classifier: it learned from 4 of the 4 people that the model or its T learned from"):
+        run(judge=tmp_path / "known")
+    result = run("--known-judges", "--out", str(tmp_path / "out"), judge=tmp_path / "known")
+    said = "The classifier is no stranger: it learned from 4 of the 4 people that the model or its T learned from"
+    assert said in result.output
+    assert "people of the test split, by judges that are no strangers (classifier)" in " ".join(result.output.split())
+    report = (tmp_path / "out" / "evaluation.md").read_text()
+    assert report.startswith("# Evaluation, by judges that are no strangers (classifier)\n")
+    assert "- classifier is a stranger: no, it learned from 4 of the 4 people" in report
+    assert "- matcher is a stranger: unknown, it does not name its people" in report
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert make_table(1, {"LEGAN": [Evaluated("model", values)]}).notes.count(f"{said}; asked for with --known-judges.") == 1
+    assert title(make_table(1, {"LEGAN": [Evaluated("model", values)]})).endswith("by judges that are no strangers (classifier)")
 
 
 def test_files_go_beside_the_runs_by_default(run: Run, tmp_path: Path, home: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from legan.platform.config import resolve
 from legan.platform.data.dataset import open_dataset
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError
-from legan.platform.model import numbers_of, read_model, save_network
+from legan.platform.model import load_network, numbers_of, read_model, save_network
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.run_folder import open_run
 from legan.platform.training.start import resume_training, start_training, train_further
@@ -284,3 +285,29 @@ def test_a_run_keeps_its_threads_where_there_are_as_many(ready: Path, tiny_data:
         file.write_text(yaml.safe_dump(document))
         further("identity", "first", "steps=1", name=f"of-{stored}")
         assert open_run(ready, f"of-{stored}").settings.threads == kept
+
+
+def test_a_model_remembers_whom_it_and_its_t_learned_from_whatever_it_began_from(
+    ready: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    data = open_dataset(tiny_data)
+    other = replace(data, source="elsewhere")
+    write_dataset(
+        tmp_path / "other", name="other", schema=data.schema, faces=data.faces, images=data.images, hulls=data.packed_hulls,
+        source="elsewhere",
+    )  # fmt: skip
+    start("identity", "T", tmp_path / "other")
+    assert load_network(ready / "T/model").info["people"] == list(other.people("train"))
+    start("legan", "G", tiny_data, "loss.lambda_3=1", f"identity={ready / 'T/model'}")
+    everybody = {*data.people("train"), *other.people("train")}
+    assert set(read_model(ready / "G/model").people) == everybody
+
+    start("identity", "mine", tiny_data)
+    further("identity", "mine", given={"data": tmp_path / "other"}, name="both")
+    assert set(load_network(ready / "both/model").info["people"]) == everybody
+    described = ready / "mine/model/network.json"
+    values = json.loads(described.read_text())
+    del values["info"]["people"]
+    described.write_text(json.dumps(values))
+    further("identity", "mine", given={"data": tmp_path / "other"}, name="unknown")
+    assert "people" not in load_network(ready / "unknown/model").info

@@ -102,6 +102,7 @@ def test_every_row_is_the_engines_translation_and_says_where_it_is_from(tiny_dat
     np.testing.assert_array_equal(made.hulls([5]), source.hulls([2]))
     np.testing.assert_array_equal(made.landmarks([5]), source.landmarks([2]))
     assert set(made.faces["model"]) == {str(model)}
+    assert made.people("test") == open_dataset(tiny_data).people("test")
     assert set(made.faces["model_hash"]) == {weights_hash(engine.model.generator)}
     assert set(made.faces["seed"]) == {7}
     assert set(made.faces["attempt"]) == {1}

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import math
 from pathlib import Path
 
@@ -229,3 +230,15 @@ def test_a_row_that_the_paper_lacks_stands_beside_its_rows(tmp_path: Path, sweep
     assert table.cells["wo/ disentangling, matched", "SSIM"].paper is None
     assert "wo/ disentangling, matched" in markdown(as_sheet(table))
     assert len(as_csv(table).splitlines()) == 1 + 8 * len(table.metrics)
+
+
+def test_judges_that_are_no_strangers_stand_in_the_title_and_the_notes(sweep: Sweep) -> None:
+    finish_all(sweep)
+    assert "strangers" not in as_sheet(suite_table(sweep)).title
+    report = sweep.trials / suite_trials(sweep.settings)[0].name / "evaluation" / "evaluation.json"
+    report.parent.mkdir()
+    said = {"classifier_is_a_stranger": "checked", "matcher_is_a_stranger": "no, it learned from 2 people; asked for"}
+    report.write_text(json.dumps(said))
+    table = suite_table(sweep)
+    assert as_sheet(table).title.endswith(", by judges that are no strangers (matcher)")
+    assert "The matcher is no stranger: it learned from 2 people; asked for." in table.notes

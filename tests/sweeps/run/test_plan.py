@@ -11,7 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import ConfigError
+from legan.platform.model import load_network, save_network
 from legan.sweeps.commands import app as commands
 from legan.sweeps.run.request import workers_of
 from legan.sweeps.sweep import Outcome, Sweep, sweeps_home, write_outcome
@@ -246,3 +248,21 @@ def test_a_class_that_no_training_image_shows_is_named_and_not_trained(legan: Co
     text = legan("upsampling", data=rare_data).output
     assert text.startswith("note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so")
     assert "2 expressions × 3 lightings" in text, "this preset mirrors nothing"
+
+
+def test_judges_that_know_people_are_refused_unless_asked_for(
+    legan: Command, tiny_data: Path, networks: dict[str, Path], tmp_path: Path
+) -> None:
+    data = open_dataset(tiny_data)
+    for split, name in (("train", "matcher"), ("test", "classifier")):
+        stored = load_network(networks[name])
+        info = {**stored.info, "people": data.people(split)}
+        save_network(tmp_path / name, stored.kind, stored.numbers, stored.module, **info)
+    judges = {name: tmp_path / name for name in ("classifier", "matcher")}
+    with pytest.raises(ConfigError) as caught:
+        legan("upsampling", **judges)
+    assert [str(problem).partition(";")[0] for problem in caught.value.problems] == [
+        "--matcher: it learned from 4 of the 4 people that the model or its T learned from",
+        "--classifier: it learned from 1 of the 1 person that the test split shows",
+    ]
+    assert "trials of 1 worker" in legan("upsampling", "--known-judges", **judges).output

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from legan.platform.data.dataset import Alignment, open_dataset
+from legan.platform.data.dataset import Alignment, Split, open_dataset
 from legan.platform.data.masks import five_points, hull_mask
 from legan.platform.data.rendered.render import EXPRESSIONS, LIGHTINGS, SCHEMA, render_dataset, render_faces
 from legan.platform.errors import DataError
@@ -144,3 +144,13 @@ def _reduced(image: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), float)
+
+
+def test_people_are_the_same_in_renderings_of_one_seed_and_others_in_those_of_another(tmp_path: Path) -> None:
+    def people(name: str, size: int, seed: int) -> set[str]:
+        made = render_dataset(tmp_path / name, subjects=4, size=size, seed=seed, images_per_subject=1)
+        splits: tuple[Split, ...] = ("train", "val", "test")
+        return {person for split in splits for person in made.people(split)}
+
+    assert people("small", 32, 1) == people("large", 48, 1)
+    assert people("again", 32, 1).isdisjoint(people("others", 32, 2))

@@ -37,6 +37,7 @@ def test_judge_learns_and_is_exported_with_its_schema(tiny_data, tmp_path):
     stored = load_network(tmp_path / "judge")
     assert stored.kind == "attribute_classifier"
     assert stored.info["schema"] == data.schema.to_dict()
+    assert stored.info["people"] == list(data.people("train"))
     x = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(stored.module(x)[0], task.network(x)[0])
 
