@@ -30,7 +30,7 @@ from legan.platform.files import as_read, as_written, misnamed, new_folder, whol
 from legan.platform.settings import Settings, raise_conflicts
 from legan.platform.tracking.copies import begun_as
 from legan.platform.tracking.places import PARENT
-from legan.sweeps.ablations import SUITES
+from legan.sweeps.ablations import OF_QUALITY, SUITES
 from legan.sweeps.search.checks import kind_problems
 from legan.sweeps.search.space import SearchSettings
 
@@ -42,12 +42,12 @@ INPUTS = ("data", "identity", "quality", "classifier", "matcher")
 class SweepSettings(Settings):
     """What is compared: either a suite (the paper's ablations) or a search, and what all trials have in common."""
 
-    suite: Literal["losses", "upsampling", "q"] | None = None
-    """Table 11, 12 or 13."""
+    suite: Literal["losses", "upsampling", "q", "classification", "margin"] | None = None
+    """Table 11, 12 or 13, the ways to read Lcls, or those to train Q."""
     search: SearchSettings | None = None
     """An Optuna search."""
-    kind: Literal["legan", "stargan", "stargan_v2"] = "legan"
-    """What is trained; the suites are LEGAN's."""
+    kind: Literal["legan", "stargan", "stargan_v2", "quality"] = "legan"
+    """What is trained; the suites are LEGAN's, ``margin`` is Q's."""
     preset: str = "quick"
     """Preset or file that the trials' settings start from."""
     overrides: tuple[str, ...] = ()
@@ -55,14 +55,14 @@ class SweepSettings(Settings):
     seeds: int = Field(3, ge=1, le=100)
     """Trials of each variant, seeded 0, 1, …; a search trains each suggestion this often and tells the mean."""
     data: Path
-    """Data set folder; trials are compared on its validation split, and reported on its test split."""
+    """Data set folder, or ratings for Q; trials are compared on its validation split, and reported on its test split."""
     identity: Path | None = None
     """T, for Lid."""
     quality: Path | None = None
     """Q, for Lqual."""
-    classifier: Path
-    """The independent judge of expression and lighting."""
-    matcher: Path
+    classifier: Path | None = None
+    """The independent judge of expression and lighting; needed unless Q is trained, as the next."""
+    matcher: Path | None = None
     """Face features for the match score; another network than T."""
     known_judges: bool = False
     """Take judges that know people of the data, or whom T learned from; the report says so."""
@@ -92,9 +92,24 @@ class SweepSettings(Settings):
     def _one_question(self) -> "SweepSettings":
         if (self.suite is None) == (self.search is None):
             raise ValueError(f"a sweep is either a suite ({', '.join(SUITES)}) or a search; give one of them")
-        if self.suite is not None and self.kind != "legan":
-            raise ValueError(f"the suite {self.suite} is of LEGAN's parts, so kind has to be legan, not {self.kind}")
+        whose = "quality" if self.suite in OF_QUALITY else "legan"
+        if self.suite is not None and self.kind != whose:
+            raise ValueError(f"the suite {self.suite} is of trainings of {whose}, so kind has to be {whose}, not {self.kind}")
+        if self.search is not None and self.kind == "quality":
+            raise ValueError("a search is of legan, stargan or stargan_v2, whose objectives judges measure; choose one of them")
         return self
+
+    @model_validator(mode="after")
+    def _judged(self) -> "SweepSettings":
+        raise_conflicts(type(self), without_judges(dict(self)))
+        return self
+
+    @property
+    def judges(self) -> tuple[Path, Path]:
+        """Classifier and matcher; ValueError where Q is trained, which has none."""
+        if self.classifier is None or self.matcher is None:
+            raise ValueError("trainings of Q have no judges")
+        return self.classifier, self.matcher
 
     @model_validator(mode="after")
     def _searchable(self) -> "SweepSettings":
@@ -110,6 +125,14 @@ class SweepSettings(Settings):
             problems.append(Problem("seeds", message))
         raise_conflicts(type(self), problems)
         return self
+
+
+def without_judges(values: Mapping[str, Any]) -> list[Problem]:
+    """The judges that a sweep with these settings lacks, or the networks that trainings of Q do not need."""
+    given = [name for name in INPUTS[1:] if values.get(name) is not None]
+    if values.get("kind") == "quality":
+        return [Problem(name, "trainings of Q need none; leave it out") for name in given]
+    return [Problem(name, "it is missing") for name in ("classifier", "matcher") if name not in given]
 
 
 class Trial(NamedTuple):

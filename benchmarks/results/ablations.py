@@ -3,7 +3,7 @@
 Every stage is a command that a user could type; it is shown, and left out where its result is there already. A sweep that was
 stopped is resumed: no finished trial is trained again. Hours on two cores.
 
-    python benchmarks/results/ablations.py --home ABLATIONS [--suites losses upsampling q] [--steps 900]
+    python benchmarks/results/ablations.py --home ABLATIONS [--suites losses upsampling q classification] [--steps 900]
 """
 
 import argparse
@@ -42,7 +42,9 @@ def prepare() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, required=True, help="folder for data, runs and sweeps")
-    parser.add_argument("--suites", nargs="+", choices=["losses", "upsampling", "q"], default=["losses", "upsampling", "q"])
+    parser.add_argument(
+        "--suites", nargs="+", choices=["losses", "upsampling", "q", "classification"], default=["losses", "upsampling", "q"]
+    )
     parser.add_argument("--steps", type=int, default=900, help="of each trial")
     return parser.parse_args()
 

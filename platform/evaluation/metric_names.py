@@ -92,6 +92,14 @@ EVALUATION = (
 )  # fmt: skip
 """What an evaluation measures, the most telling first: ``eval/…`` of test people, ``val/…`` of those by whom is chosen."""
 
+RATING_MAE = Metric("rating_mae", "Error of the rating", "0 to 10", "lower")
+RATING_PEARSON = Metric("rating_pearson", "Pearson with the rating", "-1 to 1", "higher")
+RATING_SPEARMAN = Metric("rating_spearman", "Spearman with the rating", "-1 to 1", "higher")
+RATING_INSIDE = Metric("rating_inside_margin", "Inside the raters' margin", "0 to 1", "higher")
+
+RATED = (RATING_MAE, RATING_PEARSON, RATING_SPEARMAN, RATING_INSIDE)
+"""What trials that train Q are compared by."""
+
 VALIDATION = (
     Metric("l1_to_target", "L1 to target", "0 to 2", "lower", prefix="val/"),
     Metric("l1_cycle", "L1 after there and back", "0 to 2", "lower", prefix="val/"),
@@ -127,7 +135,7 @@ LACKING: dict[Need, str] = {
 }
 """What to say of a metric that needs what is missing."""
 
-METRICS = (*EVALUATION, *VALIDATION, *RATINGS)
+METRICS = (*EVALUATION, *RATED, *VALIDATION, *RATINGS)
 
 _OLD_PREFIX = "validation/"
 _VALIDATED = {f"eval/{metric.name}" for metric in VALIDATION}
@@ -156,7 +164,7 @@ def find(name: str) -> Metric | None:
 
 def titled(title: str) -> Metric | None:
     """The metric of an evaluation by its title; None for a column that no evaluation measures."""
-    return next((metric for metric in EVALUATION if metric.title == title), None)
+    return next((metric for metric in (*EVALUATION, *RATED) if metric.title == title), None)
 
 
 def metric_key(title: str, reference: Reference) -> str | None:
@@ -216,6 +224,6 @@ def _filled(name: str) -> Iterator[str]:
 
 
 _BY_STEM = {metric.stem: metric for metric in EVALUATION}
-_BY_NAME = {name: metric for metric in EVALUATION for name in metric.names_under("val/")}
+_BY_NAME = {name: metric for metric in (*EVALUATION, *RATED) for name in metric.names_under("val/")}
 _BY_NAME |= {name: metric for metric in METRICS for name in metric.names}
-_TESTED = {name for metric in (*EVALUATION, *RATINGS) for name in metric.names}
+_TESTED = {name for metric in (*EVALUATION, *RATED, *RATINGS) for name in metric.names}

@@ -13,7 +13,7 @@ What = Annotated[
     str,
     path_argument(
         metavar="SUITE|SPACE.yaml",
-        help="losses, upsampling or q (Tables 11-13), or a search space's file.",
+        help="losses, upsampling, q (Tables 11-13), classification or margin, or a search space's file.",
         autocompletion=lambda incomplete: complete.names_or_paths(SUITES, incomplete, "*.yaml"),
     ),
 ]
@@ -24,11 +24,13 @@ SweepName = Annotated[
 Submitted = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep's name.")]
 
 # Needed, and asked for together with all else that is wrong with a sweep.
-SweepData = Annotated[Path | None, told(DATA, "needed")]
-SweepClassifier = Annotated[Path | None, told(CLASSIFIER, "needed")]
-SweepMatcher = Annotated[Path | None, told(MATCHER, "needed")]
+SweepData = Annotated[Path | None, told(DATA, "needed; ratings for margin")]
+SweepClassifier = Annotated[Path | None, told(CLASSIFIER, "needed, but for margin")]
+SweepMatcher = Annotated[Path | None, told(MATCHER, "needed, but for margin")]
 
-Kind = Annotated[str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan.")]
+Kind = Annotated[
+    str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan, margin of Q.")
+]
 Preset = Annotated[str, PRESET]
 Name = Annotated[str | None, name_option("sweep", "suite or file, and time")]
 Seeds = Annotated[

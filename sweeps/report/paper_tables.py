@@ -48,5 +48,11 @@ PAPER: Mapping[str, PaperTable] = {
     ),
 }
 
-FULL_MODEL: Mapping[str, str] = {"losses": "LEGAN", "upsampling": "Pixel Shuffling", "q": "q = 8"}
+FULL_MODEL: Mapping[str, str] = {
+    "losses": "LEGAN",
+    "upsampling": "Pixel Shuffling",
+    "q": "q = 8",
+    "classification": "Binary, mean",
+    "margin": "Eq. 1",
+}
 """The row that is the paper's LEGAN, which the others are compared with."""

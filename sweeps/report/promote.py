@@ -5,7 +5,7 @@ from collections.abc import Callable
 from legan.platform.catalogue.promote import Promotion
 from legan.platform.catalogue.promote import promote as promote_model
 from legan.platform.device import choose_device
-from legan.platform.errors import CheckpointError
+from legan.platform.errors import CheckpointError, ConfigError, Problem
 from legan.sweeps.report.choice import Direction, choose, in_words
 from legan.sweeps.report.report import scored
 from legan.sweeps.report.results import read_results
@@ -20,6 +20,9 @@ def promote(
     choice.py chooses the variant by its mean over the seeds, then its best seed. Raises ConfigError for the metric, and what
     ``legan models promote`` raises.
     """
+    if sweep.settings.kind == "quality":
+        remedy = f"name the best trial where Q is asked for: --quality {sweep.trials}/TRIAL"
+        raise ConfigError([Problem("", f"the trials of {sweep.name} are quality models, and a champion translates; {remedy}")])
     choice = choose(sweep, scored(sweep, read_results(sweep), "val", say), metric, direction)
     result, asked = choice.result, sweep.settings
     if not result.model.is_dir():
@@ -30,6 +33,6 @@ def promote(
 
     tags = {"sweep": sweep.name, "trial": result.trial.name, "variant": result.trial.variant, "seed": str(result.trial.seed)}
     tags[metric] = f"{choice.value:.6g}"
-    classifier, matcher = (path if path.exists() else None for path in (asked.classifier, asked.matcher))
+    classifier, matcher = (path if path.exists() else None for path in asked.judges)
     promotion = Promotion(str(result.folder), None, classifier, matcher, dry_run, force, asked.known_judges, tags)
     promote_model(promotion, choose_device(), say)

@@ -116,7 +116,7 @@ def write_grids(sweep: Sweep, results: Sequence[TrialResult], out: Path, device:
     people choose by pictures too. Raises DataError or CheckpointError where data or models are gone or damaged.
     """
     chosen = {name: trial for name, trials in by_variant(results).items() if (trial := _first(trials)) is not None}
-    if not chosen:
+    if not chosen or sweep.settings.kind == "quality":
         return []
 
     data = open_dataset(sweep.settings.data)

@@ -1,4 +1,4 @@
-"""Table 11, 12 or 13 of a sweep, as Markdown, CSV and PNG: ours by variant and metric beside the paper's.
+"""A suite's table, as Markdown, CSV and PNG: ours by variant and metric, beside the paper's where it is its Table 11, 12 or 13.
 
 Below each number stands whether it differs from the full model's by more than the seeds do (results.py, ``paired_difference``).
 """
@@ -17,6 +17,7 @@ from legan.platform.evaluation.metric_names import (
     L1,
     PREFIXES,
     QUALITY,
+    RATED,
     REAL_IMAGES,
     Reference,
     arrow,
@@ -51,7 +52,7 @@ from legan.sweeps.report.results import (
     run_lines,
     trouble_notes,
 )
-from legan.sweeps.sweep import Sweep
+from legan.sweeps.sweep import Sweep, SweepSettings
 
 PREFIX = PREFIXES["test"]
 CSV_COLUMNS = (
@@ -84,13 +85,18 @@ class SuiteTable:
     """A suite's results as a table of the paper: cells by variant and metric, the trials by variant, and what has to be said."""
 
     sweep: Sweep
-    paper: PaperTable
+    paper: PaperTable | None
     full: str
     metrics: tuple[str, ...]
     variants: Mapping[str, Sequence[TrialResult]]
     cells: Mapping[tuple[str, str], VariantScore]
     fixed: Mapping[tuple[str, str], float | None]
     notes: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """``table11`` and so on, or the suite's own name where the paper has no table of it; its files are called so."""
+        return f"table{self.paper.number}" if self.paper is not None else str(self.sweep.settings.suite)
 
 
 def suite_table(sweep: Sweep) -> SuiteTable:
@@ -101,31 +107,33 @@ def suite_table(sweep: Sweep) -> SuiteTable:
     results = read_results(sweep)
     require_finished(sweep, results)
 
-    paper, full, variants = PAPER[suite], FULL_MODEL[suite], by_variant(results)
+    paper, full, variants = PAPER.get(suite), FULL_MODEL[suite], by_variant(results)
+    numbers = {} if paper is None else paper.numbers
     reference, known = _reference(results), set(metric_names(results, "test"))
     metrics = tuple(
         name
-        for name in (*PAPER_METRICS, *OUR_METRICS)
-        if name in paper.numbers[full] or f"{PREFIX}{metric_key(name, reference)}" in known
+        for name in (*PAPER_METRICS, *OUR_METRICS, *(metric.title for metric in RATED))
+        if name in numbers.get(full, {}) or f"{PREFIX}{metric_key(name, reference)}" in known
     )
 
+    fixed_rows = () if sweep.settings.kind == "quality" else (COPY_INPUT, REAL_IMAGES)
     cells = {}
     for metric in metrics:
         ours = {name: by_seed(trials, f"{PREFIX}{metric_key(metric, reference)}") for name, trials in variants.items()}
         best = _best(ours, metric)
         for name, values in ours.items():
             difference = paired_difference(values, ours[full]) if name != full else None
-            cells[name, metric] = VariantScore(values, paper.numbers.get(name, {}).get(metric), difference, name in best)
+            cells[name, metric] = VariantScore(values, numbers.get(name, {}).get(metric), difference, name in best)
 
-    fixed = {(row, metric): _fixed(row, metric, reference, results) for row in (COPY_INPUT, REAL_IMAGES) for metric in metrics}
+    fixed = {(row, metric): _fixed(row, metric, reference, results) for row in fixed_rows for metric in metrics}
     table = SuiteTable(sweep, paper, full, metrics, variants, cells, fixed)
     return replace(table, notes=tuple(_notes(table, reference)))
 
 
 def write_suite(out: Path, table: SuiteTable) -> tuple[str, list[Path]]:
-    """Write tableN.md, tableN.csv and tableN.png into ``out``; the Markdown and the files' names."""
+    """Write the table as .md, .csv and .png into ``out``; the Markdown and the files' names."""
     sheet = as_sheet(table)
-    return markdown(sheet), write_sheet(out, f"table{table.paper.number}", sheet, as_csv(table))
+    return markdown(sheet), write_sheet(out, table.called, sheet, as_csv(table))
 
 
 def as_sheet(table: SuiteTable) -> Sheet:
@@ -138,12 +146,14 @@ def as_sheet(table: SuiteTable) -> Sheet:
         listed = run_places([about(each) for each in trials if each.finished], numbers)
         rows.append(f"{name} [{listed}]" if listed else name)
         places.append(tuple(_place(table, name, metric) for metric in table.metrics))
-    for name in (COPY_INPUT, REAL_IMAGES):
+    for name in dict.fromkeys(row for row, _ in table.fixed):
         rows.append(name)
         values = (table.fixed[name, metric] for metric in table.metrics)
         places.append(tuple(Place("–" if value is None else f"{value:.3f}") for value in values))
     columns = tuple(f"{metric} {arrow(metric)}" for metric in table.metrics)
-    title = f"Table {table.paper.number}: ours on {table.sweep.settings.data.name} beside the paper's on {table.paper.data}"
+    title = f"Suite {table.called} on {table.sweep.settings.data.name}"
+    if table.paper is not None:
+        title = f"Table {table.paper.number}: ours on {table.sweep.settings.data.name} beside the paper's on {table.paper.data}"
     title += by_known_judges(judged(everybody))
     more = [f"Differences to {table.full}, mean over seeds with 95 % interval:", "", *_differences(table, columns)]
     return Sheet(title, columns, tuple(rows), tuple(places), table.notes, tuple(runs), tuple(more))
@@ -157,7 +167,16 @@ def as_csv(table: SuiteTable) -> str:
         low, high = (difference.interval if difference is not None else None) or (None, None)
         verdict = difference.verdict(lower_is_better(metric)) if difference is not None else None
         runs = " ".join(each.run.run_id or each.trial.name for each in table.variants[name] if each.trial.seed in cell.ours)
-        row = [table.paper.number, table.sweep.name, name, metric, cell.mean, cell.sd, len(cell.ours), int(cell.best)]
+        row = [
+            table.called.removeprefix("table"),
+            table.sweep.name,
+            name,
+            metric,
+            cell.mean,
+            cell.sd,
+            len(cell.ours),
+            int(cell.best),
+        ]
         rows.append([*row, difference.mean if difference is not None else None, low, high, verdict, runs, cell.paper])
     return csv_text(CSV_COLUMNS, rows)
 
@@ -200,9 +219,9 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
 
     notes = trouble_notes([each for row in table.variants.values() for each in row])
     notes.append(
-        f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on at most {settings.pairs} pairs of test people of "
-        f"{settings.data.name}; preset {Path(settings.preset).name}{changed}. All have the same data, pairs, judges and budget, "
-        "and none is stopped early. Bold: the best mean of a column over all seeds, which may be chance. – : absent."
+        f"Ours: mean ± standard deviation over {seeds} (N where it is fewer) on {_of(settings)} {settings.data.name}; "
+        f"preset {Path(settings.preset).name}{changed}. All have the same data, judges and budget, and none is stopped early. "
+        "Bold: the best mean of a column over all seeds, which may be chance. – : absent."
     )
     if compared:
         notes.append(
@@ -214,10 +233,11 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
 
     values = judged([each for row in table.variants.values() for each in row])
     notes += stranger_notes(values) if values else []
-    notes.append(
-        f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
-    )
-    if reference != paper.reference:
+    if paper is not None:
+        notes.append(
+            f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
+        )
+    if paper is not None and reference != paper.reference:
         notes.append(f"Images are compared with the {reference}; the paper compares them with the {paper.reference}.")
 
     if lacking:
@@ -229,6 +249,12 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
     if FD_IDENTITY.title in table.metrics:
         notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     return notes
+
+
+def _of(settings: SweepSettings) -> str:
+    if settings.kind == "quality":
+        return "the rated images in the test split of"
+    return f"at most {counted(settings.pairs, 'pair')} of test people of"
 
 
 def _place(table: SuiteTable, name: str, metric: str) -> Place:

@@ -26,7 +26,7 @@ def with_inputs(sweep: Sweep, given: Mapping[str, Path | None], inputs: Inputs) 
         del moved[name]
 
     for name, path in moved.items():
-        now = problems.from_(partial(hash_of, name, path, inputs), f"--{name}")
+        now = problems.from_(partial(hash_of, sweep.settings.kind, name, path, inputs), f"--{name}")
         before = known.get(name, now)
         if now is not None and before is not None and now != before:
             what = f"{path} has the hash {now[:12]}, and {sweep.name} began with {before[:12]}; give what it began with"

@@ -34,6 +34,8 @@ from legan.sweeps.sweep import INPUTS, Sweep, SweepSettings, name_problems, suit
 HASHES = "inputs.json"
 HELD_OUT: tuple[Split, ...] = ("val", "test")
 """The splits that trials are scored on."""
+RATED_SIZE = 128
+"""The size at which ratings are told apart; what Q sees is its own."""
 
 
 def locate(values: dict[str, Any]) -> list[Problem]:
@@ -138,13 +140,15 @@ def _problems_at_edges(sweep: Sweep, inputs: Inputs, elsewhere: bool) -> list[Pr
 def remember_inputs(sweep: Sweep, inputs: Inputs) -> None:
     """Keep the hashes of what the sweep is made of."""
     paths = {name: path for name in INPUTS if (path := getattr(sweep.settings, name)) is not None}
-    found = {name: hash_of(name, path, inputs) for name, path in paths.items()}
+    found = {name: hash_of(sweep.settings.kind, name, path, inputs) for name, path in paths.items()}
     write_whole(sweep.folder / HASHES, json.dumps(found, indent=1) + "\n")
 
 
-def hash_of(name: str, path: Path, inputs: Inputs) -> str:
-    """The hash of the data or the network in a folder."""
-    return inputs.dataset(path).content_hash if name == "data" else inputs.network_hash(path)
+def hash_of(kind: str, name: str, path: Path, inputs: Inputs) -> str:
+    """The hash of the data, or the network, that trainings of ``kind`` are given as ``name``."""
+    if name != "data":
+        return inputs.network_hash(path)
+    return inputs.ratings(path, RATED_SIZE).content_hash if kind == "quality" else inputs.dataset(path).content_hash
 
 
 def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset | None = None) -> None:
@@ -153,8 +157,18 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset |
     ``trained`` are the data with the classes that trials learn, where that is known.
     """
     problems = Problems()
-    classifier = problems.from_(partial(inputs.network, settings.classifier, *CLASSIFIER), "--classifier")
-    matcher = problems.from_(partial(inputs.network, settings.matcher, *IDENTITY), "--matcher")
+    if settings.kind == "quality":
+        with suppress(LeganError):  # which the trainings' settings name too
+            there = set(inputs.ratings(settings.data, RATED_SIZE).split)
+            missing = [split for split in ("val", "test") if split not in there]
+            problems += [
+                Problem("--data", f"no image of {settings.data} is in the split {split}; rate some") for split in missing
+            ]
+        problems.raise_if_any()
+        return
+    paths = settings.judges
+    classifier = problems.from_(partial(inputs.network, paths[0], *CLASSIFIER), "--classifier")
+    matcher = problems.from_(partial(inputs.network, paths[1], *IDENTITY), "--matcher")
     data, quality = trained, None
     with suppress(LeganError):  # which the trainings' settings name too
         data = inputs.dataset(settings.data) if trained is None else trained

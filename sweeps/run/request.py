@@ -11,10 +11,10 @@ from typing import Any
 from legan.platform.config import KINDS, Checked, check_apart, given_twice, resolve
 from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.settings import TrainingSettings
-from legan.sweeps.ablations import SUITES
+from legan.sweeps.ablations import OF_QUALITY, SUITES
 from legan.sweeps.search.files import read_space, space_names
 from legan.sweeps.search.space import asha_problems
-from legan.sweeps.sweep import Sweep, SweepSettings
+from legan.sweeps.sweep import Sweep, SweepSettings, without_judges
 
 WHOLE_PATH = ("the whole path there or the name of a run", "the whole path there")
 NETWORKS = ("identity", "quality", "classifier", "matcher")
@@ -40,6 +40,8 @@ def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, 
     problems: list[Problem] = []
     if what in SUITES:
         values["suite"] = what
+        if what in OF_QUALITY and given["kind"] == "legan":  # which nobody has to name
+            values["kind"] = "quality"
     else:
         values.setdefault("seeds", 1)
         try:
@@ -50,6 +52,7 @@ def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, 
             values["suite"] = next(iter(SUITES))  # so that the rest is checked too
     problems += place(values)
     settings, wrong, fields = check_apart(SweepSettings, values)
+    wrong = list(dict.fromkeys([*wrong, *(each for each in without_judges(values) if settings is None)]))
     problems += _set_twice(given, what, values)
     told = [each._replace(place=f"--{each.place}") if each.place in given else each for each in wrong]
     return Checked(None if problems else settings, [*problems, *told], fields)
@@ -58,7 +61,8 @@ def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, 
 def _set_twice(given: Mapping[str, Any], what: str, values: Mapping[str, Any]) -> list[Problem]:
     """A problem for each override that says what an option, or every variant, says too."""
     overrides: Sequence[str] = given.get("overrides") or ()
-    problems = given_twice(overrides, {key: given.get(key) for key in ("data", "identity", "quality")})
+    named = {key: given.get(key) for key in ("data", "identity", "quality")}
+    problems = given_twice(overrides, {**named, "ratings": named["data"]} if what in OF_QUALITY else named)
 
     suite = SUITES.get(what, {"": {}})
     space = values["search"].parameters if "search" in values else {}
@@ -117,7 +121,7 @@ def asked_training(sweep: Sweep, changes: Mapping[str, object], seed: int, gpu: 
     asked = sweep.settings
     overrides = [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in changes.items())]
     given = {
-        "data": asked.data,
+        "ratings" if asked.kind == "quality" else "data": asked.data,
         "identity": asked.identity,
         "quality": asked.quality if "quality" in KINDS[asked.kind].model_fields else None,
         "seed": seed,

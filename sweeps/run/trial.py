@@ -8,17 +8,20 @@ from its last checkpoint when it is run again.
 import os
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from legan.platform.data.dataset import Split
+from legan.platform.data.ratings.ratings import read_ratings
 from legan.platform.errors import LeganError
 from legan.platform.evaluation.evaluate import REPORTS, EvaluationRequest, prepare, score
+from legan.platform.evaluation.ratings.report import expect_quality, predict, rating_scores
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
-from legan.platform.model import FACENET
+from legan.platform.model import FACENET, QUALITY, load_network
 from legan.platform.tracking.delivery import PARENT_UID
 from legan.platform.tracking.places import experiment, read_run_file
 from legan.platform.tracking.tracker import Status, Tracker
@@ -157,8 +160,8 @@ def _train_on_workers(sweep: Sweep, run: Run, tracking_uri: str, tell: Report) -
 
 def _chosen_by(sweep: Sweep, run: Run, tracking_uri: str, inputs: Inputs) -> dict[str, float]:
     """The scores that trials are compared by; none where a suite's data has no validation split."""
-    split = sweep.settings.chosen_on
-    if len(inputs.dataset(sweep.settings.data).real_rows(split)) == 0:
+    split, is_rated = sweep.settings.chosen_on, sweep.settings.kind == "quality"
+    if not is_rated and len(inputs.dataset(sweep.settings.data).real_rows(split)) == 0:
         return {}
     return _evaluate(sweep, run, split, tracking_uri)
 
@@ -171,21 +174,41 @@ def _evaluate(sweep: Sweep, run: Run, split: Split, tracking_uri: str) -> dict[s
     )
     status: Status = "FAILED"
     try:
-        judges = asked.classifier, asked.matcher, asked.quality
-        # Whether they may know these people was settled when the sweep began.
-        request = EvaluationRequest(asked.data, *judges, asked.pairs, split=split, known_judges=True)
-        bench, folder = prepare(str(run.model), request), REPORTS[split]
-        evaluation, files, tags = score(bench, run.folder / folder, _device(run), say)
-        metrics = tracked_metrics(evaluation)
-        tracker.set_tags(tags)
+        scores = (_scored_ratings if asked.kind == "quality" else _scored_translations)(sweep, run, split)
+        tracker.set_tags(scores.tags)
         # What is validated has the place of the last step, behind what the training has validated on its way.
-        tracker.log_metrics(metrics, step=0 if split == "test" else int(bench.model.info["step"]), again=True)
-        for file in files:
-            tracker.log_artifact(file, folder)
+        tracker.log_metrics(scores.metrics, step=0 if split == "test" else scores.step, again=True)
+        for file in scores.files:
+            tracker.log_artifact(file, REPORTS[split])
         status = "FINISHED"
     finally:
         tracker.close(status)
-    return metrics
+    return scores.metrics
+
+
+class Scores(NamedTuple):
+    """What a trial's network scored after ``step`` steps, and the files that tell more."""
+
+    metrics: dict[str, float]
+    step: int
+    files: Sequence[Path]
+    tags: Mapping[str, str]
+
+
+def _scored_translations(sweep: Sweep, run: Run, split: Split) -> Scores:
+    asked = sweep.settings
+    # Whether the judges may know these people was settled when the sweep began.
+    request = EvaluationRequest(asked.data, *asked.judges, asked.quality, asked.pairs, split=split, known_judges=True)
+    bench = prepare(str(run.model), request)
+    evaluation, files, tags = score(bench, run.folder / REPORTS[split], _device(run), _log(run))
+    return Scores(tracked_metrics(evaluation), int(bench.model.info["step"]), files, tags)
+
+
+def _scored_ratings(sweep: Sweep, run: Run, split: Split) -> Scores:
+    stored = load_network(run.model, *QUALITY)
+    quality = expect_quality(stored)
+    ratings = read_ratings(sweep.settings.data, quality.image_size)
+    return Scores(rating_scores(predict(ratings, quality, _device(run)), split), int(stored.info["step"]), [], {})
 
 
 def _log(run: Run) -> Callable[[str], None]:

@@ -16,10 +16,18 @@ from matplotlib.figure import Figure
 from scipy.stats import pearsonr, spearmanr
 
 from legan.models.quality import QualityModel
-from legan.platform.data.dataset import SPLITS
+from legan.platform.data.dataset import SPLITS, Split
 from legan.platform.data.ratings.ratings import Ratings
 from legan.platform.errors import ConfigError, Problem, counted
-from legan.platform.evaluation.metric_names import find, heading
+from legan.platform.evaluation.metric_names import (
+    PREFIXES,
+    RATING_INSIDE,
+    RATING_MAE,
+    RATING_PEARSON,
+    RATING_SPEARMAN,
+    find,
+    heading,
+)
 from legan.platform.files import whole_file, write_whole
 from legan.platform.model import QUALITY, StoredNetwork, instead_of
 from legan.platform.pixels import network_input
@@ -114,6 +122,15 @@ def tracked_metrics(splits: pd.DataFrame) -> dict[str, float]:
         split = str(row.pop("split"))
         metrics.update({f"eval/ratings/{split}/{name}": float(value) for name, value in row.items() if np.isfinite(value)})
     return metrics
+
+
+def rating_scores(predictions: pd.DataFrame, split: Split) -> dict[str, float]:
+    """What Q scored on the images of a split: RATED of metric_names.py, under ``val/`` or ``eval/``; none that is undefined."""
+    table = split_table(predictions)
+    (row,) = table[table["split"] == split].to_dict("records")
+    columns = {RATING_MAE: "error", RATING_PEARSON: "pearson", RATING_SPEARMAN: "spearman", RATING_INSIDE: "inside_margin"}
+    found = {f"{PREFIXES[split]}{metric.name}": float(row[column]) for metric, column in columns.items()}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def write_report(out: Path, predictions: pd.DataFrame, about: Mapping[str, Any]) -> list[Path]:

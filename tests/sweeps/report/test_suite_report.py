@@ -13,7 +13,7 @@ from legan.platform.tracking.places import Delivered
 from legan.platform.tracking.spool import Spool
 from legan.sweeps.report.report import write_trials
 from legan.sweeps.report.results import read_results
-from legan.sweeps.report.suite_report import as_csv, as_sheet, suite_table
+from legan.sweeps.report.suite_report import as_csv, as_sheet, suite_table, write_suite
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, create_sweep, suite_trials, write_outcome
 
 SSIM = {
@@ -242,3 +242,20 @@ def test_judges_that_are_no_strangers_stand_in_the_title_and_the_notes(sweep: Sw
     table = suite_table(sweep)
     assert as_sheet(table).title.endswith(", by judges that are no strangers (matcher)")
     assert "The matcher is no stranger: it learned from 2 people; asked for." in table.notes
+
+
+def test_a_suite_that_the_paper_has_no_table_of_stands_alone(tmp_path: Path, sweep: Sweep) -> None:
+    suite = create_sweep(tmp_path, "cls", sweep.settings.model_copy(update={"suite": "classification"}))
+    for trial in suite_trials(suite.settings):
+        shift = {"Binary, mean": 0.0, "Binary, sum": 0.1, "Softmax": -0.1}[trial.variant]
+        finish(suite, trial.name, {"eval/ssim_to_target": 0.5 + shift + trial.seed / 100} | FIXED)
+    table = suite_table(suite)
+    assert table.metrics == ("SSIM",)
+    assert (table.called, table.paper, table.full) == ("classification", None, "Binary, mean")
+    assert table.cells["Binary, sum", "SSIM"].difference.mean == pytest.approx(0.1)
+    text, files = write_suite(tmp_path / "out", table)
+    assert {file.name for file in files} == {"classification.md", "classification.csv", "classification.png"}
+    assert text.startswith("# Suite classification on faces\n")
+    assert "paper" not in text
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "classification.csv").read_text())))
+    assert {(row["table"], row["paper"]) for row in rows} == {("classification", "")}

@@ -190,8 +190,19 @@ def test_missing_folders_are_named(legan: Command, tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_is_refused_with_those_there_are(legan: Command) -> None:
-    with pytest.raises(ConfigError, match=r"there is no suite or search space 'nonsense'; suites: losses, upsampling, q; "):
+    with pytest.raises(
+        ConfigError,
+        match=r"there is no suite or search space 'nonsense'; suites: losses, upsampling, q, classification, margin; ",
+    ):
         legan("nonsense")
+
+
+def test_the_suite_of_q_needs_ratings_and_nothing_else(legan: Command, tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        legan("margin")
+    said = {problem.place: problem.message for problem in caught.value.problems}
+    assert {f"--{name}" for name in ("identity", "quality", "classifier", "matcher")} <= set(said)
+    assert said["--matcher"] == "trainings of Q need none; leave it out"
 
 
 def test_all_that_is_missing_is_said_beside_an_unknown_suite(home: Path) -> None:

@@ -5,24 +5,34 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from ray.exceptions import ActorDiedError
 from ray.train import WorkerGroupError
 from safetensors.torch import load_file
+from tests.tiny import RATER
 
 from legan.platform.data.dataset import open_dataset
+from legan.platform.data.ratings.ratings import read_ratings
+from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.errors import ClusterError, ConfigError, TrackingError
+from legan.platform.evaluation.metric_names import RATED
+from legan.platform.model import load_network
+from legan.platform.pixels import network_input
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
-from legan.sweeps.report.report import scored, untested
+from legan.sweeps.report.promote import promote
+from legan.sweeps.report.report import scored, untested, write_report
 from legan.sweeps.report.results import read_results
 from legan.sweeps.run.request import settings_of
 from legan.sweeps.run.trial import NotNowError, run_trial
-from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, suite_trials
+from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep, read_outcome, suite_trials
 
 NewSweep = Callable[..., Sweep]
 
@@ -94,6 +104,44 @@ def test_a_finished_trial_is_scored_on_test_people_when_a_report_asks_for_it_and
     assert untested(sweep) == []
     assert scored(sweep, read_results(sweep), "test", said.append)[0] == first
     assert len(said) == 1, "a second report looks at nobody again"
+
+
+def test_a_trial_that_trains_q_is_scored_by_its_ratings_and_needs_no_judges(ready: Path, tiny_data: Path, tmp_path: Path) -> None:
+    ratings = make_simulated_ratings(open_dataset(tiny_data), tmp_path / "ratings", count=90)
+    preset = tmp_path / "preset.yaml"
+    tiny = {**RATER, "steps": 3, "batch_size": 8, "adam": {"learning_rate": 0.001, "beta1": 0.9, "beta2": 0.999}}
+    tiny.pop("mean_rating", None)
+    preset.write_text(yaml.safe_dump({"quality": tiny}))
+    settings = SweepSettings(suite="margin", kind="quality", preset=str(preset), data=ratings.path, seeds=1)
+    sweep = create_sweep(ready, "margin", settings)
+    trials = suite_trials(settings)
+    assert [trial.changes["loss"] for trial in trials] == ["margin", "hinge", "absolute", "squared"]
+    for trial in trials:
+        outcome = run(sweep, trial)
+        assert (outcome.status, outcome.error) == ("finished", None)
+        assert set(outcome.metrics) <= {f"val/{metric.name}" for metric in RATED}
+
+    # The figures are those of the report on the same Q: mean absolute error by hand.
+    quality = load_network(sweep.trials / trials[0].name / "model").module
+    held_out = read_ratings(ratings.path, quality.image_size)
+    val, test = (held_out.split == split for split in ("val", "test"))
+    with torch.inference_mode():
+        predicted = quality(network_input(held_out.images, torch.device("cpu"))).numpy()
+    error = np.abs(predicted - held_out.mean)
+    first = read_outcome(sweep, trials[0].name)
+    assert first is not None
+    assert first.metrics["val/rating_mae"] == pytest.approx(error[val].mean(), rel=1e-4)
+    assert first.metrics["val/rating_inside_margin"] == pytest.approx((error <= held_out.std)[val].mean())
+
+    text, files = write_report(sweep, None, torch.device("cpu"), lambda line: None)
+    assert {file.name for file in files} == {"margin.md", "margin.csv", "margin.png", "trials.csv"}
+    assert "on the rated images in the test split of ratings" in text
+    assert "Copy input" not in text
+    outcome = read_outcome(sweep, trials[0].name)
+    assert outcome is not None
+    assert outcome.metrics["eval/rating_mae"] == pytest.approx(error[test].mean(), rel=1e-4)
+    with pytest.raises(ConfigError, match="are quality models, and a champion translates"):
+        promote(sweep, "val/rating_mae", None, False, False, lambda line: None)
 
 
 def test_a_suite_on_data_without_a_validation_split_is_reported_all_the_same(new_sweep: NewSweep, tmp_path: Path) -> None:
