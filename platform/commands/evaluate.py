@@ -171,9 +171,9 @@ def _print_table(evaluation: "Evaluation", judged: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from legan.platform.evaluation.metric_names import METRICS, heading
+    from legan.platform.evaluation.metric_names import METRICS, heading, shown
 
-    metrics = evaluation.table.drop(columns="pairs")
+    metrics = evaluation.table[shown(evaluation.table.columns.drop("pairs"))]
     people = evaluation.pairs["subject"].nunique()
     table = Table(title=f"{counted(len(evaluation.pairs), 'translation')} of people of the {evaluation.split} split{judged}")
     table.add_column("", no_wrap=True)

@@ -14,6 +14,7 @@ from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsE
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges, quality_notes, stranger_notes
 from legan.platform.evaluation.measures.masks import has_masks
+from legan.platform.evaluation.measures.shade import known_lamps
 from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
@@ -166,6 +167,8 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     if not has_masks(model):
         left_out[_named("masks", ", ")] = "the generator makes no masks"
         advice.append(f"{_left_out('masks')}: the generator makes no masks.")
+    if known_lamps(data, model.schema) is None:
+        left_out[_named("lamps", ", ")] = "where the light comes from is not known"
     simulated = bool((quality.info if quality is not None else model.info).get("simulated_ratings"))
     if simulated:
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")

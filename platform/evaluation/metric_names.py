@@ -4,12 +4,12 @@ Metrics named ``eval/…`` are measured on the test split, those named ``val/…
 and nothing heavy is imported.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["lower", "higher"]
-Need = Literal["inception", "alexnet", "matcher", "classifier", "quality", "masks"]
+Need = Literal["inception", "alexnet", "matcher", "classifier", "quality", "masks", "lamps"]
 Prefix = Literal["eval/", "val/"]
 Average = Literal["mean", "median"]
 Reference = Literal["target", "source"]
@@ -27,8 +27,9 @@ class Metric:
     """A row of the table: ``title`` for people, ``scale`` the range of its values, ``better`` None where neither way is.
 
     ``name`` stands behind ``prefix`` in MLflow and alone in tables; ``{reference}`` and ``{split}`` in it are filled in.
-    ``needs`` is what it is left out without: networks, or the model's masks. A metric ``of_sets`` is a distance between two sets
-    of images: it depends on their number N and has no interval. Of the others a table has the ``average`` over images.
+    ``needs`` is what it is left out without: networks, the model's masks, lamps. A metric ``of_sets`` is a distance between two
+    sets of images: it depends on their number N and has no interval. Of the others a table has the ``average`` over images.
+    Those that are not ``main`` are for files alone, not for the tables that people read.
 
     >>> SSIM.key("target"), SSIM.better, SSIM.names
     ('ssim_to_target', 'higher', ('eval/ssim_to_target', 'eval/ssim_to_source'))
@@ -42,6 +43,7 @@ class Metric:
     of_sets: bool = False
     prefix: Prefix = "eval/"
     average: Average = "mean"
+    main: bool = True
 
     @property
     def compared(self) -> bool:
@@ -73,22 +75,27 @@ class Metric:
 
 
 FID = Metric("fid", "FID", "0 and up", "lower", ("inception",), of_sets=True)
-KID = Metric("kid", "KID", "about 0 and up", "lower", ("inception",), of_sets=True)
+KID = Metric("kid", "KID", "about 0 and up", "lower", ("inception",), of_sets=True, main=False)
 LPIPS = Metric("lpips_to_{reference}", "LPIPS", "0 and up", "lower", ("alexnet",))
 SSIM = Metric("ssim_to_{reference}", "SSIM", "-1 to 1", "higher")
 MATCH = Metric("match_to_{reference}", "Match", "-1 to 1", "higher", ("matcher",))
 QUALITY = Metric("quality", "Quality", "about 0 to 10", "higher", ("quality",))
 FD_IDENTITY = Metric("fd_identity", "FD identity", "0 and up", "lower", ("matcher",), of_sets=True)
-KD_IDENTITY = Metric("kd_identity", "KD identity", "about 0 and up", "lower", ("matcher",), of_sets=True)
+KD_IDENTITY = Metric("kd_identity", "KD identity", "about 0 and up", "lower", ("matcher",), of_sets=True, main=False)
 L1 = Metric("l1_to_{reference}", "L1", "0 to 2", "lower")
 EXPRESSION_ACCURACY = Metric("expression_accuracy", "Expression accuracy", "0 to 1", "higher", ("classifier",))
 LIGHTING_ACCURACY = Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", ("classifier",))
 MASK_EXPRESSION = Metric("mask_expression", "Me shows the change", "-1 to 1", "higher", ("masks",), average="median")
 MASK_LIGHTING = Metric("mask_lighting", "Ml shows the change", "-1 to 1", "higher", ("masks",), average="median")
+SIDE_LIGHT = Metric("side_light_to_{reference}", "Left–right light", "0 to 100 (L*)", "lower", main=False)
+HEIGHT_LIGHT = Metric("height_light_to_{reference}", "Top–bottom light", "0 to 100 (L*)", "lower", main=False)
+LIGHT_ANGLE = Metric("light_angle", "Light's direction", "0 to 180 degrees", "lower", ("lamps",), average="median")
+TONE = Metric("ita_to_{reference}", "Skin tone", "0 to 360 degrees (ITA)", "lower")
+TONE_CHANGE = Metric("ita_change", "Skin lighter than the source", "degrees (ITA)", None, main=False)
 
 EVALUATION = (
     FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
-    MASK_EXPRESSION, MASK_LIGHTING,
+    MASK_EXPRESSION, MASK_LIGHTING, LIGHT_ANGLE, TONE, SIDE_LIGHT, HEIGHT_LIGHT, TONE_CHANGE,
 )  # fmt: skip
 """What an evaluation measures, the most telling first: ``eval/…`` of test people, ``val/…`` of those by whom is chosen."""
 
@@ -131,6 +138,7 @@ LACKING: dict[Need, str] = {
     "quality": "there is no Q to measure it; give one with --quality",
     "matcher": "there is no face matcher to measure it; give one with --matcher",
     "classifier": "there is no classifier to measure it; give one with --classifier",
+    "lamps": "where the light comes from is known of rendered faces alone",
     "masks": "the generator makes no masks; LEGAN does, with generator.disentangled=true",
 }
 """What to say of a metric that needs what is missing."""
@@ -210,6 +218,15 @@ def heading(name: str) -> str:
     if metric is None:
         return name.replace("_", " ")
     return " ".join([metric.title, *(["to", name.rpartition("_")[2]] if metric.compared else []), metric.arrow]).rstrip()
+
+
+def shown(names: Iterable[str]) -> list[str]:
+    """Those columns of a table that people read: what is no metric, and the main ones of what is.
+
+    >>> shown(["pairs", "fid", "kid"])
+    ['pairs', 'fid']
+    """
+    return [name for name in names if (metric := find(name)) is None or metric.main]
 
 
 def _filled(name: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ from legan.platform.evaluation.bootstrap import averages, intervals_table
 from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
 from legan.platform.evaluation.measures.masks import mask_scores
+from legan.platform.evaluation.measures.shade import known_lamps, people_bands, shade_of, towards_lamps
 from legan.platform.evaluation.metric_names import Need, Reference
 from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
 from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Scorer, Seen, image_metrics
@@ -34,6 +35,7 @@ from legan.platform.model import Model
 
 METHODS = ("output", "copy input", "real images")
 BATCH = 64
+TONES = "skin tone"
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ class Evaluation:
     """What came out.
 
     ``scores`` has a row per pair and method; ``table`` the means and distances, a row per method and a column per metric;
-    ``classes`` the same for each expression and lighting that is asked for, a row per class and method. ``intervals`` are
-    bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different subjects, None where
-    all pairs are of one subject; a match of that size says nothing about the person. ``real_images`` is the number of real images
-    of the ``split``, which the Fréchet and kernel distances are to.
+    ``classes`` the same for each expression and lighting that is asked for and for each skin tone, a row per group and method.
+    ``intervals`` are bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different
+    subjects, None where all pairs are of one subject; a match of that size says nothing about the person. ``real_images`` is the
+    number of real images of the ``split``, which the Fréchet and kernel distances are to.
     """
 
     reference: Reference
@@ -106,7 +108,8 @@ def evaluate_pairs(
         extractor.network.to(device)
 
     reference = reference_of(pairs)
-    functions = image_metrics(reference, extractors[0].name, judges.quality, judges.perceptual)
+    lamps = known_lamps(data, model.schema)
+    functions = image_metrics(reference, extractors[0].name, judges.quality, judges.perceptual, lamps is not None)
     scores = {method: ImageScores(functions) for method in METHODS}
     to_real = {name: DistancesTo(features) for name, features in real.items()}
     distances = {method: [FeatureDistances(each, to_real[each.name]) for each in extractors] for method in METHODS}
@@ -134,7 +137,7 @@ def evaluate_pairs(
         pairs,
         frame,
         table.astype({"pairs": int}),
-        _classes_table(frame, pairs, data.faces[["expression", "lighting"]].iloc[data.real_rows(split)], distances),
+        _classes_table(frame, *_groups(pairs, data, split), distances),
         match_of_strangers(distances["real images"][0].features, pairs["subject"].to_numpy(np.str_)),
         intervals_table(frame, pairs["subject"]),
         len(data.real_rows(split)),
@@ -179,10 +182,16 @@ def _views(
     else:
         real, shown, real_hull = x, _labels(model, data, source_rows, device), source_hull
     of_real = {each.name: each(real) for each in extractors}
+    lamps = known_lamps(data, model.schema)
+    of_source, of_target = shade_of(x, source_hull), shade_of(real, real_hull)
     for image, labels, hull in ((output, wanted, source_hull), (x, wanted, source_hull), (real, shown, real_hull)):
         features = of_real if image is real else {each.name: each(image) for each in extractors}
+        shade = of_target if image is real else of_source if image is x else shade_of(image, hull)
+        lamp = towards_lamps(lamps, labels[1]) if lamps is not None and labels[1] is not None else None
         expression, lighting = judges.classifier(image)
-        yield Seen(image, real, hull, labels[0], labels[1], expression, lighting, features, of_real)
+        yield Seen(
+            image, real, hull, *labels, expression, lighting, features, of_real, shade, of_target, of_source, lamp
+        )  # fmt: skip
 
 
 def _labels(model: Model, data: Dataset, rows: Rows, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
@@ -208,25 +217,34 @@ def _computed(distances: Sequence[FeatureDistances]) -> dict[str, float]:
     return found
 
 
-def _classes_table(
-    scores: pd.DataFrame, pairs: pd.DataFrame, real: pd.DataFrame, distances: Mapping[str, Sequence[FeatureDistances]]
-) -> pd.DataFrame:
-    """Columns: attribute, name, method, pairs, and every metric over the pairs that ask for this class.
+def _groups(pairs: pd.DataFrame, data: Dataset, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the pairs, and the real images of the split, are grouped by: classes, and the skin tone of the person."""
+    rows = data.real_rows(split)
+    bands = people_bands(data, rows)
+    asked = pairs[["expression", "lighting"]].assign(**{TONES: pairs["subject"].astype(str).map(bands)})
+    shown = data.faces[["expression", "lighting"]].iloc[rows].assign(**{TONES: [bands[str(each)] for each in data.subject[rows]]})
+    return asked, shown
 
-    ``real`` are the classes of the real images. Fréchet and kernel distances are to those of the same class; a class that the
-    data doesn't name has none.
+
+def _classes_table(
+    scores: pd.DataFrame, asked: pd.DataFrame, real: pd.DataFrame, distances: Mapping[str, Sequence[FeatureDistances]]
+) -> pd.DataFrame:
+    """Columns: attribute, name, method, pairs, and every metric over the pairs that ask for this class, or are of this group.
+
+    ``asked`` and ``real`` are the groups of pairs and of real images. Fréchet and kernel distances are to those of the same
+    group; a class that the data doesn't name has none.
     """
     parts: list[dict[str, Any]] = []
-    for attribute in ("expression", "lighting"):
+    for attribute in asked:
         labels = real[attribute].to_numpy()
-        for name in dict.fromkeys(sorted(pairs[attribute])):
-            asked = np.flatnonzero((pairs[attribute] == name).to_numpy())
+        for name in dict.fromkeys(sorted(asked[attribute])):
+            chosen = np.flatnonzero((asked[attribute] == name).to_numpy())
             same = np.flatnonzero(labels == name)
             for method in METHODS:
-                part = averages(_numbers(scores, method).iloc[asked])
-                row: dict[str, Any] = {"attribute": attribute, "name": name, "method": method, "pairs": len(asked), **part}
+                part = averages(_numbers(scores, method).iloc[chosen])
+                row: dict[str, Any] = {"attribute": attribute, "name": name, "method": method, "pairs": len(chosen), **part}
                 for distance in distances[method]:
-                    row |= _distances_of_class(distance, asked, same)
+                    row |= _distances_of_class(distance, chosen, same)
                 parts.append(row)
     return pd.DataFrame(parts)
 

@@ -16,8 +16,8 @@ from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSE
 from legan.platform.evaluation.figures import Picture, labelled_grid, shades, to_pictures, write_picture
 from legan.platform.evaluation.judges import by_known_judges
 from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, changes, hulls, measured_faces, own_classes
-from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading
-from legan.platform.evaluation.paired import Evaluation
+from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading, shown
+from legan.platform.evaluation.paired import TONES, Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
 from legan.platform.files import write_whole
 from legan.platform.model import Model
@@ -32,7 +32,10 @@ READING = (
     "what photographs score that are what was asked for, held against themselves. FD identity and KD identity are the distances "
     "of FID and KID between the face matcher's features: not comparable with any FID. *Me shows the change* is how well the "
     "places where Me changes with the expression agree with those where the output does (Pearson inside the face, the median "
-    f"over at most {FACES} faces); Ml alike with the lighting."
+    f"over at most {FACES} faces); Ml alike with the lighting. *Light's direction* is the angle in degrees between the lamp and "
+    "the light under which an ellipsoid would look most like the face, the median; *skin tone* is the difference of ITA in "
+    "degrees inside the face. No network learned either; read them against real images. All other metrics are in table.csv and "
+    "classes.csv, every pair in scores.csv."
 )
 
 
@@ -114,15 +117,22 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     lines = [f"# Evaluation{by_known_judges(about)}", ""]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items() if name not in HIDDEN and value is not None]
     lines += [f"- left out: {metric}: {reason}" for metric, reason in about.get("left_out", {}).items()]
-    lines += ["", compared, "", *_markdown_table(with_intervals(evaluation).rename_axis("method").reset_index())]
+    lines += ["", compared, "", *_markdown_table(_upright(with_intervals(evaluation)))]
     lines += ["", _counted(evaluation)]
     if evaluation.strangers is not None:
         lines += ["", f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that."]
     for attribute, part in evaluation.classes.groupby("attribute", sort=False):
-        lines += ["", f"By {attribute} asked for:", "", *_markdown_table(part.drop(columns="attribute"))]
+        what = "By skin tone of the person (ITA):" if attribute == TONES else f"By {attribute} asked for:"
+        lines += ["", what, "", *_markdown_table(part[shown(part.columns.drop("attribute"))])]
     lines += ["", READING, ""]
     lines += ["Fréchet distances depend on the number of images: within the tables by class compare methods, not classes."]
     return "\n".join(lines) + "\n"
+
+
+def _upright(table: pd.DataFrame) -> pd.DataFrame:
+    """The main metrics as rows, the methods as columns."""
+    table = table[shown(table.columns)]
+    return table.rename(columns=heading).T.rename_axis("metric").reset_index()
 
 
 def with_intervals(evaluation: Evaluation) -> pd.DataFrame:

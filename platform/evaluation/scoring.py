@@ -15,14 +15,20 @@ from torch import Tensor, nn
 from legan.models.quality import QualityModel
 from legan.platform.evaluation.distances import DistancesTo
 from legan.platform.evaluation.features import Extractor
+from legan.platform.evaluation.measures.shade import Shade, angle_between
 from legan.platform.evaluation.metric_names import (
     EXPRESSION_ACCURACY,
+    HEIGHT_LIGHT,
     L1,
+    LIGHT_ANGLE,
     LIGHTING_ACCURACY,
     LPIPS,
     MATCH,
     QUALITY,
+    SIDE_LIGHT,
     SSIM,
+    TONE,
+    TONE_CHANGE,
     Reference,
 )
 from legan.platform.evaluation.metrics import feature_correlation, is_class, l1_distance, structural_similarity
@@ -37,6 +43,8 @@ class Seen:
     ``image`` is scored, ``reference`` is the real image it is compared with, ``inside`` (bool B×1×H×W) the face's hull.
     ``expression`` and ``lighting`` (int64 B) are what the image should show, None where nobody knows, and the logits (B×E, B×L)
     what the classifier sees in it. ``features`` and ``reference_features`` are both images' by name of the extractor, B×F.
+    ``shade``, ``reference_shade`` and ``source_shade`` are light and skin of image, reference and source; ``lamp`` (B×3) points
+    to where the light should come from, None where nobody knows.
     """
 
     image: Tensor
@@ -48,6 +56,10 @@ class Seen:
     lighting_logits: Tensor
     features: Mapping[str, Tensor]
     reference_features: Mapping[str, Tensor]
+    shade: Shade
+    reference_shade: Shade
+    source_shade: Shade
+    lamp: Tensor | None = None
 
 
 class Scorer(Protocol):
@@ -100,11 +112,12 @@ class FeatureDistances:
 
 
 def image_metrics(
-    reference: Reference, matcher: str, quality: QualityModel | None, perceptual: nn.Module | None
+    reference: Reference, matcher: str, quality: QualityModel | None, perceptual: nn.Module | None, lamps: bool = False
 ) -> dict[str, ImageMetric]:
     """The metrics with one value per image, by name; ``reference`` becomes part of the names.
 
-    ``matcher`` names the extractor whose features are correlated. Without Q or LPIPS's network their numbers are left out.
+    ``matcher`` names the extractor whose features are correlated. Without Q, LPIPS's network or ``lamps`` their numbers are left
+    out.
     """
     metrics: dict[str, ImageMetric] = {
         SSIM.key(reference): lambda seen: structural_similarity(seen.image, seen.reference),
@@ -112,7 +125,13 @@ def image_metrics(
         EXPRESSION_ACCURACY.name: lambda seen: _accuracy(seen.expression_logits, seen.expression),
         LIGHTING_ACCURACY.name: lambda seen: _accuracy(seen.lighting_logits, seen.lighting),
         MATCH.key(reference): lambda seen: feature_correlation(seen.features[matcher], seen.reference_features[matcher]),
+        TONE.key(reference): lambda seen: (seen.shade.tone - seen.reference_shade.tone).abs(),
+        TONE_CHANGE.name: lambda seen: seen.shade.tone - seen.source_shade.tone,
+        SIDE_LIGHT.key(reference): lambda seen: (seen.shade.side - seen.reference_shade.side).abs(),
+        HEIGHT_LIGHT.key(reference): lambda seen: (seen.shade.height - seen.reference_shade.height).abs(),
     }
+    if lamps:
+        metrics[LIGHT_ANGLE.name] = lambda seen: _angle(seen.shade.towards, seen.lamp)
     if perceptual is not None:
         metrics[LPIPS.key(reference)] = lambda seen: perceptual(seen.image, seen.reference).flatten(0)
     if quality is not None:
@@ -122,3 +141,7 @@ def image_metrics(
 
 def _accuracy(logits: Tensor, classes: Tensor | None) -> Tensor:
     return logits.new_full((len(logits),), torch.nan) if classes is None else is_class(logits, classes)
+
+
+def _angle(towards: Tensor, lamp: Tensor | None) -> Tensor:
+    return towards.new_full((len(towards),), torch.nan) if lamp is None else angle_between(towards, lamp)

@@ -189,7 +189,7 @@ def _search_problems(settings: SweepSettings, search: SearchSettings, data: Data
     problems = Problems()
     pairs = problems.from_(partial(choose_pairs, data, settings.pairs, seed=0, split=settings.chosen_on), "--data")
     if pairs is not None:
-        problems += objectives_out_of_reach(search.objectives, data, pairs, _lacking(settings))
+        problems += objectives_out_of_reach(search.objectives, data, pairs, _lacking(settings, data))
         problems += _asha_metric_problems(search, data)
     return problems
 
@@ -211,11 +211,13 @@ def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.
     return problems
 
 
-def _lacking(settings: SweepSettings) -> frozenset[Need]:
+def _lacking(settings: SweepSettings, data: Dataset) -> frozenset[Need]:
     """What metrics need and the trials will lack."""
     lacking: set[Need] = {"quality"} if settings.quality is None else set()
     if settings.kind != "legan":
         lacking.add("masks")
+    if data.source != "rendered":
+        lacking.add("lamps")
     downloads: tuple[Need, ...] = ("inception", "alexnet")
     for name in downloads:
         try:

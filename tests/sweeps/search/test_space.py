@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from legan.platform.config import KINDS, check_settings, flatten
 from legan.platform.errors import Problem
+from legan.platform.evaluation.measures.masks import AXES
 from legan.platform.evaluation.scoring import image_metrics
 from legan.sweeps.search.checks import METRICS, kind_problems, paper_section, paper_values, with_values
 from legan.sweeps.search.parameter import Parameter
@@ -278,8 +279,11 @@ def test_the_paper_is_a_point_and_has_to_be_in_the_space():
 
 def test_known_metrics_are_those_of_an_evaluation():
     network = object()
-    per_image = {f"val/{name}" for to in ("target", "source") for name in image_metrics(to, "identity", network, network)}
-    assert set(METRICS) == per_image | {"val/fid", "val/kid", "val/fd_identity", "val/kd_identity"}
+    per_image = {
+        f"val/{name}" for to in ("target", "source") for name in image_metrics(to, "identity", network, network, lamps=True)
+    }
+    of_models = {f"val/{name}" for name in AXES.values()}
+    assert set(METRICS) == per_image | of_models | {"val/fid", "val/kid", "val/fd_identity", "val/kd_identity"}
 
 
 def test_dotted_values_go_into_nested_settings():
