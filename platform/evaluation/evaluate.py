@@ -100,6 +100,7 @@ class Bench:
             "run": info.get("run"),
             "run_id": self.run.run_id,
             "run_uid": self.run.uid,
+            "training_seed": info.get("seed"),
             "data": self.data.name,
             "split": self.split,
             "pairs": len(self.pairs),

@@ -222,6 +222,7 @@ def _export(run: Run, task: Task, tracker: Tracker, tags: Mapping[str, str]) -> 
         "run_uid": tracker.uid,
         **({"run_id": tracker.run_id} if tracker.run_id else {}),
         "step": str(step),
+        "seed": str(run.settings.seed),
         "created_by": f"legan {__version__}",
         "git_commit": tags["git_commit"],
         "data_hash": tags["data_hash"],

@@ -1,22 +1,12 @@
-"""What became of a sweep's trials, as their folders tell it: numbers by variant and seed, and why others have none.
-
-Is a variant different from the full model, or are its seeds? With three seeds a mean alone says little.
-The trials of a seed share the order of their images and all other chance of training, so variants are compared seed by seed: of
-the differences d_1 … d_n comes the 95 % interval mean ± t(0.975, n - 1) · sd / √n. Student's t knows how little an sd
-of three numbers is worth (t = 4.30 at n = 3, 12.7 at n = 2), and pairing asks for no equal variances, which a variant that
-falls apart doesn't have. An interval that holds 0 is *within seed spread*: nothing was shown, not even that both are equal.
-"""
+"""What became of a sweep's trials, as their folders tell it: numbers by variant and seed, and why others have none."""
 
 import json
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-from scipy.stats import t as student
+from typing import Any, NamedTuple
 
 from legan.platform.config import flatten
 from legan.platform.data.dataset import Split
@@ -29,9 +19,6 @@ from legan.platform.tracking.places import StoredRun, run_in_store
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials
 
-LEVEL = 0.95
-Word = Literal["better", "worse", "within seed spread", "one seed only"]
-BySeed = Mapping[int, float]
 SAME = 1e-3  # relative; machines differ by less, other pairs or judges by more
 
 
@@ -78,23 +65,6 @@ class TrialResult(NamedTuple):
         return "has not finished" if (self.folder / "config.yaml").is_file() else "has not been started"
 
 
-class Difference(NamedTuple):
-    """Mean over n seeds of a variant's number less the full model's, with its 95 % interval; None with one seed."""
-
-    mean: float
-    interval: tuple[float, float] | None
-    seeds: int
-
-    def verdict(self, lower_is_better: bool) -> Word:
-        """A word for it."""
-        if self.interval is None:
-            return "one seed only"
-        low, high = self.interval
-        if low <= 0 <= high:
-            return "within seed spread"
-        return "better" if (self.mean < 0) == lower_is_better else "worse"
-
-
 def read_results(sweep: Sweep) -> list[TrialResult]:
     """All trials of a suite, or those of a search that were begun; CheckpointError for an outcome that cannot be read."""
     trials = suite_trials(sweep.settings) if sweep.settings.suite is not None else _searched(sweep)
@@ -113,19 +83,6 @@ def by_seed(results: Sequence[TrialResult], metric: str) -> dict[int, float]:
     """A metric of the finished trials that have it."""
     values = {result.trial.seed: result.number(metric) for result in results}
     return {seed: value for seed, value in values.items() if value is not None}
-
-
-def paired_difference(variant: BySeed, full: BySeed) -> Difference | None:
-    """``variant`` less ``full`` over the seeds that both have; None without any."""
-    differences = [variant[seed] - full[seed] for seed in sorted(variant.keys() & full.keys())]
-    n = len(differences)
-    if n == 0:
-        return None
-    mean = statistics.fmean(differences)
-    if n == 1:
-        return Difference(mean, None, 1)
-    half = float(student.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(differences) / math.sqrt(n)
-    return Difference(mean, (mean - half, mean + half), n)
 
 
 def metric_names(results: Sequence[TrialResult], *splits: Split) -> list[str]:

@@ -1,6 +1,6 @@
 """A suite's table, as Markdown, CSV and PNG: ours by variant and metric, beside the paper's where it is its Table 11, 12 or 13.
 
-Below each number stands whether it differs from the full model's by more than the seeds do (results.py, ``paired_difference``).
+Below each number stands whether it differs from the full model's by more than seeds and people do (evaluation/differences.py).
 """
 
 import math
@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
+from legan.platform.evaluation.differences import Difference, chance_note, paired_difference, people_interval, read_scored_images
+from legan.platform.evaluation.evaluate import REPORTS
 from legan.platform.evaluation.judges import by_known_judges, stranger_notes
 from legan.platform.evaluation.metric_names import (
     COPY_INPUT,
@@ -38,15 +40,12 @@ from legan.platform.evaluation.tables.sheets import (
 )
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
 from legan.sweeps.report.results import (
-    LEVEL,
-    Difference,
     TrialResult,
     about,
     by_seed,
     by_variant,
     judged,
     metric_names,
-    paired_difference,
     read_results,
     require_finished,
     run_lines,
@@ -56,8 +55,10 @@ from legan.sweeps.sweep import Sweep, SweepSettings
 
 PREFIX = PREFIXES["test"]
 CSV_COLUMNS = (
-    "table", "sweep", "variant", "metric", "mean", "sd", "seeds", "best", "difference", "low", "high", "verdict", "runs", "paper",
+    "table", "sweep", "variant", "metric", "mean", "sd", "seeds", "best", "difference", "low", "high",
+    "people_low", "people_high", "verdict", "runs", "paper",
 )  # fmt: skip
+NONE = (None, None)
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,20 @@ def suite_table(sweep: Sweep) -> SuiteTable:
     )
 
     fixed_rows = () if sweep.settings.kind == "quality" else (COPY_INPUT, REAL_IMAGES)
+    images = {
+        (each.trial.variant, each.trial.seed): read_scored_images(each.folder / REPORTS["test"])
+        for each in results
+        if each.finished
+    }
     cells = {}
     for metric in metrics:
         ours = {name: by_seed(trials, f"{PREFIX}{metric_key(metric, reference)}") for name, trials in variants.items()}
         best = _best(ours, metric)
         for name, values in ours.items():
-            difference = paired_difference(values, ours[full]) if name != full else None
+            shared = sorted(values.keys() & ours[full].keys())
+            key = metric_key(metric, reference)
+            people = people_interval([images[name, seed] for seed in shared], [images[full, seed] for seed in shared], key)
+            difference = paired_difference(values, ours[full], people) if name != full else None
             cells[name, metric] = VariantScore(values, numbers.get(name, {}).get(metric), difference, name in best)
 
     fixed = {(row, metric): _fixed(row, metric, reference, results) for row in fixed_rows for metric in metrics}
@@ -155,7 +164,11 @@ def as_sheet(table: SuiteTable) -> Sheet:
     if table.paper is not None:
         title = f"Table {table.paper.number}: ours on {table.sweep.settings.data.name} beside the paper's on {table.paper.data}"
     title += by_known_judges(judged(everybody))
-    more = [f"Differences to {table.full}, mean over seeds with 95 % interval:", "", *_differences(table, columns)]
+    more = [
+        f"Differences to {table.full}, mean over seeds with 95 % intervals over seeds and, below, over people:",
+        "",
+        *_differences(table, columns),
+    ]
     return Sheet(title, columns, tuple(rows), tuple(places), table.notes, tuple(runs), tuple(more))
 
 
@@ -164,7 +177,7 @@ def as_csv(table: SuiteTable) -> str:
     rows = []
     for (name, metric), cell in table.cells.items():
         difference = cell.difference
-        low, high = (difference.interval if difference is not None else None) or (None, None)
+        (low, high), (people_low, people_high) = [NONE, NONE] if difference is None else _ends(difference)
         verdict = difference.verdict(lower_is_better(metric)) if difference is not None else None
         runs = " ".join(each.run.run_id or each.trial.name for each in table.variants[name] if each.trial.seed in cell.ours)
         row = [
@@ -177,7 +190,19 @@ def as_csv(table: SuiteTable) -> str:
             len(cell.ours),
             int(cell.best),
         ]
-        rows.append([*row, difference.mean if difference is not None else None, low, high, verdict, runs, cell.paper])
+        rows.append(
+            [
+                *row,
+                difference.mean if difference is not None else None,
+                low,
+                high,
+                people_low,
+                people_high,
+                verdict,
+                runs,
+                cell.paper,
+            ]
+        )
     return csv_text(CSV_COLUMNS, rows)
 
 
@@ -224,12 +249,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
         "Bold: the best mean of a column over all seeds, which may be chance. – : absent."
     )
     if compared:
-        notes.append(
-            f"Better, worse: the {100 * LEVEL:.0f} % t interval of the differences to {full}, paired by seed, leaves out 0. "
-            "Within seed spread: it holds 0, so nothing was shown, not even that both are equal. Of "
-            f"{len(compared)} such comparisons, about {len(compared) * (1 - LEVEL):.1f} would be called better or worse by "
-            "chance alone."
-        )
+        notes.append(chance_note(len(compared), full))
 
     values = judged([each for row in table.variants.values() for each in row])
     notes += stranger_notes(values) if values else []
@@ -281,5 +301,10 @@ def _differences(table: SuiteTable, columns: Sequence[str]) -> list[str]:
 def _difference(difference: Difference | None) -> Place:
     if difference is None:
         return Place("–")
-    span = "" if difference.interval is None else f" [{difference.interval[0]:+.3f}, {difference.interval[1]:+.3f}]"
-    return Place(f"{difference.mean:+.3f}{span}")
+    span, people = (f"[{low:+.3f}, {high:+.3f}]" if (low, high) != NONE else "" for low, high in _ends(difference))
+    return Place(f"{difference.mean:+.3f} {span}".rstrip(), (people,) if people else ())
+
+
+def _ends(difference: Difference) -> list[tuple[float | None, float | None]]:
+    """The intervals over seeds and over people."""
+    return [each or NONE for each in (difference.interval, difference.people)]

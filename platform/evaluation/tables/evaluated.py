@@ -18,10 +18,17 @@ from legan.platform.tracking.places import RECORD_FILE, default_home, read_deliv
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation as its file tells it; ``run`` is the MLflow run in the store in use, else what was evaluated."""
+    """An evaluation as the file in its ``folder`` tells it; ``run`` is the MLflow run in the store in use, else ``source``."""
 
     source: str
     values: Mapping[str, Any]
+    folder: Path | None = None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the training; None where the model does not say it."""
+        seed = self.values.get("training_seed")
+        return None if seed is None else int(seed)
 
     @property
     def run(self) -> str:
@@ -45,7 +52,7 @@ def read_evaluation(folder: Path, source: str) -> Evaluated:
         values["data"], values["data_hash"], values["reference"], values["generator_hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the evaluation {path} cannot be used ({first_line(error)}); evaluate the model again.") from error
-    return Evaluated(source, values)
+    return Evaluated(source, values, folder)
 
 
 def incomparable(evaluations: Sequence[Evaluated]) -> list[Problem]:

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-from legan.platform.evaluation.metric_names import arrow
+from legan.platform.evaluation.metric_names import arrow, lower_is_better
 from legan.platform.evaluation.tables import sheets
 from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE
 from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
 from legan.platform.evaluation.tables.tables import ComparedNumber, Table
 
-CSV_COLUMNS = ("table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper")
+CSV_COLUMNS = (
+    "table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper",
+    "difference", "low", "high", "people_low", "people_high", "verdict",
+)  # fmt: skip
 
 
 def write_table(out: Path, table: Table) -> list[Path]:
@@ -31,7 +34,7 @@ def csv_text(table: Table) -> str:
     rows = []
     for cell in table.cells.values():
         ours = [cell.mean, cell.sd, cell.seeds, cell.images, " ".join(cell.runs)]
-        rows.append([table.paper.number, table.data, cell.method, cell.metric, *ours, cell.paper])
+        rows.append([table.paper.number, table.data, cell.method, cell.metric, *ours, cell.paper, *_compared(cell)])
     return sheets.csv_text(CSV_COLUMNS, rows)
 
 
@@ -58,7 +61,21 @@ def _place(cell: ComparedNumber, numbers: dict[str, int]) -> Place:
         ours = "–" if cell.mean is None else f"{cell.mean:.1f} %"
     else:
         ours = "–" if cell.mean is None else f"{spread(cell.mean, cell.sd)} [{run_places(cell.runs, numbers)}]"
-    return Place(ours, () if cell.paper is None else (f"paper {_paper(cell)}",))
+    verdict = _verdict(cell)
+    below = [*([] if cell.paper is None else [f"paper {_paper(cell)}"]), *([verdict] if verdict else [])]
+    return Place(ours, tuple(below), telling=verdict in ("better", "worse"))
+
+
+def _compared(cell: ComparedNumber) -> list[object]:
+    """The difference to LEGAN, its intervals over seeds and people, and the word for it."""
+    if cell.difference is None:
+        return [None] * 6
+    ends = [each or (None, None) for each in (cell.difference.interval, cell.difference.people)]
+    return [cell.difference.mean, *ends[0], *ends[1], _verdict(cell)]
+
+
+def _verdict(cell: ComparedNumber) -> str | None:
+    return None if cell.difference is None else cell.difference.verdict(lower_is_better(cell.metric))
 
 
 def _paper(cell: ComparedNumber) -> str:

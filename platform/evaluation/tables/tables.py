@@ -6,15 +6,25 @@ evaluations of a table have to be of the same pairs and by the same judges.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from legan.platform.errors import counted
+from legan.platform.evaluation.differences import (
+    Difference,
+    chance_note,
+    paired_difference,
+    people_interval,
+    read_scored_images,
+)
 from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
-from legan.platform.evaluation.metric_names import COPY_INPUT, REAL_IMAGES, find, fixed_row
+from legan.platform.evaluation.metric_names import COPY_INPUT, REAL_IMAGES, find, fixed_row, metric_key
 from legan.platform.evaluation.report import CHECKED
 from legan.platform.evaluation.tables.evaluated import Evaluated
 from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE, OUR_METRICS, PAPER, PAPER_METRICS, PaperTable
+
+FULL = "LEGAN"
+"""The method that the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class ComparedNumber:
     seeds: int = 0
     images: int = 0
     runs: tuple[str, ...] = ()
+    difference: Difference | None = None
+    """To LEGAN, where both have it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ def make_table(number: int, models: Mapping[str, Sequence[Evaluated]], votes: Ma
     methods = (*(name for name in paper.numbers if name != REAL_IMAGES), *others, COPY_INPUT, REAL_IMAGES)
     human = bool(votes) or any(HUMAN_PREFERENCE in row for row in paper.numbers.values())
     metrics = (*(name for name in PAPER_METRICS if human or name != HUMAN_PREFERENCE), *OUR_METRICS)
+    differences = _differences(models, metrics)
     cells = {}
     for method in methods:
         for metric in metrics:
@@ -73,10 +86,51 @@ def make_table(number: int, models: Mapping[str, Sequence[Evaluated]], votes: Ma
             elif method in (COPY_INPUT, REAL_IMAGES):
                 cells[method, metric] = _fixed_cell(method, metric, of_paper, everything[:1])
             else:
-                cells[method, metric] = _cell(method, metric, of_paper, "output", models.get(method, ()))
+                cell = _cell(method, metric, of_paper, "output", models.get(method, ()))
+                cells[method, metric] = replace(cell, difference=differences.get((method, metric)))
     data = str(everything[0].values["data"]) if everything else "nothing"
     judged = by_known_judges(*(each.values for each in everything))
-    return Table(paper, data, methods, metrics, cells, tuple(_notes(paper, everything, votes or {})), judged)
+    notes = [*_notes(paper, everything, votes or {}), *_difference_notes(models, differences)]
+    return Table(paper, data, methods, metrics, cells, tuple(notes), judged)
+
+
+def _differences(models: Mapping[str, Sequence[Evaluated]], metrics: Sequence[str]) -> dict[tuple[str, str], Difference]:
+    """Each other method less LEGAN, over the seeds that both were trained with."""
+    full = _by_seed(models.get(FULL, ()))
+    found = {}
+    for method, evaluations in models.items():
+        ours = _by_seed(evaluations)
+        shared = sorted(ours.keys() & full.keys()) if method != FULL else []
+        mine, theirs = ([read_scored_images(each[seed].folder) for seed in shared] for each in (ours, full))
+        for metric in metrics if shared else ():
+            a, b = (_numbers(each, shared, metric) for each in (ours, full))
+            people = people_interval(mine, theirs, metric_key(metric, ours[shared[0]].values["reference"]))
+            made = paired_difference(a, b, people) if len(a) == len(b) == len(shared) else None
+            if made is not None:
+                found[method, metric] = made
+    return found
+
+
+def _by_seed(evaluations: Sequence[Evaluated]) -> dict[int, Evaluated]:
+    """Those whose seed is known and nobody else's."""
+    seeds = [each.seed for each in evaluations]
+    return {each.seed: each for each in evaluations if each.seed is not None and seeds.count(each.seed) == 1}
+
+
+def _numbers(evaluations: Mapping[int, Evaluated], seeds: Sequence[int], metric: str) -> dict[int, float]:
+    values = {seed: evaluations[seed].number("output", metric) for seed in seeds}
+    return {seed: value for seed, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _difference_notes(
+    models: Mapping[str, Sequence[Evaluated]], differences: Mapping[tuple[str, str], Difference]
+) -> Iterator[str]:
+    compared = [each for each in differences.values() if each.interval is not None]
+    if compared:
+        yield chance_note(len(compared), FULL)
+    alone = [method for method in models if method != FULL and not any(name == method for name, _ in differences)]
+    if alone and models.get(FULL):
+        yield f"Not compared with {FULL}: {', '.join(alone)}, whose trainings name no seed that its trainings have."
 
 
 def _preference_cell(method: str, paper: float | None, votes: Mapping[str, int]) -> ComparedNumber:

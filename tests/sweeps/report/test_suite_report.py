@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -114,7 +115,7 @@ def test_markdown_shows_ours_the_papers_verdict_and_runs(sweep: Sweep) -> None:
     assert "| Copy input | – | – | 0.250 | 0.500 | – | – |" in text
     assert "| Real images | – | – | – | 0.500 | – | – |" in text, "real images held against themselves say nothing"
     assert "2. `id-of-bilinear-interpolation-1` Bilinear Interpolation, seed 1" in text
-    assert "Of 6 such comparisons, about 0.3 would be called better or worse by chance alone." in text
+    assert "Of 6 such comparisons, about 0.3 would be called better or worse by chance alone;" in text
     assert "Absent: FID, LPIPS, Match:" in text
 
 
@@ -259,3 +260,25 @@ def test_a_suite_that_the_paper_has_no_table_of_stands_alone(tmp_path: Path, swe
     assert "paper" not in text
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "classification.csv").read_text())))
     assert {(row["table"], row["paper"]) for row in rows} == {("classification", "")}
+
+
+def test_a_difference_that_other_people_might_not_show_is_called_that(sweep: Sweep) -> None:
+    finish_all(sweep)
+    for trial in suite_trials(sweep.settings):
+        folder = sweep.trials / trial.name / "evaluation"
+        folder.mkdir()
+        ssim = SSIM[trial.variant][trial.seed]
+        spread = {"Bilinear Interpolation": 1.0}.get(trial.variant, 0.0)  # one person far below, the other above
+        values = [ssim - spread, ssim + spread]
+        scores = [{"pair": pair, "method": "output", "ssim_to_target": value} for pair, value in enumerate(values)]
+        pd.DataFrame(scores).to_csv(folder / "scores.csv", index=False)
+        pd.DataFrame({"pair": [0, 1], "subject": ["a", "b"]}).to_csv(folder / "pairs.csv", index=False)
+    table = suite_table(sweep)
+    difference = table.cells["Bilinear Interpolation", "SSIM"].difference
+    assert difference is not None
+    assert difference.people == pytest.approx((-1.09, 0.91))
+    assert difference.verdict(lower_is_better=False) == "within people's spread"
+    assert "-0.090 [-0.115, -0.065]<br>[-1.090, +0.910]" in markdown(as_sheet(table))
+    rows = {(row["variant"], row["metric"]): row for row in csv.DictReader(io.StringIO(as_csv(table)))}
+    row = rows["Bilinear Interpolation", "SSIM"]
+    assert (float(row["people_low"]), float(row["people_high"])) == pytest.approx((-1.09, 0.91))

@@ -217,3 +217,37 @@ def test_simulated_raters_are_named_in_the_notes() -> None:
     simulated = evaluation("s", {"quality": 6.0}, raters_of_quality="simulated, no person was asked")
     assert "Quality is by simulated raters" in markdown(make_table(1, {"LEGAN": [simulated]}))
     assert "simulated" not in markdown(make_table(1, {"LEGAN": [evaluation("s", {"quality": 6.0})]}))
+
+
+def seeded(source: str, seed: int | None, ssim: float, **more: float) -> Evaluated:
+    values = {"training_seed": None if seed is None else str(seed)}
+    return evaluation(source, {"ssim_to_target": ssim, **more}, **values)
+
+
+def test_methods_are_compared_with_legan_seed_by_seed() -> None:
+    legan = [seeded(f"L{seed}", seed, 0.7 + seed / 100, fd_identity=10.0) for seed in range(3)]
+    star = [seeded(f"S{seed}", seed, 0.6 + seed / 100 + (seed == 2) / 100, fd_identity=9.0) for seed in (2, 0, 1)]
+    table = make_table(1, {"LEGAN": legan, "StarGAN": star, "Mine": [seeded("M", None, 0.9)]})
+    difference = table.cells["StarGAN", "SSIM"].difference
+    assert difference is not None
+    # -0.10, -0.10, -0.09: mean -0.0967, sd 0.00577, half-width 4.30265 · 0.00577 / √3
+    assert difference.mean == pytest.approx(-0.29 / 3)
+    assert difference.interval == pytest.approx((-0.29 / 3 - 0.014342, -0.29 / 3 + 0.014342), abs=1e-5)
+    assert difference.verdict(lower_is_better=False) == "worse"
+    assert table.cells["LEGAN", "SSIM"].difference is None
+    assert table.cells["Mine", "SSIM"].difference is None
+    assert any(note.startswith("Not compared with LEGAN: Mine, whose trainings name no seed") for note in table.notes)
+    assert any("Of 2 such comparisons, about 0.1 would be called better or worse by chance" in note for note in table.notes)
+    assert "<br>*worse* |" in markdown(table)
+    rows = {(row["method"], row["metric"]): row for row in csv.DictReader(io.StringIO(csv_text(table)))}
+    assert rows["StarGAN", "FD identity"]["verdict"] == "better"
+    assert float(rows["StarGAN", "SSIM"]["low"]) == pytest.approx(-0.29 / 3 - 0.014342, abs=1e-5)
+    assert rows["Mine", "SSIM"]["verdict"] == ""
+
+
+def test_a_seed_that_two_models_of_a_method_have_pairs_nobody() -> None:
+    legan = [seeded("L0", 0, 0.7), seeded("L1", 1, 0.8)]
+    table = make_table(1, {"LEGAN": legan, "StarGAN": [seeded("a", 0, 0.5), seeded("b", 0, 0.6), seeded("c", 1, 0.6)]})
+    difference = table.cells["StarGAN", "SSIM"].difference
+    assert difference is not None
+    assert (difference.seeds, difference.verdict(lower_is_better=False)) == (1, "one seed only")

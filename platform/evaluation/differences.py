@@ -1,0 +1,116 @@
+"""Is one method different from another, or are its seeds and its test people? With three seeds a mean alone says little.
+
+Trainings of a seed share the order of their images and all other chance of training, so methods are compared seed by seed: of
+the differences d_1 … d_n comes the 95 % interval mean ± t(0.975, n - 1) · sd / √n. Student's t knows how little an sd of three
+numbers is worth (t = 4.30 at n = 3, 12.7 at n = 2), and pairing asks for no equal variances, which a method that falls apart
+doesn't have. That interval tells of other trainings. Of other people tells the bootstrap over those whose images were scored,
+of the same differences in the mean over the seeds. A method is better or worse where both leave out 0. An interval that holds 0
+is a spread: nothing was shown, not even that both are equal.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from legan.platform.evaluation.bootstrap import LEVEL, subject_interval
+
+Word = Literal["better", "worse", "within seed spread", "within people's spread", "one seed only"]
+Interval = tuple[float, float]
+BySeed = Mapping[int, float]
+
+
+class Difference(NamedTuple):
+    """Mean over n ``seeds`` of a method's number less another's, with its 95 % intervals over seeds and over people.
+
+    ``interval`` is None with one seed, ``people`` where the number is of no single images, or these are not at hand.
+    """
+
+    mean: float
+    interval: Interval | None
+    seeds: int
+    people: Interval | None = None
+
+    def verdict(self, lower_is_better: bool) -> Word:
+        """A word for it."""
+        if self.interval is None:
+            return "one seed only"
+        if _holds_zero(self.interval):
+            return "within seed spread"
+        if self.people is not None and _holds_zero(self.people):
+            return "within people's spread"
+        return "better" if (self.mean < 0) == lower_is_better else "worse"
+
+
+def paired_difference(variant: BySeed, full: BySeed, people: Interval | None = None) -> Difference | None:
+    """``variant`` less ``full`` over the seeds that both have; None without any.
+
+    >>> paired_difference({0: 0.5, 1: 0.75}, {0: 0.25, 1: 0.5}).mean
+    0.25
+    """
+    differences = [variant[seed] - full[seed] for seed in sorted(variant.keys() & full.keys())]
+    n = len(differences)
+    if n == 0:
+        return None
+    mean = statistics.fmean(differences)
+    if n == 1:
+        return Difference(mean, None, 1, people)
+    half = float(student.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(differences) / math.sqrt(n)
+    return Difference(mean, (mean - half, mean + half), n, people)
+
+
+class ScoredImages(NamedTuple):
+    """The outputs' scores of an evaluation, a row per pair, and the person of each pair."""
+
+    scores: pd.DataFrame
+    subjects: "pd.Series[str]"
+
+
+def read_scored_images(folder: Path | None) -> ScoredImages | None:
+    """What an evaluation's folder says of its single images; None where there is nothing of the kind."""
+    try:
+        if folder is None:
+            return None
+        scores, pairs = pd.read_csv(folder / "scores.csv"), pd.read_csv(folder / "pairs.csv", dtype={"subject": str})
+        outputs = scores[scores["method"] == "output"].set_index("pair")
+        return ScoredImages(outputs, pairs["subject"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def people_interval(
+    variant: Sequence[ScoredImages | None], full: Sequence[ScoredImages | None], metric: str | None
+) -> Interval | None:
+    """95 % bootstrap interval over people of the mean over seeds of ``variant`` less that of ``full``.
+
+    ``metric`` is a column of the scores. None where that, or an evaluation, is absent, or they are of other pairs.
+    """
+    there = [each for each in (*variant, *full) if each is not None and metric in each.scores]
+    if not variant or not full or len(there) < len(variant) + len(full):
+        return None
+    first = there[0]
+    if any(not each.scores.index.equals(first.scores.index) or not each.subjects.equals(first.subjects) for each in there):
+        return None
+    columns = [each.scores[metric].to_numpy(np.float64) for each in there]
+    differences = np.mean(columns[: len(variant)], axis=0) - np.mean(columns[len(variant) :], axis=0)
+    return subject_interval(differences, first.subjects.loc[first.scores.index].to_numpy(np.str_))
+
+
+def chance_note(compared: int, full: str) -> str:
+    """What *better* and *worse* mean below a table, and how many of so many comparisons would be so by chance."""
+    return (
+        f"Better, worse: than {full}, where the {100 * LEVEL:.0f} % t interval of the differences, paired by seed, leaves out 0, "
+        "and so does, of what is measured on single images, their bootstrap interval over people. Within a spread: one holds 0, "
+        f"so nothing was shown, not even that both are equal. Of {compared} such comparisons, about "
+        f"{compared * (1 - LEVEL):.1f} would be called better or worse by chance alone; none is corrected for that."
+    )
+
+
+def _holds_zero(interval: Interval) -> bool:
+    low, high = interval
+    return low <= 0 <= high
