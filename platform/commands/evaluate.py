@@ -171,7 +171,8 @@ def _print_table(evaluation: "Evaluation", judged: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from legan.platform.evaluation.metric_names import METRICS, heading, shown
+    from legan.platform.evaluation.metric_names import ABOVE, ABOVE_NOTE, METRICS, heading, shown
+    from legan.platform.evaluation.report import above
 
     metrics = evaluation.table[shown(evaluation.table.columns.drop("pairs"))]
     people = evaluation.pairs["subject"].nunique()
@@ -181,12 +182,15 @@ def _print_table(evaluation: "Evaluation", judged: str) -> None:
         table.add_column(str(method), justify="right")
     table.add_column(f"95 % of the output, over {counted(people, 'subject')}", justify="right")
 
-    intervals = evaluation.intervals.get("output", {})
+    intervals, beaten = evaluation.intervals.get("output", {}), above(evaluation)
     for name, values in metrics.items():
         span = intervals.get(str(name))
-        cells = ["–" if value != value else f"{value:.3f}" for value in values]
+        marks = {"output": f" {ABOVE}"} if name in beaten else {}
+        cells = ["–" if value != value else f"{value:.3f}{marks.get(str(method), '')}" for method, value in values.items()]
         table.add_row(heading(str(name)), *cells, f"{span[0]:.3f} – {span[1]:.3f}" if span else "–")
     Console().print(table)
+    if beaten:
+        print(ABOVE_NOTE)
 
     n, m = len(evaluation.pairs), evaluation.real_images
     of_sets = [metric.title for metric in METRICS if metric.of_sets and metric.name in metrics]

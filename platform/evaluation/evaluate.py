@@ -14,6 +14,7 @@ from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsE
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges, quality_notes, stranger_notes
 from legan.platform.evaluation.measures.masks import has_masks
+from legan.platform.evaluation.measures.real_images import judges_on_real_images, told_on_real_images
 from legan.platform.evaluation.measures.shade import known_lamps
 from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
@@ -247,6 +248,11 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
         for each in bench.judges.extractors()
     }
     evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device, bench.split)
+    about["judges_on_real_images"] = judges_on_real_images(
+        bench.model, bench.data, bench.judges, real["identity"], bench.split, device
+    )
+    if told_on_real_images(about):
+        say(told_on_real_images(about))
     files = write_report(out, evaluation, bench.model, bench.data, about, device)
     say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
     return Scored(evaluation, files, tags)

@@ -18,6 +18,9 @@ Reference = Literal["target", "source"]
 PREFIXES: dict[str, Prefix] = {"val": "val/", "test": "eval/"}
 """How the names of what an evaluation measures on a split begin."""
 SPLITS = ("train", "val", "test")
+ABOVE = "†"
+ABOVE_NOTE = f"{ABOVE}: above what the judge gives real images, so more of it is no better; it is what this judge likes."
+"""Beside an accuracy that outputs reach and real images do not, and what that means."""
 COPY_INPUT, REAL_IMAGES = "Copy input", "Real images"
 """The rows that every table has beside its methods; an evaluation names them in small letters."""
 
@@ -201,6 +204,16 @@ def fixed_row(method: str, title: str, reference: Reference) -> str | None:
     if method == REAL_IMAGES and found is not None and found.compared:
         return COPY_INPUT.lower() if found is MATCH and reference == "target" else None
     return method.lower()
+
+
+def above_real(metric: str, value: float | None, real: float | None) -> bool:
+    """Whether a judge gives outputs a higher accuracy than real images; ``metric`` is its name in an evaluation, or its title.
+
+    >>> above_real("lighting_accuracy", 0.98, 0.97), above_real("SSIM", 0.98, 0.97)
+    (True, False)
+    """
+    accuracy = any(metric in (each.name, each.title) for each in (EXPRESSION_ACCURACY, LIGHTING_ACCURACY))
+    return accuracy and value is not None and real is not None and value > real
 
 
 def needing(need: Need) -> list[Metric]:

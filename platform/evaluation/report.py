@@ -16,7 +16,8 @@ from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSE
 from legan.platform.evaluation.figures import Picture, labelled_grid, shades, to_pictures, write_picture
 from legan.platform.evaluation.judges import by_known_judges
 from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, changes, hulls, measured_faces, own_classes
-from legan.platform.evaluation.metric_names import MATCH, PREFIXES, QUALITY, heading, shown
+from legan.platform.evaluation.measures.real_images import told_on_real_images
+from legan.platform.evaluation.metric_names import ABOVE, ABOVE_NOTE, MATCH, PREFIXES, QUALITY, above_real, heading, shown
 from legan.platform.evaluation.paired import TONES, Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
 from legan.platform.files import write_whole
@@ -25,7 +26,7 @@ from legan.platform.model import Model
 PICTURES = 8
 FILE = "evaluation.json"
 CHECKED = "checked"
-HIDDEN = ("compared_by", "left_out", "run_uid")
+HIDDEN = ("compared_by", "left_out", "run_uid", "judges_on_real_images")
 READING = (
     "↑: higher is better; ↓: lower. L1 is the mean absolute difference of pixels in [-1, 1]; match is the Pearson correlation of "
     "face features; quality is Q's rating (about 0–10) of the face. *copy input* is what doing nothing scores; *real images* is "
@@ -119,6 +120,10 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     lines += [f"- left out: {metric}: {reason}" for metric, reason in about.get("left_out", {}).items()]
     lines += ["", compared, "", *_markdown_table(_upright(with_intervals(evaluation)))]
     lines += ["", _counted(evaluation)]
+    if told_on_real_images(about):
+        lines += ["", told_on_real_images(about)]
+    if above(evaluation):
+        lines += ["", ABOVE_NOTE]
     if evaluation.strangers is not None:
         lines += ["", f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that."]
     for attribute, part in evaluation.classes.groupby("attribute", sort=False):
@@ -142,8 +147,16 @@ def with_intervals(evaluation: Evaluation) -> pd.DataFrame:
         for name, value in row.items():
             interval = evaluation.intervals.get(str(method), {}).get(str(name))
             span = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
-            table.loc[method, name] = str(int(value)) if name == "pairs" else _cell(float(value)) + span
+            mark = f" {ABOVE}" if method == "output" and name in above(evaluation) else ""
+            table.loc[method, name] = str(int(value)) if name == "pairs" else _cell(float(value)) + mark + span
     return table
+
+
+def above(evaluation: Evaluation) -> list[str]:
+    """The metrics in which the judge rates outputs above real images."""
+    rows = evaluation.table.to_dict(orient="index")
+    output, real = rows["output"], rows["real images"]
+    return [str(name) for name in output if above_real(str(name), float(output[name]), float(real[name]))]
 
 
 def pairs_picture(

@@ -14,6 +14,8 @@ from legan.platform.evaluation.differences import Difference, chance_note, paire
 from legan.platform.evaluation.evaluate import REPORTS
 from legan.platform.evaluation.judges import by_known_judges, stranger_notes
 from legan.platform.evaluation.metric_names import (
+    ABOVE,
+    ABOVE_NOTE,
     COPY_INPUT,
     FD_IDENTITY,
     L1,
@@ -22,6 +24,7 @@ from legan.platform.evaluation.metric_names import (
     RATED,
     REAL_IMAGES,
     Reference,
+    above_real,
     arrow,
     fixed_row,
     lower_is_better,
@@ -253,6 +256,8 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
 
     values = judged([each for row in table.variants.values() for each in row])
     notes += stranger_notes(values) if values else []
+    if any(above_real(metric, cell.mean, table.fixed.get((REAL_IMAGES, metric))) for (_, metric), cell in table.cells.items()):
+        notes.append(ABOVE_NOTE)
     if paper is not None:
         notes.append(
             f"The paper measured one training each on {paper.data}: other images, so its numbers are not comparable with ours."
@@ -283,7 +288,8 @@ def _place(table: SuiteTable, name: str, metric: str) -> Place:
     if cell.mean is None:
         return Place("–", tuple(below))
     of_all = f" (N = {len(cell.ours)})" if len(cell.ours) < table.sweep.settings.seeds else ""
-    text = spread(cell.mean, cell.sd) + of_all
+    mark = f" {ABOVE}" if above_real(metric, cell.mean, table.fixed.get((REAL_IMAGES, metric))) else ""
+    text = spread(cell.mean, cell.sd) + mark + of_all
     if cell.difference is not None:
         verdict = cell.difference.verdict(lower_is_better(metric))
         return Place(text, (*below, verdict), cell.best, telling=verdict in ("better", "worse"))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from legan.platform.evaluation.metric_names import arrow, lower_is_better
+from legan.platform.evaluation.metric_names import ABOVE, arrow, lower_is_better
 from legan.platform.evaluation.tables import sheets
 from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE
 from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
@@ -45,7 +45,7 @@ def as_sheet(table: Table) -> Sheet:
         title(table),
         tuple(f"{metric} {arrow(metric)}" for metric in table.metrics),
         table.methods,
-        tuple(tuple(_place(table.cells[method, metric], numbers) for metric in table.metrics) for method in table.methods),
+        tuple(tuple(_place(table, method, metric, numbers) for metric in table.metrics) for method in table.methods),
         table.notes,
         tuple(RunLine(run) for run in table.runs),
     )
@@ -56,11 +56,13 @@ def title(table: Table) -> str:
     return f"Table {table.paper.number}: ours on {table.data} beside the paper's on {table.paper.data}{table.judged}"
 
 
-def _place(cell: ComparedNumber, numbers: dict[str, int]) -> Place:
+def _place(table: Table, method: str, metric: str, numbers: dict[str, int]) -> Place:
+    cell = table.cells[method, metric]
     if cell.metric == HUMAN_PREFERENCE:
         ours = "–" if cell.mean is None else f"{cell.mean:.1f} %"
     else:
-        ours = "–" if cell.mean is None else f"{spread(cell.mean, cell.sd)} [{run_places(cell.runs, numbers)}]"
+        mark = f" {ABOVE}" if (method, metric) in table.above else ""
+        ours = "–" if cell.mean is None else f"{spread(cell.mean, cell.sd)}{mark} [{run_places(cell.runs, numbers)}]"
     verdict = _verdict(cell)
     below = [*([] if cell.paper is None else [f"paper {_paper(cell)}"]), *([verdict] if verdict else [])]
     return Place(ours, tuple(below), telling=verdict in ("better", "worse"))

@@ -18,7 +18,16 @@ from legan.platform.evaluation.differences import (
     read_scored_images,
 )
 from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
-from legan.platform.evaluation.metric_names import COPY_INPUT, REAL_IMAGES, find, fixed_row, metric_key
+from legan.platform.evaluation.measures.real_images import told_on_real_images
+from legan.platform.evaluation.metric_names import (
+    ABOVE_NOTE,
+    COPY_INPUT,
+    REAL_IMAGES,
+    above_real,
+    find,
+    fixed_row,
+    metric_key,
+)
 from legan.platform.evaluation.report import CHECKED
 from legan.platform.evaluation.tables.evaluated import Evaluated
 from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE, OUR_METRICS, PAPER, PAPER_METRICS, PaperTable
@@ -59,6 +68,12 @@ class Table:
     judged: str = ""
 
     @property
+    def above(self) -> set[tuple[str, str]]:
+        """The cells in which a judge rates outputs above real images."""
+        real = {metric: self.cells[REAL_IMAGES, metric].mean for metric in self.metrics}
+        return {place for place, cell in self.cells.items() if above_real(place[1], cell.mean, real[place[1]])}
+
+    @property
     def runs(self) -> list[str]:
         """The MLflow runs that occur, in order: a cell names them by their place in this list."""
         return list(dict.fromkeys(run for cell in self.cells.values() for run in cell.runs))
@@ -91,7 +106,8 @@ def make_table(number: int, models: Mapping[str, Sequence[Evaluated]], votes: Ma
     data = str(everything[0].values["data"]) if everything else "nothing"
     judged = by_known_judges(*(each.values for each in everything))
     notes = [*_notes(paper, everything, votes or {}), *_difference_notes(models, differences)]
-    return Table(paper, data, methods, metrics, cells, tuple(notes), judged)
+    made = Table(paper, data, methods, metrics, cells, tuple(notes), judged)
+    return replace(made, notes=(*made.notes, ABOVE_NOTE)) if made.above else made
 
 
 def _differences(models: Mapping[str, Sequence[Evaluated]], metrics: Sequence[str]) -> dict[tuple[str, str], Difference]:
@@ -180,8 +196,9 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
             f"Trained on other data than {values['data']}, or on what they do not name, so that it is unknown whether they saw "
             f"these people: {', '.join(unknown)}."
         )
-    for told in (stranger_notes, quality_notes):
-        notes += dict.fromkeys(note for each in evaluations for note in told(each.values))
+    notes += dict.fromkeys(told for each in evaluations if (told := told_on_real_images(each.values)))
+    for told_by in (stranger_notes, quality_notes):
+        notes += dict.fromkeys(note for each in evaluations for note in told_by(each.values))
     if any(each.values.get("raters_of_quality") for each in evaluations):
         notes.append("Quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
 

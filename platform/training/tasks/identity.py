@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from legan.models.identity import LightCNN
 from legan.platform.data.dataset import Dataset, spread
+from legan.platform.evaluation.metrics import verification_auc
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
@@ -70,19 +71,3 @@ def subject_loss(network: nn.Module, x: Tensor, labels: Mapping[str, Tensor]) ->
         "total": F.cross_entropy(logits, labels["subject"]),
         "accuracy": (logits.argmax(1) == labels["subject"]).float().mean(),
     }
-
-
-def verification_auc(features: Tensor, subjects: Tensor) -> float:
-    """ROC AUC of the cosine in telling pairs of one subject from pairs of two.
-
-    ``features`` N×F, ``subjects`` int64 N, with both kinds of pairs among them.
-    """
-    from torchmetrics.classification import BinaryAUROC  # imports torchvision and more: seconds that few workers need to wait
-
-    unit = F.normalize(features.double(), dim=1).cpu()
-    upper = torch.triu_indices(len(unit), len(unit), offset=1)
-    same = (subjects[:, None] == subjects[None, :])[upper[0], upper[1]]
-    # Cosines are brought to 0 … 1: torchmetrics puts others through a sigmoid, where near ones may become equal.
-    curve = BinaryAUROC(sync_on_compute=False)  # only the first worker is here
-    curve.update((((unit @ unit.T)[upper[0], upper[1]] + 1) / 2).clamp(0, 1), same.long())
-    return float(curve.compute())

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.metric_names import ABOVE_NOTE
 from legan.platform.evaluation.tables.sheets import markdown, picture
 from legan.platform.tracking.places import Delivered
 from legan.platform.tracking.spool import Spool
@@ -282,3 +283,14 @@ def test_a_difference_that_other_people_might_not_show_is_called_that(sweep: Swe
     rows = {(row["variant"], row["metric"]): row for row in csv.DictReader(io.StringIO(as_csv(table)))}
     row = rows["Bilinear Interpolation", "SSIM"]
     assert (float(row["people_low"]), float(row["people_high"])) == pytest.approx((-1.09, 0.91))
+
+
+def test_an_accuracy_above_that_of_real_images_is_marked_and_explained(sweep: Sweep) -> None:
+    for trial in suite_trials(sweep.settings):
+        accuracy = {"eval/expression_accuracy": 0.9 + 0.05 * (trial.variant == "Pixel Shuffling")}
+        finish(sweep, trial.name, accuracy | {"eval/real_images/expression_accuracy": 0.92})
+    table = suite_table(sweep)
+    text = markdown(as_sheet(table))
+    assert text.count("0.950 ± 0.000 †") == 1
+    assert "0.900 ± 0.000 †" not in text
+    assert ABOVE_NOTE in table.notes
