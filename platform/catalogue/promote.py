@@ -16,7 +16,7 @@ from legan.platform.errors import ConfigError, DataError, LeganError, NotBetterE
 from legan.platform.evaluation.judges import check_judges, stranger_notes
 from legan.platform.evaluation.metric_names import heading
 from legan.platform.evaluation.paired import Judges
-from legan.platform.evaluation.pairs import choose_pairs, reference_of
+from legan.platform.evaluation.pairs import choose_pairs, reference_of, response_on
 from legan.platform.model import Model, StoredNetwork, load_identity, load_network, network_folder, read_model
 from legan.platform.tracking.mlflow_access import champion, crown, enrol, expect_run, resolve_model, roll_back
 
@@ -143,6 +143,9 @@ def _held(opened: Opened, present: str | None, device: torch.device, say: Say) -
     strangers = judges.strangers if judges is not None else {}
     for note in stranger_notes({f"{name}_is_a_stranger": said for name, said in strangers.items()}) if strangers else ():
         say(note)
+    answers = response_on(candidate.model.generator, candidate.model.schema, data, device)
+    if answers is not None and answers.collapse is not None:
+        objections.append(f"{candidate.called} has collapsed: {answers.collapse}")
     numbers = {f"val/{name}": f"{value:.6g}" for name, value in contest.scores[candidate.called].items()}
     return Held([*worse(contest, data.name), *objections], numbers)
 

@@ -18,7 +18,7 @@ from legan.platform.evaluation.measures.real_images import judges_on_real_images
 from legan.platform.evaluation.measures.shade import known_lamps
 from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
-from legan.platform.evaluation.pairs import asked_pairs, pairs_hash
+from legan.platform.evaluation.pairs import asked_pairs, pairs_hash, response_on
 from legan.platform.evaluation.reference import split_features
 from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
 from legan.platform.evaluation.tested import count_test, ordinal, plain
@@ -253,6 +253,9 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     )
     if told_on_real_images(about):
         say(told_on_real_images(about))
+    answers = response_on(bench.model.generator, bench.model.schema, bench.data, device, bench.split)
+    if answers is not None and answers.collapse is not None:
+        say(f"The model has collapsed: {answers.collapse}.")
     files = write_report(out, evaluation, bench.model, bench.data, about, device)
     say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
     return Scored(evaluation, files, tags)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from legan.models.attributes import AttributeSchema
-from legan.platform.data.dataset import Dataset, Split
+from legan.models.response import Response, response_to
+from legan.models.translator import Translator
+from legan.platform.data.dataset import Dataset, Split, spread
 from legan.platform.data.plain_table import csv_separator
 from legan.platform.errors import ConfigError, DataError, Problem, Problems, first_line
 from legan.platform.evaluation.metric_names import Reference
@@ -25,6 +27,7 @@ from legan.platform.pixels import network_input
 
 Rows = NDArray[np.int64]
 
+PEOPLE = 8
 OPTION = "--pairs-file"
 COLUMNS = (
     "source_row",
@@ -147,6 +150,15 @@ def same_classes(a: AttributeSchema, b: AttributeSchema) -> bool:
 def load_batch(data: Dataset, rows: Rows, device: torch.device) -> Tensor:
     """Images of these rows, float32 B×3×H×W in [-1, 1]."""
     return network_input(data.images[rows], device)
+
+
+def response_on(
+    G: Translator, schema: AttributeSchema, data: Dataset, device: torch.device, split: Split = "val"
+) -> Response | None:
+    """Whether G answers to target and face, by one photograph each of up to 8 people of a split; None where there is nobody."""
+    rows = data.real_rows(split)
+    rows = spread(rows[np.unique(data.subject[rows], return_index=True)[1]], PEOPLE)
+    return response_to(G, schema, load_batch(data, rows, device)) if len(rows) else None
 
 
 def label_batch(schema: AttributeSchema, pairs: pd.DataFrame, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -180,6 +180,9 @@ def _look(task: Task, settings: TrainingSettings, checkpoints: Path, listener: L
     is_best = bool(metrics) and _is_best(metrics, task.goal, checkpoints)
     if metrics:
         listener.say(validation_line(step, task.total_steps, metrics, task.goal if is_best else None))
+    if now.validated and 2 * step >= task.total_steps > step:  # at the end they are among the remarks
+        for doubt in task.doubts():
+            listener.say(f"step {step}/{task.total_steps}  {doubt}")
     if recorder is not None and metrics:
         recorder.log_metrics(metrics, step)
     if recorder is not None and now.sampled:

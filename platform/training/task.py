@@ -56,6 +56,9 @@ class Task(Protocol):
     def validate(self) -> dict[str, float]:
         """Metrics on the validation split, ``val/…``; empty where nobody is held out."""
 
+    def doubts(self) -> list[str]:
+        """What is plainly wrong with the weights as they are; asked at the validations of the second half of the training."""
+
     def remarks(self) -> list[str]:
         """What a person should know of the weights that are the model."""
 

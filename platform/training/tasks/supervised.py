@@ -127,6 +127,10 @@ class SupervisedTask:
         with torch.inference_mode():
             return self.validation(self.network)
 
+    def doubts(self) -> list[str]:
+        """Nothing before the end."""
+        return []
+
     def remarks(self) -> list[str]:
         """What the network has not learnt."""
         self.network.eval()

@@ -21,7 +21,7 @@ from legan.models.translator import Translator
 from legan.platform.card.scale import scale_of
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, MOST_PEOPLE, Alignment, Dataset
 from legan.platform.evaluation.figures import labelled_grid
-from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of
+from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of, response_on
 from legan.platform.model import Model, write_model
 from legan.platform.pixels import to_images
 from legan.platform.settings import TranslatorSettings
@@ -88,13 +88,18 @@ class TranslatorTask:
         """Mean L1 distance to the true targets of held-out subjects, or of the cycle where there are no targets."""
         return held_out_distance(self.translator, self.data, self.pairs, self.ranks.device)
 
+    def doubts(self) -> list[str]:
+        """Whether the translator has collapsed."""
+        answers = response_on(self.translator, self.schema, self.data, self.ranks.device)
+        return [f"G has collapsed: {answers.collapse}"] if answers is not None and answers.collapse is not None else []
+
     def remarks(self) -> list[str]:
-        """How Q rates real faces, and whether it rates the model's own above them."""
+        """Whether the translator has collapsed, how Q rates real faces, and whether it rates the model's own above them."""
         if self.quality is None:
-            return []
+            return self.doubts()
         scale = scale_of(self.stated)
         outputs = "" if scale.fake_mean is None else f"; this model's outputs: {scale.fake_mean:.1f}"
-        return [f"quality is by {scale.words}{outputs}", *([scale.warning] if scale.warning else [])]
+        return [*self.doubts(), f"quality is by {scale.words}{outputs}", *([scale.warning] if scale.warning else [])]
 
     def samples(self) -> dict[str, Image]:
         """The same held-out faces under the same targets, and the masks Me and Ml of a generator that has them."""

@@ -107,6 +107,17 @@ def test_below_copied_input_nothing_becomes_champion(new_run: NewRun, tiny_data:
     assert champion() == "1"
 
 
+def test_a_collapsed_model_becomes_champion_only_by_force(new_run: NewRun) -> None:
+    new_run("bad", "noise", register=True)
+    new_run("dull", "constant")
+    with pytest.raises(
+        NotBetterError, match=r"^dull has collapsed: its output does not depend on the lighting asked for \(it changes"
+    ):
+        run("models", "promote", "dull")
+    assert "Forced, although dull has collapsed: its output" in run("models", "promote", "dull", "--force")
+    assert champion() == "2"
+
+
 def test_a_champion_of_other_classes_or_sizes_cannot_be_compared(new_run: NewRun, tmp_path: Path) -> None:
     new_run("first", "grey", register=True)
     new_run("lights", "grey", data=write_negatives(tmp_path / "lights", lightings=("plain", "sunset")))

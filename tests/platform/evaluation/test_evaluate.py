@@ -9,6 +9,7 @@ from typing import Any
 
 import mlflow
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -62,6 +63,16 @@ def test_the_command_prints_the_table_and_where_the_files_are(run: Run, data: Da
     assert values["data_hash"] == data.content_hash
     assert values["matcher_is_not_the_trained_T"].startswith("unknown")
     assert values["people_are_new_to_the_model"] == "unknown, the model does not name its data"
+
+
+def test_a_collapsed_model_is_named(run: Run, data: Dataset, tiny: Any, tmp_path: Path) -> None:
+    assert "has collapsed" not in run("--out", str(tmp_path / "out")).output
+    model = tiny.model()
+    with torch.no_grad():
+        model.generator.target.conv5.weight.zero_()
+    tiny.save("collapsed", model)
+    printed = run("--out", str(tmp_path / "again"), model=tiny.folder / "collapsed").output
+    assert "The model has collapsed: its output does not depend on the expression asked for (it changes by 0 of" in printed
 
 
 def test_what_needs_a_download_is_left_out_and_said_with_file_origin_and_folder(run: Run, tmp_path: Path) -> None:

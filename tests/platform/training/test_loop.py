@@ -54,6 +54,9 @@ class Toy:
     def validate(self):
         return {"val/error": float(self.network.weight.detach().abs().sum())}
 
+    def doubts(self):
+        return ["it is a toy"]
+
     def samples(self):
         return {}
 
@@ -111,6 +114,12 @@ def test_validations_are_said_and_which_is_the_best(tmp_path):
         "step 6/9  on the validation split: error 0.9",
         "step 9/9  on the validation split: error 0.4 (the best so far)",
     ]
+
+
+def test_doubts_are_said_at_validations_from_the_middle_on_and_not_at_the_end(tmp_path):
+    lines = []
+    train(Toy(20), settings(validate_every=5, log_every=4), tmp_path, Ranks(), Listener(None, lines.append))
+    assert [line for line in lines if "toy" in line] == ["step 10/20  it is a toy", "step 15/20  it is a toy"]
 
 
 @pytest.mark.parametrize(

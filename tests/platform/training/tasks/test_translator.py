@@ -67,3 +67,17 @@ def test_a_training_ends_with_what_ratings_by_its_q_mean(tiny_data: Path) -> Non
     assert warned.startswith("Q rates this model's outputs above real images (6.7 against 4.8 on average)")
     assert len(remarks(raters="people", images=40, mean=4.8, sd=1.1, fake_mean=4.2)) == 1
     assert remarks(raters="people") == ["quality is by human raters; no real images were rated"]
+
+
+def test_a_collapsed_translator_is_doubted_and_remarked(tiny_data: Path) -> None:
+    task = make_task(tiny_data)
+    assert task.doubts() == []
+    with torch.no_grad():
+        for network in (task.networks["generator"], task.translator):
+            for hourglass in (network.expression, network.lighting):
+                hourglass.conv0[0].weight[:, 3:] = 0
+    (doubt,) = task.doubts()
+    assert doubt.startswith("G has collapsed: its output does not depend on the expression asked for (it changes by ")
+    assert doubt in task.remarks()
+    task.data = marked(task.data, task.data.rows("val"))
+    assert task.doubts() == [], "nobody is held out"
