@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from legan.platform.data.dataset import Dataset, Split, open_dataset
+from legan.platform.data.faces.detect import FaceDetector
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError, counted
 from legan.platform.evaluation.features import inception_extractor, perceptual_network
 from legan.platform.evaluation.judges import check_judges, quality_notes, stranger_notes
@@ -162,7 +163,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
 
     left_out: dict[str, str] = {}
     advice = [strange] if strange else []
-    judges = _with_downloads(judges, left_out, advice)
+    judges = replace(_with_downloads(judges, left_out, advice), detector=FaceDetector())
     if judges.quality is None:
         left_out[_named("quality", ", ")] = "the model has no Q, and no other was given"
         advice.append(f"{_left_out('quality')}: the model has no Q; give one with --quality.")

@@ -95,10 +95,12 @@ HEIGHT_LIGHT = Metric("height_light_to_{reference}", "Top–bottom light", "0 to
 LIGHT_ANGLE = Metric("light_angle", "Light's direction", "0 to 180 degrees", "lower", ("lamps",), average="median")
 TONE = Metric("ita_to_{reference}", "Skin tone", "0 to 360 degrees (ITA)", "lower")
 TONE_CHANGE = Metric("ita_change", "Skin lighter than the source", "degrees (ITA)", None, main=False)
+FACE_FOUND = Metric("face_found", "Face found", "0 to 1", "higher")
 
 EVALUATION = (
     FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
     MASK_EXPRESSION, MASK_LIGHTING, LIGHT_ANGLE, TONE, SIDE_LIGHT, HEIGHT_LIGHT, TONE_CHANGE,
+    FACE_FOUND,
 )  # fmt: skip
 """What an evaluation measures, the most telling first: ``eval/…`` of test people, ``val/…`` of those by whom is chosen."""
 

@@ -22,11 +22,13 @@ from legan.models.expression import AttributeClassifier
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, Split
+from legan.platform.data.faces.find import Detector
 from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.bootstrap import averages, intervals_table
 from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
 from legan.platform.evaluation.measures.masks import mask_scores
+from legan.platform.evaluation.measures.own_hull import own_hulls
 from legan.platform.evaluation.measures.shade import known_lamps, people_bands, shade_of, towards_lamps
 from legan.platform.evaluation.metric_names import Need, Reference
 from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
@@ -42,7 +44,8 @@ TONES = "skin tone"
 class Judges:
     """Who scores: networks that the model was not trained with, save Q.
 
-    ``perceptual`` is LPIPS's network and ``inception`` FID's; their metrics are left out where they are None. ``strangers`` says
+    ``perceptual`` is LPIPS's network and ``inception`` FID's; their metrics are left out where they are None. ``detector``
+    finds the faces of outputs; without it they have their source's hull. ``strangers`` says
     of classifier and matcher whether they know people whom they judge, ``other_raters`` whether Q is a judging one (judges.py).
     """
 
@@ -51,6 +54,7 @@ class Judges:
     quality: QualityModel | None = None
     perceptual: nn.Module | None = None
     inception: Extractor | None = None
+    detector: Detector | None = None
     strangers: Mapping[str, str] = field(default_factory=dict)
     other_raters: str | None = None
 
@@ -109,7 +113,9 @@ def evaluate_pairs(
 
     reference = reference_of(pairs)
     lamps = known_lamps(data, model.schema)
-    functions = image_metrics(reference, extractors[0].name, judges.quality, judges.perceptual, lamps is not None)
+    functions = image_metrics(
+        reference, extractors[0].name, judges.quality, judges.perceptual, lamps is not None, judges.detector is not None
+    )
     scores = {method: ImageScores(functions) for method in METHODS}
     to_real = {name: DistancesTo(features) for name, features in real.items()}
     distances = {method: [FeatureDistances(each, to_real[each.name]) for each in extractors] for method in METHODS}
@@ -184,13 +190,15 @@ def _views(
     of_real = {each.name: each(real) for each in extractors}
     lamps = known_lamps(data, model.schema)
     of_source, of_target = shade_of(x, source_hull), shade_of(real, real_hull)
-    for image, labels, hull in ((output, wanted, source_hull), (x, wanted, source_hull), (real, shown, real_hull)):
+    own, found = (source_hull, None) if judges.detector is None else own_hulls(output, source_hull, judges.detector)
+    for image, labels, hull in ((output, wanted, own), (x, wanted, source_hull), (real, shown, real_hull)):
         features = of_real if image is real else {each.name: each(image) for each in extractors}
         shade = of_target if image is real else of_source if image is x else shade_of(image, hull)
         lamp = towards_lamps(lamps, labels[1]) if lamps is not None and labels[1] is not None else None
         expression, lighting = judges.classifier(image)
         yield Seen(
-            image, real, hull, *labels, expression, lighting, features, of_real, shade, of_target, of_source, lamp
+            image, real, hull, *labels, expression, lighting, features, of_real, shade, of_target, of_source, lamp,
+            found if image is output else None,
         )  # fmt: skip
 
 

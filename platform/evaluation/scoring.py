@@ -18,6 +18,7 @@ from legan.platform.evaluation.features import Extractor
 from legan.platform.evaluation.measures.shade import Shade, angle_between
 from legan.platform.evaluation.metric_names import (
     EXPRESSION_ACCURACY,
+    FACE_FOUND,
     HEIGHT_LIGHT,
     L1,
     LIGHT_ANGLE,
@@ -44,7 +45,8 @@ class Seen:
     ``expression`` and ``lighting`` (int64 B) are what the image should show, None where nobody knows, and the logits (B×E, B×L)
     what the classifier sees in it. ``features`` and ``reference_features`` are both images' by name of the extractor, B×F.
     ``shade``, ``reference_shade`` and ``source_shade`` are light and skin of image, reference and source; ``lamp`` (B×3) points
-    to where the light should come from, None where nobody knows.
+    to where the light should come from, None where nobody knows. ``face_found`` (bool B) says whether ``inside`` is of a face
+    that was looked for in the image, None where it was not looked for.
     """
 
     image: Tensor
@@ -60,6 +62,7 @@ class Seen:
     reference_shade: Shade
     source_shade: Shade
     lamp: Tensor | None = None
+    face_found: Tensor | None = None
 
 
 class Scorer(Protocol):
@@ -112,12 +115,17 @@ class FeatureDistances:
 
 
 def image_metrics(
-    reference: Reference, matcher: str, quality: QualityModel | None, perceptual: nn.Module | None, lamps: bool = False
+    reference: Reference,
+    matcher: str,
+    quality: QualityModel | None,
+    perceptual: nn.Module | None,
+    lamps: bool = False,
+    detector: bool = False,
 ) -> dict[str, ImageMetric]:
     """The metrics with one value per image, by name; ``reference`` becomes part of the names.
 
-    ``matcher`` names the extractor whose features are correlated. Without Q, LPIPS's network or ``lamps`` their numbers are left
-    out.
+    ``matcher`` names the extractor whose features are correlated. Without Q, LPIPS's network, ``lamps`` or a face ``detector``
+    their numbers are left out.
     """
     metrics: dict[str, ImageMetric] = {
         SSIM.key(reference): lambda seen: structural_similarity(seen.image, seen.reference),
@@ -132,6 +140,8 @@ def image_metrics(
     }
     if lamps:
         metrics[LIGHT_ANGLE.name] = lambda seen: _angle(seen.shade.towards, seen.lamp)
+    if detector:
+        metrics[FACE_FOUND.name] = lambda seen: _known(seen.face_found, len(seen.image))
     if perceptual is not None:
         metrics[LPIPS.key(reference)] = lambda seen: perceptual(seen.image, seen.reference).flatten(0)
     if quality is not None:
@@ -145,3 +155,7 @@ def _accuracy(logits: Tensor, classes: Tensor | None) -> Tensor:
 
 def _angle(towards: Tensor, lamp: Tensor | None) -> Tensor:
     return towards.new_full((len(towards),), torch.nan) if lamp is None else angle_between(towards, lamp)
+
+
+def _known(values: Tensor | None, count: int) -> Tensor:
+    return torch.full((count,), torch.nan) if values is None else values

@@ -79,7 +79,7 @@ def test_every_name_leads_to_its_row() -> None:
 def test_the_table_has_what_an_evaluation_measures(reference: Any) -> None:
     network: Any = object()
     measured = {
-        *image_metrics(reference, "identity", network, network, lamps=True),
+        *image_metrics(reference, "identity", network, network, lamps=True, detector=True),
         "fid",
         "kid",
         "fd_identity",

@@ -280,7 +280,9 @@ def test_the_paper_is_a_point_and_has_to_be_in_the_space():
 def test_known_metrics_are_those_of_an_evaluation():
     network = object()
     per_image = {
-        f"val/{name}" for to in ("target", "source") for name in image_metrics(to, "identity", network, network, lamps=True)
+        f"val/{name}"
+        for to in ("target", "source")
+        for name in image_metrics(to, "identity", network, network, lamps=True, detector=True)
     }
     of_models = {f"val/{name}" for name in AXES.values()}
     assert set(METRICS) == per_image | of_models | {"val/fid", "val/kid", "val/fd_identity", "val/kd_identity"}
