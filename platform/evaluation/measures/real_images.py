@@ -56,11 +56,12 @@ def judges_on_real_images(
 def told_on_real_images(values: Mapping[str, Any]) -> str:
     """What is said of an evaluation's judges; empty where nothing was measured of them."""
     measured = values.get("judges_on_real_images") or {}
-    said = [
-        f"the classifier is right about the {kind} in {measured[metric.name]:.3f}"
+    right = [
+        f"the {kind} in {measured[metric.name]:.3f}"
         for kind, metric in (("expression", EXPRESSION_ACCURACY), ("lighting", LIGHTING_ACCURACY))
         if metric.name in measured
     ]
+    said = [f"the classifier is right about {' and '.join(right)}"] if right else []
     said += [f"the matcher tells people apart with an AUC of {measured[AUC]:.3f}"] if AUC in measured else []
     if not said:
         return ""
