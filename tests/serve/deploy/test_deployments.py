@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pytest
@@ -80,6 +80,17 @@ def url(ray_cluster: None, model_folder: Path, access_log: Path) -> Iterator[str
 
 def post(url: str, image: bytes, **values: object) -> requests.Response:
     return requests.post(f"{url}/v1/translate", files={"image": ("x.png", image)}, data=LABELS | values, timeout=30)
+
+
+def settled(log: Path, quiet_s: float = 5.0) -> list[str]:
+    """The lines of a log once none has come for a while; a client that left early may leave none."""
+    lines, since, end = log.read_text().splitlines(), time.monotonic(), time.monotonic() + 60
+    while time.monotonic() < min(end, since + quiet_s):
+        time.sleep(0.5)
+        now = log.read_text().splitlines()
+        if len(now) > len(lines):
+            lines, since = now, time.monotonic()
+    return lines
 
 
 def test_pages_of_a_named_origin_may_call(url: str, face: NDArray[np.uint8]) -> None:
@@ -237,10 +248,26 @@ def test_a_client_that_leaves_amid_its_upload_is_no_failure(url, access_log) -> 
             connection.sendall(head.encode() + bytes(size // 2))
             time.sleep(0.005 * (number % 7))
 
-    deadline = time.monotonic() + 60
-    while len(lines := access_log.read_text().splitlines()[before:]) < 60 and time.monotonic() < deadline:
-        time.sleep(0.5)
+    lines = settled(access_log)[before:]
+    assert len(lines) > 30
     assert {json.loads(line)["status"] for line in lines} == {499}
+
+
+def test_clients_that_leave_while_their_answer_is_made_keep_no_place(url, face, access_log) -> None:
+    """More of them than the server has places: if each kept its own, those that come after would be refused."""
+    image, before = png(face), access_log.read_text().count("\n")
+    head = f"POST /v1/translate?{urlencode(LABELS)} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    sent = f"{head}Content-Length: {len(image)}\r\n\r\n".encode() + image
+    for number in range(150):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port)) as connection:
+            connection.sendall(sent)
+            time.sleep(0.002 * (number % 5))
+
+    lines = settled(access_log)[before:]
+    assert {json.loads(line)["status"] for line in lines} <= {200, 499, 503}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(url, image), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
 
 
 def test_a_full_server_answers_503_at_once(url, face) -> None:

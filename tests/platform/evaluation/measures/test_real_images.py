@@ -27,9 +27,7 @@ def test_judges_are_measured_on_all_real_images_of_the_split(data: Dataset, tiny
     assert found["verification_auc"] == pytest.approx(verification_auc(features, people))
     assert found["faces"] == len(rows) == 48
     said = told_on_real_images({"judges_on_real_images": found, "split": "train"})
-    assert said.startswith(
-        f"On 48 real images of the train split the classifier is right about the expression in {right[0]:.3f}"
-    )
+    assert said.startswith(f"On 48 real images of the train split the classifier is right about the expression in {right[0]:.3f}")
     assert told_on_real_images({}) == ""
 
 
