@@ -51,6 +51,24 @@ if [ "$(python -c 'from legan.platform.device import native_precision; print(nat
 fi
 step "draw people under 6 expressions × 20 lightings, so that every translation has a true target" \
     legan data render --out "$out/faces" --subjects 60 --size 32 --seed 1
+
+python - "$out" <<'PYTHON'
+"""Somebody whom no model here ever sees, drawn larger, as the photograph to translate."""
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.rendered.render import render_faces
+
+out = Path(sys.argv[1])
+held_out = open_dataset(out / "faces").splits["test"][0]
+faces = render_faces(int(held_out.split("-")[1]), size=256, seed=1, expressions=["neutral"], lightings=["ambient"])
+Image.fromarray(faces.images[0, 0]).save(out / "photo.png")
+PYTHON
+step "translate the photograph of one of them with the model in the box: nothing has been trained here yet" \
+    legan translate "$out/photo.png" --expression smile --lighting left --model box:rendered --out "$out/first.smile.left.png"
 step "draw other people, for the judges: they know nobody whom LEGAN learns from or is tested on" \
     legan data render --out "$out/others" --subjects 40 --size 32 --seed 2
 step "a contact sheet of the first ones" legan data show "$out/faces" --sheet "$out/faces.png"
@@ -70,29 +88,14 @@ step "train a Q that judges" \
 step "evaluate LEGAN on people it never saw" \
     legan evaluate models:/legan@champion --data "$out/faces" --classifier judge --matcher matcher --quality other-Q \
     --out "$out/evaluation"
-
-python - "$out" <<'PYTHON'
-"""Somebody the model never saw, drawn larger, as the photograph to translate."""
-import sys
-from pathlib import Path
-
-from PIL import Image
-
-from legan.platform.data.dataset import open_dataset
-from legan.platform.data.rendered.render import render_faces
-
-out = Path(sys.argv[1])
-held_out = open_dataset(out / "faces").splits["test"][0]
-faces = render_faces(int(held_out.split("-")[1]), size=256, seed=1, expressions=["neutral"], lightings=["ambient"])
-Image.fromarray(faces.images[0, 0]).save(out / "photo.png")
-PYTHON
-step "translate the photograph of one of them" \
+step "translate the same photograph with what was trained" \
     legan translate "$out/photo.png" --expression smile --lighting left --out "$out/photo.smile.left.png"
 step "and to every combination" legan translate "$out/photo.png" --grid --out "$out/photo.grid.png"
 
 cat <<TEXT
 
 Done in $(elapsed). Look at
+  $out/first.smile.left.png      a translation by the model in the box, which comes with the package
   $out/faces.png                 the data
   $out/evaluation/               scores beside copy input and real images; grids of input, output, target, Me and Ml
   $out/photo.smile.left.png      the translated face, and photo.grid.png with all combinations

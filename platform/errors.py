@@ -133,6 +133,10 @@ class TrackingError(LeganError):
     """The MLflow store or registry cannot do what was asked."""
 
 
+class NotRegisteredError(TrackingError):
+    """A model, alias or version that the MLflow registry does not have."""
+
+
 class RecordTakenError(TrackingError):
     """A run's record that another process is writing."""
 

@@ -2,10 +2,14 @@
 
 from typing import NamedTuple
 
-from legan.platform.errors import TrackingError
+from legan.platform.errors import NotRegisteredError, TrackingError
 from legan.platform.mark import Mark, model_name
-from legan.platform.model import Model, find_model, weights_hash
+from legan.platform.model import Model, find_model, in_box, weights_hash
+from legan.platform.pretrained.box import DEFAULT as BOXED
+from legan.platform.tracking.delivery import say
 from legan.platform.tracking.mlflow_access import model_version
+
+CHAMPION = "models:/legan@champion"
 
 
 class Chosen(NamedTuple):
@@ -34,7 +38,24 @@ def choose_model(source: str) -> Chosen:
         name, version, run_id = model_version(source)
         return Chosen(source, str(find_model(f"models:/{name}/{version}").absolute()), name, version, run_id)
     folder = find_model(source).absolute()
-    return Chosen(source, str(folder), model_name(folder), None)
+    return Chosen(source, str(folder), in_box(source) or model_name(folder), None)
+
+
+def champion_or_box(source: str | None) -> str:
+    """What a command takes for a model: what was named, else the champion, or the box's model, said, where none is registered.
+
+    Where the registry cannot be asked it is the champion, and looking for it says why.
+    """
+    if source is not None:
+        return source
+    try:
+        model_version(CHAMPION)
+    except NotRegisteredError:
+        say(f"there is no {CHAMPION} yet, so {BOXED} is used, which was trained on rendered faces; choose another with --model.")
+        return BOXED
+    except TrackingError:
+        pass
+    return CHAMPION
 
 
 def named_model(source: str) -> Chosen:

@@ -20,6 +20,7 @@ FOLDERS = ("models", "platform", "sweeps", "serve")
 
 
 MOST_FILES = 16
+PACKED = (".py", ".yaml", ".html", ".css", ".js", ".svg", ".json", ".safetensors")
 
 SAME_NAME: dict[str, set[str]] = {}
 """Public classes that share a name, with their files."""
@@ -160,11 +161,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
-def test_wheel_holds_every_module_preset_and_page(wheel):
+def test_wheel_holds_every_module_preset_page_and_model(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     for folder in FOLDERS:
         for path in (REPOSITORY / folder).rglob("*"):
-            if path.suffix in (".py", ".yaml", ".html", ".css", ".js", ".svg") and "__pycache__" not in path.parts:
+            if path.suffix in PACKED and "__pycache__" not in path.parts:
                 assert f"legan/{path.relative_to(REPOSITORY)}" in packed
 
 

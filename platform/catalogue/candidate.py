@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from legan.platform.errors import CheckpointError, TrackingError
-from legan.platform.model import MODEL_FILE, Model, network_folder, read_model
+from legan.platform.model import MODEL_FILE, Model, in_box, network_folder, read_model
+from legan.platform.pretrained.box import box_folder
 from legan.platform.tracking.champions import Registered
 from legan.platform.tracking.mlflow_access import model_version, registered_models, resolve_model
 from legan.platform.tracking.places import StoredRun, default_home, default_tracking_uri, run_in_store
@@ -48,12 +49,14 @@ def find_candidate(source: str) -> Candidate:
 
 
 def find_folder(source: str) -> Path | None:
-    """The model folder that ``source`` names as a folder or a run; None where it can only be a registered model's name.
+    """The model folder that ``source`` names as a folder, a run or box:…; None where it can only be a registered model's name.
 
     Raises CheckpointError for a run that has no model or none that translates.
     """
     if source in TRANSLATED_BY:
         return None
+    if (boxed := in_box(source)) is not None:
+        return box_folder(boxed)
     if (Path(source) / MODEL_FILE).is_file():
         return Path(source)
     return (

@@ -52,8 +52,10 @@ def sweeps(incomplete: str) -> list[str]:
 
 
 def models(incomplete: str) -> list[str]:
-    """The champion, the runs of this home, and folders."""
-    return names_or_paths([CHAMPION, *_below_home("config.yaml")], incomplete)
+    """The champion, the runs of this home, the box's models, and folders."""
+    from legan.platform.pretrained.box import BOX, box_names
+
+    return names_or_paths([CHAMPION, *_below_home("config.yaml"), *(f"{BOX}{name}" for name in box_names())], incomplete)
 
 
 def expressions(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -67,8 +69,12 @@ def lightings(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _classes(ctx: typer.Context, axis: str, incomplete: str) -> list[str]:
-    model = Path(str(ctx.params.get("model") or "")).expanduser()
-    for folder in (model, model / "model", default_home() / model / "model"):
+    from legan.platform.pretrained.box import BOX, FOLDER, box_names
+
+    named = str(ctx.params.get("model") or "")
+    model = Path(named).expanduser()
+    boxed = [FOLDER / name for name in box_names() if name == named.removeprefix(BOX)]
+    for folder in (model, model / "model", default_home() / model / "model", *boxed):
         try:
             about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             names = [*about["schema"][axis], *(["keep"] if "predictor" in about.get("networks", ()) else [])]

@@ -15,7 +15,7 @@ from legan.platform.files import at_home
 CHAMPION = complete.CHAMPION
 PAIRS = 400
 LOCAL = "127.0.0.1"
-MODEL_HELP = "A run, a model folder, or an MLflow URI such as models:/legan@champion."
+MODEL_HELP = "A run, a model folder, an MLflow URI such as models:/legan@champion, or box:rendered."
 PERSON_HELP = "a run of `legan train identity`, a network folder, or facenet"
 RATINGS_HELP = "Ratings folder or table."
 
@@ -95,7 +95,7 @@ KnownJudges = Annotated[
     ),
 ]
 MODEL = path("--model", "-m", help=MODEL_HELP, autocompletion=complete.models)
-Model = Annotated[str, MODEL]
+Model = Annotated[str | None, told(MODEL, "the champion; box:rendered where none is registered")]
 SVM = path("--svm", help="What tells natural from unnatural faces: a folder of `legan ratings svm`.")
 
 # Trainings.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from legan.platform.errors import NotRegisteredError
 from legan.platform.tracking.database import RegisteredVersion, registered_version
 from legan.platform.tracking.places import (
     StoredRun,
@@ -134,6 +135,7 @@ def resolve_model(uri: str, store: str | None = None) -> Path:
     store does not know, naming the aliases and versions it does know, and when the store cannot be reached.
     """
     store = store or default_tracking_uri()
+    _expect_records(uri, store)
     stored = _in_tables(uri, store)
     found = None if stored is None else model_folder(stored[1])
     if found is not None:
@@ -146,12 +148,22 @@ def resolve_model(uri: str, store: str | None = None) -> Path:
 
 def model_version(uri: str) -> RegisteredVersion:
     """The version that ``models:/name@alias`` or ``models:/name/version`` means now; TrackingError as above."""
+    _expect_records(uri, default_tracking_uri())
     stored = _in_tables(uri, default_tracking_uri())
     if stored is not None:
         return stored[0]
     from legan.platform.tracking import mlflow_store
 
     return mlflow_store.model_version(uri, default_tracking_uri())
+
+
+def _expect_records(uri: str, store: str) -> None:
+    """NotRegisteredError where the store is a SQLite file that is not there yet."""
+    database = sqlite_file(store)
+    if database is not None and not database.exists():
+        raise NotRegisteredError(
+            f"{uri} is unknown: nothing has been recorded yet in {database}; set MLFLOW_TRACKING_URI for another store."
+        )
 
 
 def _in_tables(uri: str, store: str) -> tuple[RegisteredVersion, Path] | None:

@@ -22,7 +22,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 from PIL import Image
 
-from legan.platform.errors import TrackingError
+from legan.platform.errors import NotRegisteredError, TrackingError
 from legan.platform.tracking.database import RegisteredVersion
 from legan.platform.tracking.delivery import RecordRejectedError
 from legan.platform.tracking.places import model_folder
@@ -129,7 +129,7 @@ def find_files(store: "Connection", uri: str, downloads: Path) -> Path:
 
 
 def find_version(client: mlflow.MlflowClient, uri: str) -> RegisteredVersion:
-    """The version that a ``models:/`` URI means now; TrackingError for one that is not known."""
+    """The version that a ``models:/`` URI means now; NotRegisteredError for one that is not known."""
     name, sign, wanted = uri.removeprefix("models:/").partition("@")
     if not sign:
         name, sign, wanted = name.partition("/")
@@ -139,7 +139,9 @@ def find_version(client: mlflow.MlflowClient, uri: str) -> RegisteredVersion:
         if error.error_code not in REFUSALS:
             raise
         known = ", ".join(sorted(each.name for each in client.search_registered_models())) or "none"
-        raise TrackingError(f"{uri} is unknown: there is no registered model {name!r}; registered models: {known}.") from error
+        raise NotRegisteredError(
+            f"{uri} is unknown: there is no registered model {name!r}; registered models: {known}."
+        ) from error
     versions = {str(each.version): each.run_id or None for each in client.search_model_versions(f"name = '{name}'")}
     found = wanted if wanted in versions else registered.aliases.get(wanted) if "@" in uri else None
     if found is None:
@@ -148,7 +150,7 @@ def find_version(client: mlflow.MlflowClient, uri: str) -> RegisteredVersion:
             remedy = f"choose one with `legan models promote models:/{name}/VERSION`; versions: {known}"
             raise TrackingError(f"{uri} is unknown: {name} has no champion now; {remedy}.")
         aliases = ", ".join(f"@{alias}" for alias in sorted(registered.aliases)) or "none"
-        raise TrackingError(f"{uri} is unknown: {name} has the aliases {aliases} and the versions {known}.")
+        raise NotRegisteredError(f"{uri} is unknown: {name} has the aliases {aliases} and the versions {known}.")
     return RegisteredVersion(name, str(found), versions.get(str(found)))
 
 

@@ -338,11 +338,6 @@ def log_to_run(
 
 def resolve_model(uri: str, store: str, downloads: Path) -> Path:
     """See mlflow_access.resolve_model."""
-    database = sqlite_file(store)
-    if database and not database.exists():
-        raise TrackingError(
-            f"{uri} is unknown: nothing has been recorded yet in {database}; set MLFLOW_TRACKING_URI for another store."
-        )
     try:
         return find_files(connect(store), uri, downloads)
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:

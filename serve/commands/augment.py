@@ -7,7 +7,6 @@ import typer
 
 from legan.platform.commands.options import (
     ATTEMPTS,
-    CHAMPION,
     PROCESSES,
     Address,
     All,
@@ -56,7 +55,7 @@ def mount(app: typer.Typer) -> None:
 
     @app.command()
     def augment(
-        source: Input, out: Out, model: Model = CHAMPION, labels: Listed = None, all_: All = False,
+        source: Input, out: Out, model: Model = None, labels: Listed = None, all_: All = False,
         balance: Fill = None, random: Random = None, min_quality: MinQuality = None, min_similarity: MinSimilarity = None,
         matcher: MaybeMatcher = None, attempts: Attempts = 3, originals: Originals = None, seed: Seed = 0,
         workers: Workers = None, batch_size: BatchSize = None, address: Address = None, overwrite: Overwrite = False,
@@ -68,7 +67,9 @@ def mount(app: typer.Typer) -> None:
         """
         from legan.serve.augment.job import augment as run
         from legan.serve.augment.request import AugmentRequest
+        from legan.serve.chosen import champion_or_box
 
+        model = champion_or_box(model)
         request = AugmentRequest(
             source, out, model, labels, all_, balance, random, min_quality, min_similarity, matcher, attempts, originals, seed,
             workers, batch_size, address, overwrite, dry_run,

@@ -8,7 +8,6 @@ import typer
 from legan.platform.commands.grammar import StrictGroup
 from legan.platform.commands.options import (
     ADDRESS,
-    CHAMPION,
     LOCAL,
     MODEL,
     THREADS,
@@ -32,7 +31,7 @@ serve = typer.Typer(
 @serve.callback()
 def start(
     context: typer.Context,
-    model: Model = CHAMPION,
+    model: Model = None,
     matcher: MaybeMatcher = None,
     host: Host = LOCAL,
     port: Port = 8000,
@@ -67,10 +66,11 @@ def start(
     """Serve a model over HTTP until Ctrl-C; on a cluster with --address it stays when this command ends."""
     if context.invoked_subcommand is not None:
         return
+    from legan.serve.chosen import champion_or_box
     from legan.serve.deploy.server import ServeRequest, run
 
     request = ServeRequest(
-        model,
+        champion_or_box(model),
         matcher,
         host,
         port,

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from legan.platform.commands.options import (
-    CHAMPION,
     EXPRESSION,
     LIGHTING,
     Format,
@@ -32,7 +31,7 @@ def mount(app: typer.Typer) -> None:
         photos: Photos,
         expression: Expression = None,
         lighting: Lighting = None,
-        model: Model = CHAMPION,
+        model: Model = None,
         out: Pictures = Path(),
         format: Format = None,
         grid: Grid = False,
@@ -41,7 +40,9 @@ def mount(app: typer.Typer) -> None:
         overwrite: Replace = False,
     ) -> None:
         """Translate a face of each photograph and write PHOTO.EXPRESSION.LIGHTING.png."""
+        from legan.serve.chosen import champion_or_box
         from legan.serve.translate import run
         from legan.serve.translate_order import TranslateRequest
 
+        model = champion_or_box(model)
         run(TranslateRequest(photos, expression, lighting, model, out, format, grid, paste, face, overwrite))

@@ -16,7 +16,7 @@ from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError, Problem, Problems
 from legan.platform.files import unwritable, write_whole
-from legan.platform.model import FACENET, identity_folder, load_identity, network_folder, read_model
+from legan.platform.model import FACENET, identity_folder, in_box, load_identity, network_folder, read_model
 from legan.platform.tracking.places import default_home
 from legan.serve.api.session import Limits
 from legan.serve.chosen import Chosen, choose_model
@@ -244,9 +244,10 @@ def _local_address() -> str:
 
 
 def _whole(model: str, elsewhere: bool = False) -> str:
-    """An MLflow URI as it is; of others the whole path."""
-    is_uri = model.startswith(("models:/", "runs:/"))
-    return model if is_uri else _absolute(Path(model), network_folder, elsewhere)
+    """An MLflow URI and a model of the box by its name, which holds on every machine; of others the whole path."""
+    if model.startswith(("models:/", "runs:/")):
+        return model
+    return in_box(model) or _absolute(Path(model), network_folder, elsewhere)
 
 
 def _absolute(path: Path, find: Callable[[Path], Path], elsewhere: bool) -> str:

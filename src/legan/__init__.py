@@ -29,7 +29,7 @@ _PLACES = {
 
 
 def load(source: str | Path, device: str | None = None) -> "LoadedModel":
-    """Load a trained model from a run, a model folder, or an MLflow URI such as ``models:/legan@champion``.
+    """Load a trained model: a run, a model folder, an MLflow URI such as ``models:/legan@champion``, or ``box:rendered``.
 
     >>> import legan
     >>> model = legan.load("model")

@@ -256,8 +256,15 @@ def test_one_problem_is_one_sentence(here: Path, model: Path, arguments: tuple[s
 
 
 @pytest.mark.usefixtures("here", "home")
-def test_without_any_registered_model_the_remedy_is_named() -> None:
-    with pytest.raises(LeganError, match=r"models:/legan@champion is unknown.*; or name a model folder with --model$"):
+def test_a_model_that_is_not_registered_is_told_with_a_remedy() -> None:
+    with pytest.raises(LeganError, match=r"models:/legan/3 is unknown.*; or name a model folder with --model$"):
+        translate("photo.jpg", *WANTED, "--model", "models:/legan/3")
+
+
+@pytest.mark.usefixtures("here", "home")
+def test_a_store_that_is_away_is_not_taken_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(LeganError, match=r"models:/legan@champion cannot be .* the MLflow store"):
         translate("photo.jpg", *WANTED)
 
 
