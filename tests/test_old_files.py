@@ -130,8 +130,8 @@ def test_an_evaluation_gives_the_same_numbers_again_and_the_one_before_is_read(o
     assert f"{pd.read_csv(before, index_col='method').loc['output', 'ssim_to_target']:.3f} [1]" in table
 
     run("evaluate", "legan", "--data", old / "data", *judges(old), "--pairs", 4, "--out", old / "again")
-    again = pd.read_csv(old / "again/table.csv")
-    pd.testing.assert_frame_equal(again, pd.read_csv(before), rtol=1e-3, atol=1e-3)
+    again, then = pd.read_csv(old / "again/table.csv"), pd.read_csv(before)
+    pd.testing.assert_frame_equal(again[then.columns], then, rtol=1e-3, atol=1e-3)  # more is measured now
 
 
 def test_q_is_trained_with_the_ratings(old: Path) -> None:
