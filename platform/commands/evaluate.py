@@ -172,7 +172,7 @@ def _print_table(evaluation: "Evaluation", judged: str) -> None:
     from rich.table import Table
 
     from legan.platform.evaluation.metric_names import ABOVE, ABOVE_NOTE, METRICS, heading, shown
-    from legan.platform.evaluation.report import above
+    from legan.platform.evaluation.report import above, reference_images
 
     metrics = evaluation.table[shown(evaluation.table.columns.drop("pairs"))]
     people = evaluation.pairs["subject"].nunique()
@@ -192,8 +192,8 @@ def _print_table(evaluation: "Evaluation", judged: str) -> None:
     if beaten:
         print(ABOVE_NOTE)
 
-    n, m = len(evaluation.pairs), evaluation.real_images
+    n = len(evaluation.pairs)
     of_sets = [metric.title for metric in METRICS if metric.of_sets and metric.name in metrics]
-    print(f"{' and '.join(of_sets)}: N = {n} against all {counted(m, 'real image')} of the {evaluation.split} split.")
+    print(f"{' and '.join(of_sets)}: N = {n} against {reference_images(evaluation)}.")
     if evaluation.strangers is not None:
         print(f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that.")

@@ -21,7 +21,7 @@ from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import asked_pairs, pairs_hash, response_on
 from legan.platform.evaluation.reference import split_features
-from legan.platform.evaluation.report import CHECKED, tracked_metrics, write_report
+from legan.platform.evaluation.report import CHECKED, few_note, tracked_metrics, write_report
 from legan.platform.evaluation.tested import count_test, ordinal, plain
 from legan.platform.files import unwritable
 from legan.platform.model import (
@@ -41,6 +41,8 @@ from legan.platform.tracking.places import StoredRun, default_home
 from legan.platform.tracking.tracker import log_to_run
 from legan.platform.weights import PRETRAINED
 
+MOST_TRAIN = 10_000
+"""Training images, evenly spread over all, that sets are compared with."""
 REPORTS: dict[Split, str] = {"val": "validation", "test": "evaluation"}
 """Where reports on each split stand in a run."""
 
@@ -165,13 +167,13 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     advice = [strange] if strange else []
     judges = replace(_with_downloads(judges, left_out, advice), detector=FaceDetector())
     if judges.quality is None:
-        left_out[_named("quality", ", ")] = "the model has no Q, and no other was given"
+        left_out[_named("quality")] = "the model has no Q, and no other was given"
         advice.append(f"{_left_out('quality')}: the model has no Q; give one with --quality.")
     if not has_masks(model):
-        left_out[_named("masks", ", ")] = "the generator makes no masks"
+        left_out[_named("masks")] = "the generator makes no masks"
         advice.append(f"{_left_out('masks')}: the generator makes no masks.")
     if known_lamps(data, model.schema) is None:
-        left_out[_named("lamps", ", ")] = "where the light comes from is not known"
+        left_out[_named("lamps")] = "where the light comes from is not known"
     simulated = bool((quality.info if quality is not None else model.info).get("simulated_ratings"))
     if simulated:
         advice.append("quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")
@@ -248,7 +250,15 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
         each.name: split_features(bench.data, bench.split, each, device, default_home() / "feature-statistics")
         for each in bench.judges.extractors()
     }
-    evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device, bench.split)
+    train = {
+        each.name: split_features(bench.data, "train", each, device, default_home() / "feature-statistics", MOST_TRAIN)
+        for each in bench.judges.extractors()
+        if len(bench.data.real_rows("train")) > 1
+    }
+    evaluation = evaluate_pairs(bench.model, bench.data, bench.pairs, bench.judges, real, device, bench.split, train)
+    few = few_note(evaluation)
+    if few:
+        say(few)
     about["judges_on_real_images"] = judges_on_real_images(
         bench.model, bench.data, bench.judges, real["identity"], bench.split, device
     )
@@ -313,23 +323,24 @@ def _with_downloads(judges: Judges, left_out: dict[str, str], advice: list[str])
     try:
         judges = replace(judges, inception=inception_extractor())
     except WeightsError as error:
-        left_out[_named("inception", ", ")] = _published("inception")
+        left_out[_named("inception")] = _published("inception")
         advice.append(f"{_left_out('inception')}: {error}")
     try:
         judges = replace(judges, perceptual=perceptual_network())
     except WeightsError as error:
-        left_out[_named("alexnet", ", ")] = _published("alexnet")
+        left_out[_named("alexnet")] = _published("alexnet")
         advice.append(f"{_left_out('alexnet')}: {error}")
     return judges
 
 
-def _named(need: Need, between: str) -> str:
+def _named(need: Need) -> str:
     """The metrics that a missing network leaves out."""
-    return between.join(metric.stem for metric in needing(need))
+    return ", ".join(metric.stem for metric in needing(need))
 
 
 def _left_out(need: Need) -> str:
-    return f"{_named(need, ' and ')} {'is' if len(needing(need)) == 1 else 'are'} left out"
+    named = " and ".join(_named(need).rsplit(", ", 1))
+    return f"{named} {'is' if len(needing(need)) == 1 else 'are'} left out"
 
 
 def _published(name: str) -> str:

@@ -85,6 +85,10 @@ MATCH = Metric("match_to_{reference}", "Match", "-1 to 1", "higher", ("matcher",
 QUALITY = Metric("quality", "Quality", "about 0 to 10", "higher", ("quality",))
 FD_IDENTITY = Metric("fd_identity", "FD identity", "0 and up", "lower", ("matcher",), of_sets=True)
 KD_IDENTITY = Metric("kd_identity", "KD identity", "about 0 and up", "lower", ("matcher",), of_sets=True, main=False)
+FID_TO_TRAIN = Metric("fid_to_train", "FID to training images", "0 and up", "lower", ("inception",), of_sets=True, main=False)
+FD_IDENTITY_TO_TRAIN = Metric(
+    "fd_identity_to_train", "FD identity to training images", "0 and up", "lower", ("matcher",), of_sets=True, main=False
+)
 L1 = Metric("l1_to_{reference}", "L1", "0 to 2", "lower")
 EXPRESSION_ACCURACY = Metric("expression_accuracy", "Expression accuracy", "0 to 1", "higher", ("classifier",))
 LIGHTING_ACCURACY = Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", ("classifier",))
@@ -100,7 +104,7 @@ FACE_FOUND = Metric("face_found", "Face found", "0 to 1", "higher")
 EVALUATION = (
     FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
     MASK_EXPRESSION, MASK_LIGHTING, LIGHT_ANGLE, TONE, SIDE_LIGHT, HEIGHT_LIGHT, TONE_CHANGE,
-    FACE_FOUND,
+    FACE_FOUND, FID_TO_TRAIN, FD_IDENTITY_TO_TRAIN,
 )  # fmt: skip
 """What an evaluation measures, the most telling first: ``eval/…`` of test people, ``val/…`` of those by whom is chosen."""
 

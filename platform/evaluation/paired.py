@@ -25,7 +25,7 @@ from legan.platform.data.dataset import Dataset, Split
 from legan.platform.data.faces.find import Detector
 from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.bootstrap import averages, intervals_table
-from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
+from legan.platform.evaluation.distances import DistancesTo, by_size, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
 from legan.platform.evaluation.measures.masks import mask_scores
 from legan.platform.evaluation.measures.own_hull import own_hulls
@@ -38,6 +38,8 @@ from legan.platform.model import Model
 METHODS = ("output", "copy input", "real images")
 BATCH = 64
 TONES = "skin tone"
+LEAST_APART = 50
+"""Real images in no pair, from which on sets are compared with these alone."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Evaluation:
     ``classes`` the same for each expression and lighting that is asked for and for each skin tone, a row per group and method.
     ``intervals`` are bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different
     subjects, None where all pairs are of one subject; a match of that size says nothing about the person. ``real_images`` is the
-    number of real images of the ``split``, which the Fréchet and kernel distances are to.
+    number of real images of the ``split``, which the Fréchet and kernel distances are to: those ``in_no_pair``, where there are
+    enough. ``train_images`` is that of the training split. ``sizes`` are Fréchet distances by the number of images taken.
     """
 
     reference: Reference
@@ -88,6 +91,9 @@ class Evaluation:
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
     real_images: int
     split: Split = "test"
+    in_no_pair: bool = True
+    train_images: int = 0
+    sizes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def evaluate_pairs(
@@ -98,11 +104,15 @@ def evaluate_pairs(
     real: Mapping[str, Tensor],
     device: torch.device,
     split: Split = "test",
+    train: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:
     """Translate every pair's source and score output, copied input and real image; networks are moved to ``device``.
 
-    ``real`` are the features (m×F) of all real images of the ``split`` by name of the extractor (reference.py). The model is
-    used in float32. Images are streamed; only numbers and features are kept.
+    ``real`` are the features (m×F) of all real images of the ``split`` by name of the extractor (reference.py), ``train`` some of
+    the training split's. The model is used in float32. Images are streamed; only numbers and features are kept.
+
+    Sets are compared with the real images that are source or target of no pair: held against themselves, copied inputs and true
+    targets would be nearer to the real ones than any other images of the same people.
     """
     for network in (model.generator, judges.quality, judges.classifier, judges.matcher, judges.perceptual):
         if network is not None:
@@ -117,8 +127,13 @@ def evaluate_pairs(
         reference, extractors[0].name, judges.quality, judges.perceptual, lamps is not None, judges.detector is not None
     )
     scores = {method: ImageScores(functions) for method in METHODS}
-    to_real = {name: DistancesTo(features) for name, features in real.items()}
-    distances = {method: [FeatureDistances(each, to_real[each.name]) for each in extractors] for method in METHODS}
+    rows, alone = reference_rows(data, pairs, split)
+    kept = torch.from_numpy(np.isin(data.real_rows(split), rows))
+    to_real = {name: DistancesTo(features[kept]) for name, features in real.items()}
+    to_train = {name: DistancesTo(features) for name, features in (train or {}).items()}
+    distances = {
+        method: [FeatureDistances(each, to_real[each.name], to_train.get(each.name)) for each in extractors] for method in METHODS
+    }
 
     for start in range(0, len(pairs), BATCH):
         piece = pairs.iloc[start : start + BATCH]
@@ -134,8 +149,8 @@ def evaluate_pairs(
     )
     for name, values in mask_scores(model, data, pairs, device).items():
         frame.loc[frame["method"] == "output", str(name)] = values.to_numpy()
-    rows = {method: {**averages(_numbers(frame, method)), **_computed(distances[method])} for method in METHODS}
-    table = pd.DataFrame(rows).T.rename_axis("method")
+    numbers = {method: {**averages(_numbers(frame, method)), **_computed(distances[method])} for method in METHODS}
+    table = pd.DataFrame(numbers).T.rename_axis("method")
     table.insert(0, "pairs", len(pairs))
 
     return Evaluation(
@@ -143,12 +158,38 @@ def evaluate_pairs(
         pairs,
         frame,
         table.astype({"pairs": int}),
-        _classes_table(frame, *_groups(pairs, data, split), distances),
+        _classes_table(frame, *_groups(pairs, data, rows), distances),
         match_of_strangers(distances["real images"][0].features, pairs["subject"].to_numpy(np.str_)),
         intervals_table(frame, pairs["subject"]),
-        len(data.real_rows(split)),
+        len(rows),
         split,
+        alone,
+        max((len(features) for features in (train or {}).values()), default=0),
+        _sizes_table(distances),
     )
+
+
+def reference_rows(data: Dataset, pairs: pd.DataFrame, split: Split) -> tuple[Rows, bool]:
+    """The real images of a split that sets are compared with, and whether they are those in no pair.
+
+    Where fewer than LEAST_APART are in none, all are taken: a distance to a handful says less than one that knows the targets.
+    """
+    rows = data.real_rows(split)
+    paired = pairs[["source_row", "target_row"]].to_numpy(np.float64)
+    apart = rows[~np.isin(rows, paired[~np.isnan(paired)])]
+    return (apart, True) if len(apart) >= LEAST_APART else (rows, False)
+
+
+def _sizes_table(distances: Mapping[str, Sequence[FeatureDistances]]) -> pd.DataFrame:
+    """Columns: metric, method, images, distance; a row per number of images, the last one ``inf`` where it can be told."""
+    parts = []
+    for method, of_method in distances.items():
+        for each in of_method:
+            against = {each.extractor.frechet: each.real, f"{each.extractor.frechet}_to_train": each.train}
+            for name, real in against.items():
+                found = {} if real is None else by_size(each.features, real.real)
+                parts += [{"metric": name, "method": method, "images": size, "distance": value} for size, value in found.items()]
+    return pd.DataFrame(parts)
 
 
 def translate(model: Model, x: Tensor, asked: tuple[Tensor, Tensor]) -> Tensor:
@@ -225,9 +266,8 @@ def _computed(distances: Sequence[FeatureDistances]) -> dict[str, float]:
     return found
 
 
-def _groups(pairs: pd.DataFrame, data: Dataset, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the pairs, and the real images of the split, are grouped by: classes, and the skin tone of the person."""
-    rows = data.real_rows(split)
+def _groups(pairs: pd.DataFrame, data: Dataset, rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the pairs, and the real images in ``rows``, are grouped by: classes, and the skin tone of the person."""
     bands = people_bands(data, rows)
     asked = pairs[["expression", "lighting"]].assign(**{TONES: pairs["subject"].astype(str).map(bands)})
     shown = data.faces[["expression", "lighting"]].iloc[rows].assign(**{TONES: [bands[str(each)] for each in data.subject[rows]]})

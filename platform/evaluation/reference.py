@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from legan.platform.data.dataset import Dataset, Split
+from legan.platform.data.dataset import Dataset, Split, spread
 from legan.platform.evaluation.features import Extractor
 from legan.platform.evaluation.pairs import load_batch
 from legan.platform.files import whole_file
@@ -21,13 +21,17 @@ from legan.platform.files import whole_file
 BATCH = 64
 
 
-def split_features(data: Dataset, split: Split, extractor: Extractor, device: torch.device, folder: Path) -> Tensor:
+def split_features(
+    data: Dataset, split: Split, extractor: Extractor, device: torch.device, folder: Path, most: int | None = None
+) -> Tensor:
     """Features of all m real images of a split, float32 m×F on the CPU, in the order of its ``real_rows``.
 
-    They are read from ``folder`` where they are there already.
+    ``most`` of them, evenly spread, where there are more. They are read from ``folder`` where they are there already.
     """
     rows = data.real_rows(split)
-    path = folder / f"{_key(data, split, extractor)}.safetensors"
+    if most is not None:
+        rows = spread(rows, most)
+    path = folder / f"{_key(data, split, extractor, most)}.safetensors"
     if path.is_file():
         try:
             return _read(path, len(rows))
@@ -43,8 +47,9 @@ def split_features(data: Dataset, split: Split, extractor: Extractor, device: to
     return features
 
 
-def _key(data: Dataset, split: Split, extractor: Extractor) -> str:
+def _key(data: Dataset, split: Split, extractor: Extractor, most: int | None) -> str:
     parts = [data.content_hash, split, extractor.name, extractor.weights, extractor.resizer, *data.left_out.names]
+    parts += [] if most is None else [str(most)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

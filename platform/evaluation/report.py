@@ -12,13 +12,13 @@ import torch
 
 from legan.platform.data.dataset import Dataset
 from legan.platform.errors import counted
-from legan.platform.evaluation.distances import KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
+from legan.platform.evaluation.distances import CUSTOMARY, KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid, shades, to_pictures, write_picture
 from legan.platform.evaluation.judges import by_known_judges
 from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, changes, hulls, measured_faces, own_classes
 from legan.platform.evaluation.measures.real_images import told_on_real_images
 from legan.platform.evaluation.metric_names import ABOVE, ABOVE_NOTE, MATCH, PREFIXES, QUALITY, above_real, heading, shown
-from legan.platform.evaluation.paired import TONES, Evaluation
+from legan.platform.evaluation.paired import METHODS, TONES, Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
 from legan.platform.files import write_whole
 from legan.platform.model import Model
@@ -46,8 +46,9 @@ def write_report(
     """Write the files of an evaluation into ``out`` and name them.
 
     evaluation.md (for people), table.csv, classes.csv, pairs.csv (what --pairs-file takes), scores.csv (a row per pair and
-    method), pictures.png, worst.png (the outputs that Q rates lowest, where there is a Q), masks.png (where the generator has
-    masks), and last evaluation.json (all numbers and ``about``). Files of an earlier evaluation there are replaced.
+    method), distances.csv (Fréchet distances by number of images), pictures.png, worst.png (the outputs that Q rates lowest,
+    where there is a Q), masks.png (where the generator has masks), and last evaluation.json (all numbers and ``about``). Files
+    of an earlier evaluation there are replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in (FILE, "worst.png", "masks.png"):
@@ -57,7 +58,8 @@ def write_report(
     write_whole(out / "classes.csv", evaluation.classes.to_csv(index=False))
     write_pairs(out / "pairs.csv", evaluation.pairs, data)
     write_whole(out / "scores.csv", evaluation.scores.to_csv(index=False))
-    names = ["evaluation.md", "table.csv", "classes.csv", "pairs.csv", "scores.csv", "pictures.png"]
+    write_whole(out / "distances.csv", evaluation.sizes.to_csv(index=False))
+    names = ["evaluation.md", "table.csv", "classes.csv", "pairs.csv", "scores.csv", "distances.csv", "pictures.png"]
     write_picture(out / "pictures.png", pairs_picture(model, data, evaluation.pairs.head(PICTURES), device))
     worst = worst_pairs(evaluation)
     if worst is not None:
@@ -80,6 +82,8 @@ def json_report(evaluation: Evaluation, about: Mapping[str, Any]) -> dict[str, A
         **about,
         "reference": evaluation.reference,
         "real_images": evaluation.real_images,
+        "real_images_are_in_no_pair": evaluation.in_no_pair,
+        "train_images": evaluation.train_images,
         "methods": {str(method): row.to_dict() for method, row in evaluation.table.iterrows()},
         "intervals": evaluation.intervals,
         "match_of_strangers": evaluation.strangers,
@@ -120,6 +124,9 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     lines += [f"- left out: {metric}: {reason}" for metric, reason in about.get("left_out", {}).items()]
     lines += ["", compared, "", *_markdown_table(_upright(with_intervals(evaluation)))]
     lines += ["", _counted(evaluation)]
+    if few_note(evaluation):
+        lines += ["", few_note(evaluation)]
+    lines += _infinite(evaluation)
     if told_on_real_images(about):
         lines += ["", told_on_real_images(about)]
     if above(evaluation):
@@ -132,6 +139,17 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     lines += ["", READING, ""]
     lines += ["Fréchet distances depend on the number of images: within the tables by class compare methods, not classes."]
     return "\n".join(lines) + "\n"
+
+
+def _infinite(evaluation: Evaluation) -> list[str]:
+    """What the Fréchet distances tend to as the number of images grows, where that can be told."""
+    sizes = evaluation.sizes
+    ends = sizes[np.isinf(sizes["images"])] if len(sizes) else sizes
+    if not len(ends):
+        return []
+    table = ends.pivot(index="metric", columns="method", values="distance")[list(METHODS)].reset_index()
+    table["metric"] = [heading(str(name)) for name in table["metric"]]
+    return ["", "Extrapolated to any number of images (distances.csv has the numbers on the way):", "", *_markdown_table(table)]
 
 
 def _upright(table: pd.DataFrame) -> pd.DataFrame:
@@ -220,15 +238,31 @@ def masks_picture(model: Model, data: Dataset, evaluation: Evaluation, device: t
     return labelled_grid(cells, list(columns), names, "Where masks and outputs change with the class")
 
 
+def reference_images(evaluation: Evaluation) -> str:
+    """What sets of images are compared with, in words."""
+    which = "that are in no pair" if evaluation.in_no_pair else "which hold sources and targets too, as so few are in no pair"
+    return f"the {counted(evaluation.real_images, 'real image')} of the {evaluation.split} split {which}"
+
+
+def few_note(evaluation: Evaluation) -> str:
+    """What is said where fewer images are compared than the field does; empty where there are enough."""
+    n = len(evaluation.pairs)
+    if n >= CUSTOMARY:
+        return ""
+    return (
+        f"Fréchet distances are of {counted(n, 'image')}, and {CUSTOMARY:,} are customary: fewer make them larger. "
+        "Compare them with those of real images and of models at the same number."
+    )
+
+
 def _counted(evaluation: Evaluation) -> str:
     """From how many images the numbers are."""
     n, m = len(evaluation.pairs), evaluation.real_images
     size = min(KERNEL_SUBSET_SIZE, n, m)
     subsets = "all images" if size == n == m else f"{KERNEL_SUBSETS} pairs of subsets of {size}"
     return (
-        f"N = {counted(n, 'image')} of each row against all {counted(m, 'real image')} of the {evaluation.split} split in "
-        f"Fréchet and kernel distances (the latter "
-        f"over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
+        f"N = {counted(n, 'image')} of each row against {reference_images(evaluation)} in Fréchet and kernel distances (the "
+        f"latter over {subsets}); the other numbers are means over N. In brackets: 95 % bootstrap intervals over "
         f"{counted(evaluation.pairs['subject'].nunique(), 'subject')}."
     )
 

@@ -93,10 +93,10 @@ class ImageScores:
 
 
 class FeatureDistances:
-    """Fréchet and kernel distance of all images seen to a set of real ones."""
+    """Fréchet and kernel distance of all images seen to a set of real ones, and Fréchet's to those of the training split."""
 
-    def __init__(self, extractor: Extractor, real: DistancesTo):
-        self.extractor, self.real = extractor, real
+    def __init__(self, extractor: Extractor, real: DistancesTo, train: DistancesTo | None = None):
+        self.extractor, self.real, self.train = extractor, real, train
         self._parts: list[Tensor] = []
 
     def update(self, seen: Seen) -> None:
@@ -109,9 +109,10 @@ class FeatureDistances:
         return torch.cat(self._parts)
 
     def compute(self) -> dict[str, float]:
-        """Both distances under the extractor's names for them, NaN where there are fewer than two images."""
-        features = self.features
-        return {self.extractor.frechet: self.real.frechet(features), self.extractor.kernel: self.real.kernel(features)}
+        """The distances under the extractor's names for them, NaN where there are fewer than two images."""
+        features, name = self.features, self.extractor.frechet
+        found = {name: self.real.frechet(features), self.extractor.kernel: self.real.kernel(features)}
+        return found if self.train is None else {**found, f"{name}_to_train": self.train.frechet(features)}
 
 
 def image_metrics(

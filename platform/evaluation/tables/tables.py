@@ -8,6 +8,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from legan.platform.errors import counted
 from legan.platform.evaluation.differences import (
@@ -182,8 +183,8 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
     images = int(values["methods"]["output"]["pairs"])
     notes.append(
         f"N = {counted(images, 'translation')} per model of {values['data']}; FID, KID and FD identity "
-        f"against all {values['real_images']} "
-        f"real images of its test split. The paper measured on {paper.data}: other images, so the numbers are not comparable."
+        f"against {counted(int(values['real_images']), 'real image')} of its test split{_apart(values)}. "
+        f"The paper measured on {paper.data}: other images, so the numbers are not comparable."
     )
 
     if values["reference"] != paper.reference:
@@ -219,6 +220,10 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
         )
 
     return notes
+
+
+def _apart(values: Mapping[str, Any]) -> str:
+    return ", which are in no pair" if values.get("real_images_are_in_no_pair") else ""
 
 
 def _titles(stems: str) -> str:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from legan.platform.evaluation import distances
-from legan.platform.evaluation.distances import DistancesTo, frechet_distance_of_few, kernel_distance
+from legan.platform.evaluation.distances import DistancesTo, at_infinity, by_size, frechet_distance_of_few, kernel_distance
 
 
 def features(count: int, seed: int, size: int = 12, offset: float = 0.0) -> torch.Tensor:
@@ -82,3 +84,24 @@ def test_the_discrepancy_is_the_sum_over_pairs() -> None:
     within_y = np.mean([k(y[i], y[j]) for i in range(4) for j in range(4) if i != j])
     between = np.mean([k(a, b) for a in x for b in y])
     assert kernel_distance(torch.from_numpy(x), torch.from_numpy(y)) == pytest.approx(within_x + within_y - 2 * between)
+
+
+def test_the_distance_to_any_number_of_images_is_that_of_the_normals_themselves() -> None:
+    """Two standard normals of 32 axes, their means 1 apart: 1. What finite sets add falls with 1/N."""
+    x = torch.randn(600, 32, generator=torch.Generator().manual_seed(1))
+    y = torch.randn(20_000, 32, generator=torch.Generator().manual_seed(2))
+    same, apart = by_size(x, y), by_size(x + 32**-0.5, y)
+    assert list(same) == [300, 400, 500, 600, math.inf]
+    assert same[300] > same[600] > 0.3
+    assert same[math.inf] == pytest.approx(0.0, abs=0.1)
+    assert apart[600] > 1.3
+    assert apart[math.inf] == pytest.approx(1.0, abs=0.2)
+
+
+def test_few_images_have_their_own_number_alone() -> None:
+    x, y = features(20, 1), features(300, 2)
+    assert by_size(x, y) == {20: pytest.approx(frechet_distance_of_few(x, y))}
+
+
+def test_the_end_is_the_intercept_over_one_by_n() -> None:
+    assert at_infinity({100: 5.0, 200: 4.5, 400: 4.25}) == pytest.approx(4.0)

@@ -57,7 +57,7 @@ def test_the_command_prints_the_table_and_where_the_files_are(run: Run, data: Da
         str(tmp_path / "out"),
     ):
         assert word in result.output
-    assert "N = 10 against all 12 real images" in result.output
+    assert "N = 10 against the 12 real images of the test split which hold" in result.output
     assert (tmp_path / "out" / "pictures.png").is_file()
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert values["data_hash"] == data.content_hash
@@ -79,12 +79,12 @@ def test_what_needs_a_download_is_left_out_and_said_with_file_origin_and_folder(
     result = run("--out", str(tmp_path / "out"))
     left_out = [line for line in result.output.splitlines() if " left out: " in line]
     assert len(left_out) == 2
-    assert "fid and kid are left out: the weights weights-inception-2015-12-05-6726825d.pth" in left_out[0]
+    assert "fid, kid and fid_to_train are left out: the weights weights-inception-2015-12-05-6726825d.pth" in left_out[0]
     assert "lpips is left out: the weights alexnet-owt-7be5be79.pth" in left_out[1]
     assert all(str(tmp_path / "no-weights") in line and "https://" in line for line in left_out)
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert values["left_out"]["lpips"].startswith("alexnet-owt-7be5be79.pth, published by torchvision")
-    assert set(values["left_out"]) == {"fid, kid", "lpips", "light_angle"}
+    assert set(values["left_out"]) == {"fid, kid, fid_to_train", "lpips", "light_angle"}
     assert str(tmp_path) not in str(values["left_out"]), "tables are shown elsewhere"
     assert not {"fid", "kid", "lpips_to_target"} & set(values["methods"]["output"])
     assert values["methods"]["output"]["fd_identity"] > 0
@@ -204,7 +204,7 @@ def test_a_run_remembers_how_often_it_was_scored_on_test_people_and_val_is_not_c
     chosen = run("--split", "val", "--out", str(tmp_path / "val"))
     assert "10 images of 1 subject of tiny's val split" in chosen.output
     assert "people of the val split" in chosen.output
-    assert "N = 10 against all 12 real images of the val split." in chosen.output
+    assert "N = 10 against the 12 real images of the val split which hold" in chosen.output
     assert json.loads((tmp_path / "val" / "evaluation.json").read_text())["split"] == "val"
     found = client.get_run(tracker.run_id).data
     assert {name.split("/")[0] for name in found.metrics} == {"val"}

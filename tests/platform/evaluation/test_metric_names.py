@@ -84,6 +84,8 @@ def test_the_table_has_what_an_evaluation_measures(reference: Any) -> None:
         "kid",
         "fd_identity",
         "kd_identity",
+        "fid_to_train",
+        "fd_identity_to_train",
         *AXES.values(),
     }
     assert {metric.key(reference) for metric in EVALUATION} == measured
@@ -94,7 +96,7 @@ def test_judges_say_what_they_lack() -> None:
     assert Judges(network, network).lacking() == {"inception", "alexnet", "quality"}
     extractor = Extractor("inception", "fid", "kid", "none", "", network, network)
     assert Judges(network, network, network, network, extractor).lacking() == frozenset()
-    assert [metric.name for metric in needing("inception")] == ["fid", "kid"]
+    assert [metric.name for metric in needing("inception")] == ["fid", "kid", "fid_to_train"]
     assert {need for metric in METRICS for need in metric.needs} == set(LACKING)
 
 

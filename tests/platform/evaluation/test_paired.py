@@ -13,9 +13,12 @@ from legan.models.generator import Generator, Translation
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset
 from legan.platform.errors import CheckpointError
+from legan.platform.evaluation import paired
+from legan.platform.evaluation.distances import frechet_distance_of_few
 from legan.platform.evaluation.features import identity_extractor
-from legan.platform.evaluation.paired import match_of_strangers
+from legan.platform.evaluation.paired import evaluate_pairs, match_of_strangers, reference_rows
 from legan.platform.evaluation.pairs import choose_pairs, load_batch
+from legan.platform.evaluation.reference import split_features
 
 CPU = torch.device("cpu")
 
@@ -145,6 +148,41 @@ def test_distances_are_to_the_whole_split_and_of_a_class_to_the_real_images_of_t
     row = evaluation.classes.query("attribute == 'lighting' and name == 'left' and method == 'copy input'").iloc[0]
     assert row["fd_identity"] == pytest.approx(frechet(features(copied[asked]), features(of_class)), rel=1e-3)
     assert row["pairs"] == asked.sum()
+
+
+def test_sets_are_compared_with_real_images_in_no_pair_where_there_are_enough(
+    data: Dataset, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = choose_pairs(data, 3, seed=0)
+    seen = {int(row) for row in pairs[["source_row", "target_row"]].to_numpy().ravel()}
+    everybody = set(data.rows("test").tolist())
+    rows, alone = reference_rows(data, pairs, "test")
+    assert (set(rows.tolist()), alone) == (everybody, False), "12 images are too few to leave some out"
+    assert not tiny.evaluate(tiny.model(), pairs).in_no_pair
+    monkeypatch.setattr(paired, "LEAST_APART", 3)
+    rows, alone = reference_rows(data, pairs, "test")
+    assert (set(rows.tolist()), alone) == (everybody - seen, True)
+    evaluation = tiny.evaluate(tiny.model(), pairs)
+    assert (evaluation.real_images, evaluation.in_no_pair) == (len(rows), True)
+    matcher = tiny.matcher().module
+    with torch.inference_mode():
+        copied, others = (matcher.features(load_batch(data, each, CPU)) for each in (pairs["source_row"].to_numpy(), rows))
+    assert evaluation.table.loc["copy input", "fd_identity"] == pytest.approx(frechet_distance_of_few(copied, others), rel=1e-3)
+
+
+def test_sets_are_compared_with_training_images_too(data: Dataset, tiny: Any) -> None:
+    pairs, judges = choose_pairs(data, 8, seed=0), tiny.judges()
+    train = {each.name: split_features(data, "train", each, CPU, tiny.folder / "train", 20) for each in judges.extractors()}
+    evaluation = evaluate_pairs(tiny.model(), data, pairs, judges, tiny.real(data, judges), CPU, "test", train)
+    assert evaluation.train_images == 20
+    with torch.inference_mode():
+        copied = tiny.matcher().module.features(load_batch(data, pairs["source_row"].to_numpy(), CPU))
+    expected = frechet_distance_of_few(copied, train["identity"])
+    assert evaluation.table.loc["copy input", "fd_identity_to_train"] == pytest.approx(expected, rel=1e-3)
+    sizes = evaluation.sizes.set_index(["metric", "method"])
+    assert sizes.loc[("fd_identity_to_train", "copy input"), "distance"] == pytest.approx(expected, rel=1e-3)
+    assert sizes.loc[("fd_identity_to_train", "copy input"), "images"] == 8
+    assert set(evaluation.sizes["metric"]) == {"fd_identity", "fd_identity_to_train"}
 
 
 def test_fid_kid_and_lpips_are_there_with_their_networks(data: Dataset, tiny: Any) -> None:

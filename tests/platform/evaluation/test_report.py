@@ -108,7 +108,7 @@ def test_missing_numbers_are_null_in_json_and_a_dash_for_people(data: Dataset, t
     assert "eval/real_images/lighting_accuracy" not in tracked_metrics(evaluation)
     text = (tmp_path / "evaluation.md").read_text()
     assert "- left out: lpips: no weights" in text
-    assert "N = 20 images of each row against all 12 real images" in text
+    assert "N = 20 images of each row against the 12 real images" in text
 
 
 def test_a_report_that_fails_leaves_no_half_files(
