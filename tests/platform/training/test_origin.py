@@ -122,12 +122,14 @@ def test_it_says_what_it_takes_over_and_mlflow_names_the_run(ready: Path, tiny_d
     client = MlflowClient(f"sqlite:///{ready}/mlflow.db")
     second, first = client.search_runs([client.get_experiment_by_name("legan").experiment_id])
     assert second.data.tags["from_run"] == "first"
+    assert "from_people" not in second.data.tags
     assert second.data.tags["from_run_id"] == first.info.run_id
     assert second.data.tags["from_step"] == second.data.params["start.step"] == "4"
     record = json.loads((ready / "second" / "run.json").read_text())
     assert record["from"] == {
         "run": "first", "step": 4, "run_id": first.info.run_id,
         "run_uid": json.loads((ready / "first" / "run.json").read_text())["run_uid"],
+        "people": sorted(open_dataset(tiny_data).people("train")),
     }  # fmt: skip
     assert record["run_uid"] != record["from"]["run_uid"]
     assert [metric.step for metric in client.get_metric_history(second.info.run_id, "loss/g_total")] == [6]

@@ -285,7 +285,8 @@ def test_known_metrics_are_those_of_an_evaluation():
         for name in image_metrics(to, "identity", network, network, lamps=True, detector=True)
     }
     of_models = {f"val/{name}" for name in AXES.values()}
-    assert set(METRICS) == per_image | of_models | {"val/fid", "val/kid", "val/fd_identity", "val/kd_identity"}
+    of_sets = {f"val/{name}" for name in ("fid", "kid", "fd_identity", "kd_identity", "fid_to_train", "fd_identity_to_train")}
+    assert set(METRICS) == per_image | of_models | of_sets
 
 
 def test_dotted_values_go_into_nested_settings():
