@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -143,6 +144,7 @@ def test_the_commands_that_are_named_restore_and_what_is_deleted_for_good_is_sen
     server.start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])  # as in a person's shell
     collect = f"MLFLOW_TRACKING_URI={server.uri} mlflow gc --backend-store-uri sqlite:///{tmp_path}/mlflow.db"
     try:
         run_id = record(home / "first", model)
