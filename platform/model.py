@@ -36,7 +36,7 @@ from legan.platform.data.dataset import Alignment
 from legan.platform.errors import CheckpointError, first_line
 from legan.platform.files import room_in, whole_folder
 from legan.platform.network_files import load_weights, plain, save_weights
-from legan.platform.pretrained.box import BOX, box_folder, box_names
+from legan.platform.pretrained.box import box_folder, in_box
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import default_home, no_run
 from legan.platform.weights import check_weights
@@ -116,23 +116,13 @@ class Model:
 def find_model(source: str | Path) -> Path:
     """The model folder that ``source`` names: a folder, a run (its name or folder), an MLflow URI (models:/…, runs:/…), or box:….
 
-    ``~`` is the user's home, as in all paths here. A model of the box needs no ``box:`` where nothing else is called so.
-
-    Raises TrackingError for a URI that the store does not know, CheckpointError where there is nothing, or a run without a
-    model yet.
+    ``~`` is the user's home, as in all paths here. A model of the box needs no ``box:`` where nothing else is called so. Raises
+    TrackingError for a URI that the store does not know, CheckpointError where there is nothing, or a run without a model yet.
     """
     if isinstance(source, str) and source.startswith(("models:/", "runs:/")):
         return resolve_model(source)
     boxed = in_box(str(source))
     return network_folder(Path(source)) if boxed is None else box_folder(boxed)
-
-
-def in_box(source: str) -> str | None:
-    """The ``box:NAME`` that ``source`` means, None where it means something else; a run or a folder goes before a bare name."""
-    if source.startswith(BOX):
-        return source
-    taken = Path(source).exists() or (default_home() / source).exists()
-    return f"{BOX}{source}" if source in box_names() and not taken else None
 
 
 def network_folder(path: Path) -> Path:

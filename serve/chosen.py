@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from legan.platform.errors import NotRegisteredError, TrackingError
 from legan.platform.mark import Mark, model_name
-from legan.platform.model import Model, find_model, in_box, weights_hash
+from legan.platform.model import Model, find_model, weights_hash
 from legan.platform.pretrained.box import DEFAULT as BOXED
+from legan.platform.pretrained.box import in_box
 from legan.platform.tracking.delivery import say
 from legan.platform.tracking.mlflow_access import model_version
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from legan.platform.errors import CheckpointError, TrackingError
-from legan.platform.model import MODEL_FILE, Model, in_box, network_folder, read_model
-from legan.platform.pretrained.box import box_folder
+from legan.platform.model import MODEL_FILE, Model, network_folder, read_model
+from legan.platform.pretrained.box import box_folder, in_box
 from legan.platform.tracking.champions import Registered
 from legan.platform.tracking.mlflow_access import model_version, registered_models, resolve_model
 from legan.platform.tracking.places import StoredRun, default_home, default_tracking_uri, run_in_store

@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from legan.platform.errors import CheckpointError
+from legan.platform.tracking.places import default_home
 
 BOX = "box:"
 FOLDER = Path(__file__).parent
@@ -25,3 +26,11 @@ def box_folder(source: str) -> Path:
         there = ", ".join(f"{BOX}{each}" for each in box_names()) or "none"
         raise CheckpointError(f"{source} is no model of the package; there are: {there}.")
     return FOLDER / name
+
+
+def in_box(source: str) -> str | None:
+    """The ``box:NAME`` that ``source`` means, None where it means something else; a run or a folder goes before a bare name."""
+    if source.startswith(BOX):
+        return source
+    taken = Path(source).exists() or (default_home() / source).exists()
+    return f"{BOX}{source}" if source in box_names() and not taken else None

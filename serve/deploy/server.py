@@ -16,7 +16,8 @@ from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError, Problem, Problems
 from legan.platform.files import unwritable, write_whole
-from legan.platform.model import FACENET, identity_folder, in_box, load_identity, network_folder, read_model
+from legan.platform.model import FACENET, identity_folder, load_identity, network_folder, read_model
+from legan.platform.pretrained.box import in_box
 from legan.platform.tracking.places import default_home
 from legan.serve.api.session import Limits
 from legan.serve.chosen import Chosen, choose_model

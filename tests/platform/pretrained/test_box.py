@@ -13,9 +13,9 @@ from legan.models.expression import class_logits
 from legan.platform.data.rendered.render import render_faces
 from legan.platform.errors import CheckpointError
 from legan.platform.evaluation.metrics import structural_similarity
-from legan.platform.model import Model, find_model, in_box, read_model
+from legan.platform.model import Model, find_model, read_model
 from legan.platform.pixels import normalise, to_tensor
-from legan.platform.pretrained.box import box_folder, box_names
+from legan.platform.pretrained.box import box_folder, box_names, in_box
 
 MOST_BYTES = 15_000_000
 PEOPLE = range(5000, 5012)
