@@ -12,26 +12,14 @@ import yaml
 from PIL import Image
 
 import legan
-from legan.models.attributes import AttributeSchema
-from legan.models.generator import Generator
-from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import TrackingError
 from legan.platform.mark import read_mark
-from legan.platform.model import Model, write_model
 from legan.platform.tracking.database import registered_version
 from legan.platform.tracking.mlflow_access import model_version, resolve_model
 from legan.platform.tracking.mlflow_models import find_files, find_version
 from legan.platform.tracking.mlflow_store import connect
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    schema = AttributeSchema(("neutral", "smile"), ("left", "front"))
-    folder = tmp_path_factory.mktemp("models") / "model"
-    write_model(folder, Model(Generator(2, 2, width=4, blocks=1), None, schema, 32, DEFAULT_ALIGNMENT))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,7 @@ import mlflow
 import pytest
 from tests.mlflow_server import Server, wait_for
 
-from legan.models.attributes import AttributeSchema
-from legan.models.generator import Generator
-from legan.platform.data.dataset import DEFAULT_ALIGNMENT
 from legan.platform.errors import RunDeletedError, TrackingError
-from legan.platform.model import Model, write_model
 from legan.platform.tracking import delivery
 from legan.platform.tracking.mlflow_access import champion, crown, enrol, expect_run, resolve_model
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
@@ -45,14 +41,6 @@ def record(folder: Path, model: Path | None = None) -> str:
         run.register_model(model)
     assert run.close(timeout_s=120) == 0
     return str(run.run_id)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    schema = AttributeSchema(("neutral", "smile"), ("left", "front"))
-    folder = tmp_path_factory.mktemp("models") / "model"
-    write_model(folder, Model(Generator(2, 2, width=4, blocks=1), None, schema, 32, DEFAULT_ALIGNMENT))
-    return folder
 
 
 def test_a_training_whose_run_is_deleted_goes_on_and_says_how_it_is_restored(
