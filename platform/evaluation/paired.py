@@ -24,9 +24,9 @@ from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.data.faces.find import Detector
 from legan.platform.errors import CheckpointError
-from legan.platform.evaluation.bootstrap import averages, intervals_table
 from legan.platform.evaluation.distances import DistancesTo, by_size, frechet_distance_of_few, kernel_distance
 from legan.platform.evaluation.features import Extractor, identity_extractor
+from legan.platform.evaluation.intervals import averages, intervals_table
 from legan.platform.evaluation.measures.masks import mask_scores
 from legan.platform.evaluation.measures.own_hull import own_hulls
 from legan.platform.evaluation.measures.shade import known_lamps, people_bands, shade_of, towards_lamps

@@ -1,6 +1,6 @@
 """A suite's table, as Markdown, CSV and PNG: ours by variant and metric, beside the paper's where it is its Table 11, 12 or 13.
 
-Below each number stands whether it differs from the full model's by more than seeds and people do (evaluation/differences.py).
+Below each number stands whether it differs from the full model's by more than seeds and people do (evaluation/intervals.py).
 """
 
 import math
@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
-from legan.platform.evaluation.differences import Difference, chance_note, paired_difference, people_interval, read_scored_images
 from legan.platform.evaluation.evaluate import REPORTS
+from legan.platform.evaluation.intervals import Difference, chance_note, paired_difference, people_interval, read_scored_images
 from legan.platform.evaluation.judges import by_known_judges, stranger_notes
 from legan.platform.evaluation.metric_names import (
     ABOVE,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from legan.platform.errors import counted
-from legan.platform.evaluation.differences import (
+from legan.platform.evaluation.intervals import (
     Difference,
     chance_note,
     paired_difference,
