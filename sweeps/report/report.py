@@ -13,9 +13,8 @@ import torch
 
 from legan.platform.data.dataset import Split, open_dataset
 from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
-from legan.platform.evaluation.figures import Picture, labelled_grid, to_pictures, write_picture
+from legan.platform.evaluation.figures import Picture, csv_text, labelled_grid, to_pictures, write_picture
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, pair_names
-from legan.platform.evaluation.tables.sheets import csv_text
 from legan.platform.files import unwritable, whole_file
 from legan.platform.model import Model, read_model
 from legan.platform.tracking.places import run_in_store, run_tracking_uri

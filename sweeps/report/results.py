@@ -12,9 +12,9 @@ from legan.platform.config import flatten
 from legan.platform.data.dataset import Split
 from legan.platform.errors import ConfigError, LeganError, Problem
 from legan.platform.evaluation.evaluate import REPORTS
+from legan.platform.evaluation.figures import RunLine
 from legan.platform.evaluation.metric_names import PREFIXES
 from legan.platform.evaluation.report import FILE
-from legan.platform.evaluation.tables.sheets import RunLine
 from legan.platform.tracking.places import StoredRun, run_in_store
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, begun, read_outcome, suite_trials

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
+from legan.platform.evaluation.figures import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
 from legan.platform.evaluation.metric_names import PREFIXES
-from legan.platform.evaluation.tables.sheets import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
 from legan.sweeps.report.results import (
     TrialResult,
     about,

@@ -11,6 +11,16 @@ from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.evaluation.evaluate import REPORTS
+from legan.platform.evaluation.figures import (
+    Place,
+    Sheet,
+    csv_text,
+    markdown,
+    markdown_table,
+    run_places,
+    spread,
+    write_sheet,
+)
 from legan.platform.evaluation.intervals import Difference, chance_note, paired_difference, people_interval, read_scored_images
 from legan.platform.evaluation.judges import by_known_judges, stranger_notes
 from legan.platform.evaluation.metric_names import (
@@ -31,16 +41,6 @@ from legan.platform.evaluation.metric_names import (
     metric_key,
 )
 from legan.platform.evaluation.tables.paper import OUR_METRICS, PAPER_METRICS, PaperTable
-from legan.platform.evaluation.tables.sheets import (
-    Place,
-    Sheet,
-    csv_text,
-    markdown,
-    markdown_table,
-    run_places,
-    spread,
-    write_sheet,
-)
 from legan.sweeps.report.paper_tables import FULL_MODEL, PAPER
 from legan.sweeps.report.results import (
     TrialResult,

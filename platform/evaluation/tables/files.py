@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from legan.platform.evaluation import figures
+from legan.platform.evaluation.figures import Place, RunLine, Sheet, run_places, spread, write_sheet
 from legan.platform.evaluation.metric_names import ABOVE, arrow, lower_is_better
-from legan.platform.evaluation.tables import sheets
 from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE
-from legan.platform.evaluation.tables.sheets import Place, RunLine, Sheet, run_places, spread, write_sheet
 from legan.platform.evaluation.tables.tables import ComparedNumber, Table
 
 CSV_COLUMNS = (
@@ -21,12 +21,12 @@ def write_table(out: Path, table: Table) -> list[Path]:
 
 def markdown(table: Table) -> str:
     """The table for people."""
-    return sheets.markdown(as_sheet(table))
+    return figures.markdown(as_sheet(table))
 
 
 def picture(table: Table) -> bytes:
     """The table as PNG."""
-    return sheets.picture(as_sheet(table))
+    return figures.picture(as_sheet(table))
 
 
 def csv_text(table: Table) -> str:
@@ -35,7 +35,7 @@ def csv_text(table: Table) -> str:
     for cell in table.cells.values():
         ours = [cell.mean, cell.sd, cell.seeds, cell.images, " ".join(cell.runs)]
         rows.append([table.paper.number, table.data, cell.method, cell.metric, *ours, cell.paper, *_compared(cell)])
-    return sheets.csv_text(CSV_COLUMNS, rows)
+    return figures.csv_text(CSV_COLUMNS, rows)
 
 
 def as_sheet(table: Table) -> Sheet:

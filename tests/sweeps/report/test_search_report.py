@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from legan.platform.errors import ConfigError
-from legan.platform.evaluation.tables.sheets import markdown
+from legan.platform.evaluation.figures import markdown
 from legan.platform.settings import LeganSettings
 from legan.platform.training.run_folder import create_run
 from legan.sweeps.report.choice import choose

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.figures import markdown, picture
 from legan.platform.evaluation.metric_names import ABOVE_NOTE
-from legan.platform.evaluation.tables.sheets import markdown, picture
 from legan.platform.tracking.places import Delivered
 from legan.platform.tracking.spool import Spool
 from legan.sweeps.report.report import write_trials
