@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 KERNEL_SUBSETS, KERNEL_SUBSET_SIZE, KERNEL_SEED = 100, 1000, 2020
-SIZES, MOST_FEATURES = 6, 2
+SIZES, LEAST_PER_FEATURE = 6, 2
+"""Steps up to all images, of which the upper half is taken; and the fewest images for each feature of a network."""
 CUSTOMARY = 2048
 """Images from which on the field takes a FID for one."""
 
@@ -69,18 +70,20 @@ def frechet_distance_of_few(x: Tensor, y: Tensor) -> float:
     return max(0.0, float(delta @ delta + traces - 2 * of_root))
 
 
-def by_size(x: Tensor, y: Tensor, seed: int = 0) -> dict[float, float]:
+def by_size(x: Tensor, y: Tensor, of_all: float, seed: int = 0) -> dict[float, float]:
     """The Fréchet distance of n×F features to m×F by the number N of the n that are taken, and what it tends to as N grows.
 
-    Several N, and infinity, are there where n and m are at least 2·F: with fewer the covariance is far from its own. At infinity
-    stands the intercept of the line through the others over 1/N (Chong and Forsyth 2020, FID∞). The order is drawn by ``seed``.
+    ``of_all`` is that of all n. Fewer, and infinity, are there where n and m are at least 2·F: with fewer the covariance is far
+    from its own. At infinity stands the intercept of the line through the others over 1/N (Chong and Forsyth 2020, FID∞). The
+    order is drawn by ``seed``.
     """
     n, F = x.shape
-    if min(n, len(y)) < MOST_FEATURES * F:
-        return {n: frechet_distance_of_few(x, y)}
+    if min(n, len(y)) < LEAST_PER_FEATURE * F:
+        return {n: of_all}
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    found: dict[float, float] = {n * k // SIZES: 0.0 for k in range(SIZES // 2, SIZES + 1)}
-    found = {size: frechet_distance_of_few(x[order[: int(size)]], y) for size in found}
+    fewer = [n * k // SIZES for k in range(SIZES // 2, SIZES)]
+    found: dict[float, float] = {size: frechet_distance_of_few(x[order[:size]], y) for size in fewer}
+    found[n] = of_all
     return {**found, math.inf: at_infinity(found)}
 
 

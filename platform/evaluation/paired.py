@@ -158,14 +158,14 @@ def evaluate_pairs(
         pairs,
         frame,
         table.astype({"pairs": int}),
-        _classes_table(frame, *_groups(pairs, data, rows), distances),
+        _classes_table(frame, *_groups(pairs, data, rows, split), distances),
         match_of_strangers(distances["real images"][0].features, pairs["subject"].to_numpy(np.str_)),
         intervals_table(frame, pairs["subject"]),
         len(rows),
         split,
         alone,
         max((len(features) for features in (train or {}).values()), default=0),
-        _sizes_table(distances),
+        _sizes_table(distances, numbers),
     )
 
 
@@ -180,14 +180,17 @@ def reference_rows(data: Dataset, pairs: pd.DataFrame, split: Split) -> tuple[Ro
     return (apart, True) if len(apart) >= LEAST_APART else (rows, False)
 
 
-def _sizes_table(distances: Mapping[str, Sequence[FeatureDistances]]) -> pd.DataFrame:
-    """Columns: metric, method, images, distance; a row per number of images, the last one ``inf`` where it can be told."""
+def _sizes_table(distances: Mapping[str, Sequence[FeatureDistances]], numbers: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Columns: metric, method, images, distance; a row per number of images, the last one ``inf`` where it can be told.
+
+    The distances of all images are in ``numbers``, by method and metric.
+    """
     parts = []
     for method, of_method in distances.items():
         for each in of_method:
             against = {each.extractor.frechet: each.real, f"{each.extractor.frechet}_to_train": each.train}
             for name, real in against.items():
-                found = {} if real is None else by_size(each.features, real.real)
+                found = {} if real is None else by_size(each.features, real.real, numbers[method][name])
                 parts += [{"metric": name, "method": method, "images": size, "distance": value} for size, value in found.items()]
     return pd.DataFrame(parts)
 
@@ -266,9 +269,9 @@ def _computed(distances: Sequence[FeatureDistances]) -> dict[str, float]:
     return found
 
 
-def _groups(pairs: pd.DataFrame, data: Dataset, rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _groups(pairs: pd.DataFrame, data: Dataset, rows: Rows, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the pairs, and the real images in ``rows``, are grouped by: classes, and the skin tone of the person."""
-    bands = people_bands(data, rows)
+    bands = people_bands(data, data.real_rows(split))
     asked = pairs[["expression", "lighting"]].assign(**{TONES: pairs["subject"].astype(str).map(bands)})
     shown = data.faces[["expression", "lighting"]].iloc[rows].assign(**{TONES: [bands[str(each)] for each in data.subject[rows]]})
     return asked, shown

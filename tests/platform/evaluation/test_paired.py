@@ -170,6 +170,23 @@ def test_sets_are_compared_with_real_images_in_no_pair_where_there_are_enough(
     assert evaluation.table.loc["copy input", "fd_identity"] == pytest.approx(frechet_distance_of_few(copied, others), rel=1e-3)
 
 
+def test_a_person_whose_every_image_is_in_a_pair_has_a_skin_tone_all_the_same(
+    data: Dataset, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "LEAST_APART", 3)
+    rows = data.rows("train")
+    subject = str(data.subject[rows[0]])
+    pairs = choose_pairs(data, 400, seed=0, split="train")
+    pairs = pairs[pairs["subject"].astype(str) == subject].reset_index(drop=True)
+    assert set(pairs["source_row"]) == set(rows[data.subject[rows] == subject])
+    judges = tiny.judges()
+    real = {each.name: split_features(data, "train", each, CPU, tiny.folder / "all") for each in judges.extractors()}
+    evaluation = evaluate_pairs(tiny.model(), data, pairs, judges, real, CPU, "train")
+    assert evaluation.in_no_pair
+    tones = evaluation.classes.query("attribute == 'skin tone' and method == 'output'")
+    assert tones["pairs"].tolist() == [len(pairs)]
+
+
 def test_sets_are_compared_with_training_images_too(data: Dataset, tiny: Any) -> None:
     pairs, judges = choose_pairs(data, 8, seed=0), tiny.judges()
     train = {each.name: split_features(data, "train", each, CPU, tiny.folder / "train", 20) for each in judges.extractors()}
