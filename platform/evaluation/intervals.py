@@ -27,6 +27,7 @@ Word = Literal["better", "worse", "within seed spread", "within people's spread"
 Interval = tuple[float, float]
 BySeed = Mapping[int, float]
 RESAMPLES, LEVEL = 1000, 0.95
+COMPARED = ("difference", "low", "high", "people_low", "people_high", "verdict")
 
 
 def subject_interval(
@@ -107,6 +108,14 @@ class Difference(NamedTuple):
         if self.people is not None and _holds_zero(self.people):
             return "within people's spread"
         return "better" if (self.mean < 0) == lower_is_better else "worse"
+
+
+def compared_values(difference: Difference | None, lower_is_better: bool) -> list[object]:
+    """What a table for programs has of a difference, in the order of COMPARED; None where there is nothing."""
+    if difference is None:
+        return [None] * len(COMPARED)
+    over_seeds, over_people = (each or (None, None) for each in (difference.interval, difference.people))
+    return [difference.mean, *over_seeds, *over_people, difference.verdict(lower_is_better)]
 
 
 def paired_difference(variant: BySeed, full: BySeed, people: Interval | None = None) -> Difference | None:

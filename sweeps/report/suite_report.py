@@ -21,7 +21,15 @@ from legan.platform.evaluation.figures import (
     spread,
     write_sheet,
 )
-from legan.platform.evaluation.intervals import Difference, chance_note, paired_difference, people_interval, read_scored_images
+from legan.platform.evaluation.intervals import (
+    COMPARED,
+    Difference,
+    chance_note,
+    compared_values,
+    paired_difference,
+    people_interval,
+    read_scored_images,
+)
 from legan.platform.evaluation.judges import by_known_judges, stranger_notes
 from legan.platform.evaluation.metric_names import (
     ABOVE,
@@ -58,10 +66,8 @@ from legan.sweeps.sweep import Sweep, SweepSettings
 
 PREFIX = PREFIXES["test"]
 CSV_COLUMNS = (
-    "table", "sweep", "variant", "metric", "mean", "sd", "seeds", "best", "difference", "low", "high",
-    "people_low", "people_high", "verdict", "runs", "paper",
+    "table", "sweep", "variant", "metric", "mean", "sd", "seeds", "best", *COMPARED, "runs", "paper",
 )  # fmt: skip
-NONE = (None, None)
 
 
 @dataclass(frozen=True)
@@ -178,34 +184,11 @@ def as_sheet(table: SuiteTable) -> Sheet:
 def as_csv(table: SuiteTable) -> str:
     """The table for programs: a row per variant and metric."""
     rows = []
+    of_paper = table.called.removeprefix("table")
     for (name, metric), cell in table.cells.items():
-        difference = cell.difference
-        (low, high), (people_low, people_high) = [NONE, NONE] if difference is None else _ends(difference)
-        verdict = difference.verdict(lower_is_better(metric)) if difference is not None else None
+        ours = [cell.mean, cell.sd, len(cell.ours), int(cell.best), *compared_values(cell.difference, lower_is_better(metric))]
         runs = " ".join(each.run.run_id or each.trial.name for each in table.variants[name] if each.trial.seed in cell.ours)
-        row = [
-            table.called.removeprefix("table"),
-            table.sweep.name,
-            name,
-            metric,
-            cell.mean,
-            cell.sd,
-            len(cell.ours),
-            int(cell.best),
-        ]
-        rows.append(
-            [
-                *row,
-                difference.mean if difference is not None else None,
-                low,
-                high,
-                people_low,
-                people_high,
-                verdict,
-                runs,
-                cell.paper,
-            ]
-        )
+        rows.append([of_paper, table.sweep.name, name, metric, *ours, runs, cell.paper])
     return csv_text(CSV_COLUMNS, rows)
 
 
@@ -307,10 +290,9 @@ def _differences(table: SuiteTable, columns: Sequence[str]) -> list[str]:
 def _difference(difference: Difference | None) -> Place:
     if difference is None:
         return Place("–")
-    span, people = (f"[{low:+.3f}, {high:+.3f}]" if (low, high) != NONE else "" for low, high in _ends(difference))
-    return Place(f"{difference.mean:+.3f} {span}".rstrip(), (people,) if people else ())
+    text = f"{difference.mean:+.3f} {_span(difference.interval)}".rstrip()
+    return Place(text, (_span(difference.people),) if difference.people is not None else ())
 
 
-def _ends(difference: Difference) -> list[tuple[float | None, float | None]]:
-    """The intervals over seeds and over people."""
-    return [each or NONE for each in (difference.interval, difference.people)]
+def _span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"[{interval[0]:+.3f}, {interval[1]:+.3f}]"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from legan.platform.evaluation import figures
 from legan.platform.evaluation.figures import Place, RunLine, Sheet, run_places, spread, write_sheet
+from legan.platform.evaluation.intervals import COMPARED, compared_values
 from legan.platform.evaluation.metric_names import ABOVE, arrow, lower_is_better
 from legan.platform.evaluation.tables.paper import HUMAN_PREFERENCE
 from legan.platform.evaluation.tables.tables import ComparedNumber, Table
 
 CSV_COLUMNS = (
-    "table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper",
-    "difference", "low", "high", "people_low", "people_high", "verdict",
+    "table", "data", "method", "metric", "mean", "sd", "seeds", "images", "runs", "paper", *COMPARED,
 )  # fmt: skip
 
 
@@ -33,8 +33,9 @@ def csv_text(table: Table) -> str:
     """The table for programs: a row per method and metric, every number with its runs."""
     rows = []
     for cell in table.cells.values():
+        compared = compared_values(cell.difference, lower_is_better(cell.metric))
         ours = [cell.mean, cell.sd, cell.seeds, cell.images, " ".join(cell.runs)]
-        rows.append([table.paper.number, table.data, cell.method, cell.metric, *ours, cell.paper, *_compared(cell)])
+        rows.append([table.paper.number, table.data, cell.method, cell.metric, *ours, cell.paper, *compared])
     return figures.csv_text(CSV_COLUMNS, rows)
 
 
@@ -66,14 +67,6 @@ def _place(table: Table, method: str, metric: str, numbers: dict[str, int]) -> P
     verdict = _verdict(cell)
     below = [*([] if cell.paper is None else [f"paper {_paper(cell)}"]), *([verdict] if verdict else [])]
     return Place(ours, tuple(below), telling=verdict in ("better", "worse"))
-
-
-def _compared(cell: ComparedNumber) -> list[object]:
-    """The difference to LEGAN, its intervals over seeds and people, and the word for it."""
-    if cell.difference is None:
-        return [None] * 6
-    ends = [each or (None, None) for each in (cell.difference.interval, cell.difference.people)]
-    return [cell.difference.mean, *ends[0], *ends[1], _verdict(cell)]
 
 
 def _verdict(cell: ComparedNumber) -> str | None:
