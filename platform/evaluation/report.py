@@ -240,8 +240,8 @@ def masks_picture(model: Model, data: Dataset, evaluation: Evaluation, device: t
 
 def reference_images(evaluation: Evaluation) -> str:
     """What sets of images are compared with, in words."""
-    which = "that are in no pair" if evaluation.in_no_pair else "which hold sources and targets too, as so few are in no pair"
-    return f"the {counted(evaluation.real_images, 'real image')} of the {evaluation.split} split {which}"
+    which = " that are in no pair" if evaluation.in_no_pair else ", which hold sources and targets too, as so few are in no pair"
+    return f"the {counted(evaluation.real_images, 'real image')} of the {evaluation.split} split{which}"
 
 
 def few_note(evaluation: Evaluation) -> str:

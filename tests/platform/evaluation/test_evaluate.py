@@ -57,7 +57,7 @@ def test_the_command_prints_the_table_and_where_the_files_are(run: Run, data: Da
         str(tmp_path / "out"),
     ):
         assert word in result.output
-    assert "N = 10 against the 12 real images of the test split which hold" in result.output
+    assert "N = 10 against the 12 real images of the test split, which hold" in result.output
     assert (tmp_path / "out" / "pictures.png").is_file()
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert values["data_hash"] == data.content_hash
@@ -204,7 +204,7 @@ def test_a_run_remembers_how_often_it_was_scored_on_test_people_and_val_is_not_c
     chosen = run("--split", "val", "--out", str(tmp_path / "val"))
     assert "10 images of 1 subject of tiny's val split" in chosen.output
     assert "people of the val split" in chosen.output
-    assert "N = 10 against the 12 real images of the val split which hold" in chosen.output
+    assert "N = 10 against the 12 real images of the val split, which hold" in chosen.output
     assert json.loads((tmp_path / "val" / "evaluation.json").read_text())["split"] == "val"
     found = client.get_run(tracker.run_id).data
     assert {name.split("/")[0] for name in found.metrics} == {"val"}
