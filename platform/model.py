@@ -34,14 +34,12 @@ from legan.models.translator import Translator
 from legan.platform.card.card import model_card
 from legan.platform.data.dataset import Alignment
 from legan.platform.errors import CheckpointError, first_line
-from legan.platform.files import room_in, whole_folder
-from legan.platform.network_files import load_weights, plain, save_weights
+from legan.platform.network_files import FORMAT, damaged, load_weights, plain, read_record, write_folder
 from legan.platform.pretrained.box import box_folder, in_box
 from legan.platform.tracking.mlflow_access import resolve_model
 from legan.platform.tracking.places import default_home, no_run
 from legan.platform.weights import check_weights
 
-FORMAT = 1
 MODEL_FILE, NETWORK_FILE, CARD_FILE = "model.json", "network.json", "README.md"
 FACENET = Path("facenet")
 
@@ -170,7 +168,7 @@ def write_model(folder: Path, model: Model, half: Collection[str] = ()) -> None:
         "info": dict(model.info),
         **({"people": list(model.people)} if model.people else {}),
     }
-    _write_folder(folder, MODEL_FILE, record, networks, half, card=_card_of(record))
+    write_folder(folder, MODEL_FILE, record, networks, half, {CARD_FILE: _card_of(record)})
 
 
 def read_model(folder: Path) -> Model:
@@ -192,7 +190,7 @@ def read_model(folder: Path) -> Model:
             for name in record["networks"]
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(folder / MODEL_FILE, error) from error
+        raise damaged(folder / MODEL_FILE, error) from error
 
     modules = {name: _load(folder / f"{name}.safetensors", *about) for name, about in described.items()}
     if not isinstance(modules.get("generator"), Translator):
@@ -225,7 +223,7 @@ def read_card(folder: Path) -> str:
     try:
         return _card_of(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(folder / MODEL_FILE, error) from error
+        raise damaged(folder / MODEL_FILE, error) from error
 
 
 def read_schema(folder: Path) -> AttributeSchema:
@@ -234,7 +232,7 @@ def read_schema(folder: Path) -> AttributeSchema:
     try:
         return AttributeSchema.from_dict(record["schema"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(folder / MODEL_FILE, error) from error
+        raise damaged(folder / MODEL_FILE, error) from error
 
 
 def carries(folder: Path, part: str) -> bool:
@@ -257,7 +255,7 @@ def save_network(folder: Path, kind: str, numbers: Mapping[str, Any], module: nn
     if not isinstance(module, KINDS[kind]):
         raise ValueError(f"a {type(module).__name__} is no {kind}")
     record = {"format": FORMAT, "kind": kind, "numbers": dict(numbers), "info": info}
-    _write_folder(folder, NETWORK_FILE, record, {"weights": module})
+    write_folder(folder, NETWORK_FILE, record, {"weights": module})
 
 
 def load_network(folder: Path, *wanted: str) -> StoredNetwork:
@@ -269,7 +267,7 @@ def load_network(folder: Path, *wanted: str) -> StoredNetwork:
     try:
         kind, numbers, info = str(record["kind"]), dict(record["numbers"]), dict(record["info"])
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / NETWORK_FILE, error) from error
+        raise damaged(folder / NETWORK_FILE, error) from error
     refuse_other(folder, kind, wanted)
     return StoredNetwork(kind, _load(folder / "weights.safetensors", kind, numbers), numbers, info)
 
@@ -331,25 +329,6 @@ def _knows(numbers: Mapping[str, Any], schema: AttributeSchema) -> bool:
     return (numbers.get("expressions"), numbers.get("lightings")) == (len(schema.expressions), len(schema.lightings))
 
 
-def _write_folder(
-    folder: Path,
-    file: str,
-    record: Mapping[str, Any],
-    networks: Mapping[str, nn.Module],
-    half: Collection[str] = (),
-    card: str | None = None,
-) -> None:
-    if folder.exists() and not (folder / file).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError(f"{folder} exists and has no {file}, so it is not replaced; choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with room_in(folder.parent), whole_folder(folder) as draft:
-        for name, network in networks.items():
-            save_weights(network, draft / f"{name}.safetensors", half=name in half)
-        (draft / file).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if card is not None:
-            (draft / CARD_FILE).write_text(card, encoding="utf-8")
-
-
 def _kind_in(folder: Path) -> str | None:
     """The kind of the network, or of the model's generator, in ``folder``; None where that cannot be told."""
     try:
@@ -369,18 +348,9 @@ def _named(folder: Path) -> str:
 
 
 def _read_record(folder: Path, file: str, what: str, wanted: Sequence[str]) -> dict[str, Any]:
-    path = folder / file
-    if not path.is_file():
+    if not (folder / file).is_file():
         refuse_other(folder, _kind_in(folder), wanted)
-        raise CheckpointError(f"{folder} is no {what} folder (it has no {file}); give the folder that `legan train` wrote.")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        form = record["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-    if form != FORMAT:
-        raise CheckpointError(f"{path} has format {form!r}, this version reads {FORMAT}; use the version of legan that wrote it.")
-    return dict(record)
+    return read_record(folder, file, what)
 
 
 def _load(path: Path, kind: str, numbers: Mapping[str, Any]) -> nn.Module:
@@ -393,7 +363,3 @@ def _load(path: Path, kind: str, numbers: Mapping[str, Any]) -> nn.Module:
         raise CheckpointError(f"{path.parent} describes a {kind} that cannot be built: {first_line(error)}.") from error
     load_weights(module, path, kind)
     return module.eval()
-
-
-def _damaged(path: Path, error: BaseException) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged ({first_line(error)}); restore the folder or train anew.")
