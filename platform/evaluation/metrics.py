@@ -6,7 +6,6 @@ in float64 (SSIM in float32), so that bf16 outputs are scored like any others. A
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 WINDOW_RADIUS = 5
 
@@ -54,19 +53,3 @@ def feature_correlation(a: Tensor, b: Tensor) -> Tensor:
 def is_class(logits: Tensor, classes: Tensor) -> Tensor:
     """Whether the largest of B×K logits is the wanted class (int64 B), float64 B of 0 and 1."""
     return (logits.argmax(dim=1) == classes).double()
-
-
-def verification_auc(features: Tensor, subjects: Tensor) -> float:
-    """ROC AUC of the cosine in telling pairs of one subject from pairs of two.
-
-    ``features`` N×F, ``subjects`` int64 N, with both kinds of pairs among them.
-    """
-    from torchmetrics.classification import BinaryAUROC  # imports torchvision and more: seconds that few workers need to wait
-
-    unit = F.normalize(features.double(), dim=1).cpu()
-    upper = torch.triu_indices(len(unit), len(unit), offset=1)
-    same = (subjects[:, None] == subjects[None, :])[upper[0], upper[1]]
-    # Cosines are brought to 0 … 1: torchmetrics puts others through a sigmoid, where near ones may become equal.
-    curve = BinaryAUROC(sync_on_compute=False)  # only the first worker is here
-    curve.update((((unit @ unit.T)[upper[0], upper[1]] + 1) / 2).clamp(0, 1), same.long())
-    return float(curve.compute())

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from legan.models.verification import area_under_roc, face_pairs
 from legan.platform.data.dataset import Dataset, Split, spread
 from legan.platform.evaluation.metric_names import EXPRESSION_ACCURACY, LIGHTING_ACCURACY
-from legan.platform.evaluation.metrics import is_class, verification_auc
+from legan.platform.evaluation.metrics import is_class
 from legan.platform.evaluation.paired import Judges
 from legan.platform.evaluation.pairs import load_batch, same_classes
 from legan.platform.model import Model
@@ -24,7 +25,7 @@ AUC = "verification_auc"
 def judges_on_real_images(
     model: Model, data: Dataset, judges: Judges, features: Tensor, split: Split, device: torch.device
 ) -> dict[str, float]:
-    """The classifier's accuracies, and the ROC AUC of the matcher in telling people apart, on at most 1000 real images.
+    """The classifier's accuracies, and how well the matcher tells people apart (ROC AUC), on at most 1000 real images.
 
     ``features`` m×F are the matcher's of all real images of the split, in their order. A number is left out where the data do not
     name the model's classes, where a kind has one class, or where all images are of one person or each of another.
@@ -48,8 +49,9 @@ def judges_on_real_images(
             if whole.shape[1] > 1:
                 found[metric.name] = float(is_class(whole, torch.from_numpy(own[rows])).mean())
     people = np.unique(data.subject[rows], return_inverse=True)[1]
-    if 1 < len(set(people.tolist())) < len(rows):
-        found[AUC] = verification_auc(features[torch.from_numpy(chosen)], torch.from_numpy(people))
+    area = area_under_roc(face_pairs(features[torch.from_numpy(chosen)], torch.from_numpy(people)))
+    if area is not None:
+        found[AUC] = area
     return {**found, "faces": len(rows)} if found else {}
 
 

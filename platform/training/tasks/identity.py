@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from legan.models.identity import LightCNN
+from legan.models.verification import verification_auc
 from legan.platform.data.dataset import Dataset, spread
-from legan.platform.evaluation.metrics import verification_auc
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal

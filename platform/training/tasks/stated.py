@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from legan.models.expression import AttributeClassifier, Predictor, class_logits
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.models.translator import Translator
+from legan.models.verification import FALSE_POSITIVES, face_pairs, threshold_at
 from legan.platform.data.dataset import Dataset, spread
 from legan.platform.data.sources.licences import LANDMARKS
 from legan.platform.evaluation.pairs import Rows, choose_pairs, label_batch, load_batch
@@ -25,8 +25,6 @@ from legan.platform.model import weights_hash
 
 FACES, COMPARED, OUTPUTS, BATCH = 1000, 400, 200, 32
 """Real faces, those that are compared with each other, and translations, at most."""
-FALSE_POSITIVES = 0.01
-"""Share of pairs of strangers that a matcher's threshold takes for one person."""
 OUTSIDE_HULL = -1.0  # black
 RATERS = {True: "simulated", False: "people", None: None}
 
@@ -71,21 +69,13 @@ def matcher_facts(
     if len(rows) < 2:
         return facts
 
-    strangers = strangers_similarity(_in_batches(matcher.features, data, rows, device), data.subject[rows])
-    passing = int(len(strangers) * FALSE_POSITIVES)
-    if passing == 0:
+    people = torch.from_numpy(np.unique(data.subject[rows], return_inverse=True)[1])
+    pairs = face_pairs(_in_batches(matcher.features, data, rows, device), people)
+    threshold = threshold_at(pairs)
+    if threshold is None:
         return facts
-    threshold = float(np.sort(strangers)[-passing])
-    return {**facts, "threshold": threshold, "false_positive_rate": FALSE_POSITIVES, "split": "val", "pairs": len(strangers)}
-
-
-def strangers_similarity(features: Tensor, subjects: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Pearson correlation of N×F features, for each pair of faces of two people; the paper's match score (section 5)."""
-    unit = F.normalize(features.double() - features.double().mean(dim=1, keepdim=True), dim=1)
-    first, second = np.triu_indices(len(unit), 1)
-    different = subjects[first] != subjects[second]
-    similarity: np.ndarray[Any, np.dtype[np.float64]] = (unit @ unit.T)[first[different], second[different]].numpy()
-    return similarity
+    strangers = int((~pairs.same).sum())
+    return {**facts, "threshold": threshold, "false_positive_rate": FALSE_POSITIVES, "split": "val", "pairs": strangers}
 
 
 def quality_facts(

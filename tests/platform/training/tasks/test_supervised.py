@@ -14,7 +14,7 @@ from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.loop import Listener, train
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks.classifier import classifier_task
-from legan.platform.training.tasks.identity import identity_task, verification_auc
+from legan.platform.training.tasks.identity import identity_task
 from legan.platform.training.tasks.quality import quality_task
 from legan.platform.training.tasks.supervised import unlearnt
 
@@ -96,15 +96,6 @@ def test_translations_are_not_validated_on(tiny_data):
     assert identity_task(settings, made, Ranks()).validate() == {}  # one subject is left, so there is nobody to tell apart
     judge = ClassifierSettings.model_validate(common(width=8))
     assert classifier_task(judge, replace(two, faces=two.faces.assign(synthetic=True)), Ranks()).validate() == {}
-
-
-def test_verification_auc_by_hand():
-    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
-    assert verification_auc(features, torch.tensor([0, 0, 1, 1])) == 1.0
-    # Subjects 0, 1, 0, 1: same pairs have cosines 0 and 0.198; the others 0.995, 0.0995, 0.0995, 0.995. Of the eight
-    # comparisons the same pair wins two: 0.198 against 0.0995, twice.
-    assert verification_auc(features, torch.tensor([0, 1, 0, 1])) == pytest.approx(2 / 8)
-    assert verification_auc(torch.ones(4, 3), torch.tensor([0, 0, 1, 1])) == 0.5
 
 
 @pytest.fixture(scope="module")
