@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from stages import legan, make, settle, train
+from stages import legan, make, settle, train, with_settings
 
 from legan.platform.data.dataset import open_dataset
 from legan.platform.model import PARTS, read_model, write_model
@@ -60,10 +60,6 @@ def prepare() -> None:
     train("quality", "Q", PRESET, ["--ratings", "ratings", *with_settings("steps=2500", "adam.decay_from=0.5")])
     train("classifier", "judge", PRESET, ["--data", "strangers"])
     train("identity", "matcher", PRESET, ["--data", "strangers", *with_settings("network=lightcnn9", "seed=1", "steps=1500")])
-
-
-def with_settings(*changes: str) -> list[str]:
-    return [part for change in changes for part in ("--set", change)]
 
 
 def release(into: Path) -> None:

@@ -30,6 +30,11 @@ def train(kind: str, name: str, preset: str, options: list[str]) -> None:
         legan("train", kind, "--preset", preset, "--name", name, "--workers", "0", *options)
 
 
+def with_settings(*changes: str) -> list[str]:
+    """``--set`` before each change."""
+    return [part for change in changes for part in ("--set", change)]
+
+
 def legan(*words: str) -> None:
     """Run a command of legan; it ends this process when it fails."""
     print("$", shlex.join(["legan", *words]), flush=True)
