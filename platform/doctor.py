@@ -14,6 +14,7 @@ import psutil
 import requests
 import torch
 
+from legan.models.dlib_identity import INSTALL, weights_file
 from legan.platform.cluster import SHORTER, answers, no_room_for_sockets
 from legan.platform.data.landmarks import WEIGHTS_URL, weights_path
 from legan.platform.device import convolves_bf16
@@ -39,7 +40,7 @@ class Fact:
 
 def examine() -> list[Fact]:
     """Everything that is looked for, in the order of the report; takes a few seconds, sends nothing anywhere."""
-    return [*_machine(), *_accelerators(), *_packages(), _ray(), _mlflow(), _mtcnn(), *_weights(), _landmarks()]
+    return [*_machine(), *_accelerators(), *_packages(), _ray(), _mlflow(), _mtcnn(), *_weights(), _dlib(), _landmarks()]
 
 
 def healthy(facts: list[Fact]) -> bool:
@@ -150,6 +151,13 @@ def _weights() -> Iterator[Fact]:
             )
             wrong = f"{weights.file} in {weights_folder()} is another file than the published one"
             yield Fact(name, "missing", wrong if there else f"{weights.file} is not in {weights_folder()}", remedy)
+
+
+def _dlib() -> Fact:
+    if weights_file() is not None:
+        return Fact("dlib", "ok", version("dlib-bin"))
+    without = "without it, --matcher takes a run of `legan train identity`, or facenet"
+    return Fact("dlib", "missing", "not installed", f"for --matcher dlib: {INSTALL}; {without}")
 
 
 def _landmarks() -> Fact:

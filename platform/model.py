@@ -26,6 +26,7 @@ from torch import nn
 from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
+from legan.models.dlib_identity import INSTALL, DlibIdentity, weights_file
 from legan.models.expression import AttributeClassifier, Predictor
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
@@ -33,7 +34,7 @@ from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.card.card import model_card
 from legan.platform.data.dataset import Alignment
-from legan.platform.errors import CheckpointError, first_line
+from legan.platform.errors import CheckpointError, WeightsError, first_line
 from legan.platform.network_files import FORMAT, damaged, load_weights, plain, read_record, write_folder
 from legan.platform.pretrained.box import box_folder, in_box
 from legan.platform.tracking.mlflow_access import resolve_model
@@ -41,7 +42,8 @@ from legan.platform.tracking.places import default_home, no_run
 from legan.platform.weights import check_weights
 
 MODEL_FILE, NETWORK_FILE, CARD_FILE = "model.json", "network.json", "README.md"
-FACENET = Path("facenet")
+READY_MADE = (Path("facenet"), Path("dlib"))
+"""What is taken for a network that tells people apart by its name alone, unless a folder or run is called so."""
 
 KINDS: dict[str, type[nn.Module]] = {
     "generator": Generator,
@@ -51,13 +53,16 @@ KINDS: dict[str, type[nn.Module]] = {
     "quality": QualityModel,
     "lightcnn": LightCNN,
     "facenet": FacenetIdentity,
+    "dlib": DlibIdentity,
     "attribute_classifier": AttributeClassifier,
 }
 
 
 TRANSLATORS = ("generator", "stargan", "stargan_v2")
 IDENTITY, QUALITY, CLASSIFIER = ("lightcnn", "facenet"), ("quality",), ("attribute_classifier",)
-"""The kinds that a model's generator, T or a matcher, Q, and the judge of classes may be."""
+"""The kinds that a model's generator, T or a matcher that models carry, Q, and the judge of classes may be."""
+MATCHERS = (*IDENTITY, "dlib")
+"""The kinds that may tell people apart in an evaluation."""
 PARTS = {
     "quality": (QUALITY, "quality model"),
     "predictor": ((*CLASSIFIER, "discriminator"), "label predictor"),
@@ -72,6 +77,7 @@ CALLED = {
     "quality": ("a quality model (Q)", "quality"),
     "lightcnn": ("an identity network (T)", "identity"),
     "facenet": ("an identity network (FaceNet)", ""),
+    "dlib": ("a judge of people and nothing else (dlib)", ""),
     "attribute_classifier": ("a classifier of expression and lighting", "classifier"),
 }
 """What people call each kind, and the command of ``legan train`` that makes it."""
@@ -140,15 +146,19 @@ def network_folder(path: Path) -> Path:
 
 
 def identity_folder(path: Path) -> Path:
-    """``network_folder`` for a T. ``facenet`` is FaceNet from the weights folder, unless a folder or run has that name.
+    """``network_folder`` for a network that tells people apart, which may be READY_MADE.
 
-    It is written once, as a network folder in ``downloads`` under the runs' home. Raises WeightsError where its weights are not.
+    ``facenet`` is FaceNet from the weights folder, ``dlib`` what the extra brings. Either is written once, as a network folder in
+    ``downloads`` under the runs' home. Raises WeightsError where its weights are not.
     """
-    if path != FACENET or path.is_dir() or (default_home() / path / "config.yaml").is_file():
+    if path not in READY_MADE or path.is_dir() or (default_home() / path / "config.yaml").is_file():
         return network_folder(path)
-    kept = default_home() / "downloads" / "facenet"
+    kind = path.name
+    if kind == "dlib" and weights_file() is None:
+        raise WeightsError(f"dlib needs the packages dlib-bin and face_recognition_models; {INSTALL} brings both.")
+    kept = default_home() / "downloads" / path
     if not (kept / NETWORK_FILE).is_file():
-        save_network(kept, "facenet", {}, FacenetIdentity(check_weights("facenet")))
+        save_network(kept, kind, {}, DlibIdentity() if kind == "dlib" else FacenetIdentity(check_weights(kind)))
     return kept
 
 
@@ -272,12 +282,12 @@ def load_network(folder: Path, *wanted: str) -> StoredNetwork:
     return StoredNetwork(kind, _load(folder / "weights.safetensors", kind, numbers), numbers, info)
 
 
-def load_identity(path: Path) -> StoredNetwork:
-    """A network that tells people apart, T or a matcher: a run's (name or folder), a network folder's, or ``facenet``.
+def load_identity(path: Path, kinds: Sequence[str] = IDENTITY) -> StoredNetwork:
+    """A network that tells people apart: a run's (name or folder), a network folder's, or one that is READY_MADE.
 
-    Raises CheckpointError or WeightsError where there is none.
+    It has to be of these ``kinds``: MATCHERS for an evaluation. Raises CheckpointError or WeightsError where there is none.
     """
-    return load_network(identity_folder(path), *IDENTITY)
+    return load_network(identity_folder(path), *kinds)
 
 
 def refuse_other(folder: Path, kind: str | None, wanted: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from legan.platform.evaluation.judges import check_judges, stranger_notes
 from legan.platform.evaluation.metric_names import heading
 from legan.platform.evaluation.paired import Judges
 from legan.platform.evaluation.pairs import choose_pairs, reference_of, response_on
-from legan.platform.model import Model, StoredNetwork, load_identity, load_network, network_folder, read_model
+from legan.platform.model import MATCHERS, Model, StoredNetwork, load_identity, load_network, network_folder, read_model
 from legan.platform.tracking.mlflow_access import champion, crown, enrol, expect_run, resolve_model, roll_back
 
 PAIRS = 400
@@ -105,7 +105,7 @@ def _open(asked: Promotion) -> Opened:
     candidate = problems.from_(partial(find_candidate, asked.source), "RUN|VERSION")
     classifier, matcher = asked.classifier, asked.matcher
     judge = None if classifier is None else problems.from_(lambda: load_network(network_folder(classifier)), "--classifier")
-    person = None if matcher is None else problems.from_(lambda: load_identity(matcher), "--matcher")
+    person = None if matcher is None else problems.from_(lambda: load_identity(matcher, MATCHERS), "--matcher")
     problems.raise_if_any()
     if candidate is None:
         raise ConfigError(problems)

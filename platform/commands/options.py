@@ -71,7 +71,7 @@ Classifier = Annotated[Path, CLASSIFIER]
 MaybeClassifier = Annotated[Path | None, CLASSIFIER]
 MATCHER = path(
     "--matcher",
-    help=f"Face matcher, which says how alike two people are; not the model's T: {PERSON_HELP}.",
+    help=f"Face matcher, which says how alike two people are; not the model's T: {PERSON_HELP}, or dlib.",
     autocompletion=complete.runs,
 )
 Matcher = Annotated[Path, MATCHER]

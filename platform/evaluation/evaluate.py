@@ -26,6 +26,7 @@ from legan.platform.evaluation.tested import count_test, ordinal, plain
 from legan.platform.files import unwritable
 from legan.platform.model import (
     CLASSIFIER,
+    MATCHERS,
     QUALITY,
     Model,
     StoredNetwork,
@@ -145,7 +146,7 @@ def prepare(source: str, request: EvaluationRequest, out: Path | None = None) ->
     model, run = found if found is not None else (None, None)
     data = problems.from_(lambda: open_dataset(request.data), "--data")
     classifier = problems.from_(lambda: load_network(network_folder(request.classifier), *CLASSIFIER), "--classifier")
-    matcher = problems.from_(lambda: load_identity(request.matcher), "--matcher")
+    matcher = problems.from_(lambda: load_identity(request.matcher, MATCHERS), "--matcher")
     given = request.quality
     quality = problems.from_(lambda: load_network(network_folder(given), *QUALITY), "--quality") if given is not None else None
     if request.pairs_file is not None and not request.pairs_file.is_file():

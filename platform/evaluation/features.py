@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from legan.models.dlib_identity import DlibIdentity, FaceJudge
 from legan.models.identity import UNREADABLE, FacenetIdentity, LightCNN
 from legan.platform.errors import WeightsError, first_line
 from legan.platform.evaluation.metric_names import FD_IDENTITY, FID, KD_IDENTITY, KID
@@ -19,6 +20,12 @@ from legan.platform.pixels import to_bytes
 from legan.platform.weights import PRETRAINED, check_weights
 
 INCEPTION_LAYER = "2048"
+RESIZERS: dict[type[nn.Module], str] = {
+    LightCNN: "none",
+    FacenetIdentity: "bilinear 160, antialiased",
+    DlibIdentity: "bicubic 169, antialiased, 150 of it, bytes",
+}
+"""What a face matcher does to images first."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,9 @@ def inception_extractor() -> Extractor:
     return Extractor("inception", FID.name, KID.name, "bilinear 299 of TensorFlow 1, bytes", weights, network, features)
 
 
-def identity_extractor(matcher: LightCNN | FacenetIdentity) -> Extractor:
+def identity_extractor(matcher: FaceJudge) -> Extractor:
     """The face matcher's features, for distances that need no download and must not be called FID."""
-    resizer = "bilinear 160, antialiased" if isinstance(matcher, FacenetIdentity) else "none"
+    resizer = RESIZERS[type(matcher)]
     return Extractor("identity", FD_IDENTITY.name, KD_IDENTITY.name, resizer, weights_hash(matcher), matcher, matcher.features)
 
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 
 from legan.models.attributes import AttributeSchema
+from legan.models.dlib_identity import FaceJudge
 from legan.models.expression import AttributeClassifier
-from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.data.ratings.ratings import FIRST_PANEL
 from legan.platform.errors import ConfigError, Problem, Problems, counted
 from legan.platform.evaluation.paired import Judges
 from legan.platform.evaluation.pairs import same_classes
-from legan.platform.model import CLASSIFIER, IDENTITY, QUALITY, Model, StoredNetwork, instead_of, weights_hash
+from legan.platform.model import CLASSIFIER, MATCHERS, QUALITY, Model, StoredNetwork, instead_of, weights_hash
 
 STRANGER = "checked"
 REMEDY = "train judges on other people (`legan data render --seed …` draws some), or take it all the same with --known-judges"
@@ -62,8 +62,8 @@ def check_judges(
     elif _judging(classifier.module, classifier.info["schema"], model.schema) is None:
         problems.add("--classifier", f"it knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
 
-    if not isinstance(matcher.module, LightCNN | FacenetIdentity):
-        problems.add("--matcher", instead_of(matcher.kind, IDENTITY))
+    if not isinstance(matcher.module, FaceJudge):
+        problems.add("--matcher", instead_of(matcher.kind, MATCHERS))
     elif weights_hash(matcher.module) == model.info.get("identity_weights"):
         problems.add("--matcher", "it is the T that the generator was trained with, so its score would reward that; give another")
 
@@ -85,7 +85,7 @@ def check_judges(
     judge = _judging(cast("AttributeClassifier", classifier.module), classifier.info["schema"], model.schema)
     q = model.quality if quality is None else cast("QualityModel", quality.module)
     said = {name: f"no, {met.said}; {ASKED_FOR}" if met.knows else met.said for name, met in acquaintances.items()}
-    faces, raters = cast("LightCNN | FacenetIdentity", matcher.module), other_raters(quality, model)
+    faces, raters = cast("FaceJudge", matcher.module), other_raters(quality, model)
     return Judges(cast("AttributeClassifier", judge), faces, q, strangers=said, other_raters=raters)
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from legan.models.dlib_identity import FaceJudge
 from legan.models.expression import AttributeClassifier
-from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.data.faces.find import Detector
@@ -52,7 +52,7 @@ class Judges:
     """
 
     classifier: AttributeClassifier
-    matcher: LightCNN | FacenetIdentity
+    matcher: FaceJudge
     quality: QualityModel | None = None
     perceptual: nn.Module | None = None
     inception: Extractor | None = None

@@ -16,7 +16,7 @@ from legan.platform.cluster import answers, connect, metrics_addresses, require
 from legan.platform.config import check_settings
 from legan.platform.errors import ClusterError, ConfigError, LeganError, Problem, Problems
 from legan.platform.files import unwritable, write_whole
-from legan.platform.model import FACENET, identity_folder, load_identity, network_folder, read_model
+from legan.platform.model import READY_MADE, identity_folder, load_identity, network_folder, read_model
 from legan.platform.pretrained.box import in_box
 from legan.platform.tracking.places import default_home
 from legan.serve.api.session import Limits
@@ -253,7 +253,7 @@ def _whole(model: str, elsewhere: bool = False) -> str:
 
 def _absolute(path: Path, find: Callable[[Path], Path], elsewhere: bool) -> str:
     """The whole path of what is named, or the name where it is not there; what goes ``elsewhere`` may be there alone."""
-    here = path.expanduser().exists() or (default_home() / path).exists() or path == FACENET
+    here = path.expanduser().exists() or (default_home() / path).exists() or path in READY_MADE
     if not here:
         return str(path.expanduser().absolute() if elsewhere else path)
     return str(find(path).absolute())

@@ -19,7 +19,7 @@ from legan.platform.evaluation.judges import check_judges
 from legan.platform.evaluation.metric_names import LACKING, Need, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
 from legan.platform.files import write_whole
-from legan.platform.model import CLASSIFIER, IDENTITY, QUALITY, Model, identity_folder, network_folder
+from legan.platform.model import CLASSIFIER, MATCHERS, QUALITY, Model, identity_folder, network_folder
 from legan.platform.settings import TrainingSettings
 from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.reckon import reckoned
@@ -168,7 +168,7 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset |
         return
     paths = settings.judges
     classifier = problems.from_(partial(inputs.network, paths[0], *CLASSIFIER), "--classifier")
-    matcher = problems.from_(partial(inputs.network, paths[1], *IDENTITY), "--matcher")
+    matcher = problems.from_(partial(inputs.network, paths[1], *MATCHERS), "--matcher")
     data, quality = trained, None
     with suppress(LeganError):  # which the trainings' settings name too
         data = inputs.dataset(settings.data) if trained is None else trained

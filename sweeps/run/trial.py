@@ -21,7 +21,7 @@ from legan.platform.evaluation.evaluate import REPORTS, EvaluationRequest, prepa
 from legan.platform.evaluation.ratings.report import expect_quality, predict, rating_scores
 from legan.platform.evaluation.report import tracked_metrics
 from legan.platform.files import disk_full
-from legan.platform.model import FACENET, QUALITY, load_network
+from legan.platform.model import QUALITY, READY_MADE, load_network
 from legan.platform.tracking.delivery import PARENT_UID
 from legan.platform.tracking.places import experiment, read_run_file
 from legan.platform.tracking.tracker import Status, Tracker
@@ -108,7 +108,7 @@ def files_of(sweep: Sweep) -> list[Path]:
     """The data and the networks that every trial reads."""
     asked = sweep.settings
     named = (asked.data, asked.identity, asked.quality, asked.classifier, asked.matcher)
-    return [path for path in named if path is not None and path != FACENET]
+    return [path for path in named if path is not None and path not in READY_MADE]
 
 
 def _open(sweep: Sweep, trial: Trial, inputs: Inputs) -> Run:

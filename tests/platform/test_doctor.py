@@ -34,7 +34,7 @@ def test_everything_asked_for_is_in_the_report() -> None:
     names = [each.name for each in examine()]
     for name in ("Python", "cores", "memory", "disk", "processor", "ray", "Ray cluster", "mlflow", "MLflow store", "optuna"):
         assert name in names
-    for name in ("MTCNN weights", "facenet weights", "inception weights", "alexnet weights", "face-alignment"):
+    for name in ("MTCNN weights", "facenet weights", "inception weights", "alexnet weights", "dlib", "face-alignment"):
         assert name in names
     assert any(name.startswith("GPU") for name in names)
 

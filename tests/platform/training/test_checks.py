@@ -148,6 +148,18 @@ def test_facenets_weights_are_not_passed_on_with_a_model(home, tiny_data, tmp_pa
         facts_of("stargan_v2", "quick", [], {"data": tiny_data, "matcher": tmp_path / "facenet"})
 
 
+@pytest.mark.parametrize("name", ["identity", "matcher"])
+def test_dlib_is_no_part_of_a_training(home, tiny_data, name):
+    pytest.importorskip("dlib", reason="the extra dlib is not installed: pip install 'legan[dlib]'")
+    given = {"data": tiny_data, name: Path("dlib")}
+    overrides = ["loss.lambda_4=0", *(["loss.lambda_3=0"] if name == "matcher" else [])]
+    with pytest.raises(ConfigError) as caught:
+        facts_of("legan", "quick", overrides, given)
+    (problem,) = caught.value.problems
+    assert problem.place == name
+    assert problem.message.endswith("is a judge of people and nothing else (dlib); give a run of `legan train identity`")
+
+
 def test_a_check_opens_each_thing_once_and_the_task_is_built_of_them(home, tiny_data, tmp_path, monkeypatch):
     opened = []
 
