@@ -12,10 +12,11 @@ import torch
 from legan.platform.data.dataset import Dataset, Split, open_dataset
 from legan.platform.data.faces.detect import FaceDetector
 from legan.platform.errors import ConfigError, Problems, TrackingError, WeightsError, counted
-from legan.platform.evaluation.features import inception_extractor, perceptual_network
-from legan.platform.evaluation.judges import check_judges, quality_notes, stranger_notes
+from legan.platform.evaluation.features import identity_extractor, inception_extractor, perceptual_network
+from legan.platform.evaluation.judges import check_judges, matcher_notes, quality_notes, stranger_notes
 from legan.platform.evaluation.measures.masks import has_masks
 from legan.platform.evaluation.measures.real_images import judges_on_real_images, told_on_real_images
+from legan.platform.evaluation.measures.same_person import set_on_val, told_same_person
 from legan.platform.evaluation.measures.shade import known_lamps
 from legan.platform.evaluation.metric_names import PREFIXES, Need, needing
 from legan.platform.evaluation.paired import Evaluation, Judges, evaluate_pairs
@@ -237,7 +238,10 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     """Score a prepared model and write the report into ``out``; what is scored on test people is counted (tested.py)."""
     for line in bench.advice:
         say(line)
-    about, tags = bench.about(), dict[str, str]()
+    kept = default_home() / "feature-statistics"
+    one_person = set_on_val(bench.data, identity_extractor(bench.judges.matcher.to(device)), device, kept)
+    bench = _with_threshold(bench, one_person.get("from"))
+    about, tags = {**bench.about(), "one_person": one_person}, dict[str, str]()
     if bench.split == "test":
         times, tags = count_test(bench.run, bench.model.info, bench.data)
         about["times_scored_on_test"] = times
@@ -247,12 +251,9 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     say(f"Translating {counted(len(bench.pairs), 'image')} of {people} and scoring them …")
     for extractor in bench.judges.extractors():
         extractor.network.to(device).eval()
-    real = {
-        each.name: split_features(bench.data, bench.split, each, device, default_home() / "feature-statistics")
-        for each in bench.judges.extractors()
-    }
+    real = {each.name: split_features(bench.data, bench.split, each, device, kept) for each in bench.judges.extractors()}
     train = {
-        each.name: split_features(bench.data, "train", each, device, default_home() / "feature-statistics", MOST_TRAIN)
+        each.name: split_features(bench.data, "train", each, device, kept, MOST_TRAIN)
         for each in bench.judges.extractors()
         if len(bench.data.real_rows("train")) > 1
     }
@@ -263,14 +264,21 @@ def score(bench: Bench, out: Path, device: torch.device, say: Callable[[str], No
     about["judges_on_real_images"] = judges_on_real_images(
         bench.model, bench.data, bench.judges, real["identity"], bench.split, device
     )
-    if told_on_real_images(about):
-        say(told_on_real_images(about))
+    for line in filter(None, (told_on_real_images(about), told_same_person(about), *matcher_notes(about))):
+        say(line)
     answers = response_on(bench.model.generator, bench.model.schema, bench.data, device, bench.split)
     if answers is not None and answers.collapse is not None:
         say(f"The model has collapsed: {answers.collapse}.")
     files = write_report(out, evaluation, bench.model, bench.data, about, device)
     say(f"Tables and pictures: {out} (evaluation.md, pictures.png)")
     return Scored(evaluation, files, tags)
+
+
+def _with_threshold(bench: Bench, one_person_from: float | None) -> Bench:
+    """The bench with the match from which on two faces are one person, or with why nobody knows."""
+    if one_person_from is None:
+        return replace(bench, left_out={**bench.left_out, _named("strangers"): "val shows too few pairs of strangers"})
+    return replace(bench, judges=replace(bench.judges, one_person_from=one_person_from))
 
 
 def told_times(times: int, data: str) -> str:

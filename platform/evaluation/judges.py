@@ -27,6 +27,9 @@ JUDGING_Q = (
     "A high value then proves little; give a Q of other raters and faults with --quality (`legan data ratings --panel judging`)."
 )
 ASKED_FOR = "asked for with --known-judges"
+LEAST_AUC = 0.95
+"""ROC AUC in telling people of val apart, below which a matcher is none."""
+AUC = "verification_auc"
 
 
 class Acquaintance(NamedTuple):
@@ -151,6 +154,19 @@ def stranger_notes(values: Mapping[str, Any]) -> list[str]:
         elif said != STRANGER:
             notes.append(f"Whether the {name} is a stranger to these people is {said}.")
     return notes
+
+
+def matcher_notes(values: Mapping[str, Any]) -> list[str]:
+    """A sentence where the matcher of an evaluation's values hardly tells people apart: on val, or else on the split scored."""
+    split, auc = "val", (values.get("one_person") or {}).get("auc")
+    if auc is None:
+        split, auc = values.get("split", "test"), (values.get("judges_on_real_images") or {}).get(AUC)
+    if auc is None or auc >= LEAST_AUC:
+        return []
+    return [
+        f"The matcher is none for such images: on real images of {split} its AUC in telling people apart is {auc:.3f}, and "
+        f"{LEAST_AUC} is the least. What it says of persons proves nothing; take another."
+    ]
 
 
 def by_known_judges(*evaluations: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["lower", "higher"]
-Need = Literal["inception", "alexnet", "matcher", "classifier", "quality", "masks", "lamps"]
+Need = Literal["inception", "alexnet", "matcher", "classifier", "quality", "masks", "lamps", "strangers"]
 Prefix = Literal["eval/", "val/"]
 Average = Literal["mean", "median"]
 Reference = Literal["target", "source"]
@@ -82,6 +82,7 @@ KID = Metric("kid", "KID", "about 0 and up", "lower", ("inception",), of_sets=Tr
 LPIPS = Metric("lpips_to_{reference}", "LPIPS", "0 and up", "lower", ("alexnet",))
 SSIM = Metric("ssim_to_{reference}", "SSIM", "-1 to 1", "higher")
 MATCH = Metric("match_to_{reference}", "Match", "-1 to 1", "higher", ("matcher",))
+SAME_PERSON = Metric("same_person_to_{reference}", "Same person", "0 to 1", "higher", ("matcher", "strangers"))
 QUALITY = Metric("quality", "Quality", "about 0 to 10", "higher", ("quality",))
 FD_IDENTITY = Metric("fd_identity", "FD identity", "0 and up", "lower", ("matcher",), of_sets=True)
 KD_IDENTITY = Metric("kd_identity", "KD identity", "about 0 and up", "lower", ("matcher",), of_sets=True, main=False)
@@ -102,7 +103,7 @@ TONE_CHANGE = Metric("ita_change", "Skin lighter than the source", "degrees (ITA
 FACE_FOUND = Metric("face_found", "Face found", "0 to 1", "higher")
 
 EVALUATION = (
-    FID, LPIPS, SSIM, MATCH, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
+    FID, LPIPS, SSIM, MATCH, SAME_PERSON, QUALITY, FD_IDENTITY, EXPRESSION_ACCURACY, LIGHTING_ACCURACY, KID, L1, KD_IDENTITY,
     MASK_EXPRESSION, MASK_LIGHTING, LIGHT_ANGLE, TONE, SIDE_LIGHT, HEIGHT_LIGHT, TONE_CHANGE,
     FACE_FOUND, FID_TO_TRAIN, FD_IDENTITY_TO_TRAIN,
 )  # fmt: skip
@@ -148,6 +149,7 @@ LACKING: dict[Need, str] = {
     "matcher": "there is no face matcher to measure it; give one with --matcher",
     "classifier": "there is no classifier to measure it; give one with --classifier",
     "lamps": "where the light comes from is known of rendered faces alone",
+    "strangers": "val shows fewer than 100 pairs of strangers; give data with more people in the split val",
     "masks": "the generator makes no masks; LEGAN does, with generator.disentangled=true",
 }
 """What to say of a metric that needs what is missing."""
@@ -204,11 +206,12 @@ def arrow(title: str) -> str:
 def fixed_row(method: str, title: str, reference: Reference) -> str | None:
     """The row of an evaluation from which *Copy input* or *Real images* takes a column's number; None where it has none.
 
-    Real images held against themselves say nothing. Their match is that of two real images of one person, as of copied inputs.
+    Real images held against themselves say nothing. Their match is that of two real images of one person, as of copied inputs;
+    so is the share of the same person.
     """
     found = titled(title)
     if method == REAL_IMAGES and found is not None and found.compared:
-        return COPY_INPUT.lower() if found is MATCH and reference == "target" else None
+        return COPY_INPUT.lower() if found in (MATCH, SAME_PERSON) and reference == "target" else None
     return method.lower()
 
 

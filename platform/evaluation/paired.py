@@ -49,6 +49,7 @@ class Judges:
     ``perceptual`` is LPIPS's network and ``inception`` FID's; their metrics are left out where they are None. ``detector``
     finds the faces of outputs; without it they have their source's hull. ``strangers`` says
     of classifier and matcher whether they know people whom they judge, ``other_raters`` whether Q is a judging one (judges.py).
+    ``one_person_from`` is the match from which on two faces are one person (same_person.py); None where that is not known.
     """
 
     classifier: AttributeClassifier
@@ -59,10 +60,16 @@ class Judges:
     detector: Detector | None = None
     strangers: Mapping[str, str] = field(default_factory=dict)
     other_raters: str | None = None
+    one_person_from: float | None = None
 
     def lacking(self) -> frozenset[Need]:
         """What metrics need and these judges lack; those metrics are left out."""
-        optional: dict[Need, object] = {"inception": self.inception, "alexnet": self.perceptual, "quality": self.quality}
+        optional: dict[Need, object] = {
+            "inception": self.inception,
+            "alexnet": self.perceptual,
+            "quality": self.quality,
+            "strangers": self.one_person_from,
+        }
         return frozenset(need for need, network in optional.items() if network is None)
 
     def extractors(self) -> list[Extractor]:
@@ -124,8 +131,9 @@ def evaluate_pairs(
     reference = reference_of(pairs)
     lamps = known_lamps(data, model.schema)
     functions = image_metrics(
-        reference, extractors[0].name, judges.quality, judges.perceptual, lamps is not None, judges.detector is not None
-    )
+        reference, extractors[0].name, judges.quality, judges.perceptual, lamps is not None, judges.detector is not None,
+        judges.one_person_from,
+    )  # fmt: skip
     scores = {method: ImageScores(functions) for method in METHODS}
     rows, alone = reference_rows(data, pairs, split)
     kept = torch.from_numpy(np.isin(data.real_rows(split), rows))

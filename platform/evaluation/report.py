@@ -14,9 +14,10 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.errors import counted
 from legan.platform.evaluation.distances import CUSTOMARY, KERNEL_SUBSET_SIZE, KERNEL_SUBSETS
 from legan.platform.evaluation.figures import Picture, labelled_grid, shades, to_pictures, write_picture
-from legan.platform.evaluation.judges import by_known_judges
+from legan.platform.evaluation.judges import by_known_judges, matcher_notes
 from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, changes, hulls, measured_faces, own_classes
 from legan.platform.evaluation.measures.real_images import told_on_real_images
+from legan.platform.evaluation.measures.same_person import told_same_person
 from legan.platform.evaluation.metric_names import ABOVE, ABOVE_NOTE, MATCH, PREFIXES, QUALITY, above_real, heading, shown
 from legan.platform.evaluation.paired import METHODS, TONES, Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
@@ -26,10 +27,11 @@ from legan.platform.model import Model
 PICTURES = 8
 FILE = "evaluation.json"
 CHECKED = "checked"
-HIDDEN = ("compared_by", "left_out", "run_uid", "judges_on_real_images")
+HIDDEN = ("compared_by", "left_out", "run_uid", "judges_on_real_images", "one_person")
 READING = (
     "↑: higher is better; ↓: lower. L1 is the mean absolute difference of pixels in [-1, 1]; match is the Pearson correlation of "
-    "face features; quality is Q's rating (about 0–10) of the face. *copy input* is what doing nothing scores; *real images* is "
+    "face features, and *same person* the share whose match 1 % of strangers reach; quality is Q's rating (about 0–10) of the "
+    "face. *copy input* is what doing nothing scores; *real images* is "
     "what photographs score that are what was asked for, held against themselves. FD identity and KD identity are the distances "
     "of FID and KID between the face matcher's features: not comparable with any FID. *Me shows the change* is how well the "
     "places where Me changes with the expression agree with those where the output does (Pearson inside the face, the median "
@@ -127,8 +129,8 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     if few_note(evaluation):
         lines += ["", few_note(evaluation)]
     lines += _infinite(evaluation)
-    if told_on_real_images(about):
-        lines += ["", told_on_real_images(about)]
+    for said in filter(None, (told_on_real_images(about), told_same_person(about), *matcher_notes(about))):
+        lines += ["", said]
     if above(evaluation):
         lines += ["", ABOVE_NOTE]
     if evaluation.strangers is not None:

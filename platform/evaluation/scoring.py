@@ -26,6 +26,7 @@ from legan.platform.evaluation.metric_names import (
     LPIPS,
     MATCH,
     QUALITY,
+    SAME_PERSON,
     SIDE_LIGHT,
     SSIM,
     TONE,
@@ -122,11 +123,12 @@ def image_metrics(
     perceptual: nn.Module | None,
     lamps: bool = False,
     detector: bool = False,
+    one_person_from: float | None = None,
 ) -> dict[str, ImageMetric]:
     """The metrics with one value per image, by name; ``reference`` becomes part of the names.
 
-    ``matcher`` names the extractor whose features are correlated. Without Q, LPIPS's network, ``lamps`` or a face ``detector``
-    their numbers are left out.
+    ``matcher`` names the extractor whose features are correlated. Without Q, LPIPS's network, ``lamps``, a face ``detector`` or
+    the match from which on two faces are one person, their numbers are left out.
     """
     metrics: dict[str, ImageMetric] = {
         SSIM.key(reference): lambda seen: structural_similarity(seen.image, seen.reference),
@@ -143,6 +145,8 @@ def image_metrics(
         metrics[LIGHT_ANGLE.name] = lambda seen: _angle(seen.shade.towards, seen.lamp)
     if detector:
         metrics[FACE_FOUND.name] = lambda seen: _known(seen.face_found, len(seen.image))
+    if one_person_from is not None:
+        metrics[SAME_PERSON.key(reference)] = lambda seen: metrics[MATCH.key(reference)](seen) >= one_person_from
     if perceptual is not None:
         metrics[LPIPS.key(reference)] = lambda seen: perceptual(seen.image, seen.reference).flatten(0)
     if quality is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from legan.platform.errors import ConfigError, Problem, counted
 from legan.platform.evaluation.figures import Place, Sheet, csv_text, markdown, run_places, spread, write_sheet
-from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
+from legan.platform.evaluation.judges import by_known_judges, matcher_notes, quality_notes, stranger_notes
 from legan.platform.evaluation.metric_names import PREFIXES
 from legan.sweeps.report.results import (
     TrialResult,
@@ -129,7 +129,7 @@ def as_csv(table: SearchTable) -> str:
 def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: int, results: Sequence[TrialResult]) -> list[str]:
     seeds = counted(sweep.settings.seeds, "seed")
     notes, values = trouble_notes(results), judged(results)
-    notes += [*stranger_notes(values), *quality_notes(values)] if values else []
+    notes += [*stranger_notes(values), *matcher_notes(values), *quality_notes(values)] if values else []
     if len(objectives) == 1:
         notes.append(f"The {shown} best of {counted(complete, 'finished suggestion')}, {seeds} each.")
     else:

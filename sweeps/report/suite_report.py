@@ -30,7 +30,7 @@ from legan.platform.evaluation.intervals import (
     people_interval,
     read_scored_images,
 )
-from legan.platform.evaluation.judges import by_known_judges, stranger_notes
+from legan.platform.evaluation.judges import by_known_judges, matcher_notes, stranger_notes
 from legan.platform.evaluation.metric_names import (
     ABOVE,
     ABOVE_NOTE,
@@ -238,7 +238,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
         notes.append(chance_note(len(compared), full))
 
     values = judged([each for row in table.variants.values() for each in row])
-    notes += stranger_notes(values) if values else []
+    notes += [*stranger_notes(values), *matcher_notes(values)] if values else []
     if any(above_real(metric, cell.mean, table.fixed.get((REAL_IMAGES, metric))) for (_, metric), cell in table.cells.items()):
         notes.append(ABOVE_NOTE)
     if paper is not None:

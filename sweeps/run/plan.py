@@ -16,6 +16,7 @@ from legan.platform.config import KINDS, flatten, read_section
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, Dataset, Split
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems, WeightsError, counted
 from legan.platform.evaluation.judges import check_judges
+from legan.platform.evaluation.measures.same_person import has_strangers
 from legan.platform.evaluation.metric_names import LACKING, Need, find
 from legan.platform.evaluation.pairs import choose_pairs, reference_of
 from legan.platform.files import write_whole
@@ -224,6 +225,8 @@ def _lacking(settings: SweepSettings, data: Dataset) -> frozenset[Need]:
             check_weights(name)
         except WeightsError:
             lacking.add(name)
+    if not has_strangers(data):
+        lacking.add("strangers")
     return frozenset(lacking)
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from legan.models.verification import area_under_roc, face_pairs
+from legan.models.verification import area_under_roc, face_pairs, rates_at
 from legan.platform.data.dataset import Dataset, Split, spread
+from legan.platform.evaluation.judges import AUC
+from legan.platform.evaluation.measures.same_person import FOUND, MISTAKEN
 from legan.platform.evaluation.metric_names import EXPRESSION_ACCURACY, LIGHTING_ACCURACY
 from legan.platform.evaluation.metrics import is_class
 from legan.platform.evaluation.paired import Judges
@@ -19,7 +21,6 @@ from legan.platform.evaluation.pairs import load_batch, same_classes
 from legan.platform.model import Model
 
 FACES, BATCH = 1000, 64
-AUC = "verification_auc"
 
 
 def judges_on_real_images(
@@ -28,7 +29,8 @@ def judges_on_real_images(
     """The classifier's accuracies, and how well the matcher tells people apart (ROC AUC), on at most 1000 real images.
 
     ``features`` m×F are the matcher's of all real images of the split, in their order. A number is left out where the data do not
-    name the model's classes, where a kind has one class, or where all images are of one person or each of another.
+    name the model's classes, where a kind has one class, or where all images are of one person or each of another. The shares of
+    pairs that reach the match of one person (same_person.py) are there where that is known.
     """
     everything = data.real_rows(split)
     chosen = spread(np.arange(len(everything)), FACES)
@@ -49,9 +51,11 @@ def judges_on_real_images(
             if whole.shape[1] > 1:
                 found[metric.name] = float(is_class(whole, torch.from_numpy(own[rows])).mean())
     people = np.unique(data.subject[rows], return_inverse=True)[1]
-    area = area_under_roc(face_pairs(features[torch.from_numpy(chosen)], torch.from_numpy(people)))
-    if area is not None:
-        found[AUC] = area
+    pairs = face_pairs(features[torch.from_numpy(chosen)], torch.from_numpy(people))
+    measured = {AUC: area_under_roc(pairs)}
+    if judges.one_person_from is not None:
+        measured |= dict(zip((FOUND, MISTAKEN), rates_at(pairs, judges.one_person_from), strict=True))
+    found |= {name: value for name, value in measured.items() if value is not None}
     return {**found, "faces": len(rows)} if found else {}
 
 

@@ -18,7 +18,7 @@ from legan.platform.evaluation.intervals import (
     people_interval,
     read_scored_images,
 )
-from legan.platform.evaluation.judges import by_known_judges, quality_notes, stranger_notes
+from legan.platform.evaluation.judges import by_known_judges, matcher_notes, quality_notes, stranger_notes
 from legan.platform.evaluation.measures.real_images import told_on_real_images
 from legan.platform.evaluation.metric_names import (
     ABOVE_NOTE,
@@ -198,7 +198,7 @@ def _notes(paper: PaperTable, evaluations: Sequence[Evaluated], votes: Mapping[s
             f"these people: {', '.join(unknown)}."
         )
     notes += dict.fromkeys(told for each in evaluations if (told := told_on_real_images(each.values)))
-    for told_by in (stranger_notes, quality_notes):
+    for told_by in (stranger_notes, matcher_notes, quality_notes):
         notes += dict.fromkeys(note for each in evaluations for note in told_by(each.values))
     if any(each.values.get("raters_of_quality") for each in evaluations):
         notes.append("Quality is by simulated raters: Q learned from the scores of formulas, no person was asked.")

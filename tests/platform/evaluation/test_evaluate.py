@@ -85,7 +85,7 @@ def test_what_needs_a_download_is_left_out_and_said_with_file_origin_and_folder(
     assert all(str(tmp_path / "no-weights") in line and "https://" in line for line in left_out)
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert values["left_out"]["lpips"].startswith("alexnet-owt-7be5be79.pth, published by torchvision")
-    assert set(values["left_out"]) == {"fid, kid, fid_to_train", "lpips", "light_angle"}
+    assert set(values["left_out"]) == {"fid, kid, fid_to_train", "lpips", "light_angle", "same_person"}
     assert str(tmp_path) not in str(values["left_out"]), "tables are shown elsewhere"
     assert not {"fid", "kid", "lpips_to_target"} & set(values["methods"]["output"])
     assert values["methods"]["output"]["fd_identity"] > 0

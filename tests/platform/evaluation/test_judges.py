@@ -13,6 +13,7 @@ from legan.platform.evaluation.judges import (
     acquaintance,
     by_known_judges,
     check_judges,
+    matcher_notes,
     other_raters,
     quality_notes,
     stranger_notes,
@@ -170,3 +171,13 @@ def test_a_judging_q_is_of_other_raters_or_faults(tiny: Any) -> None:
         "Quality is by no judging Q: it is the Q of the model's own loss. A high value then proves little; give"
     )
     assert quality_notes({"quality_is_of_other_raters": "checked"}) == quality_notes({}) == []
+
+
+def test_a_matcher_that_hardly_tells_people_apart_is_named() -> None:
+    (note,) = matcher_notes({"one_person": {"auc": 0.81}, "judges_on_real_images": {"verification_auc": 0.99}, "split": "test"})
+    assert note.startswith("The matcher is none for such images: on real images of val its AUC in telling people apart is 0.810")
+    # Where val shows one person alone, the split that is scored tells.
+    (note,) = matcher_notes({"one_person": {}, "judges_on_real_images": {"verification_auc": 0.94}, "split": "test"})
+    assert "on real images of test its AUC in telling people apart is 0.940" in note
+    for good in ({"one_person": {"auc": 0.95}}, {}, {"one_person": {}, "judges_on_real_images": {}, "split": "test"}):
+        assert matcher_notes(good) == []

@@ -31,6 +31,7 @@ OPTIONS: dict[Need, str] = {
     "classifier": "`--classifier`",
     "quality": "`--quality`",
     "masks": "masks",
+    "strangers": "pairs of strangers",
     "lamps": "rendered faces",
 }
 
@@ -79,7 +80,7 @@ def test_every_name_leads_to_its_row() -> None:
 def test_the_table_has_what_an_evaluation_measures(reference: Any) -> None:
     network: Any = object()
     measured = {
-        *image_metrics(reference, "identity", network, network, lamps=True, detector=True),
+        *image_metrics(reference, "identity", network, network, lamps=True, detector=True, one_person_from=0.5),
         "fid",
         "kid",
         "fd_identity",
@@ -93,9 +94,9 @@ def test_the_table_has_what_an_evaluation_measures(reference: Any) -> None:
 
 def test_judges_say_what_they_lack() -> None:
     network: Any = object()
-    assert Judges(network, network).lacking() == {"inception", "alexnet", "quality"}
+    assert Judges(network, network).lacking() == {"inception", "alexnet", "quality", "strangers"}
     extractor = Extractor("inception", "fid", "kid", "none", "", network, network)
-    assert Judges(network, network, network, network, extractor).lacking() == frozenset()
+    assert Judges(network, network, network, network, extractor, one_person_from=0.0).lacking() == frozenset()
     assert [metric.name for metric in needing("inception")] == ["fid", "kid", "fid_to_train"]
     assert {need for metric in METRICS for need in metric.needs} == set(LACKING)
 
