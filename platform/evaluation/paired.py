@@ -28,7 +28,7 @@ from legan.platform.evaluation.distances import DistancesTo, by_size, frechet_di
 from legan.platform.evaluation.features import Extractor, identity_extractor
 from legan.platform.evaluation.intervals import averages, intervals_table
 from legan.platform.evaluation.measures.masks import mask_scores
-from legan.platform.evaluation.measures.own_hull import own_hulls
+from legan.platform.evaluation.measures.own_hull import RealFaces, own_hulls
 from legan.platform.evaluation.measures.shade import known_lamps, people_bands, shade_of, towards_lamps
 from legan.platform.evaluation.metric_names import Need, Reference
 from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
@@ -143,10 +143,11 @@ def evaluate_pairs(
         method: [FeatureDistances(each, to_real[each.name], to_train.get(each.name)) for each in extractors] for method in METHODS
     }
 
+    faces = RealFaces(data, judges.detector) if judges.detector is not None else None
     for start in range(0, len(pairs), BATCH):
         piece = pairs.iloc[start : start + BATCH]
         with torch.inference_mode():
-            for method, seen in zip(METHODS, _views(model, data, piece, judges, extractors, device), strict=True):
+            for method, seen in zip(METHODS, _views(model, data, piece, judges, extractors, faces, device), strict=True):
                 scorers: Sequence[Scorer] = (scores[method], *distances[method])
                 for scorer in scorers:
                     scorer.update(seen)
@@ -226,8 +227,9 @@ def match_of_strangers(features: Tensor, subjects: NDArray[np.str_]) -> float | 
 
 
 def _views(
-    model: Model, data: Dataset, pairs: pd.DataFrame, judges: Judges, extractors: Sequence[Extractor], device: torch.device
-) -> Iterator[Seen]:
+    model: Model, data: Dataset, pairs: pd.DataFrame, judges: Judges, extractors: Sequence[Extractor], faces: RealFaces | None,
+    device: torch.device,
+) -> Iterator[Seen]:  # fmt: skip
     """What the metrics see of each method, in the order of METHODS."""
     source_rows = pairs["source_row"].to_numpy(np.int64)
     x, source_hull = load_batch(data, source_rows, device), _hulls(data, source_rows, device)
@@ -238,19 +240,23 @@ def _views(
         real_rows = pairs["target_row"].to_numpy(np.int64)
         real, shown, real_hull = load_batch(data, real_rows, device), wanted, _hulls(data, real_rows, device)
     else:
+        real_rows = source_rows
         real, shown, real_hull = x, _labels(model, data, source_rows, device), source_hull
     of_real = {each.name: each(real) for each in extractors}
     lamps = known_lamps(data, model.schema)
     of_source, of_target = shade_of(x, source_hull), shade_of(real, real_hull)
     own, found = (source_hull, None) if judges.detector is None else own_hulls(output, source_hull, judges.detector)
-    for image, labels, hull in ((output, wanted, own), (x, wanted, source_hull), (real, shown, real_hull)):
+    found_in_source = None if faces is None else faces.found(source_rows, device)
+    found_in_real = None if faces is None else faces.found(real_rows, device)
+    views = ((output, wanted, own, found), (x, wanted, source_hull, found_in_source), (real, shown, real_hull, found_in_real))
+    for image, labels, hull, has_face in views:
         features = of_real if image is real else {each.name: each(image) for each in extractors}
         shade = of_target if image is real else of_source if image is x else shade_of(image, hull)
         lamp = towards_lamps(lamps, labels[1]) if lamps is not None and labels[1] is not None else None
         expression, lighting = judges.classifier(image)
         yield Seen(
             image, real, hull, *labels, expression, lighting, features, of_real, shade, of_target, of_source, lamp,
-            found if image is output else None,
+            has_face,
         )  # fmt: skip
 
 

@@ -46,8 +46,8 @@ class Seen:
     ``expression`` and ``lighting`` (int64 B) are what the image should show, None where nobody knows, and the logits (B×E, B×L)
     what the classifier sees in it. ``features`` and ``reference_features`` are both images' by name of the extractor, B×F.
     ``shade``, ``reference_shade`` and ``source_shade`` are light and skin of image, reference and source; ``lamp`` (B×3) points
-    to where the light should come from, None where nobody knows. ``face_found`` (bool B) says whether ``inside`` is of a face
-    that was looked for in the image, None where it was not looked for.
+    to where the light should come from, None where nobody knows. ``face_found`` (bool B) says whether a face was found in
+    the image, None where none was looked for.
     """
 
     image: Tensor

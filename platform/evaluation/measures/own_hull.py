@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from legan.platform.data.align import Points
+from legan.platform.data.dataset import Dataset
 from legan.platform.data.faces.find import MISFIT, ROLL, Detector
 from legan.platform.data.faces.fit import fit_head
 from legan.platform.data.masks import hull_mask, place_mean_shape
 from legan.platform.errors import ImageError
+from legan.platform.evaluation.pairs import Rows
 from legan.platform.pixels import to_images
 
 SIDE, MARGIN, LEAST = 128, 32, 48
@@ -34,6 +36,21 @@ def own_hulls(images: Tensor, otherwise: Tensor, detector: Detector) -> tuple[Te
             hull = hull_mask(place_mean_shape(points), image.shape[0])
             hulls[i, 0], found[i] = torch.from_numpy(hull).to(hulls.device), True
     return hulls, found
+
+
+class RealFaces:
+    """In which real images of a data set a face is found; each image is looked at once."""
+
+    def __init__(self, data: Dataset, detector: Detector):
+        self._data, self._detector = data, detector
+        self._known: dict[int, bool] = {}
+
+    def found(self, rows: Rows, device: torch.device) -> Tensor:
+        """Whether a face is found in each of these rows, bool B."""
+        for row in rows.tolist():
+            if row not in self._known:
+                self._known[row] = five_points_in(self._data.images[row], self._detector) is not None
+        return torch.tensor([self._known[row] for row in rows.tolist()], dtype=torch.bool, device=device)
 
 
 def five_points_in(image: NDArray[np.uint8], detector: Detector) -> Points | None:

@@ -12,7 +12,7 @@ from legan.platform.data.faces.detect import FaceDetector
 from legan.platform.data.masks import five_points
 from legan.platform.data.rendered.render import render_faces
 from legan.platform.evaluation.evaluate import EvaluationRequest, prepare
-from legan.platform.evaluation.measures.own_hull import five_points_in, own_hulls
+from legan.platform.evaluation.measures.own_hull import RealFaces, five_points_in, own_hulls
 from legan.platform.evaluation.pairs import choose_pairs
 
 
@@ -57,11 +57,38 @@ def test_q_sees_outputs_in_the_hulls_that_were_found_and_all_else_in_those_of_th
     pairs = choose_pairs(data, 5, seed=0)
     judges = replace(tiny.judges(), quality=Watching(image_size=32, width=4, layers=3, hidden=8), detector=Blind())
     table = tiny.evaluate(tiny.model(), pairs, judges=judges).table
-    assert table.loc["output", "face_found"] == 0
-    assert table.loc[["copy input", "real images"], "face_found"].isna().all()
+    assert (table["face_found"] == 0).all()
     outside = ~torch.from_numpy(data.hulls(pairs["source_row"].to_numpy()))
     assert (seen[0].permute(0, 2, 3, 1)[outside] == -1).all()
     assert "face_found" not in tiny.evaluate(tiny.model(), pairs).table
+
+
+def test_sources_and_targets_are_looked_at_once_each(data: Dataset, tiny: Any) -> None:
+    class Once:
+        """Remembers what it is shown."""
+
+        def __init__(self) -> None:
+            self.seen: list[bytes] = []
+
+        def detect(self, image: np.ndarray[Any, Any], min_size: int) -> list[Any]:
+            self.seen.append(image.tobytes())
+            return []
+
+    pairs = choose_pairs(data, 12, seed=0)
+    detector, rows = Once(), np.unique(pairs[["source_row", "target_row"]].to_numpy(np.int64))
+    tiny.evaluate(tiny.model(), pairs, judges=replace(tiny.judges(), detector=detector))
+    assert len(detector.seen) == len(pairs) + len(rows)
+
+
+def test_rows_say_in_which_a_face_is_found(detector: FaceDetector, data: Dataset) -> None:
+    faces = render_faces(3, size=32, seed=2, expressions=["neutral"], lightings=["front"]).images[0]
+    images = np.concatenate([faces, np.full_like(faces[:1], 90)])
+    shown = RealFaces(replace(data, images=images), detector)
+    expected = [five_points_in(image, detector) is not None for image in images]
+    rows = np.arange(len(images))[::-1]
+    assert shown.found(rows, torch.device("cpu")).tolist() == expected[::-1]
+    assert expected[0]
+    assert not expected[-1]
 
 
 def test_every_evaluation_looks_for_faces(tiny: Any, tiny_data: Path) -> None:
