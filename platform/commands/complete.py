@@ -9,11 +9,10 @@ from pathlib import Path
 
 import typer
 
+from legan.platform.data.sources.about import SOURCES
 from legan.platform.tracking.places import default_home
 
 CHAMPION = "models:/legan@champion"
-SOURCES = ("aflw", "celeba", "class-folders", "folder", "multipie", "yale", "table")
-"""The names of ``data/sources/registry.py``, which imports too much to be asked."""
 
 
 def names_or_paths(names: Iterable[str], incomplete: str, files: str = "") -> list[str]:

@@ -8,6 +8,7 @@ import typer
 from legan.platform.commands import complete
 from legan.platform.commands.options import (
     PROCESSES,
+    AsJson,
     DatasetArgument,
     Overwrite,
     Seed,
@@ -16,7 +17,9 @@ from legan.platform.commands.options import (
     path,
     told,
 )
+from legan.platform.commands.output import answer
 from legan.platform.commands.render import mount_data
+from legan.platform.data.sources.about import SOURCES
 from legan.platform.errors import counted
 
 data = typer.Typer(
@@ -42,7 +45,7 @@ def prepare(
     source: Annotated[
         str,
         typer.Argument(
-            help=f"{', '.join(complete.SOURCES[:-1])} or {complete.SOURCES[-1]}.",
+            help=f"{', '.join(SOURCES)}; `legan data sources` tells of them.",
             metavar="SOURCE",
             autocompletion=complete.sources,
         ),
@@ -134,6 +137,16 @@ def prepare(
 
     typer.echo(describe(dataset))
     typer.echo(f"\nwritten to {dataset.path}; look at it with: legan data show {out}")
+
+
+@data.command()
+def sources(as_json: AsJson = False) -> None:
+    """List the sources: people, expressions, lightings and splits that each gives, its terms, and where it was tried."""
+    from legan.platform.catalogue.lines import aligned
+    from legan.platform.data.sources.about import tables, values
+
+    given, terms = map(aligned, tables())
+    answer(values(), [*given, "", *terms], as_json)
 
 
 @data.command()

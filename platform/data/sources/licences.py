@@ -1,13 +1,8 @@
 """Whose terms hold for a data set's photographs, and for what found the landmarks in them."""
 
-OURS = "Apache-2.0"
-BY_SOURCE = {
-    "aflw": "non-commercial research only (AFLW)",
-    "celeba": "non-commercial research only (CelebA)",
-    "multipie": "research, by licence from Carnegie Mellon University (CMU Multi-PIE)",
-    "rendered": OURS,
-    "yale": "research only (The Yale Face Database)",
-}
+from legan.platform.data.sources.about import OURS, SOURCES, YOURS
+
+BY_SOURCE = {"rendered": OURS} | {name: about.licence for name, about in SOURCES.items() if about.licence != YOURS}
 """The terms of the sources that have some of their own."""
 LANDMARKS = {
     "mean": {"name": "a mean face shape, placed by MTCNN (facenet-pytorch)", "licence": "MIT"},

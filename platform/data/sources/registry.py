@@ -1,8 +1,9 @@
-"""The sources by name, in one place. A source is a function from a folder to ``SourceFaces``."""
+"""The sources by name, in one place; about.py says what each gives. A source is a function from a folder to ``SourceFaces``."""
 
 from functools import partial
 from pathlib import Path
 
+from legan.platform.data.sources.about import SOURCES
 from legan.platform.data.sources.aflw import aflw
 from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.class_folders import class_folders
@@ -24,7 +25,6 @@ FOLDER_SOURCES: dict[str, Source] = {
 }
 BY_LAYOUT = (aflw, celeba, multipie)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
-SOURCES = (*FOLDER_SOURCES, "table")
 
 
 def load_source(name: str, root: Path | None, table_file: Path | None = None, without_flash: Unlit | None = None) -> SourceFaces:

@@ -1,0 +1,100 @@
+"""What each source gives, on what terms, where its layout is described, and whether it was tried on the real set.
+
+This imports nothing, so that the command line can list the sources.
+"""
+
+from typing import NamedTuple
+
+OURS = "Apache-2.0"
+YOURS = "those of the photographs (--licence)"
+UNTRIED = "not tried on the real set"
+
+
+class AboutSource(NamedTuple):
+    """What people ask of a source before they look for its photographs."""
+
+    subject: str
+    """Who is who, in a few words; "" where it does not say."""
+    expression: str
+    """Which expressions it names; "" where it names none, so that there is the one class ``any``."""
+    lighting: str
+    """Which lightings it names; "" likewise."""
+    split: str
+    """Its own splits; "" where people are split by share."""
+    licence: str
+    """The terms, in a few words; ``YOURS`` where the photographs are anybody's."""
+    described: str
+    """Where the layout is described: a paper, or the official page by its name."""
+    tried: str = UNTRIED
+    """On which real photographs it was tried, or ``UNTRIED``."""
+
+
+SOURCES: dict[str, AboutSource] = {
+    "aflw": AboutSource(
+        "",
+        "",
+        "",
+        "",
+        "non-commercial research only (AFLW)",
+        "Köstinger et al., Annotated Facial Landmarks in the Wild, ICCV Workshops 2011; the data set's database aflw.sqlite",
+    ),
+    "celeba": AboutSource(
+        "identity_CelebA.txt",
+        "neutral, smile",
+        "",
+        "published: train, val, test",
+        "non-commercial research only (CelebA)",
+        "Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; the data set's README",
+    ),
+    "class-folders": AboutSource(
+        "folders, where there are some",
+        "folders",
+        "folders, where there are some",
+        "folders, where there are some",
+        YOURS,
+        "docs/data.md",
+        "rendered faces in folders",
+    ),
+    "folder": AboutSource("", "", "", "", YOURS, "docs/data.md", "rendered faces in folders"),
+    "multipie": AboutSource(
+        "folders",
+        "neutral, smile, surprise, squint, disgust, scream",
+        "18 flashes, and none",
+        "",
+        "research, by licence from Carnegie Mellon University (CMU Multi-PIE)",
+        "Gross et al., Multi-PIE, Image and Vision Computing 28 (5), 2010; the data set's guide",
+    ),
+    "table": AboutSource(
+        "column", "column, where there is one", "column, where there is one", "column, where there is one", YOURS, "docs/data.md",
+        "rendered faces with a table",
+    ),
+    "yale": AboutSource(
+        "files' names",
+        "normal, happy, sad, sleepy, surprised, wink",
+        "ambient, center, left, right",
+        "",
+        "research only (The Yale Face Database)",
+        "Belhumeur et al., Eigenfaces vs. Fisherfaces, PAMI 19 (7), 1997; the data set's README",
+        "the real set (docs/yale.md)",
+    ),
+}  # fmt: skip
+
+
+def values() -> list[dict[str, str | bool | None]]:
+    """The table for programs: None where a source does not say something."""
+    return [
+        {"name": name, **{key: value or None for key, value in about._asdict().items()}, "tried": about.tried != UNTRIED}
+        for name, about in SOURCES.items()
+    ]
+
+
+def tables() -> list[list[list[str]]]:
+    """For people, as rows with a head: what each source gives, and on what terms and where its layout is described."""
+    given = [["source", "people", "expressions", "lightings", "splits", "tried on"]]
+    given += [
+        [name, *(value or "–" for value in (about.subject, about.expression, about.lighting, about.split)), about.tried]
+        for name, about in SOURCES.items()
+    ]
+    terms = [["source", "terms", "layout described in"]]
+    terms += [[name, about.licence, about.described] for name, about in SOURCES.items()]
+    return [given, terms]
