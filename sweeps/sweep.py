@@ -35,7 +35,7 @@ from legan.sweeps.search.checks import kind_problems
 from legan.sweeps.search.space import SearchSettings
 
 FILE, PRESET, OUTCOME = "sweep.yaml", "preset.yaml", "outcome.json"
-INPUTS = ("data", "identity", "quality", "classifier", "matcher")
+INPUTS = ("data", "identity", "quality", "classifier", "matcher", "quality_judge")
 """The settings that name what a sweep's trials are made and judged with."""
 
 
@@ -64,6 +64,8 @@ class SweepSettings(Settings):
     """The independent judge of expression and lighting; needed unless Q is trained, as the next."""
     matcher: Path | None = None
     """Face features for the match score; another network than T."""
+    quality_judge: Path | None = None
+    """Q of other raters and faults, which rates trials in place of the Q for Lqual."""
     known_judges: bool = False
     """Take judges that know people of the data, or whom T learned from; the report says so."""
     pairs: int = Field(400, ge=1)
@@ -74,6 +76,11 @@ class SweepSettings(Settings):
     """GPUs of one worker of a trial; fractions share a GPU."""
     retries: int = Field(2, ge=0, le=100)
     """How often a trial whose process died goes on from its checkpoint before it counts as failed."""
+
+    @property
+    def rated_by(self) -> Path | None:
+        """The Q that rates trials; None where there is none."""
+        return self.quality if self.quality_judge is None else self.quality_judge
 
     @property
     def chosen_on(self) -> Split:
@@ -133,6 +140,11 @@ def without_judges(values: Mapping[str, Any]) -> list[Problem]:
     if values.get("kind") == "quality":
         return [Problem(name, "trainings of Q need none; leave it out") for name in given]
     return [Problem(name, "it is missing") for name in ("classifier", "matcher") if name not in given]
+
+
+def option(setting: str) -> str:
+    """The command line's option for a setting of a sweep."""
+    return f"--{setting.replace('_', '-')}"
 
 
 class Trial(NamedTuple):

@@ -23,6 +23,7 @@ from legan.sweeps.commands.options import (
     Kind,
     Name,
     Preset,
+    QualityJudge,
     Retries,
     Seeds,
     Submitted,
@@ -48,8 +49,8 @@ def mount(sweep: typer.Typer) -> None:
         what: What, address: Head, data: SweepData = None, classifier: SweepClassifier = None, matcher: SweepMatcher = None,
         identity: MaybeIdentity = None, quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None,
         preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0,
-        retries: Retries = 2, known_judges: KnownJudges = False, name: Name = None, home: Home = None,
-        ship_code: ShipCode = False, follow: Follow = False,
+        retries: Retries = 2, quality_judge: QualityJudge = None, known_judges: KnownJudges = False, name: Name = None,
+        home: Home = None, ship_code: ShipCode = False, follow: Follow = False,
     ) -> None:  # fmt: skip
         """Run a sweep as a job of a cluster elsewhere; paths are the cluster's. The same name again goes on with it."""
         given = settings_given(locals())

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from legan.platform.commands import complete
-from legan.platform.commands.options import CLASSIFIER, DATA, MATCHER, PRESET, name_option, path_argument, told
+from legan.platform.commands.options import CLASSIFIER, DATA, MATCHER, PRESET, name_option, path, path_argument, told
 from legan.sweeps.ablations import SUITES
 
 What = Annotated[
@@ -27,6 +27,15 @@ Submitted = Annotated[str, typer.Argument(metavar="NAME", help="A submitted swee
 SweepData = Annotated[Path | None, told(DATA, "needed; ratings for margin")]
 SweepClassifier = Annotated[Path | None, told(CLASSIFIER, "needed, but for margin")]
 SweepMatcher = Annotated[Path | None, told(MATCHER, "needed, but for margin")]
+QualityJudge = Annotated[
+    Path | None,
+    path(
+        "--quality-judge",
+        help="Q that rates the trials, of other raters and faults: a run of `legan train quality`, or a network folder.",
+        show_default="that of --quality",
+        autocompletion=complete.runs,
+    ),
+]
 
 Kind = Annotated[
     str, typer.Option("--kind", help="What is trained: legan, stargan or stargan_v2; suites are of legan, margin of Q.")

@@ -28,6 +28,7 @@ from legan.sweeps.commands.options import (
     MaybeHead,
     Name,
     Preset,
+    QualityJudge,
     Retries,
     Seeds,
     SweepClassifier,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 GIVEN = (
     "data", "classifier", "matcher", "identity", "quality", "seeds", "overrides", "preset", "kind", "pairs", "cpus", "gpus",
-    "retries", "known_judges",
+    "retries", "known_judges", "quality_judge",
 )  # fmt: skip
 """The options that every command that makes a sweep has."""
 
@@ -56,8 +57,8 @@ def mount(sweep: typer.Typer) -> None:
         what: What, data: SweepData = None, classifier: SweepClassifier = None, matcher: SweepMatcher = None,
         identity: MaybeIdentity = None, quality: MaybeQuality = None, seeds: Seeds = None, overrides: Set = None,
         preset: Preset = "quick", kind: Kind = "legan", pairs: Pairs = PAIRS, cpus: Cpus = 1.0, gpus: Gpus = 0.0,
-        retries: Retries = 2, known_judges: KnownJudges = False, name: Name = None, address: Address = None,
-        dry_run: DryRun = False,
+        retries: Retries = 2, quality_judge: QualityJudge = None, known_judges: KnownJudges = False, name: Name = None,
+        address: Address = None, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Train and evaluate every variant with every seed, and compare them in MLflow.
 
@@ -84,18 +85,20 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command()
     def resume(
         name: SweepName, data: MaybeData = None, classifier: MaybeClassifier = None, matcher: MaybeMatcher = None,
-        identity: MaybeIdentity = None, quality: MaybeQuality = None, address: Address = None,
+        identity: MaybeIdentity = None, quality: MaybeQuality = None, quality_judge: QualityJudge = None,
+        address: Address = None,
     ) -> None:  # fmt: skip
         """Go on with a sweep: trials that ended are left alone, the others continue from their last checkpoints.
 
         --data and the networks say where these have been moved to.
         """
-        given = {key: value for key, value in locals().items() if key in ("data", "classifier", "matcher", "identity", "quality")}
+        asked = dict(locals())
         from legan.platform.tracking.places import default_home
         from legan.platform.training.checks import Inputs
         from legan.sweeps.run.moved import with_inputs
-        from legan.sweeps.sweep import open_sweep
+        from legan.sweeps.sweep import INPUTS, open_sweep
 
+        given = {key: asked[key] for key in INPUTS}
         run_folder(with_inputs(open_sweep(default_home(), name), given, Inputs()).folder, address)
 
     @sweep.command("list")

@@ -13,6 +13,7 @@ from legan.platform.data.dataset import Split
 from legan.platform.errors import ConfigError, LeganError, Problem
 from legan.platform.evaluation.evaluate import REPORTS
 from legan.platform.evaluation.figures import RunLine
+from legan.platform.evaluation.judges import quality_notes
 from legan.platform.evaluation.metric_names import PREFIXES
 from legan.platform.evaluation.report import FILE
 from legan.platform.tracking.places import StoredRun, run_in_store
@@ -114,6 +115,18 @@ def judged(results: Sequence[TrialResult]) -> Mapping[str, Any]:
             with suppress(OSError, ValueError):
                 return dict(json.loads((each.folder / place / FILE).read_text(encoding="utf-8")))
     return {}
+
+
+def rater_notes(sweep: Sweep, results: Sequence[TrialResult]) -> list[str]:
+    """Which Q rated the trials, and whether it is a judging one, by what their evaluations say."""
+    judge = sweep.settings.quality_judge
+    if judge is None:
+        return ["Quality is by no judging Q: it is the Q that most variants were trained with. A high value is no proof."]
+    name = judge.parent.name if judge.name == "model" else judge.name
+    doubts = list(dict.fromkeys(note for each in results for note in quality_notes(judged([each]))))
+    if doubts:
+        return [f"Quality is by the Q {name}.", *doubts]
+    return [f"Quality is by the judging Q {name}, of other raters and faults than the Q that trials were trained with."]
 
 
 def run_lines(results: Sequence[TrialResult]) -> list[RunLine]:

@@ -15,6 +15,7 @@ from legan.sweeps.report.results import (
     by_seed,
     by_variant,
     judged,
+    rater_notes,
     read_results,
     require_finished,
     run_lines,
@@ -129,7 +130,8 @@ def as_csv(table: SearchTable) -> str:
 def _notes(sweep: Sweep, objectives: Mapping[str, str], shown: int, complete: int, results: Sequence[TrialResult]) -> list[str]:
     seeds = counted(sweep.settings.seeds, "seed")
     notes, values = trouble_notes(results), judged(results)
-    notes += [*stranger_notes(values), *matcher_notes(values), *quality_notes(values)] if values else []
+    notes += rater_notes(sweep, results) if sweep.settings.quality_judge is not None else quality_notes(values)
+    notes += [*stranger_notes(values), *matcher_notes(values)] if values else []
     if len(objectives) == 1:
         notes.append(f"The {shown} best of {counted(complete, 'finished suggestion')}, {seeds} each.")
     else:

@@ -57,6 +57,7 @@ from legan.sweeps.report.results import (
     by_variant,
     judged,
     metric_names,
+    rater_notes,
     read_results,
     require_finished,
     run_lines,
@@ -253,7 +254,7 @@ def _notes(table: SuiteTable, reference: Reference) -> list[str]:
             f"Absent: {', '.join(lacking)}: the networks they need were not where the trials were judged (`legan doctor`)."
         )
     if QUALITY.title in table.metrics and QUALITY.title not in lacking:
-        notes.append("Quality is by no judging Q: it is the Q that most variants were trained with. A high value is no proof.")
+        notes += rater_notes(table.sweep, [each for row in table.variants.values() for each in row])
     if FD_IDENTITY.title in table.metrics:
         notes.append("FD identity is the Fréchet distance between the face matcher's features, and no FID.")
     return notes

@@ -9,7 +9,7 @@ from typing import Any
 from legan.platform.errors import CheckpointError, Problem, Problems
 from legan.platform.training.checks import Inputs
 from legan.sweeps.run.plan import HASHES, hash_of, locate
-from legan.sweeps.sweep import Sweep, begun, with_settings
+from legan.sweeps.sweep import Sweep, begun, option, with_settings
 
 
 def with_inputs(sweep: Sweep, given: Mapping[str, Path | None], inputs: Inputs) -> Sweep:
@@ -22,15 +22,15 @@ def with_inputs(sweep: Sweep, given: Mapping[str, Path | None], inputs: Inputs) 
         return sweep
     problems, known = Problems(locate(moved)), _known(sweep)
     for name in [name for name in moved if getattr(sweep.settings, name) is None]:
-        problems.add(f"--{name}", f"{sweep.name} has none; leave it out")
+        problems.add(option(name), f"{sweep.name} has none; leave it out")
         del moved[name]
 
     for name, path in moved.items():
-        now = problems.from_(partial(hash_of, sweep.settings.kind, name, path, inputs), f"--{name}")
+        now = problems.from_(partial(hash_of, sweep.settings.kind, name, path, inputs), option(name))
         before = known.get(name, now)
         if now is not None and before is not None and now != before:
             what = f"{path} has the hash {now[:12]}, and {sweep.name} began with {before[:12]}; give what it began with"
-            problems.append(Problem(f"--{name}", what))
+            problems.append(Problem(option(name), what))
     problems.raise_if_any()
     return with_settings(sweep, sweep.settings.model_copy(update=moved))
 

@@ -30,7 +30,7 @@ from legan.platform.weights import check_weights
 from legan.sweeps.run.request import NETWORKS, asked_sweep, asked_training, training_problems, variants, workers_of
 from legan.sweeps.search.space import SearchSettings, edges
 from legan.sweeps.search.storage import check_storage
-from legan.sweeps.sweep import INPUTS, Sweep, SweepSettings, name_problems, suite_trials, sweeps_home
+from legan.sweeps.sweep import INPUTS, Sweep, SweepSettings, name_problems, option, suite_trials, sweeps_home
 
 HASHES = "inputs.json"
 HELD_OUT: tuple[Split, ...] = ("val", "test")
@@ -48,7 +48,7 @@ def locate(values: dict[str, Any]) -> list[Problem]:
             if values.get(key) is not None:
                 values[key] = folder_of(values[key]).absolute()
         except LeganError as error:
-            problems.append(Problem(f"--{key}", str(error).rstrip(".")))
+            problems.append(Problem(option(key), str(error).rstrip(".")))
     if values.get("data") is not None:
         values["data"] = Path(values["data"]).expanduser().absolute()
     return problems
@@ -170,14 +170,20 @@ def check_evaluation(settings: SweepSettings, inputs: Inputs, trained: Dataset |
     paths = settings.judges
     classifier = problems.from_(partial(inputs.network, paths[0], *CLASSIFIER), "--classifier")
     matcher = problems.from_(partial(inputs.network, paths[1], *MATCHERS), "--matcher")
-    data, quality = trained, None
+    data, quality, judge = trained, None, settings.quality_judge
+    if judge is not None:
+        quality = problems.from_(partial(inputs.network, judge, *QUALITY), "--quality-judge")
     with suppress(LeganError):  # which the trainings' settings name too
         data = inputs.dataset(settings.data) if trained is None else trained
-        quality = inputs.network(settings.quality, *QUALITY) if settings.quality is not None else None
+        if judge is None and settings.quality is not None:
+            quality = inputs.network(settings.quality, *QUALITY)
     if data is not None and classifier is not None and matcher is not None:
         like, judges = _stand_in(settings, data, inputs), (classifier, matcher, quality)
+        found = Problems()
         for split in HELD_OUT:
-            problems.from_(partial(check_judges, like, data, *judges, split, settings.known_judges))
+            found.from_(partial(check_judges, like, data, *judges, split, settings.known_judges))
+        rater = "--quality" if judge is None else "--quality-judge"
+        problems += [each._replace(place=rater) if each.place == "--quality" else each for each in found]
     if data is not None:
         problems.from_(partial(choose_pairs, data, settings.pairs, seed=0), "--data")
     if data is not None and settings.search is not None:
@@ -214,7 +220,7 @@ def objectives_out_of_reach(objectives: Iterable[str], data: Dataset, pairs: pd.
 
 def _lacking(settings: SweepSettings, data: Dataset) -> frozenset[Need]:
     """What metrics need and the trials will lack."""
-    lacking: set[Need] = {"quality"} if settings.quality is None else set()
+    lacking: set[Need] = {"quality"} if settings.rated_by is None else set()
     if settings.kind != "legan":
         lacking.add("masks")
     if data.source != "rendered":

@@ -14,10 +14,10 @@ from legan.platform.settings import TrainingSettings
 from legan.sweeps.ablations import OF_QUALITY, SUITES
 from legan.sweeps.search.files import read_space, space_names
 from legan.sweeps.search.space import asha_problems
-from legan.sweeps.sweep import Sweep, SweepSettings, without_judges
+from legan.sweeps.sweep import Sweep, SweepSettings, option, without_judges
 
 WHOLE_PATH = ("the whole path there or the name of a run", "the whole path there")
-NETWORKS = ("identity", "quality", "classifier", "matcher")
+NETWORKS = ("identity", "quality", "classifier", "matcher", "quality_judge")
 SET_BY = {"seed": "--seeds", "gpu": "--gpus", "threads": "--cpus", "max_failures": "--retries"}
 """Settings of the trials that a sweep sets itself, and the options that say how."""
 
@@ -54,7 +54,7 @@ def asked_sweep(what: str, given: Mapping[str, Any], place: Callable[[dict[str, 
     settings, wrong, fields = check_apart(SweepSettings, values)
     wrong = list(dict.fromkeys([*wrong, *(each for each in without_judges(values) if settings is None)]))
     problems += _set_twice(given, what, values)
-    told = [each._replace(place=f"--{each.place}") if each.place in given else each for each in wrong]
+    told = [each._replace(place=option(each.place)) if each.place in given else each for each in wrong]
     return Checked(None if problems else settings, [*problems, *told], fields)
 
 
@@ -84,7 +84,7 @@ def _known() -> str:
 def elsewhere(values: Mapping[str, Any]) -> list[Problem]:
     """Paths that say nothing on another machine."""
     return [
-        Problem(f"--{key}", f"{path} is looked for on the cluster; give {WHOLE_PATH[key == 'data']}")
+        Problem(option(key), f"{path} is looked for on the cluster; give {WHOLE_PATH[key == 'data']}")
         for key in ("data", *NETWORKS)
         if (path := values.get(key)) is not None and not path.is_absolute() and (key == "data" or len(path.parts) != 1)
     ]

@@ -107,7 +107,7 @@ def _ended(sweep: Sweep, folder: Path, error: Exception) -> Ended:
 def files_of(sweep: Sweep) -> list[Path]:
     """The data and the networks that every trial reads."""
     asked = sweep.settings
-    named = (asked.data, asked.identity, asked.quality, asked.classifier, asked.matcher)
+    named = (asked.data, asked.identity, asked.quality, asked.classifier, asked.matcher, asked.quality_judge)
     return [path for path in named if path is not None and path not in READY_MADE]
 
 
@@ -198,7 +198,7 @@ class Scores(NamedTuple):
 def _scored_translations(sweep: Sweep, run: Run, split: Split) -> Scores:
     asked = sweep.settings
     # Whether the judges may know these people was settled when the sweep began.
-    request = EvaluationRequest(asked.data, *asked.judges, asked.quality, asked.pairs, split=split, known_judges=True)
+    request = EvaluationRequest(asked.data, *asked.judges, asked.rated_by, asked.pairs, split=split, known_judges=True)
     bench = prepare(str(run.model), request)
     evaluation, files, tags = score(bench, run.folder / REPORTS[split], _device(run), _log(run))
     return Scores(tracked_metrics(evaluation), int(bench.model.info["step"]), files, tags)

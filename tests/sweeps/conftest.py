@@ -32,6 +32,15 @@ def broken_quality(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def judging_quality(tmp_path: Path) -> Path:
+    """Folder of a Q of other raters than the one that trials are trained with."""
+    torch.manual_seed(7)
+    network = QualityModel(**RATER)
+    save_network(tmp_path / "judging", "quality", RATER, network, simulated_ratings=True, ratings_panel="judging")
+    return tmp_path / "judging"
+
+
+@pytest.fixture
 def preset(tmp_path: Path) -> Path:
     """A preset's file, beside the others of the test."""
     file = tmp_path / "preset.yaml"

@@ -246,6 +246,20 @@ def test_judges_that_are_no_strangers_stand_in_the_title_and_the_notes(sweep: Sw
     assert "The matcher is no stranger: it learned from 2 people; asked for." in table.notes
 
 
+def test_the_notes_say_which_q_rated(sweep: Sweep, tmp_path: Path) -> None:
+    finish_all(sweep)
+    assert [note for note in suite_table(sweep).notes if note.startswith("Quality is by no judging Q: it is the Q that most")]
+    judged = sweep._replace(settings=sweep.settings.model_copy(update={"quality_judge": tmp_path / "other-Q" / "model"}))
+    said = "Quality is by the judging Q other-Q, of other raters and faults than the Q that trials were trained with."
+    assert said in suite_table(judged).notes
+    report = sweep.trials / suite_trials(sweep.settings)[1].name / "evaluation" / "evaluation.json"
+    report.parent.mkdir()
+    report.write_text(json.dumps({"quality_is_of_other_raters": "no, the same simulated raters saw the same faults"}))
+    notes = suite_table(judged).notes
+    assert "Quality is by the Q other-Q." in notes
+    assert any(note.startswith("Quality is by no judging Q: the same simulated raters saw the same faults.") for note in notes)
+
+
 def test_a_suite_that_the_paper_has_no_table_of_stands_alone(tmp_path: Path, sweep: Sweep) -> None:
     suite = create_sweep(tmp_path, "cls", sweep.settings.model_copy(update={"suite": "classification"}))
     for trial in suite_trials(suite.settings):

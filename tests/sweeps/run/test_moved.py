@@ -67,6 +67,18 @@ def test_a_sweep_goes_on_with_what_it_began_with_wherever_that_is_now(new_sweep:
     assert open_run(moved.trials, begun.name).settings.data == there["data"]
 
 
+def test_the_q_that_judges_goes_along(
+    new_sweep: NewSweep, judging_quality: Path, tmp_path: Path, networks: dict[str, Path]
+) -> None:
+    sweep = new_sweep(quality_judge=judging_quality)
+    remember_inputs(sweep, Inputs())
+    shutil.move(judging_quality, tmp_path / "there")
+    with pytest.raises(ConfigError, match=r"--quality-judge: .* and tiny began with"):
+        with_inputs(sweep, {"quality_judge": networks["quality"]}, Inputs())
+    with_inputs(sweep, {"quality_judge": tmp_path / "there"}, Inputs())
+    assert open_sweep(sweep.folder, str(sweep.folder)).settings.rated_by == tmp_path / "there"
+
+
 def test_an_older_sweep_knows_its_data_by_its_trials(new_sweep: NewSweep, tmp_path: Path) -> None:
     sweep = new_sweep()
     run_trial(sweep, suite_trials(sweep.settings)[0], default_tracking_uri())

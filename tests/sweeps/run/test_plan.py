@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import typer
+from tests.tiny import RATER
 from typer.testing import CliRunner
 
+from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.errors import ConfigError
 from legan.platform.model import load_network, save_network
@@ -259,6 +261,21 @@ def test_a_class_that_no_training_image_shows_is_named_and_not_trained(legan: Co
     text = legan("upsampling", data=rare_data).output
     assert text.startswith("note: no training image shows expression scream (0 in train, 0 in val, 4 in test), so")
     assert "2 expressions × 3 lightings" in text, "this preset mirrors nothing"
+
+
+def test_a_q_that_judges_has_to_be_one_for_these_images(legan: Command, networks: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"--quality-judge: .*is an identity network \(T\); give a run of `legan train quality`"
+    ):
+        legan("upsampling", "--quality-judge", str(networks["identity"]))
+    numbers = {**RATER, "image_size": 64}
+    save_network(tmp_path / "large", "quality", numbers, QualityModel(**numbers))
+    with pytest.raises(ConfigError) as caught:
+        legan("upsampling", "--quality-judge", str(tmp_path / "large"))
+    assert [str(each) for each in caught.value.problems] == ["--quality-judge: it is for 64×64 images, the model for 32×32"]
+    assert "3 trials" in legan("upsampling", "--quality-judge", str(networks["quality"]), "--seeds", "1").output
+    with pytest.raises(ConfigError, match="--quality-judge: trainings of Q need none; leave it out"):
+        legan("margin", "--quality-judge", str(networks["quality"]))
 
 
 def test_judges_that_know_people_are_refused_unless_asked_for(

@@ -22,14 +22,14 @@ from legan.platform.data.ratings.ratings import read_ratings
 from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.errors import ClusterError, ConfigError, TrackingError
 from legan.platform.evaluation.metric_names import RATED
-from legan.platform.model import load_network
+from legan.platform.model import load_network, read_model, save_network, weights_hash
 from legan.platform.pixels import network_input
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.training.loop import StoppedEarly
 from legan.platform.training.run_folder import create_run
 from legan.sweeps.report.promote import promote
 from legan.sweeps.report.report import scored, untested, write_report
-from legan.sweeps.report.results import read_results
+from legan.sweeps.report.results import rater_notes, read_results
 from legan.sweeps.run.request import settings_of
 from legan.sweeps.run.trial import NotNowError, run_trial
 from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep, read_outcome, suite_trials
@@ -82,6 +82,28 @@ def test_a_trial_is_trained_evaluated_and_recorded_once(new_sweep: NewSweep) -> 
     before = (sweep.trials / trial.name / "tracking.jsonl").read_bytes()
     assert run(sweep, trial) == outcome
     assert (sweep.trials / trial.name / "tracking.jsonl").read_bytes() == before
+
+
+def test_a_q_that_judges_rates_trials_and_trains_nothing(
+    new_sweep: NewSweep, judging_quality: Path, networks: dict[str, Path]
+) -> None:
+    stored = load_network(networks["quality"])
+    raters = judging_quality.parent / "first"
+    save_network(raters, stored.kind, stored.numbers, stored.module, simulated_ratings=True)
+    sweep = new_sweep(quality=raters, quality_judge=judging_quality, overrides=["steps=1"])
+    (trial, *_) = suite_trials(sweep.settings)
+    outcome = run(sweep, trial)
+    report = json.loads((sweep.trials / trial.name / "validation" / "evaluation.json").read_text())
+    assert report["compared_by"]["quality"] == weights_hash(load_network(judging_quality).module)
+    assert report["quality_is_of_other_raters"] == "checked"
+    assert outcome.metrics["val/quality"] == pytest.approx(report["methods"]["output"]["quality"])
+    trained_with = read_model(sweep.trials / trial.name / "model").quality
+    assert trained_with is not None
+    assert weights_hash(trained_with) == weights_hash(stored.module)
+
+    assert rater_notes(sweep, read_results(sweep)) == [
+        "Quality is by the judging Q judging, of other raters and faults than the Q that trials were trained with."
+    ]
 
 
 def test_a_finished_trial_is_scored_on_test_people_when_a_report_asks_for_it_and_that_is_counted(new_sweep: NewSweep) -> None:
