@@ -11,11 +11,11 @@ from legan.platform.data.dataset import Dataset
 from legan.platform.data.labels.splits import Splitting, split_people
 from legan.platform.data.pipeline import PART_SIZE, Options, part_path
 from legan.platform.data.skipped import kind_lines, skipped_of, skipped_table
-from legan.platform.data.sources.source import SourceFaces
+from legan.platform.data.sources.source import PACKED, SourceFaces
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import DataError, counted
 
-_OWN_COLUMNS = ("path", "subject", "expression", "lighting", "split")
+_OWN_COLUMNS = ("path", "subject", "expression", "lighting", "split", *PACKED)
 
 
 def assemble(

@@ -23,6 +23,8 @@ from legan.platform.data.image import LEAST_FACE, image_mark, read_image
 from legan.platform.data.landmarks import Kind, Landmarker, make_landmarker
 from legan.platform.data.masks import Points, five_points, hull_mask, mean_shape, pack_mask
 from legan.platform.data.skipped import Skipped
+from legan.platform.data.sources.people.record_file import packed_image
+from legan.platform.data.sources.source import Photograph
 from legan.platform.errors import ImageError
 from legan.platform.files import whole_file
 
@@ -81,12 +83,14 @@ class FacePreparer:
         self._finder = None if options.aligned else FaceFinder(FaceDetector(), options.min_face, options.alignment)
         self._landmarks: Landmarker = make_landmarker(options.landmarks)
 
-    def prepare_one(self, path: Path) -> Prepared | Skipped:
+    def prepare_one(self, photograph: Photograph) -> Prepared | Skipped:
         """Read, detect, align, mask. The largest of several faces is taken. A file that cannot be used gives a reason."""
+        file, packed_at = photograph
         try:
-            photo = read_image(path, name="the file")
+            content = file if packed_at is None else packed_image(file, packed_at)
+            photo = read_image(content, name="the file")
             prepared = self._already_aligned(photo) if self._finder is None else self._cut_out(photo, self._finder)
-            mark = image_mark(path)
+            mark = image_mark(content)
             return prepared if mark is None else replace(prepared, made_by=mark.label)
         except ImageError as error:
             return Skipped(error.kind, str(error))
@@ -132,9 +136,9 @@ def part_path(folder: Path, part: int) -> Path:
     return folder / f"part_{part:06d}.npz"
 
 
-def prepare_part(worker: FacePreparer, files: Sequence[Path], file: Path) -> tuple[int, int]:
-    """Prepare some files and store the results; returns how many could be used and how many could not."""
-    results = [worker.prepare_one(path) for path in files]
+def prepare_part(worker: FacePreparer, photographs: Sequence[Photograph], file: Path) -> tuple[int, int]:
+    """Prepare some photographs and store the results in ``file``; returns how many could be used and how many could not."""
+    results = [worker.prepare_one(photograph) for photograph in photographs]
     used = [(row, result) for row, result in enumerate(results) if isinstance(result, Prepared)]
     skipped = [(row, result) for row, result in enumerate(results) if isinstance(result, Skipped)]
     with whole_file(file) as draft, draft.open("wb") as stream:

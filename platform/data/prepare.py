@@ -30,7 +30,7 @@ from legan.platform.data.dataset import FILE, Dataset, open_dataset
 from legan.platform.data.faces.attempts import ATTEMPTS
 from legan.platform.data.labels.splits import Splitting, check_shares
 from legan.platform.data.pipeline import PART_SIZE, FacePreparer, Options, part_path, part_rows, prepare_part
-from legan.platform.data.sources.source import SourceFaces
+from legan.platform.data.sources.source import Photograph, SourceFaces
 from legan.platform.data.unfinished import at_work, drop_finished, drop_work, start_work
 from legan.platform.errors import ClusterError, DataError, one_line
 from legan.platform.files import refuse_existing, refuse_nameless, replace_folder
@@ -40,23 +40,23 @@ from legan.platform.files import refuse_existing, refuse_nameless, replace_folde
 class Preparation:
     """What is being prepared: the photographs in order, where the parts lie, and a digest of all that decides the result."""
 
-    files: tuple[Path, ...]
+    photographs: tuple[Photograph, ...]
     folder: Path
     digest: str
 
     @property
     def parts(self) -> int:
         """How many parts there are."""
-        return -(-len(self.files) // PART_SIZE)
+        return -(-len(self.photographs) // PART_SIZE)
 
     def missing(self) -> list[int]:
         """The parts that are not done."""
         return [part for part in range(self.parts) if not part_path(self.folder, part).is_file()]
 
-    def files_of(self, part: int) -> tuple[Path, ...]:
+    def photographs_of(self, part: int) -> tuple[Photograph, ...]:
         """The photographs of a part."""
-        rows = part_rows(part, len(self.files))
-        return self.files[rows.start : rows.stop]
+        rows = part_rows(part, len(self.photographs))
+        return self.photographs[rows.start : rows.stop]
 
 
 def prepare(
@@ -88,8 +88,9 @@ def prepare(
     out = out.resolve()
     if licence is not None:
         source = replace(source, info={**source.info, "licence": licence})
-    files = tuple(source.root / path for path in source.records["path"])
-    plan = Preparation(files, out.with_name(f"{out.name}.partial"), _digest(source, splitting, files, options, name or out.name))
+    photographs = source.photographs()
+    digest = _digest(source, splitting, photographs, options, name or out.name)
+    plan = Preparation(photographs, out.with_name(f"{out.name}.partial"), digest)
     if not overwrite and _finished(out, plan.digest):
         drop_finished(plan.folder, plan.digest)
         return open_dataset(out)
@@ -116,8 +117,11 @@ def _splitting(source: SourceFaces, seed: int, val_share: float | None, test_sha
     return Splitting(val, test, seed)
 
 
-def _digest(source: SourceFaces, splitting: Splitting | None, files: Sequence[Path], options: Options, name: str) -> str:
+def _digest(
+    source: SourceFaces, splitting: Splitting | None, photographs: Sequence[Photograph], options: Options, name: str
+) -> str:
     """Sha256 of names, labels, sizes and times of the files, and of the options: equal digests give equal data sets."""
+    files = dict.fromkeys(photograph.file for photograph in photographs)
     stats = [(stat.st_size, stat.st_mtime_ns) if (stat := _stat(file)) else None for file in files]
     unusable = [(path, why.reason) for path, why in source.unusable]
     said = [name, source.name, source.schema.to_dict(), unusable, dict(source.info)]
@@ -143,8 +147,8 @@ def _work(plan: Preparation, options: Options, workers: int | None, progress: bo
     todo = plan.missing()
     columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[skipped]} skipped"), disable=not progress) as bar:
-        left = sum(len(plan.files_of(part)) for part in todo)
-        task = bar.add_task("", total=len(plan.files), completed=len(plan.files) - left, skipped=0)
+        left = sum(len(plan.photographs_of(part)) for part in todo)
+        task = bar.add_task("", total=len(plan.photographs), completed=len(plan.photographs) - left, skipped=0)
         skipped = 0
         for used_here, skipped_here in _results(plan, options, todo, workers):
             skipped += skipped_here
@@ -159,7 +163,7 @@ def _results(plan: Preparation, options: Options, todo: list[int], workers: int 
     if workers == 0:
         worker = FacePreparer(options)
         for part in todo:
-            yield prepare_part(worker, plan.files_of(part), part_path(plan.folder, part))
+            yield prepare_part(worker, plan.photographs_of(part), part_path(plan.folder, part))
         return
 
     with _ray(workers):
@@ -170,7 +174,11 @@ def _results(plan: Preparation, options: Options, todo: list[int], workers: int 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
 
         items = [
-            {"file": str(part_path(plan.folder, part)), "photos": [str(file) for file in plan.files_of(part)]} for part in todo
+            {
+                "file": str(part_path(plan.folder, part)),
+                "photos": [photograph.to_text() for photograph in plan.photographs_of(part)],
+            }
+            for part in todo
         ]
         done = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _prepare_batch,
@@ -193,7 +201,7 @@ def _results(plan: Preparation, options: Options, todo: list[int], workers: int 
 def _prepare_batch(batch: dict[str, Any], options: Options) -> dict[str, NDArray[np.int64]]:
     """A task of Ray Data; done once more, it writes the same file again."""
     counts = [
-        prepare_part(_process_worker(options), [Path(photo) for photo in photos], Path(file))
+        prepare_part(_process_worker(options), list(map(Photograph.from_text, photos)), Path(file))
         for file, photos in zip(batch["file"], batch["photos"], strict=True)
     ]
     return {"used": np.array([used for used, _ in counts]), "skipped": np.array([skipped for _, skipped in counts])}

@@ -38,6 +38,15 @@ SOURCES: dict[str, AboutSource] = {
         "non-commercial research only (AFLW)",
         "Köstinger et al., Annotated Facial Landmarks in the Wild, ICCV Workshops 2011; the data set's database aflw.sqlite",
     ),
+    "casia-webface": AboutSource(
+        "folders, or the record file's labels",
+        "",
+        "",
+        "",
+        "non-commercial research only (CASIA-WebFace)",
+        "Yi et al., Learning Face Representation from Scratch, arXiv 1411.7923; of record files, InsightFace's page on "
+        "recognition, and the documentation of MXNet and dmlc-core",
+    ),
     "celeba": AboutSource(
         "identity_CelebA.txt",
         "neutral, smile",

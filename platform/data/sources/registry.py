@@ -9,6 +9,7 @@ from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.class_folders import class_folders
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import Unlit, multipie
+from legan.platform.data.sources.people.casia_webface import casia_webface
 from legan.platform.data.sources.root import makes, meant, root_of_paths
 from legan.platform.data.sources.source import Source, SourceFaces
 from legan.platform.data.sources.table import table
@@ -17,13 +18,14 @@ from legan.platform.errors import DataError
 
 FOLDER_SOURCES: dict[str, Source] = {
     "aflw": aflw,
+    "casia-webface": casia_webface,
     "celeba": celeba,
     "class-folders": class_folders,
     "folder": folder,
     "multipie": multipie,
     "yale": yale,
 }
-BY_LAYOUT = (aflw, celeba, multipie)
+BY_LAYOUT = (aflw, casia_webface, celeba, multipie)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 

@@ -43,7 +43,7 @@ def offered(home: Path, line: str) -> list[str]:
     [
         ("legan train legan --preset ", ["paper", "quick", "rendered", "yale", "own.yaml", "runs/"]),
         ("legan train legan --preset q", ["quick"]),
-        ("legan data prepare c", ["celeba", "class-folders"]),
+        ("legan data prepare c", ["casia-webface", "celeba", "class-folders"]),
         ("legan train legan --identity ", ["newer", "older", "runs/"]),
         ("legan train legan --resume o", ["older"]),
         ("legan train legan --identity runs/n", ["runs/newer/"]),

@@ -48,7 +48,7 @@ def test_prepare_and_show(table: Path, tmp_path: Path) -> None:
 
 def test_bad_input_is_one_sentence(table: Path, tmp_path: Path) -> None:
     for arguments, message in [
-        (["prepare", "lfw", "--out", str(tmp_path / "o")], "no source 'lfw'"),
+        (["prepare", "nobody", "--out", str(tmp_path / "o")], "no source 'nobody'"),
         (["prepare", "yale", "--root", str(tmp_path / "gone"), "--out", str(tmp_path / "o")], "does not exist"),
         (["show", str(tmp_path)], "is no data set"),
     ]:

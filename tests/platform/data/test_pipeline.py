@@ -13,6 +13,7 @@ from legan.platform.data.faces.find import FaceFinder
 from legan.platform.data.masks import five_points, hull_mask, unpack_mask
 from legan.platform.data.pipeline import FacePreparer, Options, Prepared, canonical_landmarks, prepare_part, usual_min_face
 from legan.platform.data.skipped import Skipped
+from legan.platform.data.sources.source import Photograph
 
 Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -22,9 +23,9 @@ def worker() -> FacePreparer:
     return FacePreparer(Options(Alignment(64)))
 
 
-def save(path: Path, image: np.ndarray) -> Path:
+def save(path: Path, image: np.ndarray) -> Photograph:
     Image.fromarray(image).save(path)
-    return path
+    return Photograph(path)
 
 
 def test_a_photograph_becomes_an_aligned_face(worker: FacePreparer, draw_face: Draw, tmp_path: Path) -> None:
@@ -78,9 +79,9 @@ def test_unusable_files_give_a_reason(worker: FacePreparer, draw_face: Draw, tmp
     (tmp_path / "empty.png").touch()
     tiny = np.asarray(cv2.resize(draw_face()[0], (60, 60), interpolation=cv2.INTER_AREA))
     files = {
-        ("no_image", "is no image of a known format"): tmp_path / "text.png",
-        ("unreadable", "is empty"): tmp_path / "empty.png",
-        ("unreadable", "cannot be read: No such file"): tmp_path / "gone.png",
+        ("no_image", "is no image of a known format"): Photograph(tmp_path / "text.png"),
+        ("unreadable", "is empty"): Photograph(tmp_path / "empty.png"),
+        ("unreadable", "cannot be read: No such file"): Photograph(tmp_path / "gone.png"),
         ("no_face", "no face of at least 40 pixels was found"): save(tmp_path / "wall.png", np.full((90, 90, 3), 90, np.uint8)),
     }
     for (kind, reason), path in files.items():
@@ -147,7 +148,7 @@ def test_a_part_is_written_whole_and_again(tmp_path: Path) -> None:
     worker = FacePreparer(Options(Alignment(32), aligned=True))
     good = save(tmp_path / "a.png", np.full((32, 32, 3), 7, np.uint8))
     for _ in range(2):
-        assert prepare_part(worker, [good, tmp_path / "gone.png", good], tmp_path / "part.npz") == (2, 1)
+        assert prepare_part(worker, [good, Photograph(tmp_path / "gone.png"), good], tmp_path / "part.npz") == (2, 1)
     part = np.load(tmp_path / "part.npz")
     assert part["rows"].tolist() == [0, 2]
     assert part["skipped_rows"].tolist() == [1]

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from legan.platform.data.skipped import Skipped
+from legan.platform.data.sources.about import SOURCES
 from legan.platform.data.sources.registry import load_source
 from legan.platform.data.sources.table import table
 from legan.platform.errors import DataError
@@ -99,7 +100,7 @@ def test_unreadable_tables(tmp_path: Path) -> None:
 def test_the_registry_explains_what_it_needs(tmp_path: Path) -> None:
     csv(tmp_path, "path,subject\na,s\n")
     for arguments, message in [
-        (("lfw", tmp_path, None), "no source 'lfw'; known are: aflw, celeba, class-folders, folder, multipie, yale, table"),
+        (("nobody", tmp_path, None), f"no source 'nobody'; known are: {', '.join(SOURCES)}"),
         (("yale", None, None), "--root FOLDER"),
         (("yale", tmp_path / "faces.csv", None), r"folder .*faces\.csv \(--root\) is a file"),
         (("table", None, tmp_path), "is a folder of other things than Parquet files"),
