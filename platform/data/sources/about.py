@@ -65,6 +65,14 @@ SOURCES: dict[str, AboutSource] = {
         "rendered faces in folders",
     ),
     "folder": AboutSource("", "", "", "", YOURS, "docs/data.md", "rendered faces in folders"),
+    "lfw": AboutSource(
+        "folders",
+        "",
+        "",
+        "published: View 1; val is a twentieth of its train",
+        "research; the photographers hold the rights to the images (LFW)",
+        "Huang et al., Labeled Faces in the Wild, report 07-49, University of Massachusetts, 2007; the data set's README",
+    ),
     "multipie": AboutSource(
         "folders",
         "neutral, smile, surprise, squint, disgust, scream",

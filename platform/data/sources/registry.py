@@ -10,6 +10,7 @@ from legan.platform.data.sources.class_folders import class_folders
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import Unlit, multipie
 from legan.platform.data.sources.people.casia_webface import casia_webface
+from legan.platform.data.sources.people.lfw import lfw
 from legan.platform.data.sources.root import makes, meant, root_of_paths
 from legan.platform.data.sources.source import Source, SourceFaces
 from legan.platform.data.sources.table import table
@@ -22,10 +23,11 @@ FOLDER_SOURCES: dict[str, Source] = {
     "celeba": celeba,
     "class-folders": class_folders,
     "folder": folder,
+    "lfw": lfw,
     "multipie": multipie,
     "yale": yale,
 }
-BY_LAYOUT = (aflw, casia_webface, celeba, multipie)
+BY_LAYOUT = (aflw, casia_webface, celeba, lfw, multipie)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 
