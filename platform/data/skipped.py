@@ -43,6 +43,8 @@ KINDS = {
     "close_eyes": SkipKind("the eyes are too close together", "give larger photographs, or faces towards the camera"),
     "no_landmarks": SkipKind("no landmarks were found on the face", "prepare with --landmarks mean"),
     "not_square": SkipKind("not square", "leave --aligned out, or crop the images as their data set does"),
+    "no_box": SkipKind("its data set gives no box of its face", "restore the published table"),
+    "other_face": SkipKind("no face was found in the box that its data set gives"),
     "smaller_face": SkipKind("a larger face of the same photograph is used"),
     "misnamed": SkipKind("the file's name is not one of this source", "rename the files, or name them in a table (source table)"),
     "unlabelled": SkipKind("not labelled", "fill in what is missing"),

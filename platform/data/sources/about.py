@@ -30,6 +30,14 @@ class AboutSource(NamedTuple):
 
 
 SOURCES: dict[str, AboutSource] = {
+    "affectnet": AboutSource(
+        "",
+        "neutral, happy, sad, surprise, fear, disgust, anger, contempt",
+        "",
+        "published: validation is test; val is a twentieth of training",
+        "research only, by agreement with the University of Denver (AffectNet)",
+        "Mollahosseini et al., AffectNet, IEEE Transactions on Affective Computing 10 (1), 2019; the data set's README",
+    ),
     "aflw": AboutSource(
         "",
         "",

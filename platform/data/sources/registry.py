@@ -7,6 +7,7 @@ from legan.platform.data.sources.about import SOURCES
 from legan.platform.data.sources.aflw import aflw
 from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.class_folders import class_folders
+from legan.platform.data.sources.expressions.affectnet import affectnet
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import Unlit, multipie
 from legan.platform.data.sources.people.casia_webface import casia_webface
@@ -18,6 +19,7 @@ from legan.platform.data.sources.yale import yale
 from legan.platform.errors import DataError
 
 FOLDER_SOURCES: dict[str, Source] = {
+    "affectnet": affectnet,
     "aflw": aflw,
     "casia-webface": casia_webface,
     "celeba": celeba,
@@ -27,7 +29,7 @@ FOLDER_SOURCES: dict[str, Source] = {
     "multipie": multipie,
     "yale": yale,
 }
-BY_LAYOUT = (aflw, casia_webface, celeba, lfw, multipie)
+BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, lfw, multipie)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 
