@@ -70,7 +70,7 @@ PYTHON
 step "translate the photograph of one of them with the model in the box: nothing has been trained here yet" \
     legan translate "$out/photo.png" --expression smile --lighting left --model box:rendered --out "$out/first.smile.left.png"
 step "draw other people, for the judges: they know nobody whom LEGAN learns from or is tested on" \
-    legan data render --out "$out/others" --subjects 40 --size 32 --seed 2
+    legan data render --out "$out/others" --subjects 80 --size 32 --seed 2
 step "a contact sheet of the first ones" legan data show "$out/faces" --sheet "$out/faces.png"
 beside "simulate raters for Q to learn from, and others, of other faults, for a Q that judges" \
     legan data ratings "$out/faces" --out "$out/ratings" --seed 1 -- \

@@ -288,7 +288,8 @@ class CriticSettings(TranslatorSettings):
     quality: Path | None = None
     """Folder of Q; needed unless loss.lambda_4 is 0."""
     compile: bool = False
-    """On a GPU, compile G (torch.compile) when the training starts, which takes a minute or two; elsewhere nothing happens."""
+    """Have PyTorch compile G when the training starts: on a GPU all of it, which takes a minute or two; on a CPU its instance
+    norms, which takes seconds and a C++ compiler. The last bits of results change."""
 
     def conflicts(self) -> list[Problem]:
         """What does not go together."""

@@ -190,8 +190,8 @@ def idle_settings(settings: TrainingSettings) -> list[str]:
         for each in _critics(settings)
         if each.folder is not None and not each.has_a_part
     ]
-    if settings.compile and not settings.gpu:
-        idle.append("note: compile has no part in this training, since G is compiled on a GPU only; add --gpu, or leave it out.")
+    if settings.compile and not settings.gpu and not settings.channels_last:
+        idle.append("note: compile has no part in this training, since on a CPU it needs channels_last; set that, or use --gpu.")
     if isinstance(settings, LeganSettings) and settings.generator.icnr and settings.generator.upsampling != "pixel_shuffle":
         idle.append(f"note: generator.icnr has no part in this training, since it upsamples by {settings.generator.upsampling}.")
     return idle

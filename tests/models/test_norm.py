@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,9 +31,9 @@ def reference(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, relu: bool = 
     return [y.detach(), x.grad, theirs.weight.grad, theirs.bias.grad]
 
 
-def ours(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, relu: bool = False) -> list[Tensor]:
+def ours(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, relu: bool = False, fused: bool = False) -> list[Tensor]:
     leaves = [values.detach().requires_grad_() for values in (x, weight, bias)]
-    y = instance_norm(*leaves, relu)
+    y = instance_norm(*leaves, relu, fused)
     y.backward(dy)
     gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
     assert len(gradients) == 3
@@ -50,6 +55,38 @@ def test_equals_pytorchs_instance_norm(shape: tuple[int, ...], layout: torch.mem
     arguments = problem(shape, layout, torch.float32)
     for own, expected in zip(ours(*arguments, relu), reference(*arguments, relu), strict=True):
         torch.testing.assert_close(own.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.long
+def test_compiled_kernels_equal_pytorchs_instance_norm() -> None:
+    for relu, shape, dtype, tolerance in (
+        (False, SHAPES[0], torch.float32, 1e-4),
+        (True, SHAPES[1], torch.float32, 1e-4),
+        (True, SHAPES[1], torch.bfloat16, 0.05),
+    ):
+        arguments = problem(shape, torch.channels_last, dtype)
+        found = ours(*arguments, relu, fused=True)
+        assert found[0].dtype is dtype
+        assert memory_format(found[0]) is memory_format(arguments[0])
+        for own, expected in zip(found, reference(*arguments, relu), strict=True):
+            torch.testing.assert_close(own.double(), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
+
+
+WITHOUT_COMPILER = """
+from legan.models.norm import InstanceNorm, fuse
+norm = InstanceNorm(2, relu=True)
+try:
+    fuse(norm)
+except RuntimeError as error:
+    print(bool(str(error)), "\\n" in str(error), norm.fused)
+"""
+
+
+@pytest.mark.long
+def test_a_machine_without_a_compiler_is_told_apart(tmp_path: Path) -> None:
+    there = os.environ | {"CXX": str(tmp_path / "no-compiler"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, check=True, env=there)
+    assert done.stdout == "True False False\n"
 
 
 @pytest.mark.parametrize("shape", SHAPES)

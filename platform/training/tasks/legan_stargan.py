@@ -12,7 +12,7 @@ autocast the networks answer in float32, so every loss is computed in it.
 import copy
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from legan.models.discriminator import Discriminator
 from legan.models.expression import Predictor
 from legan.models.generator import Generator, Translation
 from legan.models.identity import FacenetIdentity, LightCNN
+from legan.models.norm import fuse
 from legan.models.quality import QualityModel
 from legan.models.stargan import StarGanGenerator
 from legan.platform.data.dataset import Dataset
@@ -158,6 +159,17 @@ def _quality_terms(Q: QualityModel, x_real: Tensor, x_fake: Tensor, x_rec: Tenso
     }
 
 
+def compiled(G: Generator | StarGanGenerator, device: torch.device) -> Callable[[Tensor, Tensor], Translation]:
+    """G for training: on a GPU compiled whole, on a CPU with compiled norms; as it is, and said, where that cannot be done."""
+    if device.type == "cuda":
+        return cast("Callable[[Tensor, Tensor], Translation]", torch.compile(G, dynamic=False))
+    try:
+        fuse(G)
+    except RuntimeError as error:
+        print(f"note: compile has no part in this training, since this machine cannot compile: {error}", flush=True)
+    return G
+
+
 class LeganTask(TranslatorTask):
     """G, D, their optimisers and the training split; see Task.
 
@@ -194,8 +206,7 @@ class LeganTask(TranslatorTask):
         self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, self.d_rates)
 
         self.recorder = GraphRecorder(ranks.device)
-        compiled = settings.compile and ranks.device.type == "cuda"
-        self.forward = torch.compile(self.G, dynamic=False) if compiled else self.G
+        self.forward = compiled(self.G, ranks.device) if settings.compile else self.G
 
     def batch(self, step: int) -> Batch:
         """Images, labels, targets and random draws of ``step``, n·b each; ``hull`` and ``own`` for the last minibatch only."""

@@ -13,6 +13,7 @@ from legan.models import stargan
 from legan.models.discriminator import Discriminator
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
+from legan.models.norm import InstanceNorm
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
 from legan.platform.model import read_model
@@ -157,6 +158,14 @@ def test_a_gpu_trains_as_the_processor_does(tiny_data, gpu, doubles, settings):
     for name, network in here.networks.items():
         for one, other in zip(network.parameters(), there.networks[name].parameters(), strict=True):
             assert float((other.grad.cpu() - one.grad).norm()) < 1e-5 * (float(one.grad.norm()) + 1e-6), name
+
+
+@pytest.mark.long
+def test_compiled_norms_train_as_written_ones_do(tiny_data, doubles):
+    written = in_double_precision(make_task(tiny_data, steps=3))
+    fused = in_double_precision(make_task(tiny_data, steps=3, compile=True))
+    assert all(module.fused for module in fused.G.modules() if isinstance(module, InstanceNorm))
+    assert take(fused, 3) == [pytest.approx(terms, rel=1e-5) for terms in take(written, 3)]
 
 
 def test_bf16_on_a_gpu_follows_fp32(tiny_data, gpu):
