@@ -73,6 +73,14 @@ SOURCES: dict[str, AboutSource] = {
         "rendered faces in folders",
     ),
     "folder": AboutSource("", "", "", "", YOURS, "docs/data.md", "rendered faces in folders"),
+    "ijbb": AboutSource(
+        "SUBJECT_ID, or pairs of templates",
+        "",
+        "",
+        "all test",
+        "research, by agreement with NIST (IJB-B)",
+        "Whitelam et al., IARPA Janus Benchmark-B Face Dataset, CVPR Workshops 2017; of crops, InsightFace's page on IJB",
+    ),
     "lfw": AboutSource(
         "folders",
         "",
@@ -92,6 +100,14 @@ SOURCES: dict[str, AboutSource] = {
     "table": AboutSource(
         "column", "column, where there is one", "column, where there is one", "column, where there is one", YOURS, "docs/data.md",
         "rendered faces with a table",
+    ),
+    "umdfaces": AboutSource(
+        "folders",
+        "",
+        "",
+        "",
+        "non-commercial research only (UMDFaces)",
+        "Bansal et al., UMDFaces: An Annotated Face Dataset for Training Deep Networks, arXiv 1611.01484; the data set's page",
     ),
     "yale": AboutSource(
         "files' names",

@@ -11,7 +11,9 @@ from legan.platform.data.sources.expressions.affectnet import affectnet
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import Unlit, multipie
 from legan.platform.data.sources.people.casia_webface import casia_webface
+from legan.platform.data.sources.people.ijbb import ijbb
 from legan.platform.data.sources.people.lfw import lfw
+from legan.platform.data.sources.people.umdfaces import umdfaces
 from legan.platform.data.sources.root import makes, meant, root_of_paths
 from legan.platform.data.sources.source import Source, SourceFaces
 from legan.platform.data.sources.table import table
@@ -25,11 +27,13 @@ FOLDER_SOURCES: dict[str, Source] = {
     "celeba": celeba,
     "class-folders": class_folders,
     "folder": folder,
+    "ijbb": ijbb,
     "lfw": lfw,
     "multipie": multipie,
+    "umdfaces": umdfaces,
     "yale": yale,
 }
-BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, lfw, multipie)
+BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, ijbb, lfw, multipie, umdfaces)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 
