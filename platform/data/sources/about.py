@@ -72,6 +72,14 @@ SOURCES: dict[str, AboutSource] = {
         "docs/data.md",
         "rendered faces in folders",
     ),
+    "ffhq": AboutSource(
+        "",
+        "",
+        "",
+        "published: its validation is test; val is a twentieth of its training",
+        "CC BY-NC-SA 4.0, and each photograph's own licence (FFHQ)",
+        "Karras et al., A Style-Based Generator Architecture for GANs, arXiv 1812.04948; the data set's README",
+    ),
     "folder": AboutSource("", "", "", "", YOURS, "docs/data.md", "rendered faces in folders"),
     "ijbb": AboutSource(
         "SUBJECT_ID, or pairs of templates",
@@ -96,6 +104,14 @@ SOURCES: dict[str, AboutSource] = {
         "",
         "research, by licence from Carnegie Mellon University (CMU Multi-PIE)",
         "Gross et al., Multi-PIE, Image and Vision Computing 28 (5), 2010; the data set's guide",
+    ),
+    "raf-db": AboutSource(
+        "",
+        "surprise, fear, disgust, happy, sad, anger, neutral",
+        "",
+        "published: train, test; val is a twentieth of train",
+        "non-commercial research only (RAF-DB)",
+        "Li et al., Reliable Crowdsourcing and Deep Locality-Preserving Learning, CVPR 2017; the data set's README",
     ),
     "table": AboutSource(
         "column", "column, where there is one", "column, where there is one", "column, where there is one", YOURS, "docs/data.md",

@@ -8,6 +8,8 @@ from legan.platform.data.sources.aflw import aflw
 from legan.platform.data.sources.celeba import celeba
 from legan.platform.data.sources.class_folders import class_folders
 from legan.platform.data.sources.expressions.affectnet import affectnet
+from legan.platform.data.sources.expressions.raf_db import raf_db
+from legan.platform.data.sources.ffhq import ffhq
 from legan.platform.data.sources.folder import folder
 from legan.platform.data.sources.multipie import Unlit, multipie
 from legan.platform.data.sources.people.casia_webface import casia_webface
@@ -26,14 +28,16 @@ FOLDER_SOURCES: dict[str, Source] = {
     "casia-webface": casia_webface,
     "celeba": celeba,
     "class-folders": class_folders,
+    "ffhq": ffhq,
     "folder": folder,
     "ijbb": ijbb,
     "lfw": lfw,
     "multipie": multipie,
+    "raf-db": raf_db,
     "umdfaces": umdfaces,
     "yale": yale,
 }
-BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, ijbb, lfw, multipie, umdfaces)
+BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, ffhq, ijbb, lfw, multipie, raf_db, umdfaces)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 

@@ -56,7 +56,7 @@ def test_another_layout_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"which seems to be .*er"):
         load_source("umdfaces", tmp_path)
     (folder / "umdfaces_batch1_ultraface.csv").write_text("SUBJECT_ID,FILE\n1,a/b.jpg\n")
-    with pytest.raises(DataError, match="is not that of UMDFaces: .*FACE_X"):
+    with pytest.raises(DataError, match=r"is not that of UMDFaces: .*FACE_X"):
         load_source("umdfaces", tmp_path / "deep" / "er")
 
 
