@@ -72,6 +72,14 @@ SOURCES: dict[str, AboutSource] = {
         "docs/data.md",
         "rendered faces in folders",
     ),
+    "faceforensics": AboutSource(
+        "groups of videos that share people",
+        "",
+        "",
+        "published, where its lists are there",
+        "research only, by agreement (FaceForensics++)",
+        "Rössler et al., FaceForensics++, ICCV 2019; the data set's README",
+    ),
     "ffhq": AboutSource(
         "",
         "",
@@ -105,6 +113,22 @@ SOURCES: dict[str, AboutSource] = {
         "research, by licence from Carnegie Mellon University (CMU Multi-PIE)",
         "Gross et al., Multi-PIE, Image and Vision Computing 28 (5), 2010; the data set's guide",
     ),
+    "notre-dame": AboutSource(
+        "folders",
+        "",
+        "",
+        "",
+        "by agreement with the University of Notre Dame",
+        "Banerjee et al., Fast Face Image Synthesis with Minimal Training, WACV 2019; its folders are assumed",
+    ),
+    "progan": AboutSource(
+        "",
+        "",
+        "",
+        "",
+        "CC BY-NC 4.0 where NVIDIA drew the images (ProGAN)",
+        "Karras et al., Progressive Growing of GANs, arXiv 1710.10196; any folders are taken",
+    ),
     "raf-db": AboutSource(
         "",
         "surprise, fear, disgust, happy, sad, anger, neutral",
@@ -112,6 +136,14 @@ SOURCES: dict[str, AboutSource] = {
         "published: train, test; val is a twentieth of train",
         "non-commercial research only (RAF-DB)",
         "Li et al., Reliable Crowdsourcing and Deep Locality-Preserving Learning, CVPR 2017; the data set's README",
+    ),
+    "stylegan": AboutSource(
+        "",
+        "",
+        "",
+        "",
+        "CC BY-NC 4.0 where NVIDIA drew the images (StyleGAN)",
+        "Karras et al., A Style-Based Generator Architecture for GANs, arXiv 1812.04948; any folders are taken",
     ),
     "table": AboutSource(
         "column", "column, where there is one", "column, where there is one", "column, where there is one", YOURS, "docs/data.md",

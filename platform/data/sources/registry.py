@@ -11,6 +11,8 @@ from legan.platform.data.sources.expressions.affectnet import affectnet
 from legan.platform.data.sources.expressions.raf_db import raf_db
 from legan.platform.data.sources.ffhq import ffhq
 from legan.platform.data.sources.folder import folder
+from legan.platform.data.sources.generated.faceforensics import faceforensics
+from legan.platform.data.sources.generated.synthetic import notre_dame, progan, stylegan
 from legan.platform.data.sources.multipie import Unlit, multipie
 from legan.platform.data.sources.people.casia_webface import casia_webface
 from legan.platform.data.sources.people.ijbb import ijbb
@@ -28,16 +30,20 @@ FOLDER_SOURCES: dict[str, Source] = {
     "casia-webface": casia_webface,
     "celeba": celeba,
     "class-folders": class_folders,
+    "faceforensics": faceforensics,
     "ffhq": ffhq,
     "folder": folder,
     "ijbb": ijbb,
     "lfw": lfw,
     "multipie": multipie,
+    "notre-dame": notre_dame,
+    "progan": progan,
     "raf-db": raf_db,
+    "stylegan": stylegan,
     "umdfaces": umdfaces,
     "yale": yale,
 }
-BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, ffhq, ijbb, lfw, multipie, raf_db, umdfaces)
+BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, faceforensics, ffhq, ijbb, lfw, multipie, raf_db, umdfaces)
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 
