@@ -3,6 +3,7 @@
 Shapes: B batch, C channels, H×W height and width.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -71,6 +72,8 @@ def fuse(network: nn.Module) -> None:
 
     It takes seconds, at the first batch. Raises RuntimeError with the reason where this machine cannot compile.
     """
+    # It warns of a CUDA that a processor has no use for.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with torch.inference_mode():
         x, weight = torch.ones(2, 2, 8, 8).contiguous(memory_format=torch.channels_last), torch.ones(2)
         try:
