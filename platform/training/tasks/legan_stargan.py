@@ -11,7 +11,7 @@ autocast the networks answer in float32, so every loss is computed in it.
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -206,7 +206,11 @@ class LeganTask(TranslatorTask):
         self.g_adam, self.d_adam = adam(self.G, settings.adam), adam(self.D, self.d_rates)
 
         self.recorder = GraphRecorder(ranks.device)
-        self.forward = compiled(self.G, ranks.device) if settings.compile else self.G
+
+    @cached_property
+    def forward(self) -> Callable[[Tensor, Tensor], Translation]:
+        """G, compiled if asked for; not before the first step, so that a plan waits for no compiler."""
+        return compiled(self.G, self.ranks.device) if self.settings.compile else self.G
 
     def batch(self, step: int) -> Batch:
         """Images, labels, targets and random draws of ``step``, n·b each; ``hull`` and ``own`` for the last minibatch only."""

@@ -282,7 +282,7 @@ def test_known_metrics_are_those_of_an_evaluation():
     per_image = {
         f"val/{name}"
         for to in ("target", "source")
-        for name in image_metrics(to, "identity", network, network, lamps=True, detector=True)
+        for name in image_metrics(to, "identity", network, network, lamps=True, detector=True, one_person_from=0.5)
     }
     of_models = {f"val/{name}" for name in AXES.values()}
     of_sets = {f"val/{name}" for name in ("fid", "kid", "fd_identity", "kd_identity", "fid_to_train", "fd_identity_to_train")}

@@ -164,8 +164,8 @@ def test_a_gpu_trains_as_the_processor_does(tiny_data, gpu, doubles, settings):
 def test_compiled_norms_train_as_written_ones_do(tiny_data, doubles):
     written = in_double_precision(make_task(tiny_data, steps=3))
     fused = in_double_precision(make_task(tiny_data, steps=3, compile=True))
-    assert all(module.fused for module in fused.G.modules() if isinstance(module, InstanceNorm))
     assert take(fused, 3) == [pytest.approx(terms, rel=1e-5) for terms in take(written, 3)]
+    assert all(module.fused for module in fused.G.modules() if isinstance(module, InstanceNorm))
 
 
 def test_bf16_on_a_gpu_follows_fp32(tiny_data, gpu):
