@@ -74,12 +74,13 @@ def fuse(network: nn.Module) -> None:
     """
     # It warns of a CUDA that a processor has no use for.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    with torch.inference_mode():
+    with torch.no_grad():
         x, weight = torch.ones(2, 2, 8, 8).contiguous(memory_format=torch.channels_last), torch.ones(2)
         try:
             _fused(_small_forward)(x, weight, weight, True)
-        except Exception as error:
-            raise RuntimeError(str(error).strip().splitlines()[0]) from error
+        except (RuntimeError, OSError) as error:  # the compiler's own errors are RuntimeErrors
+            reason = str(error).strip() or type(error).__name__
+            raise RuntimeError(reason.splitlines()[0]) from error
     for module in network.modules():
         if isinstance(module, InstanceNorm):
             module.fused = True
@@ -103,9 +104,8 @@ class _ChannelsLastInstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, relu: bool, fused: bool) -> Tensor:
         ctx.relu, ctx.fused = relu, fused
-        forward = _large_forward if x.shape[2] * x.shape[3] >= _SMALL_MAP else _small_forward
-        if fused:
-            forward = _fused(_small_forward)
+        forward = _kernel(x, fused, _small_forward, _large_forward)
+        y: Tensor
         y, mean, rstd = forward(x, weight, bias, relu)
         ctx.save_for_backward(x, y if relu else None, weight, mean, rstd)
         return y
@@ -115,10 +115,15 @@ class _ChannelsLastInstanceNorm(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, y, weight, mean, rstd = ctx.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)
-        backward = _large_backward if x.shape[2] * x.shape[3] >= _SMALL_MAP else _small_backward
-        if ctx.fused:
-            backward = _fused(_small_backward)
+        backward = _kernel(x, ctx.fused, _small_backward, _large_backward)
         return *backward(dy, x, y, weight, mean, rstd), None, None
+
+
+def _kernel(x: Tensor, fused: bool, small: Callable[..., Any], large: Callable[..., Any]) -> Callable[..., Any]:
+    """What norms x: the compiled function for small maps is the fastest for maps of all sizes."""
+    if fused:
+        return _fused(small)
+    return large if x.shape[2] * x.shape[3] >= _SMALL_MAP else small
 
 
 def _large_forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> tuple[Tensor, Tensor, Tensor]:

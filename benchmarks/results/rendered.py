@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from stages import legan, make, settle, train, with_settings
 
-from legan.platform.config import read_section
+from legan.platform.config import KINDS, flatten, read_section
 from legan.platform.data.dataset import open_dataset
 from legan.platform.evaluation.pairs import choose_pairs, load_batch
 from legan.platform.evaluation.report import write_picture
@@ -95,9 +95,8 @@ def search(methods: list[str], steps: int) -> dict[str, dict[str, float]]:
 def scaled(method: str, rate: float, rec: float) -> dict[str, float]:
     """The method's settings with its learning rate and its weight of the reconstruction times these."""
     kind, own, _, _, name = METHODS[method]
-    preset = read_section(PRESET, kind)
-    default = preset.get("loss", {}).get(name.removeprefix("loss."), {"stargan": 10, "stargan_v2": 1}.get(kind))
-    return {**own, "adam.learning_rate": preset["adam"]["learning_rate"] * rate, name: own.get(name, default) * rec}
+    usual = flatten(KINDS[kind].model_construct().model_dump()) | flatten(read_section(PRESET, kind)) | dict(own)
+    return {**own, "adam.learning_rate": usual["adam.learning_rate"] * rate, name: usual[name] * rec}
 
 
 def train_one(method: str, run: str, settings: Mapping[str, float], steps: int, seed: int) -> None:

@@ -166,7 +166,8 @@ def compiled(G: Generator | StarGanGenerator, device: torch.device) -> Callable[
     try:
         fuse(G)
     except RuntimeError as error:
-        print(f"note: compile has no part in this training, since this machine cannot compile: {error}", flush=True)
+        remedy = "install a C++ compiler, or leave it out"
+        print(f"note: compile has no part in this training, since nothing can be compiled here ({error}); {remedy}.", flush=True)
     return G
 
 
@@ -210,7 +211,8 @@ class LeganTask(TranslatorTask):
     @cached_property
     def forward(self) -> Callable[[Tensor, Tensor], Translation]:
         """G, compiled if asked for; not before the first step, so that a plan waits for no compiler."""
-        return compiled(self.G, self.ranks.device) if self.settings.compile else self.G
+        used = self.settings.compile and (self.ranks.device.type == "cuda" or self.settings.channels_last)
+        return compiled(self.G, self.ranks.device) if used else self.G
 
     def batch(self, step: int) -> Batch:
         """Images, labels, targets and random draws of ``step``, n·b each; ``hull`` and ``own`` for the last minibatch only."""

@@ -28,7 +28,7 @@ from legan.platform.training.distributed import _Trainer, train_on_ray
 from legan.platform.training.loop import Interrupted
 from legan.platform.training.run_folder import Run, create_run
 
-STEPS, EVERY = 24, 4
+STEPS, EVERY = 48, 4
 
 
 def settings(data: Path, **values) -> LeganSettings:
