@@ -115,7 +115,11 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> tupl
 def given_twice(overrides: Iterable[str], options: Mapping[str, Any]) -> list[Problem]:
     """A problem for each override of a setting that was given already: by an option of its own, or by an override before."""
     problems: list[Problem] = []
-    before = {name: f"--{name} says {value} already" for name, value in options.items() if value is not None}
+    before = {
+        name: f"--{name.replace('_', '-')} says {', '.join(value) if isinstance(value, list) else value} already"
+        for name, value in options.items()
+        if value is not None
+    }
     for override in overrides:
         key, sign, _ = override.partition("=")
         name = key.strip()

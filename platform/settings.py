@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from legan.platform.errors import Problem, counted
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+WhiteBalance = Literal["tungsten", "fluorescent", "daylight", "cloudy", "shade", "automatic"]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 CONFLICT = "conflict"
 """Pydantic's type of what ``raise_conflicts`` raises."""
@@ -222,6 +223,17 @@ class DiscriminatorSettings(Settings):
     """D_cls: 1×1 convolution averaged over the map, or StarGAN's convolution over the whole map."""
 
 
+class ColourShares(Settings):
+    """How often an image is drawn as it is and in other colours, against one another; what there is none of has no share.
+
+    The paper says "randomly" (section 5), which is equally often.
+    """
+
+    as_it_is: float = Field(1.0, ge=0, le=1e6)
+    recolored: float = Field(1.0, gt=0, le=1e6)
+    white_balanced: float = Field(1.0, gt=0, le=1e6)
+
+
 class LossSettings(Settings):
     """Weights of Eq. 7; a weight of 0 leaves the term out and what only it needs is not computed."""
 
@@ -264,10 +276,21 @@ class TranslatorSettings(TrainingSettings):
     shift: int = Field(0, ge=0, le=64)
     """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
     them by heart. 0 in the paper."""
+    white_balance: tuple[WhiteBalance, ...] = ()
+    """Settings of a white balance (section 18): each time that a training image is drawn it is as it is, or at one of these."""
+    colour_shares: ColourShares = ColourShares()
     judge: Path | None = None
     """Folder of the classifier that the model carries to read a face's own classes; null: D's head, where it learns classes."""
     matcher: Path | None = None
     """Folder of the identity network that the model carries to tell people apart; null: T, unless that is FaceNet."""
+
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
+        found = super().conflicts()
+        twice = [name for name in dict.fromkeys(self.white_balance) if self.white_balance.count(name) > 1]
+        if twice:
+            found.append(Problem("white_balance", f"it names {', '.join(twice)} twice; once is enough"))
+        return found
 
 
 class CriticSettings(TranslatorSettings):

@@ -35,6 +35,7 @@ def model_card(record: Mapping[str, Any], called: str) -> str:
         f"- **Lightings**: {_classes(schema['lightings'])}",
         *_data_lines(info.get("data")),
         f"- **Training**: {_training(info)}",
+        *_colour_lines(info.get("colours")),
         f"- **Ratings by Q**: {_ratings(info) if 'quality' in networks else 'none, there is no Q'}",
         f"- **Reads a face's own classes**: {_predictor(info.get('predictor')) if 'predictor' in networks else 'no'}",
         f"- **Tells people apart**: {_matcher(info.get('matcher')) if 'matcher' in networks else 'no'}",
@@ -56,6 +57,12 @@ def _data_lines(data: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"- **Licence of the data**: {data['licence'] or 'nobody has said one'}"
     found_by = data["landmarks"]
     yield "- **Landmarks**: " + (f"{found_by['name']}, licence {found_by['licence']}" if found_by else "unknown")
+
+
+def _colour_lines(colours: Mapping[str, Sequence[str]] | None) -> Iterator[str]:
+    if colours is not None:
+        balanced = ", ".join(colours["white_balance"])
+        yield f"- **Colours of training images**: as they are{f', and at the white balance of {balanced}' if balanced else ''}"
 
 
 def _training(info: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ These functions run at each press of the Tab key: they import nothing heavy, and
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import typer
 
@@ -38,6 +39,13 @@ def presets(incomplete: str) -> list[str]:
 def sources(incomplete: str) -> list[str]:
     """The sources of `legan data prepare`."""
     return [name for name in SOURCES if name.startswith(incomplete)]
+
+
+def white_balances(incomplete: str) -> list[str]:
+    """The settings of a white balance."""
+    from legan.platform.settings import WhiteBalance
+
+    return [name for name in get_args(WhiteBalance) if name.startswith(incomplete)]
 
 
 def runs(incomplete: str) -> list[str]:

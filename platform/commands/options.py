@@ -88,6 +88,14 @@ CARRIED_MATCHER = path(
     show_default="T",
     autocompletion=complete.runs,
 )
+WHITE_BALANCE = typer.Option(
+    "--white-balance",
+    metavar="SETTING",
+    help="Show training images as they are and at this white balance; repeatable. There are "
+    "tungsten, fluorescent, daylight, cloudy, shade and automatic.",
+    show_default="the preset's",
+    autocompletion=complete.white_balances,
+)
 KnownJudges = Annotated[
     bool,
     typer.Option(

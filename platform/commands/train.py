@@ -16,6 +16,7 @@ from legan.platform.commands.options import (
     QUALITY,
     RATINGS_HELP,
     THREADS,
+    WHITE_BALANCE,
     WORKERS,
     Address,
     DryRun,
@@ -38,19 +39,22 @@ class Kind(NamedTuple):
 
 
 CARRIED = ("judge", "matcher")
+COLOURS = ("white_balance",)
 KINDS = {
     "identity": Kind("Train T, the identity network, on subject labels. Needs --data.", ("data",)),
     "quality": Kind("Train Q, the quality model, on rated images. Needs --ratings.", ("ratings",)),
     "classifier": Kind("Train the independent judge of expression and lighting. Needs --data.", ("data",)),
     "legan": Kind(
         "Train LEGAN. Needs --data, T and Q; without T or Q, set loss.lambda_3 or loss.lambda_4 to 0.",
-        ("data", "identity", "quality", *CARRIED),
+        ("data", "identity", "quality", *CARRIED, *COLOURS),
     ),
     "stargan": Kind(
         "Train StarGAN. Needs --data. With --quality Q and --set loss.lambda_4=0.5 it is StarGAN with Lqual.",
-        ("data", "identity", "quality", *CARRIED),
+        ("data", "identity", "quality", *CARRIED, *COLOURS),
     ),
-    "stargan_v2": Kind("Train StarGAN-v2. Needs --data. A domain is a pair of expression and lighting.", ("data", *CARRIED)),
+    "stargan_v2": Kind(
+        "Train StarGAN-v2. Needs --data. A domain is a pair of expression and lighting.", ("data", *CARRIED, *COLOURS)
+    ),
 }
 INPUTS = {
     "data": DATA,
@@ -59,7 +63,10 @@ INPUTS = {
     "quality": QUALITY,
     "judge": JUDGE,
     "matcher": CARRIED_MATCHER,
+    "white_balance": WHITE_BALANCE,
 }
+SEVERAL = {"white_balance": list[str]}
+"""Types of the inputs that may be given more than once; the others are one path."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -89,14 +96,15 @@ def _command(kind: str, inputs: tuple[str, ...]) -> Callable[..., None]:
         threads: Annotated[int | None, told(THREADS, "as many as processors are free")] = None,
         address: Address = None,
         dry_run: DryRun = False,
-        **given: Path | None,
+        **given: Path | list[str] | None,
     ) -> None:
         from legan.platform.config import given_twice, resolve
         from legan.platform.errors import Problems
         from legan.platform.training.start import resume_training, start_training, train_further
 
         _one_beginning(resume, source, keep_rate)
-        changes, values = overrides or [], {**given, "workers": workers, "gpu": gpu, "threads": threads}
+        asked = {name: value or None for name, value in given.items()}
+        changes, values = overrides or [], {**asked, "workers": workers, "gpu": gpu, "threads": threads}
         Problems(given_twice(changes, values)).raise_if_any()
         if resume is not None:
             resume_training(kind, resume, changes, {**values, "preset": preset}, name, address, dry_run)
@@ -106,7 +114,7 @@ def _command(kind: str, inputs: tuple[str, ...]) -> Callable[..., None]:
             start_training(kind, resolve(kind, preset or "quick", changes, values), name, address, dry_run)
 
     first, second, *others, _ = inspect.signature(train).parameters.values()
-    taken = [first.replace(name=each, annotation=Annotated[Path | None, INPUTS[each]]) for each in inputs]
+    taken = [first.replace(name=each, annotation=Annotated[SEVERAL.get(each, Path) | None, INPUTS[each]]) for each in inputs]
     vars(train)["__signature__"] = inspect.Signature([first, second, *taken, *others])
     return train
 

@@ -1,5 +1,6 @@
 """Which images a step sees: epochs of permutations, each a function of the seed and the epoch's number alone."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 Rows = npt.NDArray[np.int64]
+Images = npt.NDArray[np.uint8]
 
 
 def rows_of_step(rows: Rows, per_step: int, step: int, seed: int) -> Rows:
@@ -35,6 +37,26 @@ def rows_of_split(splits: npt.NDArray[np.str_], name: str) -> Rows:
 @lru_cache(maxsize=4)
 def _order(count: int, seed: int, epoch: int) -> Rows:
     return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def choose_variants(count: int, shares: Sequence[float], generator: torch.Generator) -> Rows:
+    """For each of ``count`` draws 0 for the image as it is, or the number of its variant from 1, as often as ``shares`` say.
+
+    ``shares`` begin with that of the image as it is; they need no sum of 1. Without variants nothing is drawn, so that the
+    draws after it stay as they are.
+    """
+    if len(shares) < 2:
+        return np.zeros(count, np.int64)
+    return torch.multinomial(torch.tensor(shares, dtype=torch.float64), count, replacement=True, generator=generator).numpy()
+
+
+def drawn_images(images: Images, variants: Sequence[Images], rows: Rows, chosen: Rows) -> Images:
+    """The chosen variants of these rows, uint8 n×H×W×3."""
+    drawn = images[rows]
+    for number, variant in enumerate(variants, start=1):
+        mine = chosen == number
+        drawn[mine] = variant[rows[mine]]
+    return drawn
 
 
 def mirror(images: Tensor, mirrored: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from legan.models.layers import equal_shuffles
 from legan.models.quality import QualityModel
 from legan.platform.config import flatten
 from legan.platform.data.dataset import NOTHING, SPLITS, Dataset, LeftOut
+from legan.platform.data.variants.stored import make_white_balanced
 from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError, counted
 from legan.platform.model import MODEL_FILE, StoredNetwork
@@ -88,6 +89,9 @@ def train_run(
         if lacks_bf16(run.settings):
             raise ConfigError([NO_BF16])
         inputs = inputs or Inputs()
+        if ranks.is_first and isinstance(run.settings, TranslatorSettings) and run.settings.white_balance:
+            make_white_balanced(inputs.dataset(given(run.settings.data)), run.settings.white_balance, say)
+    with all_or_none(ranks):
         task = build_task(run.settings, ranks, inputs, run.left_out)
         made_of = hashes(run.settings, inputs)
         changed = changed_inputs(run, made_of)

@@ -28,7 +28,7 @@ from legan.models.quality import QualityModel
 from legan.models.stargan import StarGanGenerator
 from legan.platform.data.dataset import Dataset
 from legan.platform.device import GraphRecorder, autocast, place
-from legan.platform.pixels import normalise, to_tensor
+from legan.platform.pixels import normalise
 from legan.platform.settings import CriticSettings, LossSettings
 from legan.platform.training.batches import mirror, shift
 from legan.platform.training.parallel import (
@@ -220,10 +220,11 @@ class LeganTask(TranslatorTask):
         rows, expression, lighting, mirrored, generator = self.draw(step)
         targets = sample_targets(self.schema, expression, lighting, generator, self.settings.targets)
         alpha = torch.rand(n * B, generator=generator)
+        chosen = self.draw_variants(n * B, generator)
 
         mine = torch.arange(n * B).view(n, B)[:, self.ranks.share(B)].reshape(-1)
         last = mine.view(n, -1)[-1]
-        x = to_tensor(self.data.images[rows[mine.numpy()]])
+        x = self.images(rows[mine.numpy()], chosen[mine.numpy()])
         hull = torch.from_numpy(self.data.hulls(rows[last.numpy()])).unsqueeze(1)
         if self.flips is not None:
             x, hull = mirror(x, mirrored[mine]), mirror(hull, mirrored[last])

@@ -26,7 +26,7 @@ from legan.models.stargan_v2 import (
 )
 from legan.platform.data.dataset import Dataset
 from legan.platform.device import autocast, place
-from legan.platform.pixels import normalise, to_tensor
+from legan.platform.pixels import normalise
 from legan.platform.rival_settings import StarGanV2LossSettings, StarGanV2Settings
 from legan.platform.training.batches import Rows, mirror, shift
 from legan.platform.training.parallel import Ranks, adam, moving_average, set_rates, update, update_together
@@ -157,10 +157,12 @@ class StarGanV2Task(TranslatorTask):
         y_trg = self.pool.domains[torch.randint(len(self.pool.domains), (B,), generator=generator)]
         z = torch.randn(2, B, latent, generator=generator)
         u = torch.rand(2, B, generator=generator, dtype=torch.float64)
+        chosen = self.draw_variants(3 * B, generator).reshape(3, B)
 
         mine = self.ranks.share(B)
         ref_rows, ref_mirrored = self.pool.draw(y_trg[mine], u[:, mine])
-        x, ref = to_tensor(self.data.images[rows[mine]]), to_tensor(self.data.images[ref_rows.reshape(-1).numpy()])
+        x = self.images(rows[mine], chosen[0, mine])
+        ref = self.images(ref_rows.reshape(-1).numpy(), chosen[1:, mine].reshape(-1))
         if self.flips is not None:
             x, ref = mirror(x, mirrored[mine]), mirror(ref, ref_mirrored.reshape(-1))
         if self.settings.shift:

@@ -20,12 +20,13 @@ from legan.models.quality import QualityModel
 from legan.models.translator import Translator
 from legan.platform.card.scale import scale_of
 from legan.platform.data.dataset import DEFAULT_ALIGNMENT, MOST_PEOPLE, Alignment, Dataset
+from legan.platform.data.variants.stored import open_variants
 from legan.platform.evaluation.figures import labelled_grid
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, reference_of, response_on
 from legan.platform.model import Model, write_model
-from legan.platform.pixels import to_images
+from legan.platform.pixels import to_images, to_tensor
 from legan.platform.settings import TranslatorSettings
-from legan.platform.training.batches import Rows, rows_of_step
+from legan.platform.training.batches import Images, Rows, choose_variants, drawn_images, rows_of_step
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Goal, Image
 from legan.platform.training.tasks.stated import data_facts, matcher_facts, predictor_facts, quality_facts
@@ -62,6 +63,7 @@ class TranslatorTask:
         self.people = set(data.people("train"))
         self.rows = data.rows("train")
         self.total_steps = settings.total_steps(len(self.rows), images_per_step)
+        self.white_balance, self.variant_shares = settings.white_balance, variant_shares(settings)
         self.pairs = held_out_pairs(data)
         self.goal = goal_of(self.pairs)
         self.flips = self.schema.flip_indices() if settings.flip else None
@@ -83,6 +85,14 @@ class TranslatorTask:
         else:
             lighting = torch.where(mirrored, self.flips[lighting], lighting)
         return rows, expression, lighting, mirrored, generator
+
+    def draw_variants(self, count: int, generator: torch.Generator) -> Rows:
+        """Which variant of its image each of ``count`` draws is, as ``images`` takes them."""
+        return choose_variants(count, self.variant_shares, generator)
+
+    def images(self, rows: Rows, chosen: Rows) -> Tensor:
+        """The chosen variants of these rows, uint8 n×3×H×W."""
+        return to_tensor(drawn_images(self.data.images, self.variants, rows, chosen))
 
     def validate(self) -> dict[str, float]:
         """Mean L1 distance to the true targets of held-out subjects, or of the cycle where there are no targets."""
@@ -123,10 +133,15 @@ class TranslatorTask:
         )
 
     @cached_property
+    def variants(self) -> list[Images]:
+        """The data set's images at each setting of ``white_balance``."""
+        return open_variants(self.data, self.white_balance) if self.white_balance else []
+
+    @cached_property
     def stated(self) -> dict[str, Any]:
         """What the model says of itself, measured with the weights that it has when this is first asked for."""
         data, device = self.data, self.ranks.device
-        stated = {"data": data_facts(data)}
+        stated = {"data": data_facts(data), "colours": {"white_balance": list(self.white_balance)}}
         if self.quality is not None:
             stated["quality"] = quality_facts(self.quality, self.info.get("simulated_ratings"), self.translator, data, device)
         if self.predictor is not None:
@@ -134,6 +149,12 @@ class TranslatorTask:
         if self.matcher is not None:
             stated["matcher"] = matcher_facts(self.matcher, self.info.get("identity_weights"), data, device)
         return stated
+
+
+def variant_shares(settings: TranslatorSettings) -> list[float]:
+    """How often an image is drawn as it is, and at each setting of ``white_balance``, as ``choose_variants`` takes them."""
+    shares, balances = settings.colour_shares, settings.white_balance
+    return [shares.as_it_is, *(shares.white_balanced / len(balances) for _ in balances)]
 
 
 def held_out_pairs(data: Dataset) -> pd.DataFrame | None:

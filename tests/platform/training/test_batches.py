@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legan.platform.pixels import to_tensor
-from legan.platform.training.batches import rows_of_split, rows_of_step, shift
+from legan.platform.training.batches import choose_variants, drawn_images, rows_of_split, rows_of_step, shift
 
 
 @given(st.integers(1, 40), st.integers(1, 17), st.integers(0, 2**31 - 1))
@@ -25,6 +25,25 @@ def test_order_depends_on_epoch_and_seed_only():
 
 def test_rows_of_split():
     assert rows_of_split(np.array(["train", "val", "train"]), "train").tolist() == [0, 2]
+
+
+def test_variants_come_as_often_as_asked_for():
+    chosen = choose_variants(30_000, [2, 1, 1, 1], torch.Generator().manual_seed(0))
+    shares = np.bincount(chosen) / len(chosen)
+    assert np.allclose(shares, [0.4, 0.2, 0.2, 0.2], atol=0.01)
+
+
+def test_without_variants_no_number_is_drawn():
+    first, second = (torch.Generator().manual_seed(0) for _ in range(2))
+    assert not choose_variants(5, [1.0], first).any()
+    assert torch.equal(torch.rand(3, generator=first), torch.rand(3, generator=second))
+
+
+def test_drawn_images_are_the_chosen_variants_of_their_rows():
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1).repeat(3, -1)
+    drawn = drawn_images(images, [images + 10, images + 20], np.array([3, 0, 1, 3]), np.array([0, 1, 2, 2]))
+    assert drawn[:, 0, 0, 0].tolist() == [3, 10, 21, 23]
+    assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_shifted_images_repeat_their_edges():

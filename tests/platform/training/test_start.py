@@ -93,6 +93,28 @@ def test_compiling_in_a_layout_without_such_kernels_is_told_to_do_nothing(home, 
     )
 
 
+def test_white_balanced_images_are_made_by_the_training_and_not_by_its_dry_run(home, tiny_data, tmp_path, capsys):
+    faces = shutil.copytree(tiny_data, tmp_path / "faces")
+    without = ["loss.lambda_3=0", "loss.lambda_4=0", "loss.lambda_1=0"]
+    asked = resolve("legan", "quick", [*SMALL, *without, "workers=0", "steps=2", "white_balance=[shade]"], {"data": faces})
+    start_training("legan", asked, "balanced", None, dry_run=True)
+    assert not (faces / "variants").exists()
+    start_training("legan", asked, "balanced", None, dry_run=False)
+    assert "white balance shade: made once of all 72 images" in capsys.readouterr().out
+    assert [file.name for file in faces.glob("variants/*/*")] == ["white-balance-shade.npy"]
+
+    shutil.rmtree(faces / "variants")
+    shutil.rmtree(home / "balanced" / "checkpoints")
+    resume_training("legan", "balanced", [], {}, None, None, dry_run=False)
+    assert (faces / "variants").is_dir()
+
+
+def test_a_white_balance_that_is_named_twice_or_not_known_is_refused(tiny_data):
+    for given, said in (("[shade, shade]", "it names shade twice"), ("[moonlight]", "tungsten")):
+        problems = resolve("legan", "quick", [*SMALL, f"white_balance={given}"], {"data": tiny_data}).problems
+        assert any(problem.place.startswith("white_balance") and said in problem.message for problem in problems)
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(home, tiny_data, capsys):
     asked = resolve("legan", "quick", SMALL, {"data": tiny_data, "quality": tiny_data})
     start_training("legan", asked, "planned", None, dry_run=True)

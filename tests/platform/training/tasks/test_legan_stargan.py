@@ -1,5 +1,6 @@
 import copy
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,10 @@ from legan.models.identity import LightCNN
 from legan.models.norm import InstanceNorm
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
+from legan.platform.data.variants.stored import make_white_balanced
+from legan.platform.data.variants.white_balance import white_balanced
 from legan.platform.model import read_model
+from legan.platform.pixels import to_tensor
 from legan.platform.settings import LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from legan.platform.training.parallel import Ranks
@@ -158,6 +162,26 @@ def test_a_gpu_trains_as_the_processor_does(tiny_data, gpu, doubles, settings):
     for name, network in here.networks.items():
         for one, other in zip(network.parameters(), there.networks[name].parameters(), strict=True):
             assert float((other.grad.cpu() - one.grad).norm()) < 1e-5 * (float(one.grad.norm()) + 1e-6), name
+
+
+def test_a_step_sees_images_white_balanced_as_they_were_drawn(tiny_data, tmp_path):
+    data = open_dataset(shutil.copytree(tiny_data, tmp_path / "faces"))
+    make_white_balanced(data, ["tungsten", "shade"])
+    plain = make_task(data.path, flip=False).batch(0)["x"]
+    given = {"white_balance": ["tungsten", "shade"], "colour_shares": {"white_balanced": 2}}
+    seen = make_task(data.path, flip=False, **given).batch(0)["x"]
+    variants = [plain, *(to_tensor(white_balanced(plain.permute(0, 2, 3, 1).numpy(), name)) for name in ("tungsten", "shade"))]
+    found = [[torch.equal(image, variant[i]) for variant in variants].index(True) for i, image in enumerate(seen)]
+    assert set(found) == {0, 1, 2}
+
+
+def test_workers_draw_the_variants_that_one_process_draws(tiny_data, tmp_path):
+    data = open_dataset(shutil.copytree(tiny_data, tmp_path / "faces"))
+    make_white_balanced(data, ["tungsten", "shade"])
+    given = {"white_balance": ["tungsten", "shade"], "critic_steps": 1}
+    alone = make_task(data.path, **given).batch(3)["x"]
+    shared = [make_task(data.path, Ranks(rank, 2), **given).batch(3)["x"] for rank in range(2)]
+    assert torch.equal(torch.cat(shared), alone)
 
 
 @pytest.mark.long
