@@ -278,6 +278,8 @@ class TranslatorSettings(TrainingSettings):
     them by heart. 0 in the paper."""
     white_balance: tuple[WhiteBalance, ...] = ()
     """Settings of a white balance (section 18): each time that a training image is drawn it is as it is, or at one of these."""
+    white_balance_by: Literal["adaptation", "deep_editor"] = "adaptation"
+    """Chromatic adaptation and Shades of Grey, or the paper's deep editor with its published weights, which are a download."""
     colour_shares: ColourShares = ColourShares()
     judge: Path | None = None
     """Folder of the classifier that the model carries to read a face's own classes; null: D's head, where it learns classes."""

@@ -10,11 +10,12 @@ from legan.platform.errors import WeightsError, one_line
 from legan.platform.files import named_folder, whole_file
 
 CHUNK_BYTES, TIMEOUT_S = 1 << 20, 30.0
+DEEP_EDITOR = "deep_white_balance"
 
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A file of weights somebody else publishes."""
+    """A file of weights somebody else publishes; where it has no ``sha256``, it is known by Git's hash of it, ``git_blob``."""
 
     name: str
     file: str
@@ -23,6 +24,11 @@ class PretrainedWeights:
     sha256: str
     purpose: str
     without: str
+    git_blob: str = ""
+
+    def is_published(self, path: Path) -> bool:
+        """Whether a file is this one."""
+        return (_sha256(path) == self.sha256) if self.sha256 else (_git_blob(path) == self.git_blob)
 
 
 PRETRAINED = {
@@ -55,6 +61,16 @@ PRETRAINED = {
             purpose="LPIPS",
             without="LPIPS is left out",
         ),
+        PretrainedWeights(
+            name=DEEP_EDITOR,
+            file="net.pth",
+            origin="mahmoudnafifi/Deep_White_Balance on GitHub, PyTorch/models/net.pth",
+            url="https://github.com/mahmoudnafifi/Deep_White_Balance/raw/e37c0dd/PyTorch/models/net.pth",
+            sha256="",
+            git_blob="0203b455311bc3bef4965badd758ceca9853cb3e",
+            purpose="the paper's white-balance editor, for non-commercial use only (CC BY-NC-SA 4.0)",
+            without="white balance is by chromatic adaptation",
+        ),
     )
 }
 
@@ -65,7 +81,7 @@ def weights_folder() -> Path:
 
 
 def find_weights(name: str) -> Path:
-    """Path of the weights ``facenet``, ``inception`` or ``alexnet``; ValueError for another name.
+    """Path of the weights of this name in ``PRETRAINED``; ValueError for another name.
 
     Raises WeightsError, which says whose file belongs into which folder, when it is not there.
     """
@@ -84,11 +100,10 @@ def find_weights(name: str) -> Path:
 def check_weights(name: str) -> Path:
     """``find_weights``, with the published file's checksum: WeightsError when it is another file."""
     path = find_weights(name)
-    found = _sha256(path)
-    if found != PRETRAINED[name].sha256:
+    if not PRETRAINED[name].is_published(path):
         raise WeightsError(
-            f"{path} is not the published file (its SHA-256 is {found[:12]}… instead of {PRETRAINED[name].sha256[:12]}…); remove "
-            f"it and get it anew from {PRETRAINED[name].origin} ({PRETRAINED[name].url}): `legan weights {name}`."
+            f"{path} is not the published file (it has another checksum); remove it and get it anew from "
+            f"{PRETRAINED[name].origin} ({PRETRAINED[name].url}): `legan weights {name}`."
         )
     return path
 
@@ -113,11 +128,9 @@ def fetch_weights(name: str) -> Path:
                 for chunk in answer.iter_content(CHUNK_BYTES):
                     file.write(chunk)
 
-            found = _sha256(draft)
-            if found != weights.sha256:
+            if not weights.is_published(draft):
                 raise WeightsError(
-                    f"what {weights.url} sent is not the published file (its SHA-256 is {found[:12]}… instead of "
-                    f"{weights.sha256[:12]}…) and was not kept; {by_hand}."
+                    f"what {weights.url} sent is not the published file (it has another checksum) and was not kept; {by_hand}."
                 )
     except (OSError, requests.RequestException) as error:
         raise WeightsError(f"{weights.file} cannot be downloaded ({one_line(error)}); {by_hand}.") from error
@@ -128,3 +141,9 @@ def fetch_weights(name: str) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_blob(path: Path) -> str:
+    with path.open("rb") as file:
+        head = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        return hashlib.file_digest(file, head.copy).hexdigest()

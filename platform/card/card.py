@@ -59,10 +59,9 @@ def _data_lines(data: Mapping[str, Any] | None) -> Iterator[str]:
     yield "- **Landmarks**: " + (f"{found_by['name']}, licence {found_by['licence']}" if found_by else "unknown")
 
 
-def _colour_lines(colours: Mapping[str, Sequence[str]] | None) -> Iterator[str]:
+def _colour_lines(colours: Sequence[str] | None) -> Iterator[str]:
     if colours is not None:
-        balanced = ", ".join(colours["white_balance"])
-        yield f"- **Colours of training images**: as they are{f', and at the white balance of {balanced}' if balanced else ''}"
+        yield f"- **Colours of training images**: {', '.join(['as they are', *colours])}"
 
 
 def _training(info: Mapping[str, Any]) -> str:

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="facenet, inception (FID, KID) or alexnet (LPIPS).")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME…", help="facenet, inception (FID, KID), alexnet (LPIPS) or deep_white_balance.")
+]
 
 
 def mount(app: typer.Typer) -> None:

@@ -36,6 +36,7 @@ from legan.platform.settings import (
     TrainingSettings,
     TranslatorSettings,
 )
+from legan.platform.training.colours import colour_problems
 
 Opened = TypeVar("Opened")
 
@@ -159,6 +160,7 @@ def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None =
         problems += _critics_problems(settings, data, inputs)
     if isinstance(settings, TranslatorSettings):
         problems += _carried_problems(settings, data, inputs)
+        problems += colour_problems(settings)
     return Facts(settings, problems, data, tuple(notes))
 
 

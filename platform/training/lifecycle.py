@@ -23,7 +23,7 @@ from legan.models.layers import equal_shuffles
 from legan.models.quality import QualityModel
 from legan.platform.config import flatten
 from legan.platform.data.dataset import NOTHING, SPLITS, Dataset, LeftOut
-from legan.platform.data.variants.stored import make_white_balanced
+from legan.platform.data.variants.stored import make_variants
 from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError, counted
 from legan.platform.model import MODEL_FILE, StoredNetwork
@@ -39,6 +39,7 @@ from legan.platform.settings import (
 from legan.platform.tracking.places import experiment, git_commit, read_run_file, run_in_store
 from legan.platform.tracking.tracker import Status, Tracker
 from legan.platform.training.checks import NO_BF16, Inputs, given, hashes, lacks_bf16
+from legan.platform.training.colours import colour_variants
 from legan.platform.training.loop import Listener, StoppedEarly, load_for_export, train
 from legan.platform.training.parallel import Ranks, all_or_none
 from legan.platform.training.run_folder import Run, changed_inputs, remember_inputs
@@ -89,8 +90,8 @@ def train_run(
         if lacks_bf16(run.settings):
             raise ConfigError([NO_BF16])
         inputs = inputs or Inputs()
-        if ranks.is_first and isinstance(run.settings, TranslatorSettings) and run.settings.white_balance:
-            make_white_balanced(inputs.dataset(given(run.settings.data)), run.settings.white_balance, say)
+        if ranks.is_first and isinstance(run.settings, TranslatorSettings):
+            make_variants(inputs.dataset(given(run.settings.data)), colour_variants(run.settings), say)
     with all_or_none(ranks):
         task = build_task(run.settings, ranks, inputs, run.left_out)
         made_of = hashes(run.settings, inputs)

@@ -7,12 +7,12 @@ HASH begins the data set's content hash, so variants of images that were replace
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from legan.platform.data.dataset import DAMAGE, Dataset
-from legan.platform.data.variants.white_balance import white_balanced
 from legan.platform.errors import DataError, first_line
 from legan.platform.files import room_in, whole_file
 
@@ -22,29 +22,37 @@ _BATCH = 256
 Images = npt.NDArray[np.uint8]
 
 
-def make_white_balanced(data: Dataset, settings: Sequence[str], say: Callable[[str], None] = print) -> None:
-    """Make the variants of a data set at these settings of a white balance, where they are not there yet.
+class ImageVariant(NamedTuple):
+    """Images in other colours: the ``name`` of their file, what they are called, and what makes them of images B×H×W×3."""
+
+    name: str
+    called: str
+    change: Callable[[Images], Images]
+
+
+def make_variants(data: Dataset, variants: Sequence[ImageVariant], say: Callable[[str], None] = print) -> None:
+    """Make the variants of a data set that are not there yet.
 
     DataError where its folder cannot be written to; CheckpointError where the disk is full.
     """
-    for setting in settings:
-        file = variant_file(data, setting)
+    for variant in variants:
+        file = variant_file(data, variant.name)
         if file.is_file():
             continue
-        say(f"white balance {setting}: made once of all {len(data):,} images, and kept in {file.parent}")
+        say(f"{variant.called}: made once of all {len(data):,} images, and kept in {file.parent}")
         try:
             with room_in(data.path):
-                _make(data, setting, file)
+                _make(data, variant, file)
         except PermissionError as error:
             remedy = "make it writable, or train without white_balance"
             raise DataError(f"{data.path} cannot be written to ({first_line(error)}); {remedy}.") from error
 
 
-def open_variants(data: Dataset, settings: Sequence[str]) -> list[Images]:
-    """The images of each setting, uint8 N×H×W×3, memory-mapped; DataError where one is missing or damaged."""
+def open_variants(data: Dataset, variants: Sequence[ImageVariant]) -> list[Images]:
+    """Their images, each uint8 N×H×W×3, memory-mapped; DataError where one is missing or damaged."""
     opened = []
-    for setting in settings:
-        file = variant_file(data, setting)
+    for variant in variants:
+        file = variant_file(data, variant.name)
         try:
             images = np.load(file, mmap_mode="r", allow_pickle=False)
         except DAMAGE as error:
@@ -57,13 +65,13 @@ def open_variants(data: Dataset, settings: Sequence[str]) -> list[Images]:
 
 def variant_file(data: Dataset, name: str) -> Path:
     """Where a variant of the data set lies."""
-    return data.path / FOLDER / data.content_hash[:12] / f"white-balance-{name}.npy"
+    return data.path / FOLDER / data.content_hash[:12] / f"{name}.npy"
 
 
-def _make(data: Dataset, setting: str, file: Path) -> None:
+def _make(data: Dataset, variant: ImageVariant, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as draft:
         images = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=data.images.shape)
         for start in range(0, len(images), _BATCH):
-            images[start : start + _BATCH] = white_balanced(data.images[start : start + _BATCH], setting)
+            images[start : start + _BATCH] = variant.change(data.images[start : start + _BATCH])
         images.flush()

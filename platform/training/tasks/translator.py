@@ -27,6 +27,7 @@ from legan.platform.model import Model, write_model
 from legan.platform.pixels import to_images, to_tensor
 from legan.platform.settings import TranslatorSettings
 from legan.platform.training.batches import Images, Rows, choose_variants, drawn_images, rows_of_step
+from legan.platform.training.colours import colour_variants, variant_shares
 from legan.platform.training.parallel import Ranks, step_generator
 from legan.platform.training.task import Goal, Image
 from legan.platform.training.tasks.stated import data_facts, matcher_facts, predictor_facts, quality_facts
@@ -63,7 +64,7 @@ class TranslatorTask:
         self.people = set(data.people("train"))
         self.rows = data.rows("train")
         self.total_steps = settings.total_steps(len(self.rows), images_per_step)
-        self.white_balance, self.variant_shares = settings.white_balance, variant_shares(settings)
+        self.colours, self.variant_shares = colour_variants(settings), variant_shares(settings)
         self.pairs = held_out_pairs(data)
         self.goal = goal_of(self.pairs)
         self.flips = self.schema.flip_indices() if settings.flip else None
@@ -134,14 +135,14 @@ class TranslatorTask:
 
     @cached_property
     def variants(self) -> list[Images]:
-        """The data set's images at each setting of ``white_balance``."""
-        return open_variants(self.data, self.white_balance) if self.white_balance else []
+        """The data set's images in other colours, as ``variant_shares`` has them."""
+        return open_variants(self.data, self.colours)
 
     @cached_property
     def stated(self) -> dict[str, Any]:
         """What the model says of itself, measured with the weights that it has when this is first asked for."""
         data, device = self.data, self.ranks.device
-        stated = {"data": data_facts(data), "colours": {"white_balance": list(self.white_balance)}}
+        stated = {"data": data_facts(data), "colours": [variant.called for variant in self.colours]}
         if self.quality is not None:
             stated["quality"] = quality_facts(self.quality, self.info.get("simulated_ratings"), self.translator, data, device)
         if self.predictor is not None:
@@ -149,12 +150,6 @@ class TranslatorTask:
         if self.matcher is not None:
             stated["matcher"] = matcher_facts(self.matcher, self.info.get("identity_weights"), data, device)
         return stated
-
-
-def variant_shares(settings: TranslatorSettings) -> list[float]:
-    """How often an image is drawn as it is, and at each setting of ``white_balance``, as ``choose_variants`` takes them."""
-    shares, balances = settings.colour_shares, settings.white_balance
-    return [shares.as_it_is, *(shares.white_balanced / len(balances) for _ in balances)]
 
 
 def held_out_pairs(data: Dataset) -> pd.DataFrame | None:

@@ -12,7 +12,7 @@ RECORD = {
             "name": "faces", "source": "yale", "people": 12, "licence": "research only",
             "landmarks": {"name": "a mean face shape", "licence": "MIT"},
         },
-        "colours": {"white_balance": ["tungsten", "shade"]},
+        "colours": ["white balance tungsten", "white balance shade"],
         "quality": {"raters": "simulated", "images": 240, "mean": 4.8, "sd": 1.1, "fake_mean": 6.7, "split": "val"},
         "predictor": {
             "network": "discriminator", "weights": "ab", "expression_accuracy": 0.931, "faces": 240, "split": "val",
@@ -33,7 +33,7 @@ def test_a_card_says_what_the_model_was_made_of_and_how_it_was_measured():
         "- **Data**: faces (source yale), 12 people in the training split",
         "- **Licence of the data**: research only",
         "- **Landmarks**: a mean face shape, licence MIT",
-        "- **Colours of training images**: as they are, and at the white balance of tungsten, shade",
+        "- **Colours of training images**: as they are, white balance tungsten, white balance shade",
         "- **Training**: run first, step 680, commit 765478c01234, by legan 0.1.0",
         "- **Ratings by Q**: simulated raters; real images: 4.8 ± 1.1 (240 of the validation split), this model's outputs: 6.7",
         "- **Reads a face's own classes**: by D's head, right for expression 93.1% of 240 faces of the validation split",
@@ -47,7 +47,7 @@ def test_what_was_not_measured_is_said():
     record = copy.deepcopy(RECORD)
     record["info"] |= {"quality": {"raters": "people"}, "predictor": {"network": "judge"}, "matcher": {"network": "matcher"}}
     record["info"]["data"] |= {"licence": None, "landmarks": None}
-    record["info"]["colours"] = {"white_balance": []}
+    record["info"]["colours"] = []
     card, missing = model_card(record, "LEGAN model"), "not measured, since nobody or too few people were held out"
     assert f"- **Ratings by Q**: human raters; no real images were rated ({missing})" in card
     assert f"- **Reads a face's own classes**: yes; {missing}" in card

@@ -1,14 +1,21 @@
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.data.variants.stored import make_white_balanced, open_variants, variant_file
+from legan.platform.data.variants.stored import ImageVariant, make_variants, open_variants, variant_file
 from legan.platform.data.variants.white_balance import white_balanced
 from legan.platform.errors import DataError
+
+
+def balanced(*settings: str) -> list[ImageVariant]:
+    return [
+        ImageVariant(f"white-balance-{name}", f"white balance {name}", partial(white_balanced, setting=name)) for name in settings
+    ]
 
 
 @pytest.fixture
@@ -19,12 +26,12 @@ def data(tiny_data: Path, tmp_path: Path) -> Dataset:
 def test_variants_are_made_once_row_by_row(data: Dataset) -> None:
     said: list[str] = []
     for _ in range(2):
-        make_white_balanced(data, ["tungsten", "automatic"], said.append)
+        make_variants(data, balanced("tungsten", "automatic"), said.append)
     assert [line.split(":")[0] for line in said] == ["white balance tungsten", "white balance automatic"]
-    tungsten, automatic = open_variants(data, ["tungsten", "automatic"])
+    tungsten, automatic = open_variants(data, balanced("tungsten", "automatic"))
     assert np.array_equal(tungsten, white_balanced(np.asarray(data.images), "tungsten"))
     assert np.array_equal(automatic, white_balanced(np.asarray(data.images), "automatic"))
-    assert sorted(path.name for path in variant_file(data, "tungsten").parent.iterdir()) == [
+    assert sorted(path.name for path in variant_file(data, "any").parent.iterdir()) == [
         "white-balance-automatic.npy",
         "white-balance-tungsten.npy",
     ]
@@ -32,12 +39,12 @@ def test_variants_are_made_once_row_by_row(data: Dataset) -> None:
 
 def test_what_is_missing_or_damaged_is_named(data: Dataset) -> None:
     with pytest.raises(DataError, match=r"white-balance-shade\.npy cannot be read .*; remove it, and it is made anew"):
-        open_variants(data, ["shade"])
-    file = variant_file(data, "shade")
+        open_variants(data, balanced("shade"))
+    file = variant_file(data, "white-balance-shade")
     file.parent.mkdir(parents=True)
     np.save(file, np.zeros((2, 32, 32, 3), np.uint8))
     with pytest.raises(DataError, match=r"is damaged \(it holds uint8 \(2, 32, 32, 3\)\); remove it"):
-        open_variants(data, ["shade"])
+        open_variants(data, balanced("shade"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -45,6 +52,6 @@ def test_a_folder_that_cannot_be_written_to_is_named(data: Dataset) -> None:
     data.path.chmod(0o500)
     try:
         with pytest.raises(DataError, match=r"cannot be written to .*; make it writable, or train without white_balance"):
-            make_white_balanced(data, ["shade"])
+            make_variants(data, balanced("shade"))
     finally:
         data.path.chmod(0o700)

@@ -17,12 +17,13 @@ from legan.models.identity import LightCNN
 from legan.models.norm import InstanceNorm
 from legan.models.quality import QualityModel
 from legan.platform.data.dataset import open_dataset
-from legan.platform.data.variants.stored import make_white_balanced
+from legan.platform.data.variants.stored import make_variants
 from legan.platform.data.variants.white_balance import white_balanced
 from legan.platform.model import read_model
 from legan.platform.pixels import to_tensor
-from legan.platform.settings import LeganSettings
+from legan.platform.settings import LeganSettings, TranslatorSettings
 from legan.platform.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from legan.platform.training.colours import colour_variants
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 
@@ -166,7 +167,7 @@ def test_a_gpu_trains_as_the_processor_does(tiny_data, gpu, doubles, settings):
 
 def test_a_step_sees_images_white_balanced_as_they_were_drawn(tiny_data, tmp_path):
     data = open_dataset(shutil.copytree(tiny_data, tmp_path / "faces"))
-    make_white_balanced(data, ["tungsten", "shade"])
+    make_variants(data, colour_variants(TranslatorSettings(steps=1, white_balance=("tungsten", "shade"))))
     plain = make_task(data.path, flip=False).batch(0)["x"]
     given = {"white_balance": ["tungsten", "shade"], "colour_shares": {"white_balanced": 2}}
     seen = make_task(data.path, flip=False, **given).batch(0)["x"]
@@ -177,7 +178,7 @@ def test_a_step_sees_images_white_balanced_as_they_were_drawn(tiny_data, tmp_pat
 
 def test_workers_draw_the_variants_that_one_process_draws(tiny_data, tmp_path):
     data = open_dataset(shutil.copytree(tiny_data, tmp_path / "faces"))
-    make_white_balanced(data, ["tungsten", "shade"])
+    make_variants(data, colour_variants(TranslatorSettings(steps=1, white_balance=("tungsten", "shade"))))
     given = {"white_balance": ["tungsten", "shade"], "critic_steps": 1}
     alone = make_task(data.path, **given).batch(3)["x"]
     shared = [make_task(data.path, Ranks(rank, 2), **given).batch(3)["x"] for rank in range(2)]
