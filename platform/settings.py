@@ -158,6 +158,9 @@ class IdentitySettings(TrainingSettings):
     """Multiplier of every layer's channels."""
     features: int = Field(256, ge=8, le=4096)
     """Length of the penultimate features, which Lid compares."""
+    patience: int | None = Field(None, ge=1, le=10_000)
+    """Validations in a row without a better one after which the training ends; null: it does all its steps. The best one is kept
+    in any case. It needs two people in val."""
 
 
 class QualitySettings(TrainingSettings):

@@ -305,6 +305,9 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
         _expect_multiple(problems, "data", size, 16, "LightCNN's four poolings")
         if len(set(data.subject[data.rows("train")])) == 1:
             problems.add("data", f"the training split of {data.path} shows one subject; T learns to tell two or more apart")
+        if settings.patience is not None and not _can_be_verified(data):
+            message = f"val of {data.path} does not show two people, one of them twice; put more into val, or set patience=null"
+            problems.add("patience", message)
     if isinstance(settings, ClassifierSettings) and (size < 32 or size % 16):
         problems.add("data", f"the image size {size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
     if isinstance(settings, StarGanV2Settings) and (size < 32 or size.bit_count() > 1):
@@ -315,6 +318,12 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
         _expect_multiple(problems, "data", size, 4, "G's two downsamplings")
         _expect_halvings(problems, "discriminator.layers", settings.discriminator.layers, size)
     return problems
+
+
+def _can_be_verified(data: Dataset) -> bool:
+    """Whether val has pairs of one person and pairs of strangers."""
+    held_out = data.subject[data.real_rows("val")]
+    return 1 < len(set(held_out)) < len(held_out)
 
 
 def _critics_problems(settings: CriticSettings, data: Dataset | None, inputs: Inputs) -> Problems:

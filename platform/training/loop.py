@@ -7,6 +7,9 @@ the step and the term of the first that is not finite, and stops before anything
 What is done after a step is ``due`` by the step's number. One thing more is saved: the weights of a validation that is better
 than those of all checkpoints. So a checkpoint has the metrics of its own step or none, and the best validation has a checkpoint.
 Where the end is asked for, the step under way is the last one, and becomes a checkpoint too.
+
+A goal with patience ends a training on a plateau: at a validation by which the best one is so many validations ago. Steps and the
+best checkpoint alone decide that, so that a resumed training ends where one that never stopped would have ended.
 """
 
 import math
@@ -20,9 +23,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from legan.platform.errors import CheckpointError, NonFiniteLossError
+from legan.platform.errors import CheckpointError, NonFiniteLossError, counted
 from legan.platform.settings import StartSettings, TrainingSettings
 from legan.platform.training.checkpoint import (
+    Checkpoint,
     best_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -102,6 +106,8 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
     the end was asked for, and whatever ``report`` raises.
     """
     start = _start(task, settings.start, checkpoints, ranks, listener)
+    if _ended_on_plateau(task, settings, checkpoints, ranks, listener, start):
+        return
     clock, ending = _Clock(start), _Ending(listener.end_asked, ranks)
     pending: list[dict[str, Tensor]] = []
     with closing(_batches(task, start)) as batches:
@@ -133,6 +139,8 @@ def train(task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Rank
                         told |= _look(task, settings, checkpoints, listener, step, now)
             if listener.report is not None:
                 listener.report(step, told)
+            if now.validated and _ended_on_plateau(task, settings, checkpoints, ranks, listener, step):
+                return
             if ends:
                 raise Interrupted(f"step {step}")
 
@@ -189,16 +197,38 @@ def _look(task: Task, settings: TrainingSettings, checkpoints: Path, listener: L
         for key, image in task.samples().items():
             recorder.log_image(key, image, step)
 
-    if now.saved or is_best:
+    if now.saved or is_best or (metrics and _plateau(task, settings, checkpoints, step) is not None):
         save_checkpoint(checkpoints, step, task.networks, task.state_dict(), metrics)
-        prune_checkpoints(checkpoints, settings.keep_last, *task.goal)
+        prune_checkpoints(checkpoints, settings.keep_last, task.goal.metric, task.goal.mode)
     return metrics
+
+
+def _plateau(task: Task, settings: TrainingSettings, checkpoints: Path, step: int) -> Checkpoint | None:
+    """The best checkpoint, where its validation is as many before that of ``step`` as the goal has patience for."""
+    patience, every = task.goal.patience, settings.validate_every
+    if patience is None or step == 0 or step % every:
+        return None
+    best = best_checkpoint(list_checkpoints(checkpoints), task.goal.metric, task.goal.mode)
+    return best if best is not None and step // every - best.step // every >= patience else None
+
+
+def _ended_on_plateau(
+    task: Task, settings: TrainingSettings, checkpoints: Path, ranks: Ranks, listener: Listener, step: int
+) -> bool:
+    """Whether the training ends at ``step`` since nothing gets better; the same on all workers."""
+    if task.goal.patience is None:
+        return False
+    best = _plateau(task, settings, checkpoints, step) if ranks.is_first else None
+    if best is not None:
+        waited = counted(task.goal.patience, "validation")
+        listener.say(f"step {step}/{task.total_steps}  ends here: the best validation, at step {best.step}, is {waited} ago")
+    return everyones(best is not None, ranks)[0]
 
 
 def _is_best(metrics: Mapping[str, float], goal: Goal, checkpoints: Path) -> bool:
     """Whether a validation is better than those of all checkpoints."""
     value = metrics.get(goal.metric, math.nan)
-    best = best_checkpoint(list_checkpoints(checkpoints), *goal)
+    best = best_checkpoint(list_checkpoints(checkpoints), goal.metric, goal.mode)
     if best is None:
         return math.isfinite(value)
     return value < best.metrics[goal.metric] if goal.mode == "min" else value > best.metrics[goal.metric]
@@ -207,7 +237,7 @@ def _is_best(metrics: Mapping[str, float], goal: Goal, checkpoints: Path) -> boo
 def load_for_export(task: Task, checkpoints: Path) -> int:
     """Load the checkpoint that becomes the model, the last or the best; its step."""
     done = list_checkpoints(checkpoints)
-    chosen = best_checkpoint(done, *task.goal) if task.exports == "best" else None
+    chosen = best_checkpoint(done, task.goal.metric, task.goal.mode) if task.exports == "best" else None
     chosen = chosen or done[-1]
     load_checkpoint(chosen, task.networks)
     return chosen.step

@@ -12,10 +12,14 @@ Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Goal(NamedTuple):
-    """The validation metric that says which checkpoint is best."""
+    """The validation metric that says which checkpoint is best.
+
+    After ``patience`` validations in a row without a better one, the training ends; None: it does all its steps.
+    """
 
     metric: str
     mode: Literal["min", "max"]
+    patience: int | None = None
 
 
 class Task(Protocol):

@@ -56,7 +56,7 @@ def identity_task(settings: IdentitySettings, data: Dataset, ranks: Ranks) -> Su
         numbers=numbers,
         loss=subject_loss,
         validation=validation,
-        goal=Goal("val/verification_auc", "max"),
+        goal=Goal("val/verification_auc", "max", settings.patience),
         mirror=lambda labels, mirrored: labels,
         info={"data_hash": data.content_hash},
         people=data.people("train"),

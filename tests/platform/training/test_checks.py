@@ -93,6 +93,14 @@ def test_one_person_is_not_enough_to_tell_people_apart(home, tiny_data, tmp_path
         facts_of("identity", "quick", [], {"data": tmp_path / "one"})
 
 
+def test_a_plateau_needs_people_to_validate_by(home, tiny_data):
+    with pytest.raises(
+        ConfigError, match=r"patience: val of .* does not show two people, .* put more into val, or set patience="
+    ):
+        facts_of("identity", "quick", ["patience=3"], {"data": tiny_data})
+    assert facts_of("identity", "quick", [], {"data": tiny_data}).settings.patience is None
+
+
 def test_images_are_not_shifted_out_of_sight(home, tiny_data):
     assert facts_of("stargan_v2", "quick", ["shift=15"], {"data": tiny_data}).settings.shift == 15
     with pytest.raises(ConfigError, match=r"shift: 16 pixels move half of an image of 32×32 out of sight; take fewer"):

@@ -20,9 +20,11 @@ from ray.util import placement_group_table
 from safetensors.torch import load_file
 
 from legan.models.quality import QualityModel
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.write import write_dataset
 from legan.platform.errors import ClusterError, LeganError
 from legan.platform.model import save_network
-from legan.platform.settings import LeganSettings
+from legan.platform.settings import IdentitySettings, LeganSettings
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.distributed import _Trainer, train_on_ray
 from legan.platform.training.loop import Interrupted
@@ -71,6 +73,38 @@ def test_two_workers_train_and_leave_a_model(uninterrupted):
     lines = (uninterrupted.folder / "progress.log").read_text().splitlines()
     assert lines[0].startswith(f"step {EVERY}/{STEPS}  ")
     assert lines[-1].startswith("finished: the model is ")
+
+
+@pytest.mark.long
+def test_two_workers_end_on_the_same_plateau_also_when_resumed_and_keep_the_same_weights(ray_cluster, tiny_data, store, tmp_path):
+    data = open_dataset(tiny_data)
+    faces = data.faces.drop(columns="duplicate_of")
+    faces["split"] = faces["split"].mask(faces["subject"] == "d", "val")
+    write_dataset(
+        tmp_path / "two", name="two", schema=data.schema, faces=faces, images=data.images, hulls=data.packed_hulls,
+        source="drawn for tests",
+    )  # fmt: skip
+    values = {"network": "lightcnn9", "width": 0.125, "features": 16, "steps": 400, "batch_size": 4, "patience": 2}
+    asked = IdentitySettings(**values, data=tmp_path / "two", validate_every=4, checkpoint_every=8, log_every=2, workers=2)
+
+    def train(name: str, stop: bool) -> tuple[int, Run]:
+        run = create_run(tmp_path, "identity", asked, name)
+
+        def say(line: str) -> None:
+            if stop and line.startswith("step 2/"):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        if stop:
+            with pytest.raises(Interrupted):
+                train_on_ray(run, store, say)
+        train_on_ray(run, store, str)
+        (ended,) = [line for line in (run.folder / "progress.log").read_text().splitlines() if "ends here" in line]
+        return int(ended.removeprefix("step ").partition("/")[0]), run
+
+    (whole_step, whole), (parts_step, parts) = train("whole", stop=False), train("parts", stop=True)
+    assert parts_step == whole_step < 400
+    files = [run.model / "weights.safetensors" for run in (whole, parts)]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_worker_trains_on_a_gpu(ray_cluster, tiny_data, store, tmp_path, gpu):

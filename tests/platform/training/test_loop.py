@@ -215,6 +215,49 @@ class Scripted(Toy):
         return {"val/error": self.errors[self.at]}
 
 
+PLATEAU = {2: 0.5, 4: 0.3, 6: 0.4, 8: 0.3, 10: 0.2, 12: 0.2, 14: 0.9, 16: 0.3, 18: 0.1, 20: 0.1}
+"""Of three without a better one there are none before step 16, where the best is that of step 10."""
+
+
+def patient(patience: int | None) -> Scripted:
+    task = Scripted(20, PLATEAU)
+    task.goal = Goal("val/error", "min", patience)
+    return task
+
+
+def test_a_training_ends_on_a_plateau_and_keeps_its_best_validation(tmp_path):
+    asked, lines, records = settings(validate_every=2, checkpoint_every=5), [], Records()
+    train(patient(3), asked, tmp_path, Ranks(), Listener(records, lines.append))
+    assert sorted(records.metrics["val/error"]) == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert lines[-1] == "step 16/20  ends here: the best validation, at step 10, is 3 validations ago"
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [10, 15, 16]
+    assert load_for_export(patient(3), tmp_path) == 10
+    train(patient(3), asked, tmp_path, Ranks(), Listener(records, lines.append))
+    assert lines[-1] == "step 16/20  ends here: the best validation, at step 10, is 3 validations ago"
+    assert max(records.metrics["loss/total"]) == 16
+
+
+@pytest.mark.parametrize("patience", [None, 4])
+def test_without_a_plateau_all_steps_are_done(tmp_path, patience):
+    train(patient(patience), settings(validate_every=2), tmp_path, Ranks(), Listener(None, str))
+    assert list_checkpoints(tmp_path)[-1].step == 20
+
+
+@pytest.mark.parametrize("stop", [5, 11, 13])
+def test_a_resumed_training_ends_on_the_same_plateau_with_the_same_weights(tmp_path, stop):
+    asked, whole, calls = settings(validate_every=2, checkpoint_every=5), patient(3), []
+    train(whole, asked, tmp_path / "whole", Ranks(), Listener(None, str))
+    listener = Listener(None, str, end_asked=lambda: calls.append(1) or len(calls) == stop)
+    with pytest.raises(Interrupted, match=f"step {stop}"):
+        train(patient(3), asked, tmp_path / "parts", Ranks(), listener)
+    rest = patient(3)
+    train(rest, asked, tmp_path / "parts", Ranks(), Listener(None, str))
+    assert rest.at == whole.at == 16
+    assert torch.equal(whole.network.weight, rest.network.weight)
+    assert load_for_export(whole, tmp_path / "whole") == load_for_export(rest, tmp_path / "parts") == 10
+    assert torch.equal(whole.network.weight, rest.network.weight)
+
+
 def test_each_thing_happens_by_its_own_interval(tmp_path):
     records, told = Records(), {}
     errors = {3: 0.5, 6: 0.9, 9: 0.4, 12: 0.4, 14: 0.6}
