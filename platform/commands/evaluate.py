@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from legan.platform.commands import complete
 from legan.platform.commands.options import (
     MODEL_HELP,
     PAIRS,
     PAIRS_OPTION,
+    PERSON_HELP,
     QUALITY,
     SEED,
     Classifier,
@@ -31,6 +33,7 @@ from legan.platform.errors import counted
 
 if TYPE_CHECKING:
     from legan.platform.evaluation.paired import Evaluation
+    from legan.platform.evaluation.verification.result import Verification
 
 DEFAULT = "model"
 HELP = """Score models on people held out of a data set, beside copied inputs and real images.
@@ -78,6 +81,26 @@ LineupModels = Annotated[
         metavar="NAME=RUN",
         help="A model and its name, which raters don't see. Repeatable; further ones may also follow without --models.",
     ),
+]
+
+
+Told = Annotated[
+    str, path_argument(metavar="RUN", help=f"What tells people apart: {PERSON_HELP}, or dlib.", autocompletion=complete.runs)
+]
+ProtocolName = Annotated[
+    Literal["lfw", "ijbb", "table"],
+    typer.Option("--protocol", help="Whose list of pairs it is: LFW's, IJB-B's templates', or a table of your own."),
+]
+PairList = Annotated[
+    Path,
+    path(
+        "--list",
+        help="LFW: pairs.txt (View 2), pairsDevTest.txt or pairsDevTrain.txt (View 1); IJB-B: ijbb_11_S1_S2_matches.csv or "
+        "ijbb_template_pair_label.txt; a table: .csv or .parquet of first, second, same and, at will, fold.",
+    ),
+]
+VerificationOut = Annotated[
+    Path | None, out_option("Folder of the report.", "evaluations/verification-RUN-DATASET-LIST beside the runs")
 ]
 
 
@@ -159,7 +182,45 @@ def mount(app: typer.Typer) -> None:
         print(f"{len(asked)} line-ups of {', '.join(named)}: {out}")
         print(f"Have people choose: legan study create STUDY --lineup {out} --raters 17")
 
+    @group.command()
+    def verification(
+        run: Told, protocol: ProtocolName, data: Data, pair_list: PairList, known_judges: KnownJudges = False,
+        out: VerificationOut = None,
+    ) -> None:  # fmt: skip
+        """Verify people by a protocol's pairs (Table 4): TPR at FPR 1 % and 0.1 %, FNMR at FMR, and the ROC."""
+        from legan.platform.device import command_device
+        from legan.platform.evaluation.verification.verify import (
+            VerificationRequest,
+            default_verification_folder,
+            prepare_verification,
+            verify,
+        )
+
+        request = VerificationRequest(Path(run), protocol, data, pair_list, known_judges)
+        bench = prepare_verification(request, out)
+        done = verify(bench, out or default_verification_folder(bench), command_device(), say)
+        _print_verification(done)
+
     app.add_typer(group, name="evaluate")
+
+
+def _print_verification(done: "Verification") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from legan.platform.evaluation.verification.report import rows_of
+
+    strangers, same = done.compared.pairs
+    of = f"{counted(same, 'pair')} of one person and {strangers} of strangers"
+    table = Table(title=f"{done.compared.file.name}: {of}")
+    table.add_column("", no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column(f"95 % over draws of a {done.compared.unit_name}, or ±", justify="right")
+    for row in rows_of(done):
+        table.add_row(*row)
+    Console().print(table)
+    if sum(done.compared.lost):
+        print(f"{counted(sum(done.compared.lost), 'pair')} could not be compared, since the data set lacks an image.")
 
 
 def say(line: str) -> None:

@@ -193,10 +193,13 @@ class Dataset:
         A person is known by the subject's name and by where the data come from: renderings of one seed show the same people at
         any size, and translations those whom they were made of.
         """
+        return self.people_called(np.unique(self.subject[self.rows(split)]).tolist())
+
+    def people_called(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The same of these subjects."""
         origin = origin_of_people(self.source, self.info)
         if origin is None:
             return ()
-        names = np.unique(self.subject[self.rows(split)])
         return tuple(sorted(hashlib.sha256(f"{origin}\n{name}".encode()).hexdigest()[:12] for name in names)[:MOST_PEOPLE])
 
     def hulls(self, rows: NDArray[np.integer] | Sequence[int] | slice) -> NDArray[np.bool_]:

@@ -142,6 +142,20 @@ RATINGS = (
 )
 """What ``legan ratings report`` measures of Q."""
 
+VERIFICATION = (
+    Metric("tpr_at_fpr_0.01_of_folds", "TPR at FPR 1 %, mean of folds", "0 to 1", "higher"),
+    Metric("tpr_at_fpr_0.01_sd_of_folds", "TPR at FPR 1 %, sd of folds", "0 to 1", None),
+    Metric("fpr_of_folds", "FPR of folds", "0 to 1", None),
+    Metric("tpr_at_fpr_0.01", "TPR at FPR 1 %", "0 to 1", "higher"),
+    Metric("tpr_at_fpr_0.001", "TPR at FPR 0.1 %", "0 to 1", "higher"),
+    Metric("fnmr_at_fmr_0.01", "FNMR at FMR 1 %", "0 to 1", "lower"),
+    Metric("fnmr_at_fmr_0.001", "FNMR at FMR 0.1 %", "0 to 1", "lower"),
+    Metric("equal_error_rate", "Equal error rate", "0 to 1", "lower"),
+    Metric("roc_auc", "ROC AUC", "0 to 1", "higher"),
+    Metric("failure_to_acquire", "Failure to acquire", "0 to 1", "lower"),
+)
+"""What ``legan evaluate verification`` measures of T: Table 4. The list of pairs stands between ``eval/`` and the name."""
+
 LACKING: dict[Need, str] = {
     "inception": "its weights are not here; get them with `legan weights inception`",
     "alexnet": "its weights are not here; get them with `legan weights alexnet`",
@@ -154,7 +168,7 @@ LACKING: dict[Need, str] = {
 }
 """What to say of a metric that needs what is missing."""
 
-METRICS = (*EVALUATION, *RATED, *VALIDATION, *RATINGS)
+METRICS = (*EVALUATION, *RATED, *VALIDATION, *VERIFICATION, *RATINGS)
 
 _OLD_PREFIX = "validation/"
 _VALIDATED = {f"eval/{metric.name}" for metric in VALIDATION}
@@ -265,4 +279,4 @@ def _filled(name: str) -> Iterator[str]:
 _BY_STEM = {metric.stem: metric for metric in EVALUATION}
 _BY_NAME = {name: metric for metric in (*EVALUATION, *RATED) for name in metric.names_under("val/")}
 _BY_NAME |= {name: metric for metric in METRICS for name in metric.names}
-_TESTED = {name for metric in (*EVALUATION, *RATED, *RATINGS) for name in metric.names}
+_TESTED = {name for metric in (*EVALUATION, *RATED, *VERIFICATION, *RATINGS) for name in metric.names}

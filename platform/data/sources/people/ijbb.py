@@ -14,9 +14,11 @@ or the frames of a video), and FACE_X, FACE_Y, FACE_WIDTH, FACE_HEIGHT, the face
 It does not say who a template is. Templates that pairs call one person are one subject, called by their smallest number.
 
 A row of the data set is a face of a template: columns ``template`` and ``media``. A photograph may be in several templates. All
-rows are in the split test: nothing is to be learnt or chosen on them.
+rows are in the split test: nothing is to be learnt or chosen on them. The data set remembers which templates the lists name, also
+those of which no face could be used.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ TEMPLATES = ("ijbb_1N_gallery_S1.csv", "ijbb_1N_gallery_S2.csv", "ijbb_1N_probe_
 PAIRS, CROP_PAIRS = "protocol/ijbb_11_S1_S2_matches.csv", "meta/ijbb_template_pair_label.txt"
 CROPS, CROP_TEMPLATES = "loose_crop", "meta/ijbb_face_tid_mid.txt"
 PUBLISHED_BOX = ("FACE_X", "FACE_Y", "FACE_WIDTH", "FACE_HEIGHT")
+BLOCK = 65_536
 SCHEMA = AttributeSchema((ANY,), (ANY,), {ANY: ANY})
 
 
@@ -67,19 +70,25 @@ def ijbb(root: Path) -> SourceFaces:
         raise DataError(f"the lists of {root / 'protocol'} say that templates are of several people ({torn}); restore them.")
     if (root / PAIRS).is_file():
         _expect_media(root / PAIRS, read_template_pairs(root / PAIRS), set(used["template"]))
-    return _source(root, used, unusable, doubts)
+    return _source(root, used, unusable, doubts, rows["template"])
 
 
 def read_template_pairs(file: Path) -> NDArray[np.int64]:
     """Pairs of templates, int64 N×2; of InsightFace's form N×3, with 1 for one person and 0 for two. DataError for damage."""
+    return np.concatenate(list(template_pair_blocks(file)))
+
+
+def template_pair_blocks(file: Path) -> Iterator[NDArray[np.int64]]:
+    """The same in blocks of at most BLOCK pairs, so that memory does not grow with their number."""
     separator, columns = (",", 2) if file.suffix == ".csv" else (" ", 3)
     try:
-        table = pd.read_csv(file, sep=separator, header=None, dtype=np.int64)
+        with pd.read_csv(file, sep=separator, header=None, dtype=np.int64, chunksize=BLOCK) as tables:
+            for table in tables:
+                if table.shape[1] != columns:
+                    raise DataError(f"{file} has {counted(table.shape[1], 'column')}, not {columns}; restore the published file.")
+                yield table.to_numpy()
     except (OSError, ValueError, OverflowError) as error:
         raise DataError(f"{file} cannot be read ({first_line(error)}); restore the published file.") from error
-    if table.shape[1] != columns:
-        raise DataError(f"{file} has {counted(table.shape[1], 'column')}, not {columns}; restore the published file.")
-    return table.to_numpy()
 
 
 def _from_crops(root: Path) -> SourceFaces:
@@ -101,7 +110,7 @@ def _from_crops(root: Path) -> SourceFaces:
         subject = _people(templates, pairs)
     rows["subject"] = rows["template"].map(subject).map("person of template {}".format)
     rows["path"] = f"{CROPS}/" + rows["path"]
-    return _source(root, rows, [], [])
+    return _source(root, rows, [], [], rows["template"])
 
 
 def _people(templates: NDArray[np.int64], pairs: NDArray[np.int64]) -> dict[int, int]:
@@ -143,8 +152,11 @@ def _rows(file: Path) -> pd.DataFrame:
     return found
 
 
-def _source(root: Path, rows: pd.DataFrame, unusable: list[tuple[str, Skipped]], doubts: list[str]) -> SourceFaces:
+def _source(
+    root: Path, rows: pd.DataFrame, unusable: list[tuple[str, Skipped]], doubts: list[str], named: "pd.Series[int]"
+) -> SourceFaces:
     if rows.empty:
         raise DataError(f"{root} does not hold IJB-B: its lists name no face with a box; restore the published files.")
     records = rows.astype({"media": str, "subject": str}).assign(expression=ANY, lighting=ANY, split="test")
-    return SourceFaces("ijbb", root, SCHEMA, records, unusable, doubts=doubts)
+    info = {"templates": np.unique(named).tolist()}
+    return SourceFaces("ijbb", root, SCHEMA, records, unusable, info=info, doubts=doubts)

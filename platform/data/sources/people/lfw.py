@@ -1,6 +1,6 @@
 """LFW (Labeled Faces in the Wild) as it lies on disk, with its lists of people and pairs.
 
-    lfw/Aaron_Eckhart/Aaron_Eckhart_0001.jpg        or lfw_funneled/…, lfw-deepfunneled/…; or the people directly in ROOT
+    lfw/Aaron_Eckhart/Aaron_Eckhart_0001.jpg        or lfw_funneled/…, lfw-deepfunneled/… (IMAGES); or the people directly in ROOT
     peopleDevTrain.txt, peopleDevTest.txt           View 1: who trains, who tests; a count, then ``name<tab>images`` a line
     people.txt                                      View 2: ten folds; their number, and before each fold its count
     pairsDevTrain.txt, pairsDevTest.txt             pairs of View 1: a count N, N pairs of one person, N of two
@@ -12,6 +12,9 @@ in ROOT, beside the folder of the images, or in ROOT/view1 and ROOT/view2.
 With both lists of View 1, their people train and test. A twentieth of those who train are val: LFW has none. Without them,
 people are split by share. people.txt gives the column ``fold``, 1 to 10. View 2 draws on the people of View 1, so they are not
 new to what is chosen on View 1.
+
+An image is the box of a detected face, enlarged 2.2 times about its middle and brought to 250×250 (Huang et al., section 4). So
+the face that is meant is the one in the middle (FACE), whoever else is in the picture.
 """
 
 import re
@@ -25,11 +28,15 @@ from legan.platform.data.labels.splits import split_by_subject
 from legan.platform.data.skipped import Skipped
 from legan.platform.data.sources.folder_files import folder_images
 from legan.platform.data.sources.root import listed
-from legan.platform.data.sources.source import SourceFaces
+from legan.platform.data.sources.source import BOX, SourceFaces
 from legan.platform.data.sources.table import ANY
 from legan.platform.errors import DataError, counted
 
-IMAGES = ("lfw", "lfw_funneled", "lfw-deepfunneled", "lfw-funneled")
+IMAGES = ("lfw", "lfw_funneled", "lfw-deepfunneled", "lfw-funneled", "images_deepfunneled", "images_funneled")
+"""What the archives call the folder of the people."""
+SIDE, ENLARGED = 250, 2.2
+FACE = ((SIDE - SIDE / ENLARGED) / 2,) * 2 + (SIDE / ENLARGED,) * 2
+"""The box of the face that an image is of: left, top, width, height in pixels."""
 VIEW1 = {"peopleDevTrain.txt": "train", "peopleDevTest.txt": "test"}
 FOLDS = "people.txt"
 PAIRS = ("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt")
@@ -69,6 +76,7 @@ def lfw(root: Path) -> SourceFaces:
         folds = {person: number for number, people in enumerate(read_people(lists[FOLDS]), 1) for person in people}
         records["fold"] = records["subject"].map(folds).astype("Int64")
     records = records.drop(columns="number").assign(path=shown + records["path"], expression=ANY, lighting=ANY)
+    records = records.assign(**dict(zip(BOX, FACE, strict=True)))
     placed = [(shown + path, why) for path, why in unusable]
     return SourceFaces("lfw", root, SCHEMA, records.reset_index(drop=True), placed, info={"notes": notes} if notes else {})
 
