@@ -141,6 +141,8 @@ def acquaintance_with(network: StoredNetwork, data: Dataset, subjects: tuple[str
 def verify(bench: VerificationBench, out: Path, device: torch.device, say: Callable[[str], None]) -> Verification:
     """Compare all pairs, write the report into ``out`` and log it to the network's MLflow run, or say why not."""
     compared, about, tags = bench.compared, bench.about(), dict[str, str]()
+    for rate, why in about["left_out"].items():
+        say(f"The rate {float(rate):.1%} is left out: {why}.")
     for note in compared.notes:
         say(note)
     if bench.acquainted != "checked":

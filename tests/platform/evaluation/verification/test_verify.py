@@ -100,6 +100,7 @@ def test_lfw_by_ten_folds(lfw: Dataset, view_2: Path, network: Path, features: A
     assert low <= told["metrics"]["tpr_at_fpr_0.01"] <= high
     assert "TPR at FPR 1 %, mean of folds ↑" in said
     assert "could not be compared" in said
+    assert f"The rate 0.1% is left out: {told['left_out']['0.001']}." in said
     assert "The rates are in these files and not in MLflow: " in said
     curve = pd.read_csv(tmp_path / "out" / "roc.csv")
     assert (curve["fmr"].diff().dropna() >= 0).all()
