@@ -1,8 +1,8 @@
 """From a preset or file and the command line to checked settings: where a value comes from, and what is wrong with it.
 
 A preset or a user's YAML file has one section per kind of training (``identity``, ``quality``, ``classifier``,
-``legan``, ``stargan``, ``stargan_v2``); ``--set a.b=value`` overrides a field of the section in use. Unknown keys and
-values out of range are collected and reported together, before anything is computed.
+``legan``, ``stargan``, ``stargan_v2``, ``recolor``); ``--set a.b=value`` overrides a field of the section in use.
+Unknown keys and values out of range are collected and reported together, before anything is computed.
 """
 
 import json
@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from legan.platform.errors import ConfigError, Problem
-from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
+from legan.platform.rival_settings import RecolorSettings, StarGanSettings, StarGanV2Settings
 from legan.platform.settings import (
     CONFLICT,
     ClassifierSettings,
@@ -35,6 +35,7 @@ KINDS: dict[str, type[TrainingSettings]] = {
     "legan": LeganSettings,
     "stargan": StarGanSettings,
     "stargan_v2": StarGanV2Settings,
+    "recolor": RecolorSettings,
 }
 """The sections of a preset, and the commands of ``legan train``."""
 PRESETS = Path(__file__).parent / "presets"

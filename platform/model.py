@@ -31,6 +31,7 @@ from legan.models.expression import AttributeClassifier, Predictor
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
+from legan.models.recolor import ColorizationGenerator
 from legan.models.translator import Translator
 from legan.platform.card.card import model_card
 from legan.platform.data.dataset import Alignment
@@ -55,12 +56,14 @@ KINDS: dict[str, type[nn.Module]] = {
     "facenet": FacenetIdentity,
     "dlib": DlibIdentity,
     "attribute_classifier": AttributeClassifier,
+    "colorization": ColorizationGenerator,
 }
 
 
 TRANSLATORS = ("generator", "stargan", "stargan_v2")
 IDENTITY, QUALITY, CLASSIFIER = ("lightcnn", "facenet"), ("quality",), ("attribute_classifier",)
-"""The kinds that a model's generator, T or a matcher that models carry, Q, and the judge of classes may be."""
+RECOLORER = ("colorization",)
+"""The kinds that a model's generator, T or a matcher that models carry, Q, the judge of classes and a recolourer may be."""
 MATCHERS = (*IDENTITY, "dlib")
 """The kinds that may tell people apart in an evaluation."""
 PARTS = {
@@ -79,6 +82,7 @@ CALLED = {
     "facenet": ("an identity network (FaceNet)", ""),
     "dlib": ("a judge of people and nothing else (dlib)", ""),
     "attribute_classifier": ("a classifier of expression and lighting", "classifier"),
+    "colorization": ("a recolourer", "recolor"),
 }
 """What people call each kind, and the command of ``legan train`` that makes it."""
 

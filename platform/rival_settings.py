@@ -1,4 +1,4 @@
-"""Settings of the trainings that LEGAN is compared with: StarGAN and StarGAN-v2, with their own defaults."""
+"""Settings of trainings beside LEGAN's: its rivals, StarGAN and StarGAN-v2, with their own defaults, and the recolourer."""
 
 from typing import Literal
 
@@ -13,6 +13,7 @@ from legan.platform.settings import (
     LearningRate,
     LossSettings,
     Settings,
+    TrainingSettings,
     TranslatorSettings,
     Weight,
 )
@@ -104,4 +105,47 @@ class StarGanV2Settings(TranslatorSettings):
         if self.network.width > self.network.max_width:
             message = f"{self.network.width} is above network.max_width {self.network.max_width}; lower it"
             found.append(Problem("network.width", message, ("network.max_width",)))
+        return found
+
+
+class ColorizationGeneratorSettings(Settings):
+    """Table 14."""
+
+    width: int = Field(64, ge=4, le=256)
+    """Filters of conv1."""
+    skips: Literal["add", "concatenate", "none"] = "concatenate"
+    """What becomes of the encoder's maps where the decoder's are as large."""
+
+
+class CasiaNetSettings(Settings):
+    """CASIA-Net, D of the recolouring."""
+
+    width: int = Field(32, ge=4, le=256)
+    """Filters of its first convolution."""
+
+
+class RecolorLossSettings(Settings):
+    """pix2pix's objective."""
+
+    lambda_adv: Weight = 1.0
+    """The conditional adversarial loss; 0 leaves D out."""
+    lambda_l1: Weight = 100.0
+    """Mean L1 to the original; 100 in pix2pix."""
+
+
+class RecolorSettings(TrainingSettings):
+    """The recolouring network (sections 5 and 18), trained to colour images that were made grey."""
+
+    looks_at_classes = False
+
+    generator: ColorizationGeneratorSettings = ColorizationGeneratorSettings()
+    discriminator: CasiaNetSettings = CasiaNetSettings()
+    loss: RecolorLossSettings = RecolorLossSettings()
+
+    def conflicts(self) -> list[Problem]:
+        """What does not go together."""
+        found = super().conflicts()
+        if self.loss.lambda_adv == 0 and self.loss.lambda_l1 == 0:
+            message = "it and loss.lambda_l1 are 0, so that G has nothing to learn; set one of them"
+            found.append(Problem("loss.lambda_adv", message, ("loss.lambda_l1",)))
         return found

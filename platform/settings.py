@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -65,6 +65,9 @@ class StartSettings(Settings):
 
 class TrainingSettings(Settings):
     """What every kind of training has."""
+
+    looks_at_classes: ClassVar[bool] = True
+    """Whether it learns or asks for expressions and lightings; else all data will do, and all of it may be mirrored."""
 
     data: Path | None = None
     """Data set folder."""
@@ -152,6 +155,8 @@ class TrainingSettings(Settings):
 
 class IdentitySettings(TrainingSettings):
     """T, the identity network (section 4.1), trained as a classifier of subjects."""
+
+    looks_at_classes = False
 
     network: Literal["lightcnn29", "lightcnn9"] = "lightcnn29"
     width: float = Field(1.0, gt=0.0, le=4.0)

@@ -55,6 +55,7 @@ KINDS = {
     "stargan_v2": Kind(
         "Train StarGAN-v2. Needs --data. A domain is a pair of expression and lighting.", ("data", *CARRIED, *COLOURS)
     ),
+    "recolor": Kind("Train a network that recolours faces. Needs --data, images in colour; labels are not looked at.", ("data",)),
 }
 INPUTS = {
     "data": DATA,
@@ -72,7 +73,7 @@ SEVERAL = {"white_balance": list[str]}
 def mount(app: typer.Typer) -> None:
     """Add ``train`` to the application."""
     train = typer.Typer(
-        help="Train T (identity), Q (quality), the independent judge (classifier), LEGAN itself, or its rivals.",
+        help="Train T (identity), Q (quality), the independent judge (classifier), LEGAN itself, its rivals, or a recolourer.",
         no_args_is_help=True,
     )
     for name, kind in KINDS.items():

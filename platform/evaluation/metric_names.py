@@ -120,6 +120,8 @@ RATED = (RATING_MAE, RATING_PEARSON, RATING_SPEARMAN, RATING_INSIDE)
 VALIDATION = (
     Metric("l1_to_target", "L1 to target", "0 to 2", "lower", prefix="val/"),
     Metric("l1_cycle", "L1 after there and back", "0 to 2", "lower", prefix="val/"),
+    Metric("luma_error", "L1 of the brightness", "0 to 2", "lower", prefix="val/"),
+    Metric("chroma_share", "Chroma, of the originals' 1", "0 and up", None, prefix="val/"),
     Metric("verification_auc", "Verification AUC", "0 to 1", "higher", prefix="val/"),
     Metric("rating_error", "Error of the rating", "0 to 10", "lower", prefix="val/"),
     Metric("rating_correlation", "Correlation with the rating", "-1 to 1", "higher", prefix="val/"),
@@ -128,7 +130,8 @@ VALIDATION = (
     Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", prefix="val/"),
     Metric("both_accuracy", "Accuracy of both", "0 to 1", "higher", prefix="val/"),
 )
-"""What trainings measure on the way: translators the first two, T the next, then Q, then the classifier."""
+"""What trainings measure on the way: translators the first two, a recolourer the first, the third and the fourth (and SSIM, which
+evaluations have too), then T, Q and the classifier."""
 
 RATINGS = (
     Metric("ratings/{split}/error", "Error", "0 to 10", "lower", ("quality",)),

@@ -12,6 +12,7 @@ from legan.platform.data.dataset import NOTHING, Dataset, LeftOut, open_dataset
 from legan.platform.data.labels.classes import left_out_notes, pair_notes, people_notes, split_notes, unshown
 from legan.platform.data.labels.mirror import why_not
 from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_ratings
+from legan.platform.data.variants.recolored import is_grey
 from legan.platform.device import convolves_bf16, native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
 from legan.platform.model import (
@@ -26,7 +27,7 @@ from legan.platform.model import (
     refuse_other,
     weights_hash,
 )
-from legan.platform.rival_settings import StarGanV2Settings
+from legan.platform.rival_settings import RecolorSettings, StarGanV2Settings
 from legan.platform.settings import (
     ClassifierSettings,
     CriticSettings,
@@ -266,7 +267,7 @@ def _mirroring(settings: TrainingSettings, data: Dataset | None) -> tuple[Traini
     """The settings with yes or no for ``flip``, and what is to be said of it."""
     if settings.flip != "auto":
         return settings, []
-    if data is None or isinstance(settings, IdentitySettings) or data.schema.flip:
+    if data is None or not settings.looks_at_classes or data.schema.flip:
         return settings.model_copy(update={"flip": True}), []
     return settings.model_copy(update={"flip": False}), [f"note: no image is mirrored, {why_not(data.schema)}."]
 
@@ -289,6 +290,8 @@ def _trained(settings: TrainingSettings, data: Dataset) -> tuple[Dataset, Proble
 def _class_notes(settings: TrainingSettings, data: Dataset, trained: Dataset) -> list[str]:
     if isinstance(settings, IdentitySettings):
         return people_notes(data)
+    if isinstance(settings, RecolorSettings):
+        return []
     domains = isinstance(settings, StarGanV2Settings)
     pairs = pair_notes(trained, mirrored=bool(settings.flip)) if domains else []
     return [*left_out_notes(data, trained.left_out), *split_notes(trained), *pairs]
@@ -298,7 +301,7 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
     problems, size = Problems(), data.image_size
     if len(data.rows("train")) == 0:
         problems.add("data", f"{data.path} has no training split")
-    if settings.flip and data.schema.flip_indices() is None and not isinstance(settings, IdentitySettings):
+    if settings.flip and settings.looks_at_classes and data.schema.flip_indices() is None:
         problems.add("flip", f"images of {data.path} cannot be mirrored, {why_not(data.schema)}, or set flip=false")
 
     if isinstance(settings, IdentitySettings):
@@ -312,6 +315,11 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
         problems.add("data", f"the image size {size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
     if isinstance(settings, StarGanV2Settings) and (size < 32 or size.bit_count() > 1):
         problems.add("data", f"the image size {size} has to be 32, 64, 128 and so on (StarGAN-v2's halvings)")
+    if isinstance(settings, RecolorSettings):
+        _expect_multiple(problems, "data", size, 32, "Table 14's five halvings")
+        if is_grey(data):
+            remedy = "give photographs in colour"
+            problems.add("data", f"the training images of {data.path} are grey, so that there are no colours to learn; {remedy}")
     if isinstance(settings, TranslatorSettings) and 2 * settings.shift >= size:
         problems.add("shift", f"{settings.shift} pixels move half of an image of {size}×{size} out of sight; take fewer")
     if isinstance(settings, CriticSettings):

@@ -27,7 +27,7 @@ from legan.platform.data.variants.stored import make_variants
 from legan.platform.device import keep_freed_memory, place
 from legan.platform.errors import ConfigError, counted
 from legan.platform.model import MODEL_FILE, StoredNetwork
-from legan.platform.rival_settings import StarGanSettings, StarGanV2Settings
+from legan.platform.rival_settings import RecolorSettings, StarGanSettings, StarGanV2Settings
 from legan.platform.settings import (
     ClassifierSettings,
     IdentitySettings,
@@ -48,6 +48,7 @@ from legan.platform.training.tasks.classifier import classifier_task
 from legan.platform.training.tasks.identity import identity_task
 from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 from legan.platform.training.tasks.quality import quality_task
+from legan.platform.training.tasks.recolor import recolor_task
 from legan.platform.training.tasks.stargan_v2 import StarGanV2Task, build_networks
 
 TITLES = {
@@ -57,6 +58,7 @@ TITLES = {
     "identity": "T, the identity network,",
     "quality": "Q, the quality model,",
     "classifier": "The independent judge of expression and lighting,",
+    "recolor": "The recolourer,",
 }
 HEARD = b"\nstopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -167,6 +169,8 @@ def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs, left_ou
         return identity_task(settings, data, ranks)
     if isinstance(settings, ClassifierSettings):
         return classifier_task(settings, data, ranks)
+    if isinstance(settings, RecolorSettings):
+        return recolor_task(settings, data, ranks)
     if isinstance(settings, LeganSettings | StarGanSettings):
         return _critic_task(settings, data, ranks, inputs)
     if isinstance(settings, StarGanV2Settings):

@@ -19,6 +19,7 @@ from legan.models.expression import AttributeClassifier
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
+from legan.models.recolor import ColorizationGenerator
 from legan.models.stargan import StarGanGenerator
 from legan.models.stargan_v2 import StyledGenerator
 from legan.platform.config import Checked, flatten, read_section, resolve_over
@@ -112,6 +113,7 @@ def misfits(origin: Beginning, facts: Facts) -> Problems:
         people = len(np.unique(data.subject[data.rows("train")]))
         if known.people not in (None, people):
             problems.add("data", f"its training split shows {people} people, and {origin.name} tells {known.people} apart")
+    if not facts.settings.looks_at_classes:
         return problems
     for what, there, learnt in (
         ("expressions", data.schema.expressions, known.expressions),
@@ -274,5 +276,6 @@ TRAINED: Mapping[type[nn.Module], tuple[str, Callable[[Mapping[str, Any]], dict[
     LightCNN: ("identity", lambda numbers: {"network": f"lightcnn{numbers['layers']}", **_own("width", "features")(numbers)}),
     QualityModel: ("quality", _own("image_size", "width", "layers", "hidden")),
     AttributeClassifier: ("classifier", _own("width")),
+    ColorizationGenerator: ("recolor", _section("generator", "width", "skips")),
 }
 """What trains a network, and the settings that describe it by what it was built with."""

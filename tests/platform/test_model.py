@@ -17,6 +17,7 @@ from legan.models.expression import AttributeClassifier, Predictor, class_logits
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
+from legan.models.recolor import ColorizationGenerator
 from legan.models.translator import Translator
 from legan.platform import model as model_module
 from legan.platform import network_files
@@ -271,6 +272,7 @@ NETWORKS: list[tuple[str, type[nn.Module], dict[str, object]]] = [
     ("lightcnn", LightCNN, {"layers": 9, "classes": 3, "image_size": SIZE, "width": 0.125, "features": 8}),
     ("facenet", FacenetIdentity, {}),
     ("attribute_classifier", AttributeClassifier, {"expressions": 2, "lightings": 3, "image_size": SIZE, "width": 4}),
+    ("colorization", ColorizationGenerator, {"image_size": 32, "width": 4, "skips": "add"}),
 ]
 
 

@@ -34,6 +34,7 @@ KINDS = {
     "legan": [*SMALL, "adam.decay_from=0.75", "flip=true"],
     "identity": [*OFTEN, "network=lightcnn9", "width=0.125", "features=16"],
     "stargan_v2": [*OFTEN, *(f"network.{name}=6" for name in ("width", "max_width", "style", "latent", "hidden"))],
+    "recolor": [*OFTEN, "generator.width=4", "discriminator.width=4", "adam.decay_from=0.75"],
 }
 
 
@@ -276,6 +277,23 @@ def test_champions_and_networks_are_models_too(ready: Path, tiny_data: Path, tmp
     assert open_run(ready, "T").settings.features == FACES["features"]  # type: ignore[attr-defined]
     save_network(tmp_path / "Q", "quality", RATER, QualityModel(**RATER))
     assert "comes from a training of quality" in refused("identity", str(tmp_path / "Q"))["--from"]
+
+
+def test_a_recolourer_goes_on_with_other_classes_and_as_a_network(ready: Path, tiny_data: Path, tmp_path: Path) -> None:
+    start("recolor", "first", tiny_data)
+    data = open_dataset(tiny_data)
+    write_dataset(
+        tmp_path / "any", name="any", schema=AttributeSchema(("any",), ("any",)), images=data.images, hulls=data.packed_hulls,
+        faces=data.faces.drop(columns="duplicate_of").assign(expression="any", lighting="any"), source="drawn for tests",
+    )  # fmt: skip
+    shutil.rmtree(ready / "first" / "model")  # of its data, which shows other classes, is known whatever it is
+    further("recolor", "first", given={"data": tmp_path / "any"})
+    own = [change for change in KINDS["recolor"] if not change.startswith("generator")]
+    further("recolor", str(ready / "second" / "model"), *own, given={"data": tiny_data}, name="third")
+    assert open_run(ready, "third").settings.generator.width == 4  # type: ignore[attr-defined]
+    given = {"data": tiny_data}
+    problems = refused("recolor", str(ready / "second" / "model"), *own, "generator.skips=none", given=given, name="fourth")
+    assert set(problems) == {"generator.skips"}
 
 
 def test_a_run_keeps_its_threads_where_there_are_as_many(ready: Path, tiny_data: Path) -> None:

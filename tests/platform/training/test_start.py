@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
+from legan.platform.training.recolorer import load_recolorer
 from legan.platform.training.run_folder import create_run, open_run
 from legan.platform.training.start import plan, resume_training, start_training
 from legan.platform.training.tasks.legan_stargan import LeganTask
@@ -269,6 +271,32 @@ def test_rivals_are_trained_resumed_registered_and_evaluated_as_legan_is(ready, 
     real = {each.name: split_features(data, "test", each, device, ready / "features") for each in judges.extractors()}
     table = evaluate_pairs(model, data, choose_pairs(data, 4, seed=0), judges, real, device).table
     assert 0 < table.loc["output", "l1_to_target"] < 2
+
+
+def test_a_recolourer_is_trained_resumed_and_kept(ready, tiny_data, capsys):
+    small = [*OFTEN, "generator.width=4", "discriminator.width=4"]
+    asked = resolve("recolor", "quick", small, {"data": tiny_data})
+    inputs = Inputs()
+    planned = plan("recolor", trainable(asked, inputs), inputs)
+    assert "kind: recolor\n" in planned
+    assert "generator: 252,187 parameters\ndiscriminator: 27,797 parameters\n" in planned
+    start_training("recolor", asked, "colours", None, dry_run=False)
+    (picture,) = (ready / "colours" / "samples").iterdir()
+    assert picture.name.startswith("samples-recoloured-")
+    for checkpoint in list_checkpoints(ready / "colours" / "checkpoints")[1:]:
+        shutil.rmtree(checkpoint.path)
+    whole = load_recolorer(Path("colours"), 32)
+    shutil.rmtree(ready / "colours" / "model")
+    resume_training("recolor", "colours", [], {}, None, None, dry_run=False)
+    assert "last checkpoint at step 1" in capsys.readouterr().out
+    again = load_recolorer(Path("colours"), 32)
+    assert again.digest == whole.digest
+    client = MlflowClient(f"sqlite:///{ready}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("legan").experiment_id])
+    assert (run.data.tags["kind"], run.data.params["generator.skips"]) == ("recolor", "concatenate")
+    measured = {f"val/{name}" for name in ("l1_to_target", "ssim_to_target", "luma_error", "chroma_share")}
+    assert {*measured, "loss/d_total"} <= set(run.data.metrics)
+    assert client.search_registered_models() == []
 
 
 def test_a_run_goes_on_with_what_it_began_with_wherever_that_is_now(ready, tiny_data, tmp_path, capsys):
