@@ -1,9 +1,11 @@
-"""The independent judge of expression and lighting: a classifier that never sees a generator's output in training.
+"""What reads a face's classes: the judge of expression and lighting, and the classifier that Table 5 trains.
 
-Without its accuracy an evaluation favours generators that copy their input.
+The judge never sees a generator's output in training; without its accuracy an evaluation favours generators that copy.
 
 Shapes: B batch, S image size, E expressions, L lightings, A = E + L attributes.
 """
+
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -51,6 +53,41 @@ class AttributeClassifier(nn.Module):
         expect_images(x, self.image_size)
         h = self.dropout(self.pool(self.stages(self.stem(x))).flatten(1))
         return full_precision(self.expression(h)), full_precision(self.lighting(h))
+
+
+class ExpressionClassifier(nn.Module):
+    """Table 5's classifier, after the paper's [32]: three convolutions, two fully connected layers, LeakyReLU and dropout.
+
+    Convolutions of 5×5 to ``width``, 2·``width`` and 2·``width`` channels, each halved by max pooling, then ``hidden`` units and
+    the classes. The paper prints no sizes. ValueError for an image size that is no multiple of 8, or below 16.
+
+    >>> import torch
+    >>> ExpressionClassifier(expressions=4, image_size=32, width=4, hidden=8)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(self, expressions: int, image_size: int = 128, width: int = 64, hidden: int = 400, dropout: float = 0.5):
+        super().__init__()
+        if image_size < 16 or image_size % 8:
+            raise ValueError(f"the expression classifier needs an image size of 16, 24, 32 and so on, not {image_size}.")
+        self.image_size = image_size
+        self.numbers = {
+            "expressions": expressions, "image_size": image_size, "width": width, "hidden": hidden, "dropout": dropout,
+        }  # fmt: skip
+        channels, layers = [3, width, 2 * width, 2 * width], list[nn.Module]()
+        for c_in, c_out in pairwise(channels):
+            layers += [nn.Conv2d(c_in, c_out, kernel_size=5, padding=2), nn.LeakyReLU(LEAKY_SLOPE, inplace=True), nn.MaxPool2d(2)]
+        self.convolutions = nn.Sequential(*layers)
+        self.fc1 = nn.Linear(2 * width * (image_size // 8) ** 2, hidden)
+        self.activation = nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
+        self.dropout = nn.Dropout(dropout)
+        self.fc2 = nn.Linear(hidden, expressions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits B×E for images B×3×S×S in [-1, 1]; ValueError for another shape."""
+        expect_images(x, self.image_size)
+        h = self.activation(self.fc1(self.convolutions(x).flatten(1)))
+        return full_precision(self.fc2(self.dropout(h)))
 
 
 class HalvingBlock(nn.Module):

@@ -1,8 +1,8 @@
 """From a preset or file and the command line to checked settings: where a value comes from, and what is wrong with it.
 
 A preset or a user's YAML file has one section per kind of training (``identity``, ``quality``, ``classifier``,
-``legan``, ``stargan``, ``stargan_v2``, ``recolor``); ``--set a.b=value`` overrides a field of the section in use.
-Unknown keys and values out of range are collected and reported together, before anything is computed.
+``expression``, ``legan``, ``stargan``, ``stargan_v2``, ``recolor``); ``--set a.b=value`` overrides a field of the section
+in use. Unknown keys and values out of range are collected and reported together, before anything is computed.
 """
 
 import json
@@ -19,6 +19,7 @@ from legan.platform.rival_settings import RecolorSettings, StarGanSettings, Star
 from legan.platform.settings import (
     CONFLICT,
     ClassifierSettings,
+    ExpressionSettings,
     IdentitySettings,
     LeganSettings,
     QualitySettings,
@@ -32,6 +33,7 @@ KINDS: dict[str, type[TrainingSettings]] = {
     "identity": IdentitySettings,
     "quality": QualitySettings,
     "classifier": ClassifierSettings,
+    "expression": ExpressionSettings,
     "legan": LeganSettings,
     "stargan": StarGanSettings,
     "stargan_v2": StarGanV2Settings,

@@ -27,7 +27,7 @@ from legan.models import stargan, stargan_v2
 from legan.models.attributes import AttributeSchema
 from legan.models.discriminator import Discriminator
 from legan.models.dlib_identity import INSTALL, DlibIdentity, weights_file
-from legan.models.expression import AttributeClassifier, Predictor
+from legan.models.expression import AttributeClassifier, ExpressionClassifier, Predictor
 from legan.models.generator import Generator
 from legan.models.identity import FacenetIdentity, LightCNN
 from legan.models.quality import QualityModel
@@ -57,13 +57,14 @@ KINDS: dict[str, type[nn.Module]] = {
     "dlib": DlibIdentity,
     "attribute_classifier": AttributeClassifier,
     "colorization": ColorizationGenerator,
+    "expression_classifier": ExpressionClassifier,
 }
 
 
 TRANSLATORS = ("generator", "stargan", "stargan_v2")
 IDENTITY, QUALITY, CLASSIFIER = ("lightcnn", "facenet"), ("quality",), ("attribute_classifier",)
-RECOLORER = ("colorization",)
-"""The kinds that a model's generator, T or a matcher that models carry, Q, the judge of classes and a recolourer may be."""
+RECOLORER, EXPRESSION = ("colorization",), ("expression_classifier",)
+"""Kinds: a model's generator, T or a matcher that models carry, Q, the judge, a recolourer, and Table 5's classifier."""
 MATCHERS = (*IDENTITY, "dlib")
 """The kinds that may tell people apart in an evaluation."""
 PARTS = {
@@ -83,6 +84,7 @@ CALLED = {
     "dlib": ("a judge of people and nothing else (dlib)", ""),
     "attribute_classifier": ("a classifier of expression and lighting", "classifier"),
     "colorization": ("a recolourer", "recolor"),
+    "expression_classifier": ("a classifier of expressions", "expression"),
 }
 """What people call each kind, and the command of ``legan train`` that makes it."""
 

@@ -197,6 +197,15 @@ class ClassifierSettings(TrainingSettings):
         return found
 
 
+class ExpressionSettings(TrainingSettings):
+    """Table 5's classifier of expressions; its sizes are not the paper's, which prints none."""
+
+    width: int = Field(64, ge=4, le=256)
+    """Filters of the first convolution."""
+    hidden: int = Field(400, ge=4, le=4096)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
 class HourglassSettings(Settings):
     """The size of a generator; StarGAN's whole choice."""
 

@@ -32,6 +32,7 @@ from legan.platform.commands.options import (
 from legan.platform.errors import counted
 
 if TYPE_CHECKING:
+    from legan.platform.evaluation.expression.evaluate import ClassScore
     from legan.platform.evaluation.paired import Evaluation
     from legan.platform.evaluation.verification.result import Verification
 
@@ -101,6 +102,13 @@ PairList = Annotated[
 ]
 VerificationOut = Annotated[
     Path | None, out_option("Folder of the report.", "evaluations/verification-RUN-DATASET-LIST beside the runs")
+]
+ExpressionRun = Annotated[
+    Path,
+    path_argument(metavar="RUN", help="A run of `legan train expression`, or a network folder.", autocompletion=complete.runs),
+]
+ExpressionOut = Annotated[
+    Path | None, out_option("Folder of the report.", "evaluations/expression-RUN-DATASET-SPLIT beside the runs")
 ]
 
 
@@ -201,6 +209,20 @@ def mount(app: typer.Typer) -> None:
         done = verify(bench, out or default_verification_folder(bench), command_device(), say)
         _print_verification(done)
 
+    @group.command()
+    def expression(run: ExpressionRun, data: Data, split: OfSplit = "test", out: ExpressionOut = None) -> None:
+        """Score a classifier of expressions on real faces (Table 5): ROC AUC of each class against the rest, and their mean."""
+        from legan.platform.device import command_device
+        from legan.platform.evaluation.expression.evaluate import (
+            ExpressionRequest,
+            default_expression_folder,
+            evaluate_expression,
+            prepare_expression,
+        )
+
+        bench = prepare_expression(ExpressionRequest(run, data, split), out)
+        _print_expression(evaluate_expression(bench, out or default_expression_folder(bench), command_device(), say))
+
     app.add_typer(group, name="evaluate")
 
 
@@ -221,6 +243,20 @@ def _print_verification(done: "Verification") -> None:
     Console().print(table)
     if sum(done.compared.lost):
         print(f"{counted(sum(done.compared.lost), 'pair')} could not be compared, since the data set lacks an image.")
+
+
+def _print_expression(rows: "list[ClassScore]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from legan.platform.evaluation.expression.evaluate import cells
+
+    table = Table(title="ROC AUC of each expression against the rest")
+    for name, justify in (("", "left"), ("images", "right"), ("ROC AUC", "right"), ("95 % over draws of people", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*cells(row))
+    Console().print(table)
 
 
 def say(line: str) -> None:

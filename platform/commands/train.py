@@ -44,6 +44,7 @@ KINDS = {
     "identity": Kind("Train T, the identity network, on subject labels. Needs --data.", ("data",)),
     "quality": Kind("Train Q, the quality model, on rated images. Needs --ratings.", ("ratings",)),
     "classifier": Kind("Train the independent judge of expression and lighting. Needs --data.", ("data",)),
+    "expression": Kind("Train Table 5's classifier of expressions, on real faces and translations. Needs --data.", ("data",)),
     "legan": Kind(
         "Train LEGAN. Needs --data, T and Q; without T or Q, set loss.lambda_3 or loss.lambda_4 to 0.",
         ("data", "identity", "quality", *CARRIED, *COLOURS),
@@ -73,7 +74,7 @@ SEVERAL = {"white_balance": list[str]}
 def mount(app: typer.Typer) -> None:
     """Add ``train`` to the application."""
     train = typer.Typer(
-        help="Train T (identity), Q (quality), the independent judge (classifier), LEGAN itself, its rivals, or a recolourer.",
+        help="Train T, Q, the judge (classifier), a classifier of expressions, LEGAN itself, its rivals, or a recolourer.",
         no_args_is_help=True,
     )
     for name, kind in KINDS.items():

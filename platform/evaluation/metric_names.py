@@ -117,6 +117,9 @@ RATING_INSIDE = Metric("rating_inside_margin", "Inside the raters' margin", "0 t
 RATED = (RATING_MAE, RATING_PEARSON, RATING_SPEARMAN, RATING_INSIDE)
 """What trials that train Q are compared by."""
 
+EXPRESSION_AUC = Metric("expression_auc", "Expression ROC AUC", "0 to 1", "higher")
+"""What ``legan evaluate expression`` measures of Table 5's classifier: the mean over the classes."""
+
 VALIDATION = (
     Metric("l1_to_target", "L1 to target", "0 to 2", "lower", prefix="val/"),
     Metric("l1_cycle", "L1 after there and back", "0 to 2", "lower", prefix="val/"),
@@ -129,9 +132,10 @@ VALIDATION = (
     Metric("expression_accuracy", "Expression accuracy", "0 to 1", "higher", prefix="val/"),
     Metric("lighting_accuracy", "Lighting accuracy", "0 to 1", "higher", prefix="val/"),
     Metric("both_accuracy", "Accuracy of both", "0 to 1", "higher", prefix="val/"),
+    Metric("expression_auc", "Expression ROC AUC", "0 to 1", "higher", prefix="val/"),
 )
 """What trainings measure on the way: translators the first two, a recolourer the first, the third and the fourth (and SSIM, which
-evaluations have too), then T, Q and the classifier."""
+evaluations have too), then T, Q, the judge and the classifier of expressions."""
 
 RATINGS = (
     Metric("ratings/{split}/error", "Error", "0 to 10", "lower", ("quality",)),
@@ -171,7 +175,7 @@ LACKING: dict[Need, str] = {
 }
 """What to say of a metric that needs what is missing."""
 
-METRICS = (*EVALUATION, *RATED, *VALIDATION, *VERIFICATION, *RATINGS)
+METRICS = (*EVALUATION, *RATED, EXPRESSION_AUC, *VALIDATION, *VERIFICATION, *RATINGS)
 
 _OLD_PREFIX = "validation/"
 _VALIDATED = {f"eval/{metric.name}" for metric in VALIDATION}
@@ -282,4 +286,4 @@ def _filled(name: str) -> Iterator[str]:
 _BY_STEM = {metric.stem: metric for metric in EVALUATION}
 _BY_NAME = {name: metric for metric in (*EVALUATION, *RATED) for name in metric.names_under("val/")}
 _BY_NAME |= {name: metric for metric in METRICS for name in metric.names}
-_TESTED = {name for metric in (*EVALUATION, *RATED, *VERIFICATION, *RATINGS) for name in metric.names}
+_TESTED = {name for metric in (*EVALUATION, *RATED, EXPRESSION_AUC, *VERIFICATION, *RATINGS) for name in metric.names}

@@ -31,6 +31,7 @@ from legan.platform.rival_settings import RecolorSettings, StarGanV2Settings
 from legan.platform.settings import (
     ClassifierSettings,
     CriticSettings,
+    ExpressionSettings,
     IdentitySettings,
     LeganSettings,
     QualitySettings,
@@ -267,7 +268,7 @@ def _mirroring(settings: TrainingSettings, data: Dataset | None) -> tuple[Traini
     """The settings with yes or no for ``flip``, and what is to be said of it."""
     if settings.flip != "auto":
         return settings, []
-    if data is None or not settings.looks_at_classes or data.schema.flip:
+    if data is None or not settings.looks_at_classes or isinstance(settings, ExpressionSettings) or data.schema.flip:
         return settings.model_copy(update={"flip": True}), []
     return settings.model_copy(update={"flip": False}), [f"note: no image is mirrored, {why_not(data.schema)}."]
 
@@ -275,15 +276,17 @@ def _mirroring(settings: TrainingSettings, data: Dataset | None) -> tuple[Traini
 def _trained(settings: TrainingSettings, data: Dataset) -> tuple[Dataset, Problems]:
     """The data without the classes that no training image shows, and why what remains is too little."""
     problems = Problems()
-    if not isinstance(settings, TranslatorSettings | ClassifierSettings) or len(data.rows("train")) == 0:
+    if not isinstance(settings, TranslatorSettings | ClassifierSettings | ExpressionSettings) or len(data.rows("train")) == 0:
         return data, problems
-    trained = data.without(unshown(data, mirrored=bool(settings.flip)))
-    if trained.schema.size == 2:
-        problems.add(
-            "data",
-            f"all training images of {data.path} show {trained.schema.expressions[0]} × {trained.schema.lightings[0]}, and two "
-            "expressions or two lightings are needed; put more people into the split train, or give other data",
-        )
+    left_out = unshown(data, mirrored=bool(settings.flip))
+    alone = isinstance(settings, ExpressionSettings)  # whose images may show any lighting
+    trained = data.without(LeftOut(left_out.expressions) if alone else left_out)
+    shown = trained.schema
+    if len(shown.expressions) == 1 and (alone or len(shown.lightings) == 1):
+        what = shown.expressions[0] if alone else f"{shown.expressions[0]} × {shown.lightings[0]}"
+        needed = "two expressions" if alone else "two expressions or two lightings"
+        remedy = "put more people into the split train, or give other data"
+        problems.add("data", f"all training images of {data.path} show {what}, and {needed} are needed; {remedy}")
     return trained, problems
 
 
@@ -301,7 +304,8 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
     problems, size = Problems(), data.image_size
     if len(data.rows("train")) == 0:
         problems.add("data", f"{data.path} has no training split")
-    if settings.flip and settings.looks_at_classes and data.schema.flip_indices() is None:
+    mirrors_lighting = settings.looks_at_classes and not isinstance(settings, ExpressionSettings)
+    if settings.flip and mirrors_lighting and data.schema.flip_indices() is None:
         problems.add("flip", f"images of {data.path} cannot be mirrored, {why_not(data.schema)}, or set flip=false")
 
     if isinstance(settings, IdentitySettings):
@@ -313,6 +317,8 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
             problems.add("patience", message)
     if isinstance(settings, ClassifierSettings) and (size < 32 or size % 16):
         problems.add("data", f"the image size {size} has to be 32, 48, 64 and so on (the classifier's four halvings)")
+    if isinstance(settings, ExpressionSettings):
+        _expect_multiple(problems, "data", size, 8, "the classifier's three poolings")
     if isinstance(settings, StarGanV2Settings) and (size < 32 or size.bit_count() > 1):
         problems.add("data", f"the image size {size} has to be 32, 64, 128 and so on (StarGAN-v2's halvings)")
     if isinstance(settings, RecolorSettings):

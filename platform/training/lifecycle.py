@@ -30,6 +30,7 @@ from legan.platform.model import MODEL_FILE, StoredNetwork
 from legan.platform.rival_settings import RecolorSettings, StarGanSettings, StarGanV2Settings
 from legan.platform.settings import (
     ClassifierSettings,
+    ExpressionSettings,
     IdentitySettings,
     LeganSettings,
     QualitySettings,
@@ -45,6 +46,7 @@ from legan.platform.training.parallel import Ranks, all_or_none
 from legan.platform.training.run_folder import Run, changed_inputs, remember_inputs
 from legan.platform.training.task import Task
 from legan.platform.training.tasks.classifier import classifier_task
+from legan.platform.training.tasks.expression import expression_task
 from legan.platform.training.tasks.identity import identity_task
 from legan.platform.training.tasks.legan_stargan import Critics, LeganTask
 from legan.platform.training.tasks.quality import quality_task
@@ -59,6 +61,7 @@ TITLES = {
     "quality": "Q, the quality model,",
     "classifier": "The independent judge of expression and lighting,",
     "recolor": "The recolourer,",
+    "expression": "The classifier of expressions,",
 }
 HEARD = b"\nstopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -171,6 +174,8 @@ def build_task(settings: TrainingSettings, ranks: Ranks, inputs: Inputs, left_ou
         return classifier_task(settings, data, ranks)
     if isinstance(settings, RecolorSettings):
         return recolor_task(settings, data, ranks)
+    if isinstance(settings, ExpressionSettings):
+        return expression_task(settings, data, ranks)
     if isinstance(settings, LeganSettings | StarGanSettings):
         return _critic_task(settings, data, ranks, inputs)
     if isinstance(settings, StarGanV2Settings):

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from legan.models.attributes import AttributeSchema
-from legan.models.expression import AttributeClassifier
+from legan.models.expression import AttributeClassifier, ExpressionClassifier
 from legan.models.generator import Generator
 from legan.models.identity import LightCNN
 from legan.models.quality import QualityModel
@@ -277,5 +277,6 @@ TRAINED: Mapping[type[nn.Module], tuple[str, Callable[[Mapping[str, Any]], dict[
     QualityModel: ("quality", _own("image_size", "width", "layers", "hidden")),
     AttributeClassifier: ("classifier", _own("width")),
     ColorizationGenerator: ("recolor", _section("generator", "width", "skips")),
+    ExpressionClassifier: ("expression", _own("width", "hidden", "dropout")),
 }
 """What trains a network, and the settings that describe it by what it was built with."""

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from legan.models.expression import AttributeClassifier
+from legan.models.expression import AttributeClassifier, ExpressionClassifier
+from legan.models.layers import LEAKY_SLOPE
 
 
 def small(**changes: object) -> AttributeClassifier:
@@ -77,3 +78,24 @@ def test_wrong_sizes_are_refused() -> None:
         small(image_size=40)
     with pytest.raises(ValueError, match="reads images of shape B×3×32×32, not 1×3×64×64"):
         small()(torch.zeros(1, 3, 64, 64))
+
+
+def test_table_5s_classifier_is_three_convolutions_and_two_fully_connected_layers() -> None:
+    torch.manual_seed(0)
+    C, x = ExpressionClassifier(expressions=3, image_size=16, width=2, hidden=5).eval(), torch.rand(2, 3, 16, 16)
+    weights = list(C.parameters())
+    h = x
+    for weight, bias in zip(weights[0:6:2], weights[1:6:2], strict=True):
+        h = F.max_pool2d(F.leaky_relu(F.conv2d(h, weight, bias, padding=2), LEAKY_SLOPE), 2)
+    h = F.leaky_relu(h.flatten(1) @ weights[6].T + weights[7], LEAKY_SLOPE)
+    assert torch.allclose(C(x), h @ weights[8].T + weights[9], atol=1e-6)
+    C.train()
+    assert not torch.equal(C(x), C(x))
+
+
+def test_table_5s_classifier_has_the_stated_size() -> None:
+    with torch.device("meta"):
+        C = ExpressionClassifier(expressions=4)
+    assert sum(weight.numel() for weight in C.parameters()) == 13_728_724
+    with pytest.raises(ValueError, match="16, 24, 32 and so on, not 20"):
+        ExpressionClassifier(expressions=4, image_size=20)

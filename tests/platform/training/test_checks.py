@@ -14,12 +14,14 @@ from legan.models.quality import QualityModel
 from legan.platform import model as model_module
 from legan.platform.config import resolve
 from legan.platform.data.dataset import LeftOut, open_dataset
+from legan.platform.data.labels.classes import unshown
 from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.data.write import write_dataset
 from legan.platform.errors import ConfigError
 from legan.platform.model import read_model, save_network, weights_hash
+from legan.platform.settings import ExpressionSettings
 from legan.platform.training import checks
-from legan.platform.training.checks import Facts, Inputs, hashes, trainable
+from legan.platform.training.checks import Facts, Inputs, check, hashes, trainable
 from legan.platform.training.lifecycle import build_task, tags_of
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.run_folder import Run
@@ -370,3 +372,11 @@ def test_presets_go_on_without_mirroring_and_say_so(home, tiny_data, unmirrored,
 def test_t_is_mirrored_whatever_the_lightings_are(home, unmirrored):
     assert facts_of("identity", "quick", ["flip=auto"], {"data": unmirrored}).settings.flip is True
     assert facts_of("classifier", "quick", ["flip=auto"], {"data": unmirrored}).settings.flip is False
+
+
+def test_a_classifier_of_expressions_leaves_out_expressions_alone_and_needs_two(rare_data: Path) -> None:
+    facts = check(ExpressionSettings(steps=1, data=rare_data, flip=True), Inputs())
+    data = open_dataset(rare_data)
+    assert facts.left_out.expressions == unshown(data, mirrored=True).expressions != ()
+    assert facts.left_out.lightings == ()
+    assert not facts.problems

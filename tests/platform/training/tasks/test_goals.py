@@ -9,10 +9,11 @@ from legan.platform.data.dataset import open_dataset
 from legan.platform.data.ratings.simulated import make_simulated_ratings
 from legan.platform.evaluation.metric_names import VALIDATION, find
 from legan.platform.rival_settings import RecolorSettings
-from legan.platform.settings import ClassifierSettings, IdentitySettings, QualitySettings
+from legan.platform.settings import ClassifierSettings, ExpressionSettings, IdentitySettings, QualitySettings
 from legan.platform.training.parallel import Ranks
 from legan.platform.training.task import Goal
 from legan.platform.training.tasks.classifier import classifier_task
+from legan.platform.training.tasks.expression import expression_task
 from legan.platform.training.tasks.identity import identity_task
 from legan.platform.training.tasks.quality import quality_task
 from legan.platform.training.tasks.recolor import RecolorTask, recolor_task
@@ -34,6 +35,7 @@ def tasks(tiny_data: Path, tmp_path: Path) -> list[SupervisedTask | RecolorTask]
         quality_task(QualitySettings.model_validate(SHORT | {"image_size": 32, "layers": 3, "hidden": 8}), ratings, Ranks()),
         classifier_task(ClassifierSettings.model_validate(SHORT), data, Ranks()),
         recolor_task(RecolorSettings.model_validate({"steps": 1, "generator": {"width": 4}}), data, Ranks()),
+        expression_task(ExpressionSettings.model_validate(SHORT | {"hidden": 8}), data, Ranks()),
     ]
 
 
