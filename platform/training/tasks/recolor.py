@@ -187,7 +187,7 @@ class RecolorTask:
 def chroma(x: Tensor) -> float:
     """How far pixels are from grey: root mean square of their channels' distances from luma, 0 and up.
 
-    >>> chroma(torch.full((1, 3, 2, 2), 0.5))
+    >>> round(chroma(torch.full((1, 3, 2, 2), 0.5)), 6)
     0.0
     """
     return float((x.double() - greyed(x.double())).square().mean().sqrt())
