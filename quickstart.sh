@@ -47,10 +47,10 @@ step "what this machine has" legan doctor
 # With bf16 a processor computes five times as many images in these ten minutes: more steps, of larger minibatches.
 longer=()
 if [ "$(python -c 'from legan.platform.device import native_precision; print(native_precision(gpu=False))')" = bf16 ]; then
-    longer=(--set steps=1600 --set batch_size=16 --set adam.learning_rate=0.001)
+    longer=(--set steps=1600 --set batch_size=16 --set adam.learning_rate=0.001 --set average_decay=0.998)
 fi
 step "draw people under 6 expressions × 20 lightings, so that every translation has a true target" \
-    legan data render --out "$out/faces" --subjects 60 --size 32 --seed 1
+    legan data render --out "$out/faces" --subjects 200 --images-per-subject 60 --size 32 --seed 1
 
 python - "$out" <<'PYTHON'
 """Somebody whom no model here ever sees, drawn larger, as the photograph to translate."""

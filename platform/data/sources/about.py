@@ -104,6 +104,7 @@ SOURCES: dict[str, AboutSource] = {
         "published: View 1; val is a twentieth of its train",
         "research; the photographers hold the rights to the images (LFW)",
         "Huang et al., Labeled Faces in the Wild, report 07-49, University of Massachusetts, 2007; the data set's README",
+        "LFW, deep funneled: 13,233 images",
     ),
     "multipie": AboutSource(
         "folders",
