@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,15 @@ def at_home(given: Any) -> Any:
     if isinstance(given, str):
         return str(Path(given).expanduser()) if given.startswith("~") else given
     return given.expanduser() if isinstance(given, Path) else given
+
+
+def of_each(paths: Path | str | Sequence[Path | str], change: Callable[[Any], Any]) -> Any:
+    """A path or several, each changed.
+
+    >>> of_each(Path("a"), str), of_each((Path("a"), Path("b")), str)
+    ('a', ('a', 'b'))
+    """
+    return change(paths) if isinstance(paths, Path | str) else tuple(change(path) for path in paths)
 
 
 def as_written(path: Path, folder: Path, home: Path) -> str:

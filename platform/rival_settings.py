@@ -136,7 +136,7 @@ class RecolorLossSettings(Settings):
 class RecolorSettings(TrainingSettings):
     """The recolouring network (sections 5 and 18), trained to colour images that were made grey."""
 
-    looks_at_classes = False
+    looks_at_classes = looks_at_lighting = False
 
     generator: ColorizationGeneratorSettings = ColorizationGeneratorSettings()
     discriminator: CasiaNetSettings = CasiaNetSettings()

@@ -67,7 +67,9 @@ class TrainingSettings(Settings):
     """What every kind of training has."""
 
     looks_at_classes: ClassVar[bool] = True
-    """Whether it learns or asks for expressions and lightings; else all data will do, and all of it may be mirrored."""
+    """Whether it learns or asks for expressions or lightings; else all data will do."""
+    looks_at_lighting: ClassVar[bool] = True
+    """Whether mirrored images need a lighting; else all data may be mirrored."""
 
     data: Path | None = None
     """Data set folder."""
@@ -156,7 +158,7 @@ class TrainingSettings(Settings):
 class IdentitySettings(TrainingSettings):
     """T, the identity network (section 4.1), trained as a classifier of subjects."""
 
-    looks_at_classes = False
+    looks_at_classes = looks_at_lighting = False
 
     network: Literal["lightcnn29", "lightcnn9"] = "lightcnn29"
     width: float = Field(1.0, gt=0.0, le=4.0)
@@ -199,6 +201,8 @@ class ClassifierSettings(TrainingSettings):
 
 class ExpressionSettings(TrainingSettings):
     """Table 5's classifier of expressions; its sizes are not the paper's, which prints none."""
+
+    looks_at_lighting = False
 
     width: int = Field(64, ge=4, le=256)
     """Filters of the first convolution."""
@@ -293,6 +297,8 @@ class TranslatorSettings(TrainingSettings):
     shift: int = Field(0, ge=0, le=64)
     """Move each image by up to so many pixels in both directions, its edges repeated: for data sets so small that D learns
     them by heart. 0 in the paper."""
+    recolor: tuple[Path, ...] = ()
+    """Folders of recolourers (section 18): each time that a training image is drawn it is as it is, or in one's colours."""
     white_balance: tuple[WhiteBalance, ...] = ()
     """Settings of a white balance (section 18): each time that a training image is drawn it is as it is, or at one of these."""
     white_balance_by: Literal["adaptation", "deep_editor"] = "adaptation"
@@ -309,6 +315,8 @@ class TranslatorSettings(TrainingSettings):
         twice = [name for name in dict.fromkeys(self.white_balance) if self.white_balance.count(name) > 1]
         if twice:
             found.append(Problem("white_balance", f"it names {', '.join(twice)} twice; once is enough"))
+        if len(set(self.recolor)) < len(self.recolor):
+            found.append(Problem("recolor", "it names a recolourer twice; once is enough"))
         return found
 
 

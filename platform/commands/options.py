@@ -88,6 +88,12 @@ CARRIED_MATCHER = path(
     show_default="T",
     autocompletion=complete.runs,
 )
+RECOLOR = path(
+    "--recolor",
+    help="Show training images as they are and in the colours of this recolourer (a run of `legan train recolor`); repeatable.",
+    show_default="none",
+    autocompletion=complete.runs,
+)
 WHITE_BALANCE = typer.Option(
     "--white-balance",
     metavar="SETTING",

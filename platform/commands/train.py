@@ -15,6 +15,7 @@ from legan.platform.commands.options import (
     PRESET,
     QUALITY,
     RATINGS_HELP,
+    RECOLOR,
     THREADS,
     WHITE_BALANCE,
     WORKERS,
@@ -39,7 +40,7 @@ class Kind(NamedTuple):
 
 
 CARRIED = ("judge", "matcher")
-COLOURS = ("white_balance",)
+COLOURS = ("recolor", "white_balance")
 KINDS = {
     "identity": Kind("Train T, the identity network, on subject labels. Needs --data.", ("data",)),
     "quality": Kind("Train Q, the quality model, on rated images. Needs --ratings.", ("ratings",)),
@@ -65,9 +66,10 @@ INPUTS = {
     "quality": QUALITY,
     "judge": JUDGE,
     "matcher": CARRIED_MATCHER,
+    "recolor": RECOLOR,
     "white_balance": WHITE_BALANCE,
 }
-SEVERAL = {"white_balance": list[str]}
+SEVERAL = {"recolor": list[Path], "white_balance": list[str]}
 """Types of the inputs that may be given more than once; the others are one path."""
 
 
@@ -98,7 +100,7 @@ def _command(kind: str, inputs: tuple[str, ...]) -> Callable[..., None]:
         threads: Annotated[int | None, told(THREADS, "as many as processors are free")] = None,
         address: Address = None,
         dry_run: DryRun = False,
-        **given: Path | list[str] | None,
+        **given: Path | list[Path] | list[str] | None,
     ) -> None:
         from legan.platform.config import given_twice, resolve
         from legan.platform.errors import Problems

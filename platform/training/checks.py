@@ -15,6 +15,7 @@ from legan.platform.data.ratings.ratings import Ratings, mask_problem, read_rati
 from legan.platform.data.variants.recolored import is_grey
 from legan.platform.device import convolves_bf16, native_precision
 from legan.platform.errors import ConfigError, LeganError, Problem, Problems
+from legan.platform.files import of_each
 from legan.platform.model import (
     CLASSIFIER,
     IDENTITY,
@@ -49,8 +50,9 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "quality": network_folder,
     "judge": network_folder,
     "matcher": identity_folder,
+    "recolor": network_folder,
 }
-"""The settings that name what a training is made of, and where that lies: a run's network is in its folder."""
+"""The settings that name what a training is made of, one or several, and where that lies: a run's network is in its folder."""
 NO_BF16 = Problem(
     "precision",
     "the convolutions of this processor know no bf16 and would take about 100 times as long; set precision=fp32 or auto",
@@ -162,7 +164,7 @@ def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None =
         problems += _critics_problems(settings, data, inputs)
     if isinstance(settings, TranslatorSettings):
         problems += _carried_problems(settings, data, inputs)
-        problems += colour_problems(settings)
+        problems += colour_problems(settings, data)
     return Facts(settings, problems, data, tuple(notes))
 
 
@@ -179,8 +181,8 @@ def hashes(settings: TrainingSettings, inputs: Inputs) -> dict[str, str]:
     if isinstance(settings, CriticSettings):
         found |= {each.name: inputs.network_hash(given(each.folder)) for each in _critics(settings) if each.has_a_part}
     if isinstance(settings, TranslatorSettings):
-        carried = {"judge": settings.judge, "matcher": settings.matcher}
-        found |= {name: inputs.network_hash(folder) for name, folder in carried.items() if folder is not None}
+        carried = {"judge": (settings.judge,), "matcher": (settings.matcher,), "recolor": settings.recolor}
+        found |= {name: "-".join(map(inputs.network_hash, filter(None, own))) for name, own in carried.items() if any(own)}
     return found
 
 
@@ -217,11 +219,11 @@ def _settled(settings: TrainingSettings) -> tuple[TrainingSettings, Problems]:
         found["precision"] = native_precision(settings.gpu)
     for name, folder_of in FOLDERS.items():
         path = getattr(settings, name) if name in type(settings).model_fields else None
-        if path is not None:
+        if path:
             if name in idle and path.is_absolute() and not path.exists():
                 continue  # a run goes on without what it had no use for
-            folder = problems.from_(partial(folder_of, path.expanduser()), name)
-            found[name] = None if folder is None else folder.absolute()
+            folder = problems.from_(partial(of_each, of_each(path, Path.expanduser), folder_of), name)
+            found[name] = of_each(folder, Path.absolute) if folder else None if isinstance(path, Path) else ()
     return settings.model_copy(update=found), problems
 
 
@@ -268,7 +270,7 @@ def _mirroring(settings: TrainingSettings, data: Dataset | None) -> tuple[Traini
     """The settings with yes or no for ``flip``, and what is to be said of it."""
     if settings.flip != "auto":
         return settings, []
-    if data is None or not settings.looks_at_classes or isinstance(settings, ExpressionSettings) or data.schema.flip:
+    if data is None or not settings.looks_at_lighting or data.schema.flip:
         return settings.model_copy(update={"flip": True}), []
     return settings.model_copy(update={"flip": False}), [f"note: no image is mirrored, {why_not(data.schema)}."]
 
@@ -281,9 +283,8 @@ def _trained(settings: TrainingSettings, data: Dataset) -> tuple[Dataset, Proble
     left_out = unshown(data, mirrored=bool(settings.flip))
     alone = isinstance(settings, ExpressionSettings)  # whose images may show any lighting
     trained = data.without(LeftOut(left_out.expressions) if alone else left_out)
-    shown = trained.schema
-    if len(shown.expressions) == 1 and (alone or len(shown.lightings) == 1):
-        what = shown.expressions[0] if alone else f"{shown.expressions[0]} × {shown.lightings[0]}"
+    if len(trained.schema.expressions) == 1 and (alone or len(trained.schema.lightings) == 1):
+        what = " × ".join(trained.schema.expressions + (() if alone else trained.schema.lightings))
         needed = "two expressions" if alone else "two expressions or two lightings"
         remedy = "put more people into the split train, or give other data"
         problems.add("data", f"all training images of {data.path} show {what}, and {needed} are needed; {remedy}")
@@ -304,8 +305,7 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
     problems, size = Problems(), data.image_size
     if len(data.rows("train")) == 0:
         problems.add("data", f"{data.path} has no training split")
-    mirrors_lighting = settings.looks_at_classes and not isinstance(settings, ExpressionSettings)
-    if settings.flip and mirrors_lighting and data.schema.flip_indices() is None:
+    if settings.flip and settings.looks_at_lighting and data.schema.flip_indices() is None:
         problems.add("flip", f"images of {data.path} cannot be mirrored, {why_not(data.schema)}, or set flip=false")
 
     if isinstance(settings, IdentitySettings):

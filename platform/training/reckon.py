@@ -50,7 +50,7 @@ def reckoned(facts: Facts, inputs: Inputs, begins: int, elsewhere: bool) -> str:
 def _seconds_a_step(facts: Facts, batch_size: int, device: torch.device, inputs: Inputs) -> tuple[float, int]:
     """Median seconds of the steps that fit into the budget, but for those that warm up, and how many these are; 1 at least."""
     settings = facts.settings
-    alone = {"batch_size": batch_size, "workers": 0, "compile": False, "white_balance": ()}
+    alone = {"batch_size": batch_size, "workers": 0, "compile": False, "recolor": (), "white_balance": ()}
     known = {name: value for name, value in alone.items() if name in type(settings).model_fields}
     task = build_task(settings.model_copy(update=known), Ranks(device=device), inputs, facts.left_out)
     warm_up = WARM_UP_STEPS + 1 if settings.gpu else 1

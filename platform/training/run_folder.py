@@ -23,7 +23,7 @@ import yaml
 from legan.platform.config import KINDS, check_settings
 from legan.platform.data.dataset import NOTHING, LeftOut
 from legan.platform.errors import CheckpointError, ConfigError, LeganError, Problem, TrackingError
-from legan.platform.files import as_read, as_written, is_empty, misnamed, new_folder, write_whole
+from legan.platform.files import as_read, as_written, is_empty, misnamed, new_folder, of_each, write_whole
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.places import default_home, no_run
 from legan.platform.training.checkpoint import list_checkpoints
@@ -129,8 +129,8 @@ def with_settings(run: Run, settings: TrainingSettings) -> Run:
 def _written(settings: TrainingSettings, folder: Path) -> dict[str, Any]:
     """Settings as the run's folder has them."""
     values = settings.model_dump(mode="json")
-    paths = {name: path for name in FOLDERS if (path := getattr(settings, name, None)) is not None}
-    return values | {name: as_written(path, folder, default_home()) for name, path in paths.items()}
+    paths = {name: path for name in FOLDERS if (path := getattr(settings, name, None))}
+    return values | {name: of_each(path, lambda each: as_written(each, folder, default_home())) for name, path in paths.items()}
 
 
 def _read(values: Any, folder: Path) -> Any:
@@ -138,9 +138,15 @@ def _read(values: Any, folder: Path) -> Any:
     if not isinstance(values, dict):
         return values
     return {
-        key: str(as_read(value, folder, default_home())) if key in FOLDERS and isinstance(value, str) else value
+        key: of_each(value, lambda each: str(as_read(each, folder, default_home())))
+        if key in FOLDERS and _are_paths(value)
+        else value
         for key, value in values.items()
     }
+
+
+def _are_paths(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
 
 
 def changed_inputs(run: Run, made_of: Mapping[str, str], given: Collection[str] = ()) -> list[Problem]:

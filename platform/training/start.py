@@ -116,7 +116,7 @@ def resume_training(
             "--resume", "a run goes on with its own settings; start a new run to change them (--from this one, if you like)"
         )
     for key in moved:
-        if getattr(run.settings, key) is None:
+        if not getattr(run.settings, key):
             problems.add(f"--{key}", f"{run.folder.name} is trained without; leave it out")
 
     asked = run.settings.model_copy(update=moved)
@@ -145,7 +145,7 @@ def resume_training(
 def _moved(problem: Problem, settings: TrainingSettings) -> Problem:
     """Of an input that is not there any more: how to say where it is."""
     path = getattr(settings, problem.place) if problem.place in FOLDERS else None
-    if path is None or path.exists():
+    if not path or all(each.exists() for each in (path if isinstance(path, tuple) else (path,))):
         return problem
     return problem._replace(message=f"{problem.message}; if it was moved, name its place with --{problem.place}")
 

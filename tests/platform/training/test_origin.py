@@ -87,7 +87,7 @@ def test_an_average_is_carried_on_or_begins_as_g(ready: Path, tiny_data: Path) -
     further("legan", "first", average, keep_rate=True)
     assert weights(ready / "second", 8) == weights(ready / "whole", 8)
 
-    start("legan", "without", tiny_data)
+    start("legan", "without", tiny_data, "average_decay=0")
     further("legan", "without", average, name="with")
     first = weights(ready / "with", 4)
     for name in [name for name in first if name.startswith("average.")]:
