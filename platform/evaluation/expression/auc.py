@@ -19,6 +19,7 @@ def class_aucs(scores: Tensor, labels: Tensor, classes: Sequence[int] | None = N
 
     Of all ``classes``, or of those named; each has to be shown, and another one too.
 
+    >>> import torch
     >>> class_aucs(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), torch.tensor([0, 1, 1]))
     [1.0, 1.0]
     """

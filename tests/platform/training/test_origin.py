@@ -106,7 +106,7 @@ def test_the_schedule_starts_again_where_it_is_not_kept(ready: Path, tiny_data: 
 
 
 def test_it_says_what_it_takes_over_and_mlflow_names_the_run(ready: Path, tiny_data: Path, capsys: Any) -> None:
-    start("legan", "first", tiny_data)
+    start("legan", "first", tiny_data, "average_decay=0")
     capsys.readouterr()
     further("legan", "first", "steps=2", "adam.learning_rate=0.01", dry_run=True)
     said = capsys.readouterr().out

@@ -55,14 +55,14 @@ def test_what_lies_between_follows_the_inverse_of_the_temperature() -> None:
 
 
 def test_a_training_asks_for_the_weights_before_it_starts(weights: Path) -> None:
-    assert not colour_problems(ASKED)
+    assert not colour_problems(ASKED, None)
     assert [variant.name for variant in colour_variants(ASKED)] == ["deep-editor-shade", "deep-editor-cloudy"]
     weights.write_bytes(b"something else")
-    (problem,) = colour_problems(ASKED)
+    (problem,) = colour_problems(ASKED, None)
     assert problem.place == "white_balance_by"
     assert "is not the published file" in problem.message
     weights.unlink()
-    (problem,) = colour_problems(ASKED)
+    (problem,) = colour_problems(ASKED, None)
     assert "`legan weights deep_white_balance` downloads them" in problem.message
 
 
