@@ -309,6 +309,11 @@ class TranslatorSettings(TrainingSettings):
     matcher: Path | None = None
     """Folder of the identity network that the model carries to tell people apart; null: T, unless that is FaceNet."""
 
+    @property
+    def in_other_colours(self) -> bool:
+        """Whether images are drawn in other colours than their own, too."""
+        return bool(self.recolor or self.white_balance)
+
     def conflicts(self) -> list[Problem]:
         """What does not go together."""
         found = super().conflicts()

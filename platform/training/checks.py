@@ -164,7 +164,7 @@ def check(settings: TrainingSettings, inputs: Inputs, left_out: LeftOut | None =
         problems += _critics_problems(settings, data, inputs)
     if isinstance(settings, TranslatorSettings):
         problems += _carried_problems(settings, data, inputs)
-        problems += colour_problems(settings, data)
+        problems += colour_problems(settings, data) if settings.in_other_colours else []
     return Facts(settings, problems, data, tuple(notes))
 
 

@@ -95,7 +95,7 @@ def train_run(
         if lacks_bf16(run.settings):
             raise ConfigError([NO_BF16])
         inputs = inputs or Inputs()
-        if ranks.is_first and isinstance(run.settings, TranslatorSettings):
+        if ranks.is_first and isinstance(run.settings, TranslatorSettings) and run.settings.in_other_colours:
             make_variants(inputs.dataset(given(run.settings.data)), colour_variants(run.settings), say)
     with all_or_none(ranks):
         task = build_task(run.settings, ranks, inputs, run.left_out)

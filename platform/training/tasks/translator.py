@@ -64,7 +64,8 @@ class TranslatorTask:
         self.people = set(data.people("train"))
         self.rows = data.rows("train")
         self.total_steps = settings.total_steps(len(self.rows), images_per_step)
-        self.colours, self.variant_shares = colour_variants(settings), variant_shares(settings)
+        self.colours = colour_variants(settings) if settings.in_other_colours else ()
+        self.variant_shares = variant_shares(settings) if self.colours else [1.0]
         self.pairs = held_out_pairs(data)
         self.goal = goal_of(self.pairs)
         self.flips = self.schema.flip_indices() if settings.flip else None
@@ -136,7 +137,7 @@ class TranslatorTask:
     @cached_property
     def variants(self) -> list[Images]:
         """The data set's images in other colours, as ``variant_shares`` has them."""
-        return open_variants(self.data, self.colours)
+        return open_variants(self.data, self.colours) if self.colours else []
 
     @cached_property
     def stated(self) -> dict[str, Any]:
