@@ -119,7 +119,7 @@ def given_twice(overrides: Iterable[str], options: Mapping[str, Any]) -> list[Pr
     """A problem for each override of a setting that was given already: by an option of its own, or by an override before."""
     problems: list[Problem] = []
     before = {
-        name: f"--{name.replace('_', '-')} says {', '.join(value) if isinstance(value, list) else value} already"
+        name: f"--{name.replace('_', '-')} says {', '.join(map(str, value)) if isinstance(value, list) else value} already"
         for name, value in options.items()
         if value is not None
     }
