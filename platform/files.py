@@ -5,6 +5,7 @@ leaves the other name behind.
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -55,6 +56,12 @@ def write_whole(path: Path, text: str) -> None:
 
 NAMED_FOLDERS = {"LEGAN_HOME": "runs", "LEGAN_WEIGHTS": "weights"}
 """Environment variables that name folders, and those of the working directory that serve without them."""
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def named_folder(variable: str) -> Path:

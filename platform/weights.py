@@ -3,11 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
-from legan.platform.errors import WeightsError, one_line
-from legan.platform.files import named_folder, whole_file
+from legan.platform.errors import WeightsError, first_line, one_line
+from legan.platform.files import named_folder, sha256, whole_file
 
 CHUNK_BYTES, TIMEOUT_S = 1 << 20, 30.0
 DEEP_EDITOR = "deep_white_balance"
@@ -28,7 +29,7 @@ class PretrainedWeights:
 
     def is_published(self, path: Path) -> bool:
         """Whether a file is this one."""
-        return (_sha256(path) == self.sha256) if self.sha256 else (_git_blob(path) == self.git_blob)
+        return (sha256(path) == self.sha256) if self.sha256 else (_git_blob(path) == self.git_blob)
 
 
 PRETRAINED = {
@@ -108,6 +109,20 @@ def check_weights(name: str) -> Path:
     return path
 
 
+def load_tensors(name: str) -> dict[str, Any]:
+    """The tensors of the published file ``name``, and nothing else; WeightsError as ``check_weights``, or where it is damaged."""
+    import torch
+
+    from legan.models.identity import UNREADABLE
+
+    path = check_weights(name)
+    try:
+        tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise WeightsError(f"{path} cannot be read ({first_line(error)}); get it anew: `legan weights {name}`.") from error
+    return tensors
+
+
 def fetch_weights(name: str) -> Path:
     """Download the weights ``name`` into the folder, where they are whole and right or not at all.
 
@@ -136,11 +151,6 @@ def fetch_weights(name: str) -> Path:
         raise WeightsError(f"{weights.file} cannot be downloaded ({one_line(error)}); {by_hand}.") from error
 
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_blob(path: Path) -> str:

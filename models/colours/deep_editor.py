@@ -6,6 +6,7 @@ published weights, so that these fit.
 Shapes: B batch, H and W image size, multiples of 16.
 """
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 import torch
@@ -34,18 +35,18 @@ class DeepWhiteBalanceEditor(nn.Module):
     def __init__(self, width: int = CHANNELS):
         super().__init__()
         c1, c2, c3, c4, c5 = (width * 2**i for i in range(5))
-        self.encoder_inc = _Stage("double_conv", _two(3, c1))
-        self.encoder_down1 = _Stage("maxpool_conv", nn.MaxPool2d(2), _Stage("double_conv", _two(c1, c2)))
-        self.encoder_down2 = _Stage("maxpool_conv", nn.MaxPool2d(2), _Stage("double_conv", _two(c2, c3)))
-        self.encoder_down3 = _Stage("maxpool_conv", nn.MaxPool2d(2), _Stage("double_conv", _two(c3, c4)))
-        self.encoder_bridge_down = _Stage("maxpool_conv", nn.MaxPool2d(2), *_one(c4, c5))
+        self.encoder_inc = _named("double_conv", *_two(3, c1))
+        self.encoder_down1 = _named("maxpool_conv", nn.MaxPool2d(2), _named("double_conv", *_two(c1, c2)))
+        self.encoder_down2 = _named("maxpool_conv", nn.MaxPool2d(2), _named("double_conv", *_two(c2, c3)))
+        self.encoder_down3 = _named("maxpool_conv", nn.MaxPool2d(2), _named("double_conv", *_two(c3, c4)))
+        self.encoder_bridge_down = _named("maxpool_conv", nn.MaxPool2d(2), *_one(c4, c5))
         for name in DECODERS:
             up = nn.ConvTranspose2d(c5, c4, kernel_size=2, stride=2)
-            self.add_module(f"{name}_decoder_bridge_up", _Stage("conv_up", *_one(c5, c5), up))
+            self.add_module(f"{name}_decoder_bridge_up", _named("conv_up", *_one(c5, c5), up))
             for number, (wide, narrow) in enumerate(((c4, c3), (c3, c2), (c2, c1)), start=1):
                 self.add_module(f"{name}_decoder_up{number}", _Up(wide, narrow))
             last = nn.Conv2d(c1, 3, kernel_size=1)
-            self.add_module(f"{name}_decoder_out", _Stage("out_conv", _Stage("double_conv", _two(2 * c1, c1)), last))
+            self.add_module(f"{name}_decoder_out", _named("out_conv", _named("double_conv", *_two(2 * c1, c1)), last))
 
     def forward(self, x: Tensor) -> Edited:
         """``x`` is B×3×H×W, sRGB in 0 to 1; ValueError for another size."""
@@ -66,34 +67,26 @@ class DeepWhiteBalanceEditor(nn.Module):
         return edited
 
 
-class _Stage(nn.Module):
-    """Layers in a row, under the published ``name``."""
-
-    def __init__(self, name: str, *layers: nn.Module):
-        super().__init__()
-        self.stage = name
-        self.add_module(name, layers[0] if isinstance(layers[0], nn.Sequential) else nn.Sequential(*layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.get_submodule(self.stage)(x)
-        return out
-
-
 class _Up(nn.Module):
     """Two convolutions of the skip and what comes from below, then twice the size."""
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
-        self.conv = _Stage("double_conv", _two(2 * channels, channels))
+        self.conv = _named("double_conv", *_two(2 * channels, channels))
         self.up = nn.ConvTranspose2d(channels, out_channels, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.up(self.conv(x)))
 
 
-def _one(channels: int, out_channels: int) -> tuple[nn.Module, nn.Module]:
+def _named(name: str, *layers: nn.Module) -> nn.Sequential:
+    """Layers in a row, under the published name."""
+    return nn.Sequential(OrderedDict({name: nn.Sequential(*layers)}))
+
+
+def _one(channels: int, out_channels: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(channels, out_channels, kernel_size=3, padding=1), nn.ReLU(inplace=True)
 
 
-def _two(channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(*_one(channels, out_channels), *_one(out_channels, out_channels))
+def _two(channels: int, out_channels: int) -> tuple[nn.Module, ...]:
+    return *_one(channels, out_channels), *_one(out_channels, out_channels)

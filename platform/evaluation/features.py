@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from legan.models.dlib_identity import DlibIdentity, FaceJudge
-from legan.models.identity import UNREADABLE, FacenetIdentity, LightCNN
-from legan.platform.errors import WeightsError, first_line
+from legan.models.identity import FacenetIdentity, LightCNN
 from legan.platform.evaluation.metric_names import FD_IDENTITY, FID, KD_IDENTITY, KID
 from legan.platform.model import weights_hash
 from legan.platform.pixels import to_bytes
-from legan.platform.weights import PRETRAINED, check_weights
+from legan.platform.weights import PRETRAINED, load_tensors
 
 INCEPTION_LAYER = "2048"
 RESIZERS: dict[type[nn.Module], str] = {
@@ -78,7 +77,7 @@ def perceptual_network() -> nn.Module:
 
     The linear heads are in the package lpips. WeightsError where AlexNet's file is not here.
     """
-    state = torch.load(_tensors_only("alexnet"), weights_only=True)
+    state = load_tensors("alexnet")
     import lpips  # brings torchvision: seconds
 
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -96,12 +95,7 @@ def perceptual_network() -> nn.Module:
 
 def _tensors_only(name: str) -> io.BytesIO:
     """The published file as tensors and nothing else, for libraries that would run what is pickled in it."""
-    path = check_weights(name)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise WeightsError(f"{path} cannot be read ({first_line(error)}); get it anew: `legan weights {name}`.") from error
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(load_tensors(name), buffer)
     buffer.seek(0)
     return buffer

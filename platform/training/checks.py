@@ -21,6 +21,7 @@ from legan.platform.model import (
     IDENTITY,
     NETWORK_FILE,
     QUALITY,
+    RECOLORER,
     StoredNetwork,
     identity_folder,
     load_network,
@@ -285,9 +286,8 @@ def _trained(settings: TrainingSettings, data: Dataset) -> tuple[Dataset, Proble
     trained = data.without(LeftOut(left_out.expressions) if alone else left_out)
     if len(trained.schema.expressions) == 1 and (alone or len(trained.schema.lightings) == 1):
         what = " × ".join(trained.schema.expressions + (() if alone else trained.schema.lightings))
-        needed = "two expressions" if alone else "two expressions or two lightings"
-        remedy = "put more people into the split train, or give other data"
-        problems.add("data", f"all training images of {data.path} show {what}, and {needed} are needed; {remedy}")
+        needed = f"two expressions{'' if alone else ' or two lightings'} are needed; put more people into the split train"
+        problems.add("data", f"all training images of {data.path} show {what}, and {needed}, or give other data")
     return trained, problems
 
 
@@ -324,8 +324,7 @@ def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
     if isinstance(settings, RecolorSettings):
         _expect_multiple(problems, "data", size, 32, "Table 14's five halvings")
         if is_grey(data):
-            remedy = "give photographs in colour"
-            problems.add("data", f"the training images of {data.path} are grey, so that there are no colours to learn; {remedy}")
+            problems.add("data", f"the training images of {data.path} are grey, and teach no colours; give photographs in colour")
     if isinstance(settings, TranslatorSettings) and 2 * settings.shift >= size:
         problems.add("shift", f"{settings.shift} pixels move half of an image of {size}×{size} out of sight; take fewer")
     if isinstance(settings, CriticSettings):
@@ -350,9 +349,10 @@ def _critics_problems(settings: CriticSettings, data: Dataset | None, inputs: In
 
 
 def _carried_problems(settings: TranslatorSettings, data: Dataset | None, inputs: Inputs) -> Problems:
-    """What is wrong with the judge and the matcher that the model is to carry."""
+    """What is wrong with the judge and the matcher that the model is to carry, and with recolourers."""
     problems = Problems()
-    for name, folder, kinds in (("judge", settings.judge, CLASSIFIER), ("matcher", settings.matcher, IDENTITY)):
+    recolourers = (("recolor", folder, RECOLORER) for folder in settings.recolor)
+    for name, folder, kinds in (("judge", settings.judge, CLASSIFIER), ("matcher", settings.matcher, IDENTITY), *recolourers):
         found = None if folder is None else problems.from_(partial(inputs.network, folder, *kinds), name)
         if found is None or data is None:
             continue

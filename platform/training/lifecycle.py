@@ -96,7 +96,8 @@ def train_run(
             raise ConfigError([NO_BF16])
         inputs = inputs or Inputs()
         if ranks.is_first and isinstance(run.settings, TranslatorSettings) and run.settings.in_other_colours:
-            make_variants(inputs.dataset(given(run.settings.data)), colour_variants(run.settings), say)
+            data = inputs.dataset(given(run.settings.data))
+            make_variants(data, colour_variants(run.settings, data, ranks.device), say)
     with all_or_none(ranks):
         task = build_task(run.settings, ranks, inputs, run.left_out)
         made_of = hashes(run.settings, inputs)

@@ -17,17 +17,21 @@ from legan.platform.errors import DataError, first_line
 from legan.platform.files import room_in, whole_file
 
 FOLDER = "variants"
+WRITABLE = "make it writable, or train without --recolor and --white-balance"
 _BATCH = 256
 
 Images = npt.NDArray[np.uint8]
 
 
 class ImageVariant(NamedTuple):
-    """Images in other colours: the ``name`` of their file, what they are called, and what makes them of images B×H×W×3."""
+    """Images in other colours: the ``name`` of their file, and what they are ``called``.
+
+    ``changer`` gives what makes them of images B×H×W×3. It may load a network, and is only called where there are none yet.
+    """
 
     name: str
     called: str
-    change: Callable[[Images], Images]
+    changer: Callable[[], Callable[[Images], Images]]
 
 
 def make_variants(data: Dataset, variants: Sequence[ImageVariant], say: Callable[[str], None] = print) -> None:
@@ -43,9 +47,8 @@ def make_variants(data: Dataset, variants: Sequence[ImageVariant], say: Callable
         try:
             with room_in(data.path):
                 _make(data, variant, file)
-        except PermissionError as error:
-            remedy = "make it writable, or train without white_balance"
-            raise DataError(f"{data.path} cannot be written to ({first_line(error)}); {remedy}.") from error
+        except OSError as error:
+            raise DataError(f"{data.path} cannot be written to ({first_line(error)}); {WRITABLE}.") from error
 
 
 def open_variants(data: Dataset, variants: Sequence[ImageVariant]) -> list[Images]:
@@ -69,9 +72,10 @@ def variant_file(data: Dataset, name: str) -> Path:
 
 
 def _make(data: Dataset, variant: ImageVariant, file: Path) -> None:
+    change = variant.changer()
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as draft:
         images = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=data.images.shape)
         for start in range(0, len(images), _BATCH):
-            images[start : start + _BATCH] = variant.change(data.images[start : start + _BATCH])
+            images[start : start + _BATCH] = change(data.images[start : start + _BATCH])
         images.flush()

@@ -64,7 +64,7 @@ class TranslatorTask:
         self.people = set(data.people("train"))
         self.rows = data.rows("train")
         self.total_steps = settings.total_steps(len(self.rows), images_per_step)
-        self.colours = colour_variants(settings) if settings.in_other_colours else ()
+        self.colours = colour_variants(settings, data) if settings.in_other_colours else ()
         self.variant_shares = variant_shares(settings) if self.colours else [1.0]
         self.pairs = held_out_pairs(data)
         self.goal = goal_of(self.pairs)

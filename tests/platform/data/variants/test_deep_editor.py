@@ -1,5 +1,4 @@
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,26 +7,26 @@ import pytest
 import torch
 
 from legan.models.colours.deep_editor import DeepWhiteBalanceEditor, Edited
-from legan.platform.data.variants.deep_editor import at_setting, edited, load_editor
+from legan.platform.data.dataset import open_dataset
+from legan.platform.data.variants.deep_editor import at_setting, editing, load_editor
 from legan.platform.errors import WeightsError
 from legan.platform.settings import TranslatorSettings
 from legan.platform.training.colours import colour_problems, colour_variants
 from legan.platform.weights import DEEP_EDITOR, PRETRAINED
 
+CPU = torch.device("cpu")
 ASKED = TranslatorSettings(steps=1, white_balance=("shade", "cloudy"), white_balance_by="deep_editor")
 
 
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the published file would lie, with a file of its form that passes for it."""
     monkeypatch.setenv("LEGAN_WEIGHTS", str(tmp_path))
     path = tmp_path / PRETRAINED[DEEP_EDITOR].file
     torch.manual_seed(0)
     torch.save(DeepWhiteBalanceEditor().state_dict(), path)
     publish(path, monkeypatch)
-    load_editor.cache_clear()
-    yield path
-    load_editor.cache_clear()
+    return path
 
 
 def publish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +43,7 @@ def test_images_are_what_the_network_gives_at_their_own_size(weights: Path) -> N
         automatic, tungsten, shade = editor(torch.tensor(images).permute(0, 3, 1, 2) / 255)
     for setting, expected in (("automatic", automatic), ("tungsten", tungsten), ("shade", shade)):
         shown = (255 * expected.clamp(0, 1)).permute(0, 2, 3, 1).numpy()
-        assert np.abs(edited(images, setting) - shown).max() <= 0.51
+        assert np.abs(editing(setting, CPU)(images) - shown).max() <= 0.51
 
 
 def test_what_lies_between_follows_the_inverse_of_the_temperature() -> None:
@@ -54,9 +53,12 @@ def test_what_lies_between_follows_the_inverse_of_the_temperature() -> None:
     assert at_setting(images, "automatic") == 7
 
 
-def test_a_training_asks_for_the_weights_before_it_starts(weights: Path) -> None:
+def test_a_training_asks_for_the_weights_before_it_starts(weights: Path, tiny_data: Path) -> None:
     assert not colour_problems(ASKED, None)
-    assert [variant.name for variant in colour_variants(ASKED)] == ["deep-editor-shade", "deep-editor-cloudy"]
+    assert [variant.name for variant in colour_variants(ASKED, open_dataset(tiny_data))] == [
+        "deep-editor-shade",
+        "deep-editor-cloudy",
+    ]
     weights.write_bytes(b"something else")
     (problem,) = colour_problems(ASKED, None)
     assert problem.place == "white_balance_by"

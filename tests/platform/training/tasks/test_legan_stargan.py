@@ -167,7 +167,7 @@ def test_a_gpu_trains_as_the_processor_does(tiny_data, gpu, doubles, settings):
 
 def test_a_step_sees_images_white_balanced_as_they_were_drawn(tiny_data, tmp_path):
     data = open_dataset(shutil.copytree(tiny_data, tmp_path / "faces"))
-    make_variants(data, colour_variants(TranslatorSettings(steps=1, white_balance=("tungsten", "shade"))))
+    make_variants(data, colour_variants(TranslatorSettings(steps=1, white_balance=("tungsten", "shade")), data))
     plain = make_task(data.path, flip=False).batch(0)["x"]
     given = {"white_balance": ["tungsten", "shade"], "colour_shares": {"white_balanced": 2}}
     seen = make_task(data.path, flip=False, **given).batch(0)["x"]
@@ -178,7 +178,7 @@ def test_a_step_sees_images_white_balanced_as_they_were_drawn(tiny_data, tmp_pat
 
 def test_workers_draw_the_variants_that_one_process_draws(tiny_data, tmp_path):
     data = open_dataset(shutil.copytree(tiny_data, tmp_path / "faces"))
-    make_variants(data, colour_variants(TranslatorSettings(steps=1, white_balance=("tungsten", "shade"))))
+    make_variants(data, colour_variants(TranslatorSettings(steps=1, white_balance=("tungsten", "shade")), data))
     given = {"white_balance": ["tungsten", "shade"], "critic_steps": 1}
     alone = make_task(data.path, **given).batch(3)["x"]
     shared = [make_task(data.path, Ranks(rank, 2), **given).batch(3)["x"] for rank in range(2)]

@@ -224,7 +224,7 @@ def test_data_without_colours_or_of_an_odd_size_is_refused(tiny_data, tmp_path):
     images = open_dataset(tiny_data).images[:]
     grey = unlabelled(tiny_data, tmp_path / "grey", np.repeat(images[..., :1], 3, axis=3))
     assert problems_of(grey) == [
-        f"data: the training images of {grey} are grey, so that there are no colours to learn; give photographs in colour"
+        f"data: the training images of {grey} are grey, and teach no colours; give photographs in colour"
     ]
     whole = open_dataset(tiny_data)
     odd = write_dataset(
