@@ -2,12 +2,16 @@
 
 The threads of an operation wait for the slowest of them. Where another program has one of the processors, that is the thread that
 the system has put aside, for milliseconds at each of thousands of operations: fewer threads are faster then.
+
+And how a process of several others is told to end.
 """
 
 import math
 import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 LOOK_S = 0.2
@@ -87,3 +91,21 @@ def _quotas(mount: Path, group: str, *files: str) -> Iterator[float]:
             continue
         if quota.isdecimal() and int(quota) > 0 and int(period) > 0:  # not max, nor -1
             yield int(quota) / int(period)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM, with which a job is stopped, does what Ctrl-C does; not in a thread other than the main one."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -54,7 +54,7 @@ def problem(ready: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     (ready / "begun").mkdir()
     (ready / "begun" / "config.yaml").touch()
 
-    others = {"--data": tiny_data, "SUITE|SPACE.yaml": "losses", "1|2|3": 1}
+    others = {"--data": tiny_data, "SUITE|SPACE.yaml": "losses", "1|2|3": 1, "--protocol": "table"}
 
     def call(command: str, option: str, value: str) -> str:
         arguments, options = [], []
@@ -109,17 +109,19 @@ SEVERAL = {
     "--lighting": "as --expression",
     "--matcher": "what judges an evaluation; what a model's folder is to carry",
     "--models": "methods with several runs each; one run each",
-    "--name": "of a data set, a run, a sweep",
+    "--name": "of a data set, a run, a sweep, an experiment",
     "--out": "says what is written",
     "--overwrite": "a folder, finished or not; pictures",
     "--port": "of a server that has to be told where it is; of a study, which says where it is",
     "--raters": "of a batch; of a study",
     "--ratings": "what Q learns from; what is to be rated",
     "--seconds": "for a request; for a rater",
+    "--seeds": "of each variant of a sweep; of each arm of an experiment",
     "--size": "of prepared images; of rendered ones, which have other limits",
     "--subjects": "rows of a picture; people to draw",
     "--version": "of a model; of legan",
     "--workers": "of Ray Train; processes",
+    "FOLDER": "of a sweep that was sent; of an experiment",
     "NAME": "a sweep here; one that was submitted; a registered model",
     "RUN": "one with a folder; one that MLflow alone knows too",
     "STUDY": "of ratings to be collected; to be made; to be served",

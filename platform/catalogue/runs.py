@@ -12,7 +12,7 @@ from legan.platform.config import flatten
 from legan.platform.errors import CheckpointError, LeganError, TrackingError
 from legan.platform.evaluation.metric_names import canonical, find
 from legan.platform.tracking.mlflow_access import trainings
-from legan.platform.tracking.places import StoredRun, default_home, experiment, run_in_store
+from legan.platform.tracking.places import WHOLES, StoredRun, default_home, experiment, run_in_store
 from legan.platform.tracking.spool import is_recorded
 from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.run_folder import open_run
@@ -25,6 +25,8 @@ CLOSED: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED
 """What MLflow's words mean; a run is KILLED by Ctrl-C, and also where its process died."""
 OUTCOME = "outcome.json"
 """How a trial ended, as its sweep leaves it in the folder (sweeps/sweep.py)."""
+FOLDERS_OF_RUNS = ("*", *(f"{whole}/*/trials/*" for whole in WHOLES))
+"""Where runs lie below their home."""
 Values = list[tuple[int, float]]
 
 
@@ -65,12 +67,12 @@ class RunFacts:
 
 
 def list_runs(say: Callable[[str], None]) -> list[RunFacts]:
-    """The runs of this home, trials of sweeps among them, and those that only MLflow knows; the newest first.
+    """The runs of this home, trials of sweeps and experiments among them, and those that only MLflow knows; the newest first.
 
     ``say`` tells of folders that cannot be read, and of a store that cannot be asked.
     """
     home, found = default_home(), []
-    folders = sorted(path.parent for pattern in ("*", "sweeps/*/trials/*") for path in home.glob(f"{pattern}/config.yaml"))
+    folders = sorted(path.parent for pattern in FOLDERS_OF_RUNS for path in home.glob(f"{pattern}/config.yaml"))
     for folder in folders:
         try:
             found.append(of_folder(folder))

@@ -4,6 +4,7 @@ import typer
 
 from legan.platform.commands.data import mount as mount_data
 from legan.platform.commands.evaluate import mount as mount_evaluate
+from legan.platform.commands.experiment import mount as mount_experiment
 from legan.platform.commands.models import mount as mount_models
 from legan.platform.commands.ratings import mount as mount_ratings
 from legan.platform.commands.runs import mount as mount_runs
@@ -18,6 +19,7 @@ def mount(app: typer.Typer) -> None:
     mount_ratings(app)
     mount_train(app)
     mount_evaluate(app)
+    mount_experiment(app)
     mount_runs(app)
     mount_models(app)
     mount_tracking(app)

@@ -21,8 +21,10 @@ from legan.platform.commands.options import (
     MaybeClassifier,
     MaybeMatcher,
     Out,
+    PairList,
     Pairs,
     PairsFile,
+    ProtocolName,
     Seed,
     out_option,
     path,
@@ -87,18 +89,6 @@ LineupModels = Annotated[
 
 Told = Annotated[
     str, path_argument(metavar="RUN", help=f"What tells people apart: {PERSON_HELP}, or dlib.", autocompletion=complete.runs)
-]
-ProtocolName = Annotated[
-    Literal["lfw", "ijbb", "table"],
-    typer.Option("--protocol", help="Whose list of pairs it is: LFW's, IJB-B's templates', or a table of your own."),
-]
-PairList = Annotated[
-    Path,
-    path(
-        "--list",
-        help="LFW: pairs.txt (View 2), pairsDevTest.txt or pairsDevTrain.txt (View 1); IJB-B: ijbb_11_S1_S2_matches.csv or "
-        "ijbb_template_pair_label.txt; a table: .csv or .parquet of first, second, same and, at will, fold.",
-    ),
 ]
 VerificationOut = Annotated[
     Path | None, out_option("Folder of the report.", "evaluations/verification-RUN-DATASET-LIST beside the runs")

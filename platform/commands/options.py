@@ -5,7 +5,7 @@ A command's signature takes the type, ``data: Data``, and gives the default. Whe
 
 from copy import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -155,6 +155,19 @@ Pairs = Annotated[int, PAIRS_OPTION]
 PairsFile = Annotated[
     Path | None,
     path("--pairs-file", help="Take these pairs instead: the pairs.csv of another evaluation on the same data."),
+]
+
+ProtocolName = Annotated[
+    Literal["lfw", "ijbb", "table"],
+    typer.Option("--protocol", help="Whose list of pairs it is: LFW's, IJB-B's templates', or a table of your own."),
+]
+PairList = Annotated[
+    Path,
+    path(
+        "--list",
+        help="LFW: pairs.txt (View 2), pairsDevTest.txt or pairsDevTrain.txt (View 1); IJB-B: ijbb_11_S1_S2_matches.csv or "
+        "ijbb_template_pair_label.txt; a table: .csv or .parquet of first, second, same and, at will, fold.",
+    ),
 ]
 
 # Translations.

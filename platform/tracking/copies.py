@@ -19,6 +19,7 @@ from legan.platform.tracking.places import (
     RECORD_FILE,
     RUN_FILE,
     SENT_FILE,
+    WHOLES,
     default_home,
     is_same,
     read_run_file,
@@ -48,7 +49,9 @@ def begun_as(folder: Path) -> str | None:
     if known is not None:
         return str(known)
     opening = _opening(folder)
-    return None if opening is None else str(opening["tags"].get("sweep") or opening["run_name"])
+    return (
+        None if opening is None else str(opening["tags"].get("sweep") or opening["tags"].get("experiment") or opening["run_name"])
+    )
 
 
 def make_own(folder: Path) -> None:
@@ -64,10 +67,12 @@ def make_own(folder: Path) -> None:
 def _sweep_and_rest(folder: Path) -> tuple[Path, Path, Path]:
     """What is copied as a whole, the run's way from there, and where the home in use has such folders."""
     if folder.name == PARENT:
-        return folder.parent, Path(PARENT), default_home() / "sweeps"
-    if folder.parent.name == "trials":
-        return folder.parents[1], Path("trials", folder.name), default_home() / "sweeps"
-    return folder, Path(), default_home()
+        top, rest = folder.parent, Path(PARENT)
+    elif folder.parent.name == "trials":
+        top, rest = folder.parents[1], Path("trials", folder.name)
+    else:
+        return folder, Path(), default_home()
+    return top, rest, default_home() / (top.parent.name if top.parent.name in WHOLES else WHOLES[0])
 
 
 def _opening(folder: Path) -> dict[str, Any] | None:

@@ -183,7 +183,8 @@ def _with_parent(tags: Mapping[str, str], folder: Path) -> Mapping[str, str]:
     if "run_uid" not in parent:
         return tags
     kept = {key: value for key, value in tags.items() if key != PARENT_RUN}
-    return kept | {PARENT_UID: str(parent["run_uid"]), "sweep": sweep.name}
+    whole = "experiment" if "experiment" in tags else "sweep"
+    return kept | {PARENT_UID: str(parent["run_uid"]), whole: sweep.name}
 
 
 def _sources(source: Path, folder: Path) -> list[Path]:

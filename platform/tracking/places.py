@@ -22,6 +22,8 @@ from legan.platform.files import named_folder, write_whole
 RUN_FILE, SENT_FILE, RECORD_FILE = "run.json", "tracking.sent", "tracking.jsonl"
 PARENT = "parent"
 """The folder in a sweep's that has the sweep's own run."""
+WHOLES = ("sweeps", "experiments")
+"""The folders of a home that have, in a folder each, runs that belong together."""
 COPY_OF = "copy_of"
 """Where run.json has the uid of the run that the folder was copied from (copies.py)."""
 DATABASE = "mlflow.db"

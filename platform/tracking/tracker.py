@@ -16,11 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from legan.platform.errors import CheckpointError, RunDeletedError, TrackingError
+from legan.platform.errors import CheckpointError, ConfigError, Problem, RecordTakenError, RunDeletedError, TrackingError
 from legan.platform.files import whole_file
 from legan.platform.tracking.delivery import Delivery, StoreAwayError, TrashedError, keep_sending, say
 from legan.platform.tracking.mlflow_access import system_metrics
-from legan.platform.tracking.places import StoredRun, default_home, git_commit, run_tracking_uri, shown
+from legan.platform.tracking.places import (
+    StoredRun,
+    default_home,
+    experiment,
+    git_commit,
+    run_in_store,
+    run_tracking_uri,
+    shown,
+)
 from legan.platform.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -31,6 +39,8 @@ NAME = re.compile(r"[\w\-./ ]+", re.ASCII)
 NAME_LENGTH = 250
 DESCRIPTION = "mlflow.note.content"
 DIGEST_LENGTH = 32
+ANSWER_WITHIN_S = 30.0
+"""How long a run that others are to be children of waits to be taken."""
 
 
 class Tracker:
@@ -195,6 +205,56 @@ class Tracker:
         while not self._ended.wait(every_s):
             self.log_metrics(metrics.sample(), step)
             step += 1
+
+
+def open_parent(
+    folder: Path,
+    what: str,
+    name: str,
+    *,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    description: str,
+    uri: str,
+    say: Callable[[str], None],
+) -> tuple[Tracker, str]:
+    """The tracker of a run that has other runs as its children, recorded in ``folder``, and its id; ``what`` is a sweep, say.
+
+    Raises TrackingError when MLflow is away or the run was deleted there, and ConfigError when another process records it.
+    """
+    try:
+        store, known = open_store(uri), run_in_store(folder).run_id
+        if known is None or not store.knows(known):
+            store.expect_experiment(experiment())
+    except TrashedError as error:
+        raise RunDeletedError(f"{error}: nothing was started.") from error
+    except StoreAwayError as error:
+        raise TrackingError(
+            f"MLflow at {shown(uri)} is away ({error}); start it, or correct MLFLOW_TRACKING_URI: nothing was started."
+        ) from error
+
+    try:
+        tracker = Tracker(
+            folder,
+            experiment=experiment(),
+            run_name=name,
+            params=params,
+            tags=tags,
+            description=description,
+            uri=uri,
+            say=say,
+        )
+    except RecordTakenError as error:
+        taken = f"the {what} {name} is being run by another process; wait until that has ended"
+        raise ConfigError([Problem("", taken)]) from error
+
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while tracker.run_id is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if tracker.run_id is None:
+        tracker.close("FAILED", timeout_s=1.0)
+        raise TrackingError(f"MLflow at {shown(uri)} does not take the {what}'s run; nothing was started.")
+    return tracker, tracker.run_id
 
 
 def sync_run(folder: Path, uri: str | None = None) -> int:

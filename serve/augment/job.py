@@ -148,6 +148,8 @@ def _planned(order: AugmentOrder, folder: Path, faces: Path, size: int, say: Say
     count = count_jobs(order.wanted, labels, **sizes)
     if count == 0:
         drop_work(folder)
+        if order.wanted.train_only and not labels.training.any():
+            raise DataError("there is nothing to make: no face is in the training split; leave --train-only out.")
         raise DataError("there is nothing to make: all classes that occur have equally many faces; leave --balance out.")
     if not (folder / JOBS_FILE).is_file():
         own = _read(order, folder, faces, labels, size, say)

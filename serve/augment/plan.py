@@ -27,13 +27,14 @@ Indices = NDArray[np.integer]
 class Wanted:
     """What is to be made of each face (``labels`` as index pairs, ``all`` or ``random`` many), or of all (``balance``).
 
-    UNKNOWN in a pair stands for the face's own class.
+    UNKNOWN in a pair stands for the face's own class. ``train_only``: of faces of the training split alone, as ``balance`` is.
     """
 
     labels: tuple[tuple[int, int], ...] = ()
     all: bool = False
     random: int | None = None
     balance: Balance | None = None
+    train_only: bool = False
 
     @property
     def attempts_matter(self) -> bool:
@@ -65,7 +66,7 @@ def count_jobs(wanted: Wanted, labels: Labels, *, expressions: int, lightings: i
     if wanted.balance is not None:
         return sum(missing_of_each(wanted.balance, labels, lightings).values())
     each = len(wanted.labels) if wanted.labels else expressions * lightings if wanted.all else int(wanted.random or 0)
-    return len(labels) * each
+    return len(_rows(wanted, labels)) * each
 
 
 def plan_jobs(wanted: Wanted, labels: Labels, *, expressions: int, lightings: int, attempts: int, seed: int) -> Iterator[Jobs]:
@@ -75,8 +76,9 @@ def plan_jobs(wanted: Wanted, labels: Labels, *, expressions: int, lightings: in
         return
     everything = np.array([(e, l) for e in range(expressions) for l in range(lightings)], np.int32)  # noqa: E741
     listed = np.array(wanted.labels, np.int32) if wanted.labels else everything
-    for start in range(0, len(labels), _ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(labels)), dtype=np.int32)
+    every = _rows(wanted, labels)
+    for start in range(0, len(every), _ROWS_AT_ONCE):
+        rows = every[start : start + _ROWS_AT_ONCE]
         if wanted.random is None:
             pairs, each = np.tile(listed, (len(rows), 1)), np.repeat(rows, len(listed))
             own = np.column_stack([labels.expression[each], labels.lighting[each]])
@@ -99,6 +101,11 @@ def missing_of_each(balance: Balance, labels: Labels, lightings: int) -> Mapping
     names = _named(balance, known, lightings)
     largest = int(counts.max())
     return {pair: largest - int(counts[number]) for number, pair in names.items()}
+
+
+def _rows(wanted: Wanted, labels: Labels) -> NDArray[np.int32]:
+    """The faces that translations are made of."""
+    return (np.flatnonzero(labels.training) if wanted.train_only else np.arange(len(labels))).astype(np.int32)
 
 
 def _random(row: int, labels: Labels, everything: NDArray[np.int32], count: int, attempts: int, seed: int) -> Jobs:

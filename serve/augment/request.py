@@ -50,6 +50,7 @@ class AugmentRequest:
     address: str | None = None
     overwrite: bool = False
     dry_run: bool = False
+    train_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,9 @@ def _wanted(request: AugmentRequest, model: Model) -> tuple[Wanted, Problems]:
         problems.add(
             f"--random {request.random}", f"the model has {counted(most, 'combination')} beside a face's own; take --all for all"
         )
-    return Wanted(tuple(pairs), request.all, request.random, request.balance), Problems(dict.fromkeys(problems))
+    return Wanted(tuple(pairs), request.all, request.random, request.balance, request.train_only), Problems(
+        dict.fromkeys(problems)
+    )
 
 
 def _may_be_same(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -230,6 +233,7 @@ def _digest(
                 "labels", "all", "balance", "random", "min_quality", "min_similarity", "attempts", "originals", "batch_size",
             )
         },
+        **({"train_only": True} if request.train_only else {}),
         "name": request.out.name,
     }  # fmt: skip
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

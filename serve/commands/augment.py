@@ -43,6 +43,7 @@ Originals = Annotated[
         "--originals/--no-originals", help="Put the source faces into OUT too.", show_default="--originals with --balance alone"
     ),
 ]
+TrainOnly = Annotated[bool, typer.Option("--train-only", help="Translate faces of the training split alone, as --balance does.")]
 Workers = Annotated[int | None, told(PROCESSES, "the cluster's GPUs, else its cores")]
 BatchSize = Annotated[
     int | None,
@@ -58,8 +59,8 @@ def mount(app: typer.Typer) -> None:
         source: Input, out: Out, model: Model = None, labels: Listed = None, all_: All = False,
         balance: Fill = None, random: Random = None, min_quality: MinQuality = None, min_similarity: MinSimilarity = None,
         matcher: MaybeMatcher = None, attempts: Attempts = 3, originals: Originals = None, seed: Seed = 0,
-        workers: Workers = None, batch_size: BatchSize = None, address: Address = None, overwrite: Overwrite = False,
-        dry_run: DryRun = False,
+        train_only: TrainOnly = False, workers: Workers = None, batch_size: BatchSize = None, address: Address = None,
+        overwrite: Overwrite = False, dry_run: DryRun = False,
     ) -> None:  # fmt: skip
         """Translate a whole data set into a new one. Stopped at any moment, the same command goes on.
 
@@ -72,7 +73,7 @@ def mount(app: typer.Typer) -> None:
         model = champion_or_box(model)
         request = AugmentRequest(
             source, out, model, labels, all_, balance, random, min_quality, min_similarity, matcher, attempts, originals, seed,
-            workers, batch_size, address, overwrite, dry_run,
+            workers, batch_size, address, overwrite, dry_run, train_only,
         )  # fmt: skip
         folder = run(request, lambda line: typer.echo(line))
         if not dry_run:

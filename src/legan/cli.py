@@ -23,7 +23,7 @@ STOPPED = 130
 PANELS = {
     "Start": ("doctor", "weights"),
     "Data and ratings": ("data", "ratings", "study"),
-    "Train and compare": ("train", "evaluate", "sweep", "runs", "models", "ui", "sync"),
+    "Train and compare": ("train", "evaluate", "sweep", "experiment", "runs", "models", "ui", "sync"),
     "Use": ("translate", "augment", "serve", "call"),
 }
 """The commands by journey, as the help shows them."""

@@ -7,9 +7,7 @@ sweep again, and it needs nothing of Ray Tune's own state.
 import logging
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,11 +19,12 @@ from legan.platform.cluster import connect, describe, nodes_without, slots
 from legan.platform.device import WORKERS
 from legan.platform.errors import ClusterError, LeganError, counted, one_line
 from legan.platform.files import NAMED_FOLDERS, causes, named_folder
+from legan.platform.processors import interruptible
 from legan.platform.tracking.places import run_tracking_uri
 from legan.platform.training.loop import StoppedEarly
 from legan.sweeps.report.report import untested
 from legan.sweeps.run.actor import DIED, ProcessLostError, SweepContext, TrialActor, deaths_counted, together, trials_of
-from legan.sweeps.run.progress import Outcomes, SweepProgress, open_parent, record_results, settle
+from legan.sweeps.run.progress import Outcomes, SweepProgress, open_sweeps_run, record_results, settle
 from legan.sweeps.run.request import settings_of, workers_of
 from legan.sweeps.run.trial import VALIDATION, files_of, score_trial
 from legan.sweeps.run.verdict import Ended, outcome_of, verdict
@@ -79,7 +78,7 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
     if room is not None:
         check_shared(sweep)
 
-    parent, parent_run = open_parent(sweep, tracking_uri, say)
+    parent, parent_run = open_sweeps_run(sweep, tracking_uri, say)
     status: Status = "FAILED"
     try:
         if search is not None:
@@ -90,7 +89,7 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
         if room is not None:
             say(f"a trial takes {room}")
             places = {name: str(named_folder(name)) for name in NAMED_FOLDERS}
-            with _interruptible():
+            with interruptible():
                 context = SweepContext(sweep, tracking_uri, places)
                 _tune(sweep, left, count, room, context, say)
                 _score_on_test(context, room, say)
@@ -280,21 +279,3 @@ def _cause(trial: Any) -> BaseException:
         return ClusterError(error.why if isinstance(error, ProcessLostError) else DIED)
     cause: BaseException = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     return cause
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM, with which a job is stopped, does what Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

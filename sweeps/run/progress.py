@@ -11,14 +11,12 @@ from pathlib import Path
 
 from legan.platform.config import flatten
 from legan.platform.data.dataset import Split
-from legan.platform.errors import ConfigError, Problem, RecordTakenError, RunDeletedError, TrackingError
+from legan.platform.errors import RecordTakenError, RunDeletedError, TrackingError
 from legan.platform.evaluation.metric_names import EVALUATION, PREFIXES, find
-from legan.platform.tracking.delivery import StoreAwayError, TrashedError
-from legan.platform.tracking.places import COPY_OF, experiment, read_run_file, read_sent, run_in_store, shown
-from legan.platform.tracking.tracker import Tracker, open_store, sync_run
+from legan.platform.tracking.places import COPY_OF, read_run_file, read_sent, run_in_store, shown
+from legan.platform.tracking.tracker import Tracker, open_parent, sync_run
 from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
 
-ANSWER_WITHIN_S = 30.0
 TAIL_BYTES = 4096
 STATUSES = ("finished", "stopped", "failed")
 Outcomes = Sequence[tuple[Trial, Outcome | None]]
@@ -102,47 +100,22 @@ def _description(sweep: Sweep) -> str:
     return f"{what} over trainings of {asked.kind} on {asked.data.name}; its trials are the runs below this one."
 
 
-def open_parent(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> tuple[Tracker, str]:
+def open_sweeps_run(sweep: Sweep, tracking_uri: str, say: Callable[[str], None]) -> tuple[Tracker, str]:
     """The tracker of the sweep's own run, and the run's id, whose children its trials are.
 
     Raises TrackingError when MLflow is away or the run was deleted there, and ConfigError when another process runs this sweep.
     """
-    try:
-        store, known = open_store(tracking_uri), run_in_store(sweep.parent).run_id
-        if known is None or not store.knows(known):
-            store.expect_experiment(experiment())
-    except TrashedError as error:
-        raise RunDeletedError(f"{error}: nothing was started.") from error
-    except StoreAwayError as error:
-        raise TrackingError(
-            f"MLflow at {shown(tracking_uri)} is away ({error}); start it, or correct MLFLOW_TRACKING_URI: nothing was started."
-        ) from error
-
     asked = sweep.settings
-    params = {key: value for key, value in flatten(asked.model_dump(mode="json")).items() if value is not None}
-    tags = {"kind": "sweep", "suite": asked.suite or "search", "sweep": sweep.name}
-    try:
-        tracker = Tracker(
-            sweep.parent,
-            experiment=experiment(),
-            run_name=sweep.name,
-            params=params,
-            tags=tags,
-            description=_description(sweep),
-            uri=tracking_uri,
-            say=say,
-        )
-    except RecordTakenError as error:
-        taken = f"the sweep {sweep.name} is being run by another process; wait until that has ended"
-        raise ConfigError([Problem("", taken)]) from error
-
-    deadline = time.monotonic() + ANSWER_WITHIN_S
-    while tracker.run_id is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if tracker.run_id is None:
-        tracker.close("FAILED", timeout_s=1.0)
-        raise TrackingError(f"MLflow at {shown(tracking_uri)} does not take the sweep's run; nothing was started.")
-    return tracker, tracker.run_id
+    return open_parent(
+        sweep.parent,
+        "sweep",
+        sweep.name,
+        params={key: value for key, value in flatten(asked.model_dump(mode="json")).items() if value is not None},
+        tags={"kind": "sweep", "suite": asked.suite or "search", "sweep": sweep.name},
+        description=_description(sweep),
+        uri=tracking_uri,
+        say=say,
+    )
 
 
 def record_results(tracker: Tracker, sweep: Sweep, outcomes: Outcomes) -> None:

@@ -18,7 +18,7 @@ from legan.platform.training.checks import Inputs
 from legan.platform.training.run_folder import open_run
 from legan.sweeps.run.moved import with_inputs
 from legan.sweeps.run.plan import remember_inputs
-from legan.sweeps.run.progress import open_parent, settle
+from legan.sweeps.run.progress import open_sweeps_run, settle
 from legan.sweeps.run.trial import run_trial
 from legan.sweeps.sweep import Sweep, open_sweep, suite_trials
 
@@ -113,10 +113,10 @@ def test_a_sweep_taken_out_of_its_home_has_its_data_and_networks_there(
 
 def test_the_ended_trials_of_a_copied_sweep_are_sent_anew(ready: Path, new_sweep: NewSweep) -> None:
     sweep, uri, said = new_sweep(), default_tracking_uri(), list[str]()
-    open_parent(sweep, uri, said.append)[0].close()
+    open_sweeps_run(sweep, uri, said.append)[0].close()
     run_trial(sweep, suite_trials(sweep.settings)[0], uri)
     copied = open_sweep(ready, str(shutil.copytree(sweep.folder, ready / "sweeps" / "other")))
-    parent, run_id = open_parent(copied, uri, said.append)
+    parent, run_id = open_sweeps_run(copied, uri, said.append)
     settle(copied, uri, said.append)
     parent.close()
     first, second = (run_in_store(each.trials / suite_trials(each.settings)[0].name).run_id for each in (sweep, copied))

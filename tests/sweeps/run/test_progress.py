@@ -3,20 +3,21 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from legan.platform.errors import ConfigError, RecordTakenError, RunDeletedError
+from legan.platform.tracking import tracker as tracking
 from legan.platform.tracking.places import default_tracking_uri
 from legan.platform.tracking.tracker import Tracker
-from legan.sweeps.run import progress
 from legan.sweeps.run.progress import (
     SweepProgress,
     best_metrics,
     ending,
-    open_parent,
+    open_sweeps_run,
     outcomes_csv,
     record_results,
     settle,
@@ -46,7 +47,7 @@ def finished(quality: float) -> Outcome:
 
 def test_lines_tell_what_happened_what_is_left_and_how_long_that_takes(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     lines: list[str] = []
     shown = SweepProgress(sweep, 6, 2, lines.append)
     shown.started("a")
@@ -108,7 +109,7 @@ def test_the_table_of_outcomes_has_a_row_per_trial() -> None:
 
 def test_what_became_of_a_trial_that_was_run_again_replaces_what_was_recorded(sweep: Sweep) -> None:
     for last, failed in ((Outcome("failed", {}, "it broke"), 1), (Outcome("finished", {"val/quality": 7.0}), 0)):
-        tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
+        tracker, run_id = open_sweeps_run(sweep, default_tracking_uri(), str)
         record_results(tracker, sweep, [*RESULTS[:2], (Trial("a-2", "Variant A", 2, {}), last)])
         tracker.close("FINISHED")
         metrics = MlflowClient(default_tracking_uri()).get_run(run_id).data.metrics
@@ -168,20 +169,20 @@ def test_a_trial_whose_run_was_deleted_does_not_hold_up_the_others(sweep: Sweep)
 
 
 def test_a_sweep_that_was_deleted_in_mlflow_is_not_begun(sweep: Sweep) -> None:
-    tracker, run_id = open_parent(sweep, default_tracking_uri(), str)
+    tracker, run_id = open_sweeps_run(sweep, default_tracking_uri(), str)
     tracker.close()
     client = MlflowClient(default_tracking_uri())
     client.delete_run(run_id)
     with pytest.raises(RunDeletedError, match=r"^the run s was deleted in MLflow; restore it with `.*: nothing was started\.$"):
-        open_parent(sweep, default_tracking_uri(), str)
+        open_sweeps_run(sweep, default_tracking_uri(), str)
     client.restore_run(run_id)
     client.delete_experiment(client.get_run(run_id).info.experiment_id)
     another = create_sweep(sweep.folder.parents[1], "t", sweep.settings)
     for each in (sweep, another):
         with pytest.raises(RunDeletedError, match=r"^the experiment legan was deleted in MLflow; .*: nothing was started\.$"):
-            open_parent(each, default_tracking_uri(), str)
+            open_sweeps_run(each, default_tracking_uri(), str)
     client.restore_experiment(client.get_run(run_id).info.experiment_id)
-    tracker, again = open_parent(sweep, default_tracking_uri(), str)
+    tracker, again = open_sweeps_run(sweep, default_tracking_uri(), str)
     tracker.close()
     assert again == run_id
 
@@ -204,15 +205,15 @@ def test_a_trial_that_is_just_ending_is_waited_for_but_not_for_ever(sweep: Sweep
 
 
 def test_a_sweep_that_is_being_run_is_not_run_twice(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker, run_id = open_parent(sweep, default_tracking_uri(), print)
+    tracker, run_id = open_sweeps_run(sweep, default_tracking_uri(), print)
     tracker.close()
-    again, same = open_parent(sweep, default_tracking_uri(), print)
+    again, same = open_sweeps_run(sweep, default_tracking_uri(), print)
     again.close()
     assert same == run_id
 
     def held(*_: object, **__: object) -> None:
         raise RecordTakenError("held")
 
-    monkeypatch.setattr(progress, "Tracker", held)  # a POSIX lock does not hold against its own process
+    monkeypatch.setattr(tracking, "Tracker", held)  # a POSIX lock does not hold against its own process
     with pytest.raises(ConfigError, match="the sweep s is being run by another process"):
-        open_parent(sweep, default_tracking_uri(), print)
+        open_sweeps_run(sweep, default_tracking_uri(), print)
