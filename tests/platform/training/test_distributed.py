@@ -84,8 +84,9 @@ def test_two_workers_end_on_the_same_plateau_also_when_resumed_and_keep_the_same
         tmp_path / "two", name="two", schema=data.schema, faces=faces, images=data.images, hulls=data.packed_hulls,
         source="drawn for tests",
     )  # fmt: skip
-    values = {"network": "lightcnn9", "width": 0.125, "features": 16, "steps": 400, "batch_size": 4, "patience": 2}
-    asked = IdentitySettings(**values, data=tmp_path / "two", validate_every=4, checkpoint_every=8, log_every=2, workers=2)
+    values = {"network": "lightcnn9", "width": 0.125, "features": 16, "steps": 2000, "batch_size": 4, "patience": 2}
+    # Long enough that Ctrl-C after the second step comes before the plateau, however slow the machine is.
+    asked = IdentitySettings(**values, data=tmp_path / "two", validate_every=20, checkpoint_every=16, log_every=2, workers=2)
 
     def train(name: str, stop: bool) -> tuple[int, Run]:
         run = create_run(tmp_path, "identity", asked, name)
@@ -102,7 +103,7 @@ def test_two_workers_end_on_the_same_plateau_also_when_resumed_and_keep_the_same
         return int(ended.removeprefix("step ").partition("/")[0]), run
 
     (whole_step, whole), (parts_step, parts) = train("whole", stop=False), train("parts", stop=True)
-    assert parts_step == whole_step < 400
+    assert parts_step == whole_step < 2000
     files = [run.model / "weights.safetensors" for run in (whole, parts)]
     assert files[0].read_bytes() == files[1].read_bytes()
 
