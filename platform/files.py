@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from legan.platform.errors import CheckpointError, DataError
+from legan.platform.errors import CheckpointError, DataError, Problem
 
 FULL_BELOW_BYTES = 1 << 20
 NO_SPACE = "No space left on device"
@@ -132,6 +132,17 @@ def unwritable(folder: Path) -> str | None:
     if not there.is_dir():
         return f"{there} is a file"
     return None if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written to"
+
+
+def out_problems(out: Path | None) -> list[Problem]:
+    """What keeps ``--out`` from being a folder to write into; nothing where it was not given.
+
+    >>> Path("report").touch()
+    >>> [problem.place for problem in out_problems(Path("report"))], out_problems(None)
+    (['--out'], [])
+    """
+    problem = unwritable(out) if out is not None else None
+    return [] if problem is None else [Problem("--out", f"{out} cannot be written: {problem}; name another folder")]
 
 
 def refuse_existing(out: Path, file: str, *, overwrite: bool) -> None:

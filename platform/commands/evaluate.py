@@ -242,8 +242,9 @@ def _print_expression(rows: "list[ClassScore]") -> None:
     from legan.platform.evaluation.expression.evaluate import cells
 
     table = Table(title="ROC AUC of each expression against the rest")
-    for name, justify in (("", "left"), ("images", "right"), ("ROC AUC", "right"), ("95 % over draws of people", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("", no_wrap=True)
+    for name in ("images", "ROC AUC", "95 % over draws of people"):
+        table.add_column(name, justify="right")
     for row in rows:
         table.add_row(*cells(row))
     Console().print(table)

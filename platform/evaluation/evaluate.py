@@ -25,7 +25,7 @@ from legan.platform.evaluation.pairs import asked_pairs, pairs_hash, response_on
 from legan.platform.evaluation.reference import split_features
 from legan.platform.evaluation.report import CHECKED, few_note, tracked_metrics, write_report
 from legan.platform.evaluation.tested import count_test, ordinal, plain
-from legan.platform.files import unwritable
+from legan.platform.files import out_problems
 from legan.platform.model import (
     CLASSIFIER,
     MATCHERS,
@@ -139,10 +139,7 @@ class Bench:
 
 def prepare(source: str, request: EvaluationRequest, out: Path | None = None) -> Bench:
     """Load and check all that an evaluation needs, and that ``out`` can be its folder; ConfigError with every problem."""
-    problems = Problems()
-    problem = unwritable(out) if out is not None else None
-    if problem is not None:
-        problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
+    problems = Problems(out_problems(out))
 
     found = problems.from_(lambda: _find(source), "MODEL")
     model, run = found if found is not None else (None, None)

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 
 from legan.platform.data.dataset import Split, open_dataset
-from legan.platform.errors import ConfigError, LeganError, Problem, TrackingError
+from legan.platform.errors import ConfigError, LeganError, Problems, TrackingError
 from legan.platform.evaluation.figures import Picture, csv_text, labelled_grid, to_pictures, write_picture
 from legan.platform.evaluation.pairs import choose_pairs, label_batch, load_batch, pair_names
-from legan.platform.files import unwritable, whole_file
+from legan.platform.files import out_problems, whole_file
 from legan.platform.model import Model, read_model
 from legan.platform.tracking.places import run_in_store, run_tracking_uri
 from legan.platform.tracking.tracker import log_to_run
@@ -38,9 +38,7 @@ def write_report(sweep: Sweep, out: Path | None, device: torch.device, say: Call
     nothing has finished, and when ``out`` cannot be written.
     """
     out = out or sweep.report
-    problem = unwritable(out)
-    if problem is not None:
-        raise ConfigError([Problem("--out", f"{out} cannot be written: {problem}; name another folder")])
+    Problems(out_problems(out)).raise_if_any()
     try:
         scored(sweep, untested(sweep), "test", say)
     except LeganError as error:

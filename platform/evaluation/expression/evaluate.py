@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.errors import ConfigError, Problems, TrackingError, counted
+from legan.platform.errors import CheckpointError, ConfigError, Problems, TrackingError, counted
 from legan.platform.evaluation.expression.auc import auc_intervals, class_aucs
 from legan.platform.evaluation.intervals import Interval
 from legan.platform.evaluation.metric_names import EXPRESSION_AUC, PREFIXES
 from legan.platform.evaluation.tested import count_test, ordinal, plain
-from legan.platform.files import unwritable, write_whole
-from legan.platform.model import EXPRESSION, StoredNetwork, load_network, network_folder, weights_hash
+from legan.platform.files import out_problems, write_whole
+from legan.platform.model import EXPRESSION, StoredNetwork, load_network, network_folder, numbers_of, weights_hash
 from legan.platform.pixels import normalise, to_tensor
 from legan.platform.tracking.mlflow_access import run_of
 from legan.platform.tracking.places import StoredRun, default_home
@@ -66,19 +66,16 @@ class ClassScore(NamedTuple):
 
 def prepare_expression(request: ExpressionRequest, out: Path | None = None) -> ExpressionBench:
     """Load and check all that is needed, and that ``out`` can be its folder; ConfigError with every problem."""
-    problems = Problems()
-    problem = unwritable(out) if out is not None else None
-    if problem is not None:
-        problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
+    problems = Problems(out_problems(out))
     folder = problems.from_(lambda: network_folder(request.classifier), "RUN")
     network = None if folder is None else problems.from_(lambda: load_network(folder, *EXPRESSION), "RUN")
+    expressions = None if network is None else problems.from_(lambda: _expressions(network), "RUN")
     data = problems.from_(lambda: open_dataset(request.data), "--data")
-    if network is None or folder is None or data is None:
+    if network is None or folder is None or expressions is None or data is None:
         raise ConfigError(problems)
 
-    expressions = tuple(network.info["schema"]["expressions"])
-    if network.numbers["image_size"] != data.image_size:
-        size = network.numbers["image_size"]
+    size = numbers_of(network.module)["image_size"]
+    if size != data.image_size:
         problems.add("RUN", f"it is for {size}×{size} images, the data set has {data.image_size}×{data.image_size}")
     rows = data.real_rows(request.split)
     shown = [data.schema.expressions[number] for number in data.expression[rows]]
@@ -93,6 +90,15 @@ def prepare_expression(request: ExpressionRequest, out: Path | None = None) -> E
     labels = torch.tensor([expressions.index(name) for name in shown])
     run = run_of(request.classifier, folder, network.info)
     return ExpressionBench(request, network, run, data, expressions, rows, labels)
+
+
+def _expressions(network: StoredNetwork) -> tuple[str, ...]:
+    """What a classifier's answers are called, in their order; CheckpointError where its folder does not say."""
+    schema = network.info.get("schema")
+    names = schema.get("expressions") if isinstance(schema, dict) else None
+    if not isinstance(names, list) or len(names) != network.numbers["expressions"]:
+        raise CheckpointError("it does not say which expressions it knows; train it anew with `legan train expression`.")
+    return tuple(map(str, names))
 
 
 def score_expression(bench: ExpressionBench, device: torch.device) -> list[ClassScore]:

@@ -12,7 +12,7 @@ from legan.platform.evaluation.evaluate import EvaluationRequest, default_table_
 from legan.platform.evaluation.tables.collect import collect, parse_models
 from legan.platform.evaluation.tables.files import write_table
 from legan.platform.evaluation.tables.tables import Table
-from legan.platform.files import unwritable
+from legan.platform.files import out_problems
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ def tabulate(request: TableRequest, device: torch.device, say: Callable[[str], N
     models = problems.from_(lambda: parse_models(request.models), "--models")
     data = problems.from_(lambda: open_dataset(request.data), "--data")
     problems += _judge_problems(request)
-    problem = unwritable(request.out) if request.out is not None else None
-    if problem is not None:
-        problems.add("--out", f"{request.out} cannot be written: {problem}; name another folder")
+    problems += out_problems(request.out)
     if models is None or data is None or problems:
         raise ConfigError(problems)
 

@@ -18,7 +18,7 @@ from legan.platform.evaluation.verification.report import write_report
 from legan.platform.evaluation.verification.result import AtRate, OfFold, Verification, metrics_of
 from legan.platform.evaluation.verification.scores import Draws, ScoreCounts, pearson, standardised
 from legan.platform.evaluation.verification.templates import features_of, template_features
-from legan.platform.files import unwritable
+from legan.platform.files import out_problems
 from legan.platform.model import MATCHERS, StoredNetwork, identity_folder, load_network, weights_hash
 from legan.platform.tracking.mlflow_access import run_of
 from legan.platform.tracking.places import StoredRun, default_home
@@ -102,10 +102,7 @@ class VerificationBench:
 
 def prepare_verification(request: VerificationRequest, out: Path | None = None) -> VerificationBench:
     """Load and check all that is needed, and that ``out`` can be its folder; ConfigError with every problem."""
-    problems = Problems()
-    problem = unwritable(out) if out is not None else None
-    if problem is not None:
-        problems.add("--out", f"{out} cannot be written: {problem}; name another folder")
+    problems = Problems(out_problems(out))
     folder = problems.from_(lambda: identity_folder(request.matcher), "RUN")
     network = None if folder is None else problems.from_(lambda: load_network(folder, *MATCHERS), "RUN")
     data = problems.from_(lambda: open_dataset(request.data), "--data")

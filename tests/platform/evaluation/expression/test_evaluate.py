@@ -74,3 +74,14 @@ def test_a_network_of_another_kind_is_named(home, tiny_data, tmp_path):
     save_network(tmp_path / "judge", "attribute_classifier", numbers, AttributeClassifier(**numbers))
     with pytest.raises(ConfigError, match=r"RUN: .*a classifier of expression and lighting.*legan train expression"):
         prepare_expression(ExpressionRequest(tmp_path / "judge", tiny_data))
+
+
+@pytest.mark.parametrize("info", [{}, {"schema": {"expressions": ["neutral"]}}, {"schema": ["neutral", "smile", "scream"]}])
+def test_a_network_that_does_not_name_its_expressions_is_told(home, tiny_data, tmp_path, info):
+    numbers = {"expressions": 3, "image_size": 32, "width": 4, "hidden": 8}
+    save_network(tmp_path / "net", "expression_classifier", numbers, ExpressionClassifier(**numbers), **info)
+    with pytest.raises(ConfigError) as caught:
+        prepare_expression(ExpressionRequest(tmp_path / "net", tiny_data))
+    assert [str(problem) for problem in caught.value.problems] == [
+        "RUN: it does not say which expressions it knows; train it anew with `legan train expression`"
+    ]
