@@ -73,6 +73,15 @@ def prepare(
     ] = None,
     val_share: Annotated[float | None, VAL_SHARE] = None,
     test_share: Annotated[float | None, TEST_SHARE] = None,
+    expression: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expression",
+            metavar="NAME[=OTHER]",
+            help="An expression that is taken, and what it is to be called; repeatable.",
+            show_default="all",
+        ),
+    ] = None,
     mirror: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,8 +118,9 @@ def prepare(
     from legan.platform.data.prepare import prepare as run
     from legan.platform.data.show import describe
     from legan.platform.data.sources.registry import load_source
+    from legan.platform.data.sources.taken import take_expressions
 
-    faces = load_source(source, root, table, without_flash)
+    faces = take_expressions(load_source(source, root, table, without_flash), expression or [])
     faces = replace(faces, schema=mirrored(faces.schema, mirror or []))
     if not aligned:
         require_landmarks(landmarks)

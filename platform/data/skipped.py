@@ -32,6 +32,7 @@ KINDS = {
     "other_file": SkipKind("no image"),
     "hidden": SkipKind("hidden"),
     "unused": SkipKind("of no use to this source"),
+    "other_class": SkipKind("of an expression that was not asked for"),
     "seen_folder": SkipKind("a folder that another path leads to"),
     "too_large": SkipKind("too many pixels", "scale the images down"),
     "no_face": SkipKind("no face was found"),

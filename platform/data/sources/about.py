@@ -72,6 +72,15 @@ SOURCES: dict[str, AboutSource] = {
         "docs/data.md",
         "rendered faces in folders",
     ),
+    "deepfaketimit": AboutSource(
+        "pairs of people who were swapped",
+        "",
+        "",
+        "",
+        "research only, by agreement with Idiap (DeepfakeTIMIT)",
+        "Korshunov and Marcel, DeepFakes: a New Threat to Face Recognition?, arXiv 1812.08685; names of files as public programs "
+        "read them",
+    ),
     "faceforensics": AboutSource(
         "groups of videos that share people",
         "",

@@ -11,6 +11,7 @@ from legan.platform.data.sources.expressions.affectnet import affectnet
 from legan.platform.data.sources.expressions.raf_db import raf_db
 from legan.platform.data.sources.ffhq import ffhq
 from legan.platform.data.sources.folder import folder
+from legan.platform.data.sources.generated.deepfaketimit import deepfaketimit
 from legan.platform.data.sources.generated.faceforensics import faceforensics
 from legan.platform.data.sources.generated.synthetic import notre_dame, progan, stylegan
 from legan.platform.data.sources.multipie import Unlit, multipie
@@ -30,6 +31,7 @@ FOLDER_SOURCES: dict[str, Source] = {
     "casia-webface": casia_webface,
     "celeba": celeba,
     "class-folders": class_folders,
+    "deepfaketimit": deepfaketimit,
     "faceforensics": faceforensics,
     "ffhq": ffhq,
     "folder": folder,
@@ -43,7 +45,9 @@ FOLDER_SOURCES: dict[str, Source] = {
     "umdfaces": umdfaces,
     "yale": yale,
 }
-BY_LAYOUT = (affectnet, aflw, casia_webface, celeba, faceforensics, ffhq, ijbb, lfw, multipie, raf_db, umdfaces)
+BY_LAYOUT = (
+    affectnet, aflw, casia_webface, celeba, deepfaketimit, faceforensics, ffhq, ijbb, lfw, multipie, raf_db, umdfaces,
+)  # fmt: skip
 """Those whose layout is known from a few folders, so that it can be looked for elsewhere."""
 
 

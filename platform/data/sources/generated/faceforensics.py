@@ -74,7 +74,7 @@ def faceforensics(root: Path) -> SourceFaces:
 def _source(root: Path, rows: list[tuple[str, str, str, tuple[str, ...]]], unusable: list[tuple[str, Skipped]]) -> SourceFaces:
     records = pd.DataFrame(rows, columns=["path", "source", "compression", "shows"])
     splits = _splits(root)
-    groups = _groups([*records["shows"], *(splits or {})])
+    groups = groups_of([*records["shows"], *(splits or {})])
     records["subject"] = records["shows"].map(lambda shows: groups[shows[0]])
     if splits:
         of_group = {groups[pair[0]]: split for pair, split in splits.items()}
@@ -93,7 +93,7 @@ def _source(root: Path, rows: list[tuple[str, str, str, tuple[str, ...]]], unusa
     return SourceFaces("faceforensics", root, SCHEMA, records, unusable, val_share=0.1)
 
 
-def _groups(together: Iterable[tuple[str, ...]]) -> dict[str, str]:
+def groups_of(together: Iterable[tuple[str, ...]]) -> dict[str, str]:
     """The group of each video, called by its smallest: those that are ``together``, and so on."""
     links: dict[str, set[str]] = {}
     for videos in together:

@@ -10,6 +10,7 @@ from legan.platform.data.pipeline import Options
 from legan.platform.data.prepare import prepare
 from legan.platform.data.sources.expressions.affectnet import COLUMNS
 from legan.platform.data.sources.registry import load_source
+from legan.platform.data.sources.taken import take_expressions
 from legan.platform.errors import DataError
 
 POINTS = ";".join(["1.5"] * 136)
@@ -40,6 +41,16 @@ def test_reads_the_lists(tmp_path: Path, header: bool) -> None:
     assert test[["face_x", "face_y", "face_width", "face_height"]].tolist() == [10, 12, 80, 90]
     assert records.loc[named, "arousal"].isna().all()
     assert (found.unusable, found.doubts) == ([], [])
+
+
+def test_the_papers_four_classes_are_taken_under_multi_pies_names(tmp_path: Path) -> None:
+    write_lists(tmp_path, [row(f"1/a{number}.jpg", number) for number in (0, 1, 2, 3, 4, 5, 1, 8)], [row("9/b.jpg", 1)])
+    found = take_expressions(load_source("affectnet", tmp_path), ["neutral", "happy=smile", "surprise", "disgust"])
+    assert found.schema.expressions == ("neutral", "smile", "surprise", "disgust")
+    assert found.records["expression"].tolist() == ["neutral", "smile", "surprise", "disgust", "smile"]
+    assert found.records["split"].tolist()[-1] == "test"
+    kinds = {path.rpartition("/")[2]: why.kind for path, why in found.unusable}
+    assert kinds == {"a8.jpg": "unlabelled", "a1.jpg": "repeated", "a2.jpg": "other_class", "a4.jpg": "other_class"}
 
 
 def test_rows_without_a_face_or_an_expression_are_named_before_anything_is_computed(tmp_path: Path) -> None:
