@@ -115,6 +115,7 @@ SEVERAL = {
     "--port": "of a server that has to be told where it is; of a study, which says where it is",
     "--raters": "of a batch; of a study",
     "--ratings": "what Q learns from; what is to be rated",
+    "--recolor": "whose colours a training sees; whose a figure shows",
     "--seconds": "for a request; for a rater",
     "--seeds": "of each variant of a sweep; of each arm of an experiment",
     "--size": "of prepared images; of rendered ones, which have other limits",

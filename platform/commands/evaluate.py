@@ -19,6 +19,7 @@ from legan.platform.commands.options import (
     KnownJudges,
     Matcher,
     MaybeClassifier,
+    MaybeData,
     MaybeMatcher,
     Out,
     PairList,
@@ -56,6 +57,29 @@ EvaluationOut = Annotated[
     Path | None, out_option("Folder of tables and pictures.", "evaluations/MODEL-on-DATASET beside the runs")
 ]
 
+FIGURES_HELP = """Figure of the paper: 5 (models on the same faces and targets), 6, 16 or 17 (photographs in the wild under drawn
+targets), 18 (recolourings)."""
+FigureNumber = Annotated[int, typer.Argument(metavar="N", help=FIGURES_HELP)]
+FigureModels = Annotated[
+    list[str] | None,
+    path_argument(
+        metavar="RUN|NAME=RUN",
+        help=f"What the figure shows, as RUN or NAME=RUN. {MODEL_HELP}",
+        show_default="none",
+        autocompletion=complete.models,
+    ),
+]
+Recolor = Annotated[
+    list[Path] | None,
+    path(
+        "--recolor",
+        help="18: a recolourer, a run of `legan train recolor` or a network folder; repeatable.",
+        show_default="none",
+        autocompletion=complete.runs,
+    ),
+]
+FigureFaces = Annotated[int, typer.Option("--faces", min=1, max=100, help="Faces to show, at most.")]
+FigureOut = Annotated[Path | None, out_option("Folder of the picture.", "evaluations/figureN-on-DATASET beside the runs")]
 Number = Annotated[int, typer.Argument(metavar="1|2|3", min=1, max=3, help="Table of the paper.")]
 Models = Annotated[
     list[str],
@@ -179,6 +203,19 @@ def mount(app: typer.Typer) -> None:
         asked = write_lineup(named, data, out, device, pairs=pairs, seed=seed, pairs_file=pairs_file)
         print(f"{len(asked)} line-ups of {', '.join(named)}: {out}")
         print(f"Have people choose: legan study create STUDY --lineup {out} --raters 17")
+
+    @group.command()
+    def figure(
+        number: FigureNumber, models: FigureModels = None, data: MaybeData = None, recolor: Recolor = None,
+        faces: FigureFaces = 4, seed: Seed = 0, pairs_file: PairsFile = None, out: FigureOut = None,
+    ) -> None:  # fmt: skip
+        """Draw a figure of the paper with models of your own: a PNG, and a JSON that names faces, targets and models."""
+        from legan.platform.device import command_device
+        from legan.platform.evaluation.paper_figures.asked import FigureRequest
+        from legan.platform.evaluation.paper_figures.figure import draw_figure
+
+        request = FigureRequest(number, tuple(models or ()), data, tuple(recolor or ()), faces, seed, pairs_file)
+        print("Written: " + ", ".join(map(str, draw_figure(request, out, command_device()))))
 
     @group.command()
     def verification(

@@ -34,13 +34,18 @@ TEXT, PALE, STRIPE, RULE = "#1a1a1a", "#6b6b6b", "#f4f4f2", "#9a9a9a"
 
 
 def labelled_grid(
-    cells: Sequence[Sequence[Picture | None]], columns: Sequence[str], rows: Sequence[str], title: str | None = None
+    cells: Sequence[Sequence[Picture | None]],
+    columns: Sequence[str],
+    rows: Sequence[str],
+    title: str | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
+    smallest: int = SMALLEST_TILE,
 ) -> Picture:
     """A grid of equally sized square pictures, uint8 H×W×3: column names above, row names at the left.
 
-    ``cells`` holds a sequence per row of uint8 S×S×3 pictures; None leaves a place grey. Pictures below 96 pixels are enlarged
-    by whole factors, so that names fit; names are wrapped, then shrunk, then cut. Raises ValueError when names and cells
-    don't match in number, or when there is no picture.
+    ``cells`` holds a sequence per row of uint8 S×S×3 pictures; None leaves a place grey. Pictures below ``smallest`` pixels
+    are enlarged by whole factors, so that names fit; names are wrapped, then shrunk, then cut. ``captions``, a sequence per row,
+    stand below the pictures. Raises ValueError when names and cells don't match in number, or when there is no picture.
     """
     if len(cells) != len(rows) or any(len(row) != len(columns) for row in cells):
         raise ValueError(f"{len(rows)} × {len(columns)} names don't fit the cells")
@@ -49,19 +54,22 @@ def labelled_grid(
         raise ValueError("a grid needs at least one picture")
 
     size = pictures[0].shape[0]
-    factor = -(-SMALLEST_TILE // size)
+    factor = -(-smallest // size)
     tile = size * factor
 
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     top_labels = [_fit(draw, name, tile) for name in columns]
     side_labels = [_fit(draw, name, 2 * tile) for name in rows]
+    below = [[_fit(draw, text, tile) for text in row] for row in captions or [[] for _ in rows]]
+    feet = [max((label.height(draw) + 3 * GAP for label in row if label.text), default=0) for row in below]
     title_label = None if title is None else _fit(draw, title, len(columns) * (tile + GAP))
 
     head = max(label.height(draw) for label in top_labels) + 2 * GAP
     side = max(label.width(draw) for label in side_labels) + 3 * GAP if any(rows) else GAP
     above = 0 if title_label is None else title_label.height(draw) + 2 * GAP
 
-    canvas = Image.new("RGB", (side + len(columns) * (tile + GAP), above + head + len(rows) * (tile + GAP)), PAPER)
+    height = above + head + len(rows) * (tile + GAP) + sum(feet)
+    canvas = Image.new("RGB", (side + len(columns) * (tile + GAP), height), PAPER)
     draw = ImageDraw.Draw(canvas)
     if title_label is not None:
         title_label.draw(draw, side, GAP, anchor="la")
@@ -70,7 +78,7 @@ def labelled_grid(
         label.draw(draw, side + j * (tile + GAP) + tile / 2, above + head - GAP, anchor="md")
 
     for i, (label, row) in enumerate(zip(side_labels, cells, strict=True)):
-        y = above + head + i * (tile + GAP)
+        y = above + head + i * (tile + GAP) + sum(feet[:i])
         label.draw(draw, side - 2 * GAP, y + tile / 2, anchor="rm")
         for j, picture in enumerate(row):
             x = side + j * (tile + GAP)
@@ -78,6 +86,8 @@ def labelled_grid(
                 draw.rectangle((x, y, x + tile - 1, y + tile - 1), fill=EMPTY)
             else:
                 canvas.paste(Image.fromarray(picture).resize((tile, tile), Image.Resampling.NEAREST), (x, y))
+        for j, caption in enumerate(below[i]):
+            caption.draw(draw, side + j * (tile + GAP) + tile / 2, y + tile + GAP, anchor="ma")
 
     return np.asarray(canvas)
 

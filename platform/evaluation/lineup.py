@@ -67,23 +67,38 @@ def write_lineup(
     """
     refuse_existing(out, TARGETS, overwrite=False)
     problems = Problems()
-    dataset = problems.from_(lambda: open_dataset(data), "--data")
-    models = {name: problems.from_(_reader(source), f"--models {name}") for name, source in sources.items()}
-    loaded = {name: model for name, model in models.items() if model is not None}
-    if dataset is None or len(loaded) < len(models):
+    opened = open_compared(sources, data, "--models", problems)
+    if opened is None:
         raise ConfigError(problems)
-    (first, one), *others = loaded.items()
-    for name, model in loaded.items():
-        problems += [Problem(f"--models {name}", problem.message) for problem in data_problems(model, dataset)]
-    for name, model in others:
-        if not same_classes(model.schema, one.schema):
-            problems.add(f"--models {name}", f"it knows other classes than {first}, so that they cannot be asked for the same")
-    asked = problems.from_(lambda: asked_pairs(dataset, one.schema, pairs, seed, pairs_file))
+    dataset, models = opened
+    schema = next(iter(models.values())).schema
+    asked = problems.from_(lambda: asked_pairs(dataset, schema, pairs, seed, pairs_file))
     problems.raise_if_any()
     if asked is None:
         raise ConfigError(problems)
-    _write(out, dataset, asked, loaded, device)
+    _write(out, dataset, asked, models, device)
     return asked
+
+
+def open_compared(
+    sources: Mapping[str, str], data: Path, place: str, problems: Problems
+) -> tuple[Dataset, dict[str, Model]] | None:
+    """A data set, and models by name that are all to be asked for the same of it; None where one cannot be opened.
+
+    ``problems`` gets what is wrong with the data set or with a model, the latter at its name behind ``place``.
+    """
+    dataset = problems.from_(lambda: open_dataset(data), "--data")
+    models = {name: problems.from_(_reader(source), f"{place} {name}") for name, source in sources.items()}
+    loaded = {name: model for name, model in models.items() if model is not None}
+    if dataset is None or len(loaded) < len(models):
+        return None
+    (first, one), *others = loaded.items()
+    for name, model in loaded.items():
+        problems += [Problem(f"{place} {name}", problem.message) for problem in data_problems(model, dataset)]
+    for name, model in others:
+        if not same_classes(model.schema, one.schema):
+            problems.add(f"{place} {name}", f"it knows other classes than {first}, so that they cannot be asked for the same")
+    return dataset, loaded
 
 
 def _reader(source: str) -> Callable[[], Model]:
@@ -95,13 +110,14 @@ def _write(out: Path, data: Dataset, pairs: pd.DataFrame, models: Mapping[str, M
     with whole_folder(out) as draft:
         _save(draft / "base", names, list(data.images[pairs["source_row"].to_numpy(np.int64)]))
         for name, model in models.items():
-            _save(draft / name, names, _translated(model, data, pairs, device))
+            _save(draft / name, names, translated(model, data, pairs, device))
         pairs[["expression", "lighting", "subject"]].set_axis(pd.Index(names, name="image")).to_csv(draft / TARGETS)
         write_pairs(draft / "pairs.csv", pairs, data)
         refuse_existing(out, TARGETS, overwrite=False)
 
 
-def _translated(model: Model, data: Dataset, pairs: pd.DataFrame, device: torch.device) -> list[Picture]:
+def translated(model: Model, data: Dataset, pairs: pd.DataFrame, device: torch.device) -> list[Picture]:
+    """What a model makes of the sources of pairs, in their order."""
     model.generator.to(device).eval()
     pictures: list[Picture] = []
     for start in range(0, len(pairs), BATCH):

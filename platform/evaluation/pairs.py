@@ -65,15 +65,7 @@ def choose_pairs(
     """
     schema = schema or data.schema
     data = data.known_to(schema)
-    rows = data.real_rows(split)
-    if len(data.rows(split)) == 0:
-        raise DataError(f"the data set {data.path} has no {split} split to evaluate on; prepare it with held-out subjects.")
-    if len(rows) == 0:
-        raise DataError(
-            f"the {split} split of the data set {data.path} holds only translations and exact copies, which nothing is measured "
-            "on; give the data set that it was made from."
-        )
-
+    rows = photographs(data, split)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(rows)
     chosen = list(_with_targets(data, rows, count, rng)) if same_classes(schema, data.schema) else []
@@ -91,6 +83,19 @@ def choose_pairs(
             "lighting": [schema.lightings[index] for index in lighting],
         }
     )
+
+
+def photographs(data: Dataset, split: Split) -> Rows:
+    """``Dataset.real_rows`` of a split, at least one; DataError where there is none."""
+    rows = data.real_rows(split)
+    if len(data.rows(split)) == 0:
+        raise DataError(f"the data set {data.path} has no {split} split to evaluate on; prepare it with held-out subjects.")
+    if len(rows) == 0:
+        raise DataError(
+            f"the {split} split of the data set {data.path} holds only translations and exact copies, which nothing is measured "
+            "on; give the data set that it was made from."
+        )
+    return rows
 
 
 def write_pairs(path: Path, pairs: pd.DataFrame, data: Dataset) -> None:

@@ -42,7 +42,7 @@ def _recolored(settings: TranslatorSettings, image_size: int, device: torch.devi
 
 
 def _recolouring(folder: Path, image_size: int, device: torch.device) -> Callable[[Images], Images]:
-    from legan.platform.training.recolorer import load_recolorer
+    from legan.platform.evaluation.recolorer import load_recolorer
 
     return load_recolorer(folder, image_size, device).recolour
 

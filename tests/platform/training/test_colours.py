@@ -11,10 +11,10 @@ from legan.platform.config import given_twice, resolve
 from legan.platform.data.dataset import Dataset, open_dataset
 from legan.platform.data.variants.stored import make_variants, open_variants
 from legan.platform.errors import ConfigError
+from legan.platform.evaluation.recolorer import load_recolorer
 from legan.platform.model import numbers_of, read_model, save_network
 from legan.platform.settings import TranslatorSettings
 from legan.platform.training.colours import colour_problems, colour_variants, variant_shares
-from legan.platform.training.recolorer import load_recolorer
 from legan.platform.training.start import resume_training, start_training
 
 SMALL = [

@@ -25,6 +25,7 @@ from legan.platform.data.write import write_dataset
 from legan.platform.errors import CheckpointError, ClusterError, ConfigError, RecordTakenError
 from legan.platform.evaluation.paired import Judges, evaluate_pairs
 from legan.platform.evaluation.pairs import choose_pairs
+from legan.platform.evaluation.recolorer import load_recolorer
 from legan.platform.evaluation.reference import split_features
 from legan.platform.model import find_model, load_network, read_model, save_network, weights_hash
 from legan.platform.training import checks, start
@@ -32,7 +33,6 @@ from legan.platform.training.checkpoint import list_checkpoints
 from legan.platform.training.checks import Inputs, trainable
 from legan.platform.training.lifecycle import train_run
 from legan.platform.training.parallel import Ranks
-from legan.platform.training.recolorer import load_recolorer
 from legan.platform.training.run_folder import create_run, open_run
 from legan.platform.training.start import plan, resume_training, start_training
 from legan.platform.training.tasks.legan_stargan import LeganTask

@@ -9,8 +9,8 @@ from legan.models.quality import QualityModel
 from legan.models.recolor import ColorizationGenerator
 from legan.platform.data.variants.recolored import recolored
 from legan.platform.errors import CheckpointError
+from legan.platform.evaluation.recolorer import load_recolorer
 from legan.platform.model import numbers_of, save_network, weights_hash
-from legan.platform.training.recolorer import load_recolorer
 
 
 @pytest.fixture
