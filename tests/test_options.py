@@ -16,8 +16,9 @@ NETWORKS = ("--identity", "--matcher", "--features", "--classifier", "--quality"
 PEOPLE = NETWORKS[:3]
 """The networks that tell people apart, which FaceNet does too."""
 MODELS = ("--model", "--models", "MODEL")
-ELSEWHERE = ("sweep submit", "serve update")
-"""Their networks are looked for on a cluster, or need a running server; tests/sweeps/remote and tests/serve/deploy have them."""
+ELSEWHERE = ("sweep submit", "serve update", "evaluate figure")
+"""Their networks are looked for on a cluster, need a running server, or depend on a number: tests/sweeps/remote,
+tests/serve/deploy and tests/platform/evaluation/paper_figures have them."""
 
 
 def parameters(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from legan.platform.commands.options import (
     PAIRS_OPTION,
     PERSON_HELP,
     QUALITY,
+    RATINGS_HELP,
     SEED,
     Classifier,
     Data,
@@ -21,6 +22,7 @@ from legan.platform.commands.options import (
     MaybeClassifier,
     MaybeData,
     MaybeMatcher,
+    MaybeQuality,
     Out,
     PairList,
     Pairs,
@@ -58,7 +60,7 @@ EvaluationOut = Annotated[
 ]
 
 FIGURES_HELP = """Figure of the paper: 5 (models on the same faces and targets), 6, 16 or 17 (photographs in the wild under drawn
-targets), 18 (recolourings)."""
+targets), 10 (rated faces and what Q predicts), 15 (outputs that miss their target), 18 (recolourings)."""
 FigureNumber = Annotated[int, typer.Argument(metavar="N", help=FIGURES_HELP)]
 FigureModels = Annotated[
     list[str] | None,
@@ -78,7 +80,11 @@ Recolor = Annotated[
         autocompletion=complete.runs,
     ),
 ]
-FigureFaces = Annotated[int, typer.Option("--faces", min=1, max=100, help="Faces to show, at most.")]
+FigureRatings = Annotated[Path | None, path("--ratings", help=f"10: {RATINGS_HELP}")]
+FigureFaces = Annotated[
+    int | None,
+    typer.Option("--faces", min=1, max=100, help="Faces to show, at most.", show_default="10: 12; 15: 8; others: 4"),
+]
 FigureOut = Annotated[Path | None, out_option("Folder of the picture.", "evaluations/figureN-on-DATASET beside the runs")]
 Number = Annotated[int, typer.Argument(metavar="1|2|3", min=1, max=3, help="Table of the paper.")]
 Models = Annotated[
@@ -207,15 +213,29 @@ def mount(app: typer.Typer) -> None:
     @group.command()
     def figure(
         number: FigureNumber, models: FigureModels = None, data: MaybeData = None, recolor: Recolor = None,
-        faces: FigureFaces = 4, seed: Seed = 0, pairs_file: PairsFile = None, out: FigureOut = None,
+        ratings: FigureRatings = None, quality: MaybeQuality = None, classifier: MaybeClassifier = None,
+        known_judges: KnownJudges = False, faces: FigureFaces = None, seed: Seed = 0, pairs_file: PairsFile = None,
+        out: FigureOut = None,
     ) -> None:  # fmt: skip
         """Draw a figure of the paper with models of your own: a PNG, and a JSON that names faces, targets and models."""
         from legan.platform.device import command_device
         from legan.platform.evaluation.paper_figures.asked import FigureRequest
         from legan.platform.evaluation.paper_figures.figure import draw_figure
 
-        request = FigureRequest(number, tuple(models or ()), data, tuple(recolor or ()), faces, seed, pairs_file)
-        print("Written: " + ", ".join(map(str, draw_figure(request, out, command_device()))))
+        request = FigureRequest(
+            number,
+            tuple(models or ()),
+            data,
+            tuple(recolor or ()),
+            ratings,
+            quality,
+            classifier,
+            known_judges,
+            faces or 0,
+            seed,
+            pairs_file,
+        )
+        print("Written: " + ", ".join(map(str, draw_figure(request, out, command_device(), say))))
 
     @group.command()
     def verification(

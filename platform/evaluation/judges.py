@@ -56,14 +56,7 @@ def check_judges(
     are no targets in it, and outputs are compared with the source.
     """
     problems = Problems(data_problems(model, data))
-    wanted = model.schema.to_dict()
-
-    if not isinstance(classifier.module, AttributeClassifier):
-        problems.add("--classifier", instead_of(classifier.kind, CLASSIFIER))
-    elif "schema" not in classifier.info:
-        problems.add("--classifier", "it does not say which classes it knows; train it anew with `legan train classifier`")
-    elif _judging(classifier.module, classifier.info["schema"], model.schema) is None:
-        problems.add("--classifier", f"it knows other classes than the model; {_difference(wanted, classifier.info['schema'])}")
+    problems += _classifier_problems(classifier, model)
 
     if not isinstance(matcher.module, FaceJudge):
         problems.add("--matcher", instead_of(matcher.kind, MATCHERS))
@@ -90,6 +83,27 @@ def check_judges(
     said = {name: f"no, {met.said}; {ASKED_FOR}" if met.knows else met.said for name, met in acquaintances.items()}
     faces, raters = cast("FaceJudge", matcher.module), other_raters(quality, model)
     return Judges(cast("AttributeClassifier", judge), faces, q, strangers=said, other_raters=raters)
+
+
+def check_classifier(
+    model: Model, data: Dataset, classifier: StoredNetwork, split: Split, known: bool, problems: Problems
+) -> tuple[AttributeClassifier, str] | None:
+    """A judge of the model's classes, and whether it is a stranger, where no matcher judges; else None.
+
+    ``problems`` gets what is wrong: other classes, another image size, or, unless it may be ``known``, that it is no stranger.
+    """
+    found = _classifier_problems(classifier, model)
+    size = classifier.numbers.get("image_size")
+    if size not in (None, model.image_size):
+        found.append(Problem("--classifier", _sizes("it", size, model)))
+    met = acquaintance(classifier, model, data, split)
+    if met.knows and not known:
+        found.append(Problem("--classifier", f"{met.said}; {REMEDY}"))
+    if found:
+        problems += found
+        return None
+    judge = _judging(cast("AttributeClassifier", classifier.module), classifier.info["schema"], model.schema)
+    return cast("AttributeClassifier", judge), f"no, {met.said}; {ASKED_FOR}" if met.knows else met.said
 
 
 def acquaintance(judge: StoredNetwork, model: Model, data: Dataset, split: Split) -> Acquaintance:
@@ -194,6 +208,19 @@ def data_problems(model: Model, data: Dataset) -> list[Problem]:
 def unlabelled(schema: AttributeSchema) -> bool:
     """Whether a data set doesn't tell expressions or lightings apart."""
     return len(schema.expressions) == 1 or len(schema.lightings) == 1
+
+
+def _classifier_problems(classifier: StoredNetwork, model: Model) -> list[Problem]:
+    """Why a network cannot judge a model's classes, whatever the size of its images."""
+    if not isinstance(classifier.module, AttributeClassifier):
+        return [Problem("--classifier", instead_of(classifier.kind, CLASSIFIER))]
+    if "schema" not in classifier.info:
+        why = "it does not say which classes it knows; train it anew with `legan train classifier`"
+        return [Problem("--classifier", why)]
+    if _judging(classifier.module, classifier.info["schema"], model.schema) is None:
+        difference = _difference(model.schema.to_dict(), classifier.info["schema"])
+        return [Problem("--classifier", f"it knows other classes than the model; {difference}")]
+    return []
 
 
 def _named(classifier: StoredNetwork, matcher: StoredNetwork) -> dict[str, StoredNetwork]:

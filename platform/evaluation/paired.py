@@ -30,6 +30,7 @@ from legan.platform.evaluation.intervals import averages, intervals_table
 from legan.platform.evaluation.measures.masks import mask_scores
 from legan.platform.evaluation.measures.own_hull import RealFaces, own_hulls
 from legan.platform.evaluation.measures.shade import known_lamps, people_bands, shade_of, towards_lamps
+from legan.platform.evaluation.measures.turn import turn_bands, turn_of
 from legan.platform.evaluation.metric_names import Need, Reference
 from legan.platform.evaluation.pairs import Rows, label_batch, load_batch, reference_of, same_classes
 from legan.platform.evaluation.scoring import FeatureDistances, ImageScores, Scorer, Seen, image_metrics
@@ -37,7 +38,7 @@ from legan.platform.model import Model
 
 METHODS = ("output", "copy input", "real images")
 BATCH = 64
-TONES = "skin tone"
+TONES, TURNS = "skin tone", "head turn"
 LEAST_APART = 50
 """Real images in no pair, from which on sets are compared with these alone."""
 
@@ -82,7 +83,8 @@ class Evaluation:
     """What came out.
 
     ``scores`` has a row per pair and method; ``table`` the means and distances, a row per method and a column per metric;
-    ``classes`` the same for each expression and lighting that is asked for and for each skin tone, a row per group and method.
+    ``classes`` the same for each expression and lighting that is asked for, each skin tone, and each band of the source's |yaw|
+    where there are several, a row per group and method.
     ``intervals`` are bootstrap intervals by method and metric. ``strangers`` is the mean match of real images of different
     subjects, None where all pairs are of one subject; a match of that size says nothing about the person. ``real_images`` is the
     number of real images of the ``split``, which the Fréchet and kernel distances are to: those ``in_no_pair``, where there are
@@ -284,11 +286,12 @@ def _computed(distances: Sequence[FeatureDistances]) -> dict[str, float]:
 
 
 def _groups(pairs: pd.DataFrame, data: Dataset, rows: Rows, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the pairs, and the real images in ``rows``, are grouped by: classes, and the skin tone of the person."""
-    bands = people_bands(data, data.real_rows(split))
+    """What the pairs, and the real images in ``rows``, are grouped by: classes, the person's skin tone, and the head's turn."""
+    bands, turns = people_bands(data, data.real_rows(split)), turn_bands(turn_of(data))
     asked = pairs[["expression", "lighting"]].assign(**{TONES: pairs["subject"].astype(str).map(bands)})
     shown = data.faces[["expression", "lighting"]].iloc[rows].assign(**{TONES: [bands[str(each)] for each in data.subject[rows]]})
-    return asked, shown
+    own = turns[pairs["source_row"].to_numpy(np.int64)]
+    return (asked.assign(**{TURNS: own}), shown.assign(**{TURNS: turns[rows]})) if len(set(own)) > 1 else (asked, shown)
 
 
 def _classes_table(

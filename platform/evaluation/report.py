@@ -19,7 +19,7 @@ from legan.platform.evaluation.measures.masks import AXES, CALLED, FACES, change
 from legan.platform.evaluation.measures.real_images import told_on_real_images
 from legan.platform.evaluation.measures.same_person import told_same_person
 from legan.platform.evaluation.metric_names import ABOVE, ABOVE_NOTE, MATCH, PREFIXES, QUALITY, above_real, heading, shown
-from legan.platform.evaluation.paired import METHODS, TONES, Evaluation
+from legan.platform.evaluation.paired import METHODS, TONES, TURNS, Evaluation
 from legan.platform.evaluation.pairs import label_batch, load_batch, pair_names, write_pairs
 from legan.platform.files import write_whole
 from legan.platform.model import Model
@@ -28,6 +28,7 @@ PICTURES = 8
 FILE = "evaluation.json"
 CHECKED = "checked"
 HIDDEN = ("compared_by", "left_out", "run_uid", "judges_on_real_images", "one_person")
+GROUPED = {TONES: "By skin tone of the person (ITA):", TURNS: "By how far the head of the source is turned (|yaw|):"}
 READING = (
     "↑: higher is better; ↓: lower. L1 is the mean absolute difference of pixels in [-1, 1]; match is the Pearson correlation of "
     "face features, and *same person* the share whose match 1 % of strangers reach; quality is Q's rating (about 0–10) of the "
@@ -136,8 +137,12 @@ def markdown_report(evaluation: Evaluation, about: Mapping[str, Any]) -> str:
     if evaluation.strangers is not None:
         lines += ["", f"Real images of different people match by {evaluation.strangers:.3f}: read every match against that."]
     for attribute, part in evaluation.classes.groupby("attribute", sort=False):
-        what = "By skin tone of the person (ITA):" if attribute == TONES else f"By {attribute} asked for:"
-        lines += ["", what, "", *_markdown_table(part[shown(part.columns.drop("attribute"))])]
+        lines += [
+            "",
+            GROUPED.get(str(attribute), f"By {attribute} asked for:"),
+            "",
+            *_markdown_table(part[shown(part.columns.drop("attribute"))]),
+        ]
     lines += ["", READING, ""]
     lines += ["Fréchet distances depend on the number of images: within the tables by class compare methods, not classes."]
     return "\n".join(lines) + "\n"

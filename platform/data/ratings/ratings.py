@@ -12,7 +12,7 @@ deviation the population's (divided by 3 for three scores) unless a table says o
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,11 @@ class Ratings:
         for values in (self.images, self.mean, self.std):
             digest.update(np.ascontiguousarray(values).reshape(-1).data)
         return digest.hexdigest()
+
+    def only(self, rows: NDArray[np.int64]) -> "Ratings":
+        """The ratings of these images, in this order."""
+        per_image = ("images", "mean", "std", "name", "source", "split")
+        return replace(self, **{field: getattr(self, field)[rows] for field in per_image})
 
     @property
     def provenance(self) -> dict[str, Any]:

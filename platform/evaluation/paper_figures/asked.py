@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from legan.platform.data.dataset import Dataset, Split
 from legan.platform.errors import Problems
@@ -27,7 +28,12 @@ class FigureRequest:
     models: Sequence[str] = ()
     data: Path | None = None
     recolor: Sequence[Path] = ()
-    faces: int = 4
+    ratings: Path | None = None
+    quality: Path | None = None
+    classifier: Path | None = None
+    known_judges: bool = False
+    faces: int = 0
+    """0: as many as the figure shows by itself."""
     seed: int = 0
     pairs_file: Path | None = None
 
@@ -38,11 +44,15 @@ class FigureRequest:
 
 
 class DrawnFigure(NamedTuple):
-    """A figure; ``about`` names faces, targets and networks as plain values, ``name`` is the end of its folder's name."""
+    """A figure; ``about`` names faces, targets and networks as plain values, ``name`` is the end of its folder's name.
+
+    ``said`` is for whoever waits.
+    """
 
     picture: Picture
     about: Mapping[str, Any]
     name: str
+    said: tuple[str, ...] = ()
 
 
 def named_models(given: Sequence[str], problems: Problems) -> dict[str, str]:
@@ -60,15 +70,32 @@ def named_models(given: Sequence[str], problems: Problems) -> dict[str, str]:
     return found
 
 
+def one_model(given: Sequence[str], problems: Problems) -> dict[str, str]:
+    """``named_models`` of a figure that shows what one model makes of each face."""
+    found = named_models(given, problems)
+    if len(found) != 1:
+        problems.add("MODEL", f"this figure shows what one model makes of each face, and there are {len(found)}; name one")
+    return found
+
+
 def chosen_faces(data: Dataset, count: int, seed: int) -> Rows:
     """At most ``count`` photographs of the test split, drawn by the seed, of as many people as there are; DataError for none."""
     rows = np.random.default_rng(seed).permutation(photographs(data, SPLIT))
-    turn: dict[str, int] = {}
+    return rows[in_turns(data.subject[rows])][:count]
+
+
+def in_turns(keys: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
+    """Places that begin with one of each key, in the order given, then go on with a second of each.
+
+    >>> in_turns(["a", "a", "b", "a", "b"]).tolist()
+    [0, 2, 1, 4, 3]
+    """
+    turn: dict[Any, int] = {}
     turns = []
-    for subject in data.subject[rows]:
-        turns.append(turn.get(subject, 0))
-        turn[subject] = turns[-1] + 1
-    return rows[np.argsort(turns, kind="stable")][:count]
+    for key in keys:
+        turns.append(turn.get(key, 0))
+        turn[key] = turns[-1] + 1
+    return np.argsort(turns, kind="stable").astype(np.int64)
 
 
 def about_data(data: Dataset) -> dict[str, Any]:

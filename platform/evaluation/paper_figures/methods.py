@@ -20,10 +20,12 @@ from legan.platform.evaluation.paper_figures.asked import (
     about_data,
     about_face,
     about_model,
+    in_turns,
     named_models,
 )
 
 LOOKED_THROUGH = 400
+"""Pairs that faces are chosen among."""
 
 
 def draw_methods(request: FigureRequest, problems: Problems, device: torch.device) -> DrawnFigure:
@@ -49,7 +51,7 @@ def draw_methods(request: FigureRequest, problems: Problems, device: torch.devic
     about = {
         "models": [about_model(name, sources[name], model) for name, model in models.items()],
         "data": about_data(data),
-        "faces": [_about_pair(data, pair) for pair in pairs.to_dict("records")],
+        "faces": [about_pair(data, pair) for pair in pairs.to_dict("records")],
     }
     return DrawnFigure(picture, about, data.name)
 
@@ -58,12 +60,12 @@ def _pairs(request: FigureRequest, data: Dataset, schema: AttributeSchema) -> pd
     """Those of a file, or drawn ones of as many people as there are; at most as many as faces are asked for."""
     pairs = asked_pairs(data, schema, LOOKED_THROUGH, request.seed, request.pairs_file, SPLIT)
     if request.pairs_file is None:
-        order = pairs.groupby("subject").cumcount().to_numpy().argsort(kind="stable")
-        pairs = pairs.iloc[order]
+        pairs = pairs.iloc[in_turns(pairs["subject"].tolist())]
     return pairs.head(request.faces).reset_index(drop=True)
 
 
-def _about_pair(data: Dataset, pair: dict[Any, Any]) -> dict[str, Any]:
+def about_pair(data: Dataset, pair: dict[Any, Any]) -> dict[str, Any]:
+    """A face and what was asked of it, as the record of a figure names them."""
     target = None if pd.isna(pair["target_row"]) else int(pair["target_row"])
     asked = {"expression": str(pair["expression"]), "lighting": str(pair["lighting"]), "target_row": target}
     return {**about_face(data, pair["source_row"]), "asked": asked}

@@ -20,7 +20,7 @@ from legan.platform.evaluation.paper_figures.asked import (
     about_face,
     about_model,
     chosen_faces,
-    named_models,
+    one_model,
 )
 from legan.platform.model import find_model, read_model
 
@@ -36,9 +36,7 @@ class Asked(NamedTuple):
 
 def draw_wild(request: FigureRequest, problems: Problems, device: torch.device) -> DrawnFigure:
     """A row per face; ConfigError with every problem, those already found among them."""
-    sources = named_models(request.models, problems)
-    if len(sources) != 1:
-        problems.add("MODEL", f"this figure shows what one model makes of each face, and there are {len(sources)}; name one")
+    sources = one_model(request.models, problems)
     name, source = next(iter(sources.items()))
     model = problems.from_(lambda: read_model(find_model(source)), f"MODEL {name}")
     data = problems.from_(lambda: open_dataset(request.folder), "--data")

@@ -19,6 +19,7 @@ from legan.platform.evaluation.features import identity_extractor
 from legan.platform.evaluation.paired import evaluate_pairs, match_of_strangers, reference_rows
 from legan.platform.evaluation.pairs import choose_pairs, load_batch
 from legan.platform.evaluation.reference import split_features
+from legan.platform.evaluation.report import markdown_report
 
 CPU = torch.device("cpu")
 
@@ -185,6 +186,23 @@ def test_a_person_whose_every_image_is_in_a_pair_has_a_skin_tone_all_the_same(
     assert evaluation.in_no_pair
     tones = evaluation.classes.query("attribute == 'skin tone' and method == 'output'")
     assert tones["pairs"].tolist() == [len(pairs)]
+
+
+def test_numbers_are_by_the_turn_of_the_head_where_heads_are_turned_differently(data: Dataset, tiny: Any) -> None:
+    pairs, judges = choose_pairs(data, 12, seed=0), tiny.judges()
+    source, evaluation = pairs["source_row"].to_numpy(), tiny.evaluate(tiny.model(), pairs, judges=judges)
+    assert "head turn" not in set(evaluation.classes["attribute"]), "nobody knows the yaw of one"
+
+    yaw = np.full(len(data), np.nan)
+    yaw[source] = np.where(np.arange(len(pairs)) < 5, 3.0, -40.0)
+    turned = tiny.evaluate(tiny.model(), pairs, replace(data, faces=data.faces.assign(yaw=yaw)), judges)
+    outputs = turned.classes.query("attribute == 'head turn' and method == 'output'").set_index("name")
+    in_all = dict(zip(source, yaw[source], strict=True))
+    frontal = np.array([abs(in_all[row]) < 15 for row in source])
+    assert outputs["pairs"].to_dict() == {"0–15°": frontal.sum(), "30–45°": (~frontal).sum()}
+    scores = turned.scores.query("method == 'output'")["ssim_to_target"].to_numpy()
+    assert outputs.loc["30–45°", "ssim_to_target"] == pytest.approx(scores[~frontal].mean())
+    assert "By how far the head of the source is turned (|yaw|):" in markdown_report(turned, {})
 
 
 def test_sets_are_compared_with_training_images_too(data: Dataset, tiny: Any) -> None:

@@ -42,6 +42,7 @@ def write_database(file: Path) -> None:
         database.executemany("INSERT INTO Faces VALUES (?, ?, 'flickr')", faces)
         database.executemany("INSERT INTO FacePose VALUES (?, 0, 0, ?, 1, 0)", [(39, -0.5), (40, 0.1), (41, math.pi / 6)])
         database.executemany("INSERT INTO FaceRect VALUES (?, 0, 0, ?, ?, 1)", [(39, 50, 50), (40, 20, 20), (41, 60, 60)])
+        database.executemany("INSERT INTO FaceMetaData VALUES (?, 'm', ?, 0, 0)", [(39, 0), (40, 0), (41, 1)])
         database.executemany("INSERT INTO FeatureCoords VALUES (?, ?, 1, 1, 1)", [(39, 8), (39, 11), (41, 8)])
 
 
@@ -55,6 +56,7 @@ def test_reads_the_published_layout(tmp_path: Path, database: str, images: str) 
     ]
     assert found.records["subject"].tolist() == ["face39", "face41", "face42"]
     np.testing.assert_allclose(found.records["published_yaw"], [math.degrees(-0.5), 30.0, math.nan])
+    assert found.records["occluded"].tolist() == ["no", "yes", "unknown"]
     assert found.records["points"].tolist() == [2, 1, 0]
     assert "split" not in found.records.columns
     assert found.schema.expressions == found.schema.lightings == ("any",)

@@ -140,9 +140,14 @@ def problems_of(request: FigureRequest, out: Path | None = None) -> list[str]:
 
 
 def test_what_a_figure_needs_and_does_not_take_is_named(tmp_path: Path) -> None:
-    assert problems_of(FigureRequest(4)) == ["N: figure 4 is none of those that are drawn here (5, 6, 16, 17, 18)"]
+    assert problems_of(FigureRequest(4)) == ["N: figure 4 is none of those that are drawn here (5, 6, 10, 15, 16, 17, 18)"]
     assert problems_of(FigureRequest(8)) == [
-        "N: figure 8 is none of those that are drawn here (5, 6, 16, 17, 18); `legan ratings report` draws it"
+        "N: figure 8 is none of those that are drawn here (5, 6, 10, 15, 16, 17, 18); `legan ratings report` draws it"
+    ]
+    assert [problem.partition(":")[0] for problem in problems_of(FigureRequest(15, known_judges=True))] == [
+        "MODEL",
+        "--data",
+        "--classifier",
     ]
     (tmp_path / "file").touch()
     assert problems_of(FigureRequest(5, recolor=[Path("a")]), tmp_path / "file" / "out") == [
@@ -151,7 +156,7 @@ def test_what_a_figure_needs_and_does_not_take_is_named(tmp_path: Path) -> None:
         "--recolor: figure 5 does not take it (models on the same faces and targets); leave it out",
         f"--out: {tmp_path / 'file' / 'out'} cannot be written: {tmp_path / 'file'} is a file; name another folder",
     ]
-    assert set(FIGURES) == {5, 6, 16, 17, 18}
+    assert set(FIGURES) == {5, 6, 10, 15, 16, 17, 18}
 
 
 def test_all_that_is_wrong_with_models_and_data_is_told_at_once(data: Dataset, tiny: Tiny, tmp_path: Path) -> None:
