@@ -129,10 +129,10 @@ def test_help_is_quick_and_loads_nothing_heavy():
 
 LIGHT = (
     "platform.data.dataset",
+    "platform.jobs.watch",
     "platform.training.cleaner",
     "serve.study.app",
     "sweeps.remote.submit",
-    "sweeps.remote.status",
     "sweeps.sweep",
 )
 

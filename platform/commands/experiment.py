@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from legan.platform.commands.jobs import mount_watching
 from legan.platform.commands.options import (
     MODEL,
     PRESET,
@@ -14,14 +15,19 @@ from legan.platform.commands.options import (
     Data,
     DryRun,
     Gpu,
+    Home,
     PairList,
     ProtocolName,
     Set,
+    ShipCode,
     name_option,
     path,
     path_argument,
     told,
 )
+
+if TYPE_CHECKING:
+    from legan.platform.experiments.experiment import ExperimentSettings
 
 TestData = Annotated[
     Path | None, path("--test-data", help="Data set folder of the people who are tested.", show_default="--data")
@@ -45,6 +51,15 @@ Preset = Annotated[str, PRESET]
 Workers = Annotated[int | None, told(WORKERS, "the preset's, else 1")]
 AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Trainings at a time.")]
 Name = Annotated[str | None, name_option("experiment", "the question and the data set")]
+Submit = Annotated[
+    str | None,
+    typer.Option(
+        "--submit",
+        metavar="ADDRESS",
+        help="Run it as a job of the cluster with this dashboard, such as http://HEAD:8265; paths are the cluster's.",
+        show_default="here",
+    ),
+]
 
 
 def mount(app: typer.Typer) -> None:
@@ -59,6 +74,7 @@ def mount(app: typer.Typer) -> None:
         data: Data, model: Translator, protocol: ProtocolName, pair_list: PairList, test_data: TestData = None, real: Real = None,
         arms: Arms = None, seeds: Seeds = 3, preset: Preset = "quick", overrides: Set = None, workers: Workers = None,
         gpu: Gpu = None, address: Address = None, at_once: AtOnce = 1, name: Name = None, dry_run: DryRun = False,
+        submit: Submit = None, home: Home = None, ship_code: ShipCode = False,
     ) -> None:  # fmt: skip
         """Train T with and without a translation of each training face, and verify people with it (Table 4)."""
         _run("verification", dict(locals()))
@@ -67,7 +83,8 @@ def mount(app: typer.Typer) -> None:
     def expression(
         data: Data, model: Translator, test_data: TestData = None, real: Real = None, arms: Arms = None, seeds: Seeds = 3,
         preset: Preset = "quick", overrides: Set = None, workers: Workers = None, gpu: Gpu = None, address: Address = None,
-        at_once: AtOnce = 1, name: Name = None, dry_run: DryRun = False,
+        at_once: AtOnce = 1, name: Name = None, dry_run: DryRun = False, submit: Submit = None, home: Home = None,
+        ship_code: ShipCode = False,
     ) -> None:  # fmt: skip
         """Train a classifier of expressions with and without translations that fill sparse classes, and score it (Table 5)."""
         _run("expression", dict(locals()))
@@ -85,51 +102,78 @@ def mount(app: typer.Typer) -> None:
         counts = counts_of(made)
         print(f"{counts['images']:,} training images, {counts['added']:,} of them added: {made.path}")
 
+    mount_watching(experiment, "experiment")
     app.add_typer(experiment, name="experiment")
 
 
 def _run(question: str, given: Mapping[str, Any]) -> None:
-    from legan.platform.cluster import is_elsewhere
     from legan.platform.config import check_settings, given_twice
     from legan.platform.errors import ConfigError, Problems
-    from legan.platform.experiments.experiment import ARMS, Experiment, ExperimentSettings, create_experiment, experiments_home
-    from legan.platform.experiments.plan import check_experiment, describe
-    from legan.platform.experiments.run import Workplace, run_experiment
-    from legan.platform.tracking.places import default_home
-    from legan.platform.training.checks import Inputs
+    from legan.platform.experiments.experiment import ARMS, ExperimentSettings
 
-    place = Workplace(given["workers"], given["gpu"], given["address"], given["at_once"])
     overrides, options = given["overrides"] or [], {name: given[name] for name in ("data", "workers", "gpu", "seeds")}
     seeded = [each.replace("seed=", "seeds=", 1) if each.startswith("seed=") else each for each in overrides]
-    Problems(given_twice(seeded, options)).raise_if_any()
     usual = ("none", "legan", "jitter", "copies", *(("real",) if given["real"] is not None else ()))
     asked = given["arms"] or usual
     values = {
         "question": question,
-        "data": given["data"].absolute(),
-        "model": _whole(given["model"]),
-        "test_data": (given["test_data"] or given["data"]).absolute(),
+        "data": given["data"],
+        "model": given["model"],
+        "test_data": given["test_data"] or given["data"],
         "protocol": given.get("protocol"),
-        "pairs": given["pair_list"].absolute() if given.get("pair_list") is not None else None,
-        "real": given["real"].absolute() if given["real"] is not None else None,
+        "pairs": given.get("pair_list"),
+        "real": given["real"],
         "arms": (*(arm for arm in ARMS if arm in asked), *(arm for arm in asked if arm not in ARMS)),
         "seeds": given["seeds"],
         "preset": given["preset"],
         "overrides": tuple(overrides),
     }
     settings, problems = check_settings(ExperimentSettings, values)
-    if settings is None:
+    problems = Problems([*problems, *given_twice(seeded, options)])
+    if given["submit"] is None:
+        for option, unasked in (("--home", given["home"] is not None), ("--ship-code", given["ship_code"])):
+            if unasked:
+                problems.add(option, "it is of a job of a cluster elsewhere; name that with --submit, or leave it out")
+    if settings is None or problems:
         raise ConfigError(problems)
-    name, inputs = given["name"] or f"{question}-{given['data'].name}", Inputs()
-    folder = experiments_home(default_home()) / name
-    facts = check_experiment(Experiment(folder, settings), inputs, place.workers, place.gpu, is_elsewhere(place.address))
+    name = given["name"] or f"{question}-{given['data'].name}"
+    if given["submit"] is not None:
+        _send(name, settings, given)
+    else:
+        _work(name, settings, given)
+
+
+def _send(name: str, settings: "ExperimentSettings", given: Mapping[str, Any]) -> None:
+    from legan.platform.experiments.submit import submit_experiment
+
+    gpu = {None: {}, True: {"--gpu": True}, False: {"--cpu": True}}[given["gpu"]]
+    place = {"--workers": given["workers"], "--address": given["address"], "--at-once": given["at_once"], **gpu}
+    if given["dry_run"]:
+        place["--dry-run"] = True
+    submit_experiment(given["submit"], name, settings, place, given["home"], given["ship_code"], _say)
+    print(f"submitted the experiment {name}; watch it with `legan experiment logs {name} --follow --address {given['submit']}`")
+
+
+def _work(name: str, settings: "ExperimentSettings", given: Mapping[str, Any]) -> None:
+    from legan.platform.cluster import is_elsewhere
+    from legan.platform.experiments.experiment import Experiment, create_experiment, experiments_home
+    from legan.platform.experiments.plan import check_experiment, describe
+    from legan.platform.experiments.run import Workplace, run_experiment
+    from legan.platform.tracking.places import default_home
+    from legan.platform.training.checks import Inputs
+
+    place, inputs = Workplace(given["workers"], given["gpu"], given["address"], given["at_once"]), Inputs()
+    paths = {name: getattr(settings, name) for name in ("data", "test_data", "pairs", "real")}
+    whole = {name: path.absolute() for name, path in paths.items() if path is not None}
+    settings = settings.model_copy(update={**whole, "model": _whole(settings.model)})
+    experiment = Experiment(experiments_home(default_home()) / name, settings)
+    facts = check_experiment(experiment, inputs, place.workers, place.gpu, is_elsewhere(place.address))
     for note in facts.notes:
         print(note)
     if given["dry_run"]:
-        print(describe(Experiment(folder, settings), facts))
+        print(describe(experiment, facts))
         return
-    experiment = create_experiment(folder, settings)
-    files = run_experiment(experiment, inputs, place, _say)
+    files = run_experiment(create_experiment(experiment.folder, settings), inputs, place, _say)
     print()
     print(files[0].read_text(encoding="utf-8").replace("<br>", "; "))
     print("Written: " + ", ".join(map(str, files)))

@@ -199,6 +199,17 @@ MinSimilarity = Annotated[
 ]
 ATTEMPTS = typer.Option("--attempts", min=1, max=10, help="Candidates tried where one falls below a minimum.")
 
+# Jobs on a cluster elsewhere.
+DASHBOARD_HELP = "The cluster's dashboard, such as http://HEAD:8265."
+Head = Annotated[str, typer.Option("--address", envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"], help=DASHBOARD_HELP)]
+Submitted = Annotated[str, typer.Argument(metavar="NAME", help="Name of what was submitted.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")]
+Home = Annotated[
+    str | None,
+    typer.Option("--home", help="Folder of runs that all nodes share.", show_default="LEGAN_HOME as the cluster has it"),
+]
+ShipCode = Annotated[bool, typer.Option("--ship-code", help="Send the code of this checkout along and run that.")]
+
 # Servers.
 PORT = typer.Option("--port", min=1, max=65535, help="Port to listen at.")
 Port = Annotated[int, PORT]

@@ -1,6 +1,7 @@
 """An experiment: a folder with what is asked, the arms' data, their trainings, and the table.
 
-experiment.yaml             what was asked for, resolved
+experiment.yaml             what was asked for
+preset.yaml                 the preset's section as it was then
 inputs.json                 hashes of the data, the pairs and the model
 data/ARM/                   the training data of an arm; the arm ``none`` has the data set itself
 data/translations/          what `legan augment` made of the training faces
@@ -17,14 +18,14 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import Field, model_validator
 
-from legan.platform.config import check_settings
+from legan.platform.config import check_settings, read_section
 from legan.platform.errors import CheckpointError, ConfigError, Problem
 from legan.platform.evaluation.verification.pair_lists import Protocol
 from legan.platform.files import misnamed, new_folder
 from legan.platform.settings import Settings, raise_conflicts
 from legan.platform.tracking.places import PARENT
 
-FILE, HASHES = "experiment.yaml", "inputs.json"
+FILE, PRESET, HASHES = "experiment.yaml", "preset.yaml", "inputs.json"
 TRANSLATIONS = "translations"
 Question = Literal["verification", "expression"]
 Arm = Literal["none", "legan", "jitter", "copies", "real"]
@@ -90,6 +91,12 @@ class Experiment(NamedTuple):
         return self.folder.name
 
     @property
+    def preset(self) -> str:
+        """What its trainings' settings start from: a file in the folder, so that later changes of the preset don't matter."""
+        kept = self.folder / PRESET
+        return str(kept) if kept.is_file() else self.settings.preset
+
+    @property
     def translations(self) -> Path:
         """The data set of translations, from which all arms know how many images they add."""
         return self.folder / "data" / TRANSLATIONS
@@ -135,18 +142,22 @@ def create_experiment(folder: Path, settings: ExperimentSettings) -> Experiment:
     problem = misnamed(folder.name)
     if problem is not None:
         raise ConfigError([Problem("--name", f"{folder.name!r} cannot be an experiment's name; {problem}")])
-    written = settings.model_dump(mode="json")
+    written, kind = settings.model_dump(mode="json"), TRAINED[settings.question]
+    section = {kind: read_section(settings.preset, kind)}
     if (folder / FILE).is_file():
         there = open_experiment(folder)
-        before = there.settings.model_dump(mode="json")
+        before = there.settings.model_dump(mode="json") | {"preset": settings.preset}
         differ = [f"{key} was {before[key]} and is now {value}" for key, value in written.items() if before[key] != value]
+        if not differ and read_section(there.preset, kind) != section[kind]:
+            differ = [f"the preset {settings.preset} has changed since"]
         if differ:
             other = f"there is an experiment {folder.name} with other settings ({'; '.join(differ)})"
             raise ConfigError([Problem("--name", f"{other}; repeat them to go on with it, or choose another name")])
         return there
     try:
         with new_folder(folder) as draft:
-            (draft / FILE).write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+            for file, document in ((PRESET, section), (FILE, written)):
+                (draft / file).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     except FileExistsError as error:
         taken = f"{folder} is there and is no experiment; choose another name"
         raise ConfigError([Problem("--name", taken)]) from error

@@ -25,11 +25,11 @@ SCORES = {"verification": VERIFICATION_FILE, "expression": EXPRESSION_FILE}
 
 
 def asked_training(
-    settings: ExperimentSettings, data: Path, seed: int, workers: int | None, gpu: bool | None
+    experiment: Experiment, data: Path, seed: int, workers: int | None, gpu: bool | None
 ) -> Checked[TrainingSettings]:
     """The settings of a training of an arm, whose data are ``data``."""
-    given = {"data": data, "seed": seed, "workers": workers, "gpu": gpu}
-    return resolve(TRAINED[settings.question], settings.preset, settings.overrides, given)
+    asked, given = experiment.settings, {"data": data, "seed": seed, "workers": workers, "gpu": gpu}
+    return resolve(TRAINED[asked.question], experiment.preset, asked.overrides, given)
 
 
 def equal_steps(settings: TrainingSettings, images: int) -> TrainingSettings:
@@ -47,7 +47,7 @@ def check_experiment(
     A child process holds the model against the data, as it will for the translations.
     """
     settings, problems = experiment.settings, Problems()
-    facts = problems.from_(lambda: trainable(asked_training(settings, settings.data, 0, workers, gpu), inputs, elsewhere))
+    facts = problems.from_(lambda: trainable(asked_training(experiment, settings.data, 0, workers, gpu), inputs, elsewhere))
     test = problems.from_(lambda: inputs.dataset(settings.test_data), "--test-data")
     data = problems.from_(lambda: inputs.dataset(settings.data), "--data")
     if data is not None and test is not None:
@@ -169,7 +169,7 @@ def open_trial(
     if (folder / "config.yaml").is_file():
         return open_run(folder.parent, folder.name)
     asked = experiment.settings
-    facts = trainable(asked_training(asked, experiment.data(arm), seed, workers, gpu), inputs)
+    facts = trainable(asked_training(experiment, experiment.data(arm), seed, workers, gpu), inputs)
     parent = read_run_file(experiment.parent).get("run_uid")
     tags = {
         "experiment": experiment.name,

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from legan.platform.commands import complete
-from legan.platform.commands.options import CLASSIFIER, DATA, MATCHER, PRESET, name_option, path, path_argument, told
+from legan.platform.commands.options import (
+    CLASSIFIER,
+    DASHBOARD_HELP,
+    DATA,
+    MATCHER,
+    PRESET,
+    name_option,
+    path,
+    path_argument,
+    told,
+)
 from legan.sweeps.ablations import SUITES
 
 What = Annotated[
@@ -21,7 +31,6 @@ SweepName = Annotated[
     str,
     path_argument(metavar="NAME", help="A sweep: its name under the runs' home, or its folder.", autocompletion=complete.sweeps),
 ]
-Submitted = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep's name.")]
 
 # Needed, and asked for together with all else that is wrong with a sweep.
 SweepData = Annotated[Path | None, told(DATA, "needed; ratings for margin")]
@@ -50,7 +59,4 @@ Cpus = Annotated[float, typer.Option("--cpus", help="Processors of one worker of
 Gpus = Annotated[float, typer.Option("--gpus", help="GPUs of one worker of a trial; 0.5 puts two trials on a GPU.")]
 Retries = Annotated[int, typer.Option("--retries", help="How often a trial whose process died goes on from its checkpoint.")]
 
-DASHBOARD_HELP = "The cluster's dashboard, such as http://HEAD:8265."
-Head = Annotated[str, typer.Option("--address", envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"], help=DASHBOARD_HELP)]
 MaybeHead = Annotated[str | None, typer.Option("--address", help=DASHBOARD_HELP, show_default="this home's sweeps")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")]

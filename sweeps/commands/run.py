@@ -104,8 +104,8 @@ def mount(sweep: typer.Typer) -> None:
     @sweep.command("list")
     def list_sweeps(address: MaybeHead = None) -> None:
         """Show the sweeps of this home, or those that were submitted to a cluster with --address."""
+        from legan.platform.jobs.watch import list_submitted
         from legan.platform.tracking.places import default_home
-        from legan.sweeps.remote.status import list_submitted
         from legan.sweeps.sweep import list_sweeps
 
         print(list_sweeps(default_home()) if address is None else list_submitted(address))

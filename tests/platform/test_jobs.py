@@ -211,7 +211,7 @@ def test_a_log_that_is_cut_off_is_followed_to_its_end_and_a_lost_connection_is_t
             self.close_connection = True
 
     code = """
-from legan.sweeps.remote.status import follow
+from legan.platform.jobs.watch import follow
 said = []
 job = follow(head, "first", said.append)
 tell(["".join(said), job.status])

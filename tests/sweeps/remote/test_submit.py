@@ -9,8 +9,9 @@ import yaml
 
 from legan._version import __version__
 from legan.platform.errors import ClusterError, ConfigError, Problem
+from legan.platform.jobs.travel import built_package
 from legan.sweeps.remote.receive import receive
-from legan.sweeps.remote.submit import built_package, submit_sweep
+from legan.sweeps.remote.submit import submit_sweep
 from legan.sweeps.run.request import elsewhere, settings_from
 from legan.sweeps.sweep import Sweep, SweepSettings, create_sweep, open_sweep
 

@@ -1,6 +1,6 @@
-"""Sweeps that were sent to a cluster elsewhere: how they stand, what they print, and how to end them.
+"""Sweeps and experiments that were sent to a cluster elsewhere: how they stand, what they print, and how to end them.
 
-Apart from sweeps/remote/submit.py, so that asking how a sweep stands imports nothing of what checks one.
+Apart from what sends them, so that asking how one stands imports nothing of what checks one.
 """
 
 import time
@@ -11,11 +11,11 @@ from legan.platform import jobs
 from legan.platform.errors import ClusterError
 
 STOP_WITHIN_S = 60
-"""A sweep closes its runs in MLflow before it ends; Ray by itself kills a job after 3 s."""
+"""What was sent closes its runs in MLflow before it ends; Ray by itself kills a job after 3 s."""
 
 
 def follow(address: str, name: str, say: Callable[[str], None]) -> jobs.Job:
-    """Pass on what the sweep prints until it ends; how it ended."""
+    """Pass on what the job prints until it ends; how it ended."""
     said = 0
     while True:
         read = 0
@@ -29,13 +29,13 @@ def follow(address: str, name: str, say: Callable[[str], None]) -> jobs.Job:
         time.sleep(1)  # something between here and the cluster has closed the connection
 
 
-def stop_sweep(address: str, name: str) -> jobs.Job:
-    """Tell a sweep to end with its checkpoints, and wait until it has; how it stands then."""
+def stop_and_wait(address: str, name: str) -> jobs.Job:
+    """Tell a job to end with its checkpoints, and wait until it has; how it stands then."""
     jobs.stop(address, name)
     deadline = time.monotonic() + STOP_WITHIN_S + 30
     while not (job := jobs.status(address, name)).over:
         if time.monotonic() > deadline:
-            raise ClusterError(f"the sweep {name} was told to stop and has not; ask again with `legan sweep status {name}`.")
+            raise ClusterError(f"{name} was told to stop and has not yet; ask in a while how it stands.")
         time.sleep(0.5)
     return job
 
@@ -46,7 +46,7 @@ def list_submitted(address: str) -> str:
 
 
 def line_of(job: jobs.Job) -> str:
-    """How a submitted sweep stands."""
+    """How a job stands."""
     when = "".join(
         f", {word} {datetime.fromtimestamp(time):%Y-%m-%d %H:%M:%S}"
         for word, time in (("started", job.started), ("ended", job.ended))
