@@ -1,7 +1,7 @@
 """``legan ratings``: from synthetic faces to rating batches, from scores to ratings, and how Q compares with them (section 3)."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,11 @@ from legan.platform.commands.options import (
     told,
 )
 from legan.platform.errors import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+StudyOfBatches = Annotated[Path, path_argument(metavar="STUDY", help="Study folder of `legan ratings batches`.")]
 
 ratings = typer.Typer(
     help="Have synthetic faces rated by people, and compare Q with what they say.",
@@ -110,16 +115,57 @@ def batches(
 
 
 @ratings.command()
+def mturk(
+    study: StudyOfBatches,
+    images_at: Annotated[
+        str, typer.Option("--images-at", help="Where the images will lie, such as https://bucket.example.org/faces.")
+    ],
+    photographs: Annotated[
+        Path | None,
+        path(
+            "--photographs",
+            help="Data set of photographs: one on each page, which has to be rated as natural.",
+            show_default="none",
+        ),
+    ] = None,
+    per_page: Annotated[int, typer.Option("--per-page", min=2, max=50, help="Images of the study on each page.")] = 8,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a study as a batch of Amazon Mechanical Turk: input.csv, layout.html, and the images, with attention checks."""
+    from legan.platform.data.ratings.mturk import INPUT, LAYOUT, write_mturk
+
+    made = write_mturk(study, images_at, photographs, per_page=per_page, seed=seed, overwrite=overwrite)
+    kinds = made.key["kind"].value_counts()
+    typer.echo(
+        f"{counted(made.pages, 'page')} of {counted(made.images, 'image')}: {kinds['rated']} to rate, "
+        f"{kinds['repeat']} repeated, {kinds.get('real', 0)} of real faces; written to {made.folder}"
+    )
+    typer.echo(
+        f"Put {made.folder / 'images'} at {images_at}, make {LAYOUT} the design of a project, and publish a batch of {INPUT}.\n"
+        f"Keep key.csv to yourself. Then: legan ratings collect {study} --scores Batch_…_batch_results.csv --out RATINGS"
+    )
+
+
+@ratings.command()
 def collect(
-    study: Annotated[Path, path_argument(metavar="STUDY", help="Study folder of `legan ratings batches`.")],
+    study: StudyOfBatches,
     scores: Annotated[
-        list[Path], path("--scores", help="CSV or Parquet with image, rater, score, or an export of Label Studio; repeatable.")
+        list[Path],
+        path(
+            "--scores",
+            help="CSV or Parquet with image, rater, score; an export of Label Studio; Mechanical Turk's results. Repeatable.",
+        ),
     ],
     out: Annotated[Path, out_option("Ratings folder to write.")],
     std: Annotated[
         Literal["population", "sample"], typer.Option(help="Standard deviation: divided by n, or by n - 1.")
     ] = "population",
     min_scores: Annotated[int, typer.Option(min=2, help="Images with fewer scores are left out.")] = 2,
+    attentive: Annotated[
+        bool,
+        typer.Option("--attentive", help="Leave out Mechanical Turk's workers who fail the attention checks."),
+    ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -127,9 +173,13 @@ def collect(
     from legan.platform.data.ratings.labels import collect as run
     from legan.platform.data.ratings.ratings import histogram
 
-    done = run(study, scores, out, deviation=std, least=min_scores, seed=seed, overwrite=overwrite)
+    done = run(
+        study, scores, out, deviation=std, least=min_scores, attentive=attentive, seed=seed, overwrite=overwrite
+    )  # fmt: skip
     for note in done.notes:
         typer.echo(note)
+    if len(done.workers):
+        _print_workers(done.workers)
     unfinished = done.batches[done.batches["complete"] < done.batches["images"]]
     total = done.batches.drop(columns="batch").sum()
     typer.echo(
@@ -165,6 +215,27 @@ def report(rated: RatingsArgument, quality: Quality, out: Out) -> None:
         typer.echo(f"The numbers are in these files and not in MLflow: {done.problem}")
     else:
         typer.echo(f"Logged as eval/ratings/… to Q's MLflow run {done.run_id}.")
+
+
+def _print_workers(workers: "pd.DataFrame") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from legan.platform.data.ratings.mturk_results import LEAST_NATURAL, MOST_APART
+
+    failed = int((workers["checks"] == "failed").sum())
+    table = Table(title=f"{counted(len(workers), 'worker')}, of whom {failed} failed the attention checks")
+    for name in ("worker", "images", "repeats", "apart", "real", "natural", "s/image", "checks"):
+        table.add_column(name, justify="left" if name in ("worker", "checks") else "right")
+    for row in workers.itertuples():
+        shown = (f"{row.apart:.2f}", str(row.real), f"{row.natural:.0%}", f"{row.seconds:.1f}")
+        cells = ["–" if "nan" in cell else cell for cell in shown]
+        table.add_row(str(row.worker), str(row.images), str(row.repeats), *cells, str(row.checks))
+    Console().print(table)
+    typer.echo(
+        f"A worker fails who scores repeated images more than {MOST_APART:g} apart in the mean, or finds fewer than "
+        f"{LEAST_NATURAL:.0%} of the real faces natural (5 and more)."
+    )
 
 
 def mount(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from legan.platform.data.ratings.batches import ASSIGNMENTS
 from legan.platform.data.ratings.batches import FILE as STUDY_FILE
 from legan.platform.data.ratings.batches import FORMAT as STUDY_FORMAT
 from legan.platform.data.ratings.label_studio import ReadScores, is_export, read_scores
+from legan.platform.data.ratings.mturk import FOLDER
+from legan.platform.data.ratings.mturk_results import WORKERS, is_results, read_results
 from legan.platform.data.ratings.ratings import FILE, FORMAT, Ratings, read_ratings, write_ratings
 from legan.platform.data.ratings.table import LEAST_SCORES, Deviation, is_rater, labels_of, long_scores, told
 from legan.platform.errors import DataError, Problem, counted, first_line
-from legan.platform.files import refuse_existing
+from legan.platform.files import refuse_existing, write_whole
 
 WEB_STUDY = "study.sqlite"
 """What a folder of `legan study create` holds."""
@@ -30,12 +32,14 @@ WEB_STUDY = "study.sqlite"
 class Collected:
     """What came of a study: its ratings and, per batch, images, complete (as many scores as raters), partial, left_out.
 
-    ``notes`` say what of the files with scores is no score.
+    ``notes`` say what of the files with scores is no score. ``workers`` are those of Mechanical Turk (mturk_results.py), in the
+    study's ``mturk/workers.csv`` too; empty where there are none.
     """
 
     ratings: Ratings
     batches: pd.DataFrame
     notes: tuple[str, ...] = ()
+    workers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def collect(
@@ -45,6 +49,7 @@ def collect(
     *,
     deviation: Deviation = "population",
     least: int = LEAST_SCORES,
+    attentive: bool = False,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Collected:
@@ -52,13 +57,15 @@ def collect(
 
     The split is 80/10/10 by subject, stratified by source.
 
-    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …, or exports of
-    Label Studio (label_studio.py). A blank score has not been given yet. Images with fewer than ``least`` scores are left out.
+    ``scores`` are CSV or Parquet files with image, rater, score (assignments.csv filled in) or image, rater_1, …, exports of
+    Label Studio (label_studio.py), or results of Mechanical Turk (mturk_results.py): of these, with ``attentive``, without the
+    workers who fail the attention checks. A blank score has not been given yet. Images with fewer than ``least`` scores are left
+    out.
     Raises DataError with everything that is wrong at once.
     """
     refuse_existing(out, FILE, overwrite=overwrite)
     record, images = _read_study(study)
-    given, notes = _read_scores(scores, set(images["image"]), _read_seats(study))
+    given, notes, workers = _read_scores(scores, study, set(images["image"]), attentive)
 
     labels = labels_of(given, deviation)
     rated = images.merge(labels, on="image", how="left").fillna({"scores": 0})
@@ -86,7 +93,9 @@ def collect(
     }
     pixels = np.stack([read_image(study / name) for name in used["image"]])
     write_ratings(out, about, table, pixels, overwrite=overwrite)
-    return Collected(read_ratings(out), batches, tuple(notes))
+    if len(workers):
+        write_whole(study / FOLDER / WORKERS, workers.to_csv(index=False))
+    return Collected(read_ratings(out), batches, tuple(notes), workers)
 
 
 def _table(used: pd.DataFrame, given: pd.DataFrame, splits: Mapping[str, str]) -> pd.DataFrame:
@@ -138,19 +147,33 @@ def _read_seats(study: Path) -> dict[str, set[str]]:
     return {str(rater): set(own) for rater, own in table.groupby("rater")["image"]}
 
 
-def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set[str]]) -> tuple[pd.DataFrame, list[str]]:
-    """Columns image, rater, score of all files together, and notes; DataError with everything that is wrong.
+def _read_scores(
+    files: Sequence[Path], study: Path, known: set[str], attentive: bool
+) -> tuple[pd.DataFrame, list[str], pd.DataFrame]:
+    """Columns image, rater, score of all files together, notes, and Mechanical Turk's workers; DataError with all that is wrong.
 
-    A rater who is one of the study's ``seats`` can have scored that seat's images only; others may score any that are ``known``.
+    A rater who is one of the study's seats can have scored that seat's images only; others may score any that are ``known``.
     """
     parts: list[pd.DataFrame] = []
     problems: list[Problem] = []
     notes: list[str] = []
+    workers = pd.DataFrame()
+    turk = [file for file in files if is_results(file)]
+    seats = _read_seats(study)
     for file in files:
+        if file in turk:
+            continue
         given, wrong, said = read_scores(file, known) if is_export(file) else _read_table(file, known, seats)
         problems += [problem._replace(file=file.name) for problem in wrong]
         notes += said
         parts.append(given)
+    if turk:
+        given, wrong, said, workers = read_results(turk, study, attentive=attentive)
+        problems += wrong
+        notes += said
+        parts.append(given)
+    elif attentive:
+        problems.append(Problem("--attentive", "only results of Mechanical Turk have attention checks; leave it out"))
 
     scores = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["image", "rater", "score"])
     again = scores[scores.duplicated(["image", "rater"])]
@@ -162,8 +185,9 @@ def _read_scores(files: Sequence[Path], known: set[str], seats: Mapping[str, set
     if problems:
         raise DataError(f"the scores cannot be used: {told(problems)}.")
     if scores.empty:
-        raise DataError(f"there is no score in {', '.join(file.name for file in files)} yet; fill in the column score.")
-    return scores, notes
+        why = "; ".join(notes) if turk and notes else "fill in the column score"
+        raise DataError(f"there is no score in {', '.join(file.name for file in files)} yet; {why}.")
+    return scores, notes, workers
 
 
 def _read_table(file: Path, known: set[str], seats: Mapping[str, set[str]]) -> ReadScores:
