@@ -35,7 +35,8 @@ def main() -> None:
     settle(options.home)
     make("faces", "render", "--subjects", str(options.subjects), "--size", "64", "--seed", "4711")
     faces = open_dataset("faces")
-    common = ["--model", MODEL, "--seeds", str(options.seeds), "--workers", "0", "--preset", "rendered"]
+    # Further real images: the same people under all conditions, as far as an experiment could get.
+    common = ["--real", "faces", "--model", MODEL, "--seeds", str(options.seeds), "--workers", "0", "--preset", "rendered"]
     if options.question == "verification":
         people = narrowed(faces, Path("people"), taught(faces))
         write_pairs(people, Path("pairs.csv"))
@@ -66,11 +67,10 @@ def taught(faces: Dataset) -> np.ndarray:
 
 
 def sparse(faces: Dataset) -> np.ndarray:
-    """Of KEPT's expressions, a tenth of the images; of those of training people, the shares that are kept."""
-    rng, expression = np.random.default_rng(0), faces.faces["expression"]
-    share = expression.map(KEPT).fillna(0.0).to_numpy()
-    share = np.where(faces.faces["split"] == "train", share, share > 0) * 0.1
-    return rng.random(len(faces)) < share
+    """Of training people a tenth of the images, and of sparse expressions less; of others all that show KEPT."""
+    share = faces.faces["expression"].map(KEPT).fillna(0.0).to_numpy()
+    share = np.where(faces.faces["split"] == "train", 0.1 * share, share > 0)
+    return np.random.default_rng(0).random(len(faces)) < share
 
 
 def write_pairs(people: Dataset, file: Path) -> None:
