@@ -585,3 +585,13 @@ def test_the_output_is_neither_the_input_nor_something_else(tiny_data: Path, mod
     with pytest.raises(DataError, match=r"has no dataset\.json, so --overwrite leaves it alone"):
         run(tiny_data, tmp_path / "thesis", model, all=True, overwrite=True)
     assert json.loads((tiny_data / "dataset.json").read_text())["name"] == "tiny"
+
+
+def test_training_faces_alone_are_translated(tiny_data: Path, model: Path, tmp_path: Path) -> None:
+    made = run(tiny_data, tmp_path / "out", model, random=1, train_only=True)
+    assert made.faces["source_row"].tolist() == open_dataset(tiny_data).rows("train").tolist()
+    assert set(made.faces["split"]) == {"train"}
+    faces = open_dataset(tiny_data).faces
+    nobody = some(tiny_data, tmp_path / "nobody", np.flatnonzero((faces["split"] != "train").to_numpy()))
+    with pytest.raises(DataError, match="no face is in the training split; leave --train-only out"):
+        run(nobody, tmp_path / "none", model, random=1, train_only=True)

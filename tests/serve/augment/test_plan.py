@@ -61,6 +61,15 @@ def test_balancing_fills_every_class_that_occurs_up_to_the_largest(source: Label
 
 
 @settings(deadline=None, max_examples=40)
+@given(labels(), st.integers(1, 3))
+def test_of_training_faces_alone_the_jobs_are_those_that_they_get_among_all(source: Labels, count: int) -> None:
+    whole, part = planned(Wanted(random=count), source), planned(Wanted(random=count, train_only=True), source)
+    np.testing.assert_array_equal(part, whole[source.training[whole[:, 0, 0]]])
+    listed = planned(Wanted(labels=((0, 1),), train_only=True), source) if source.training.any() else None
+    assert listed is None or listed[:, 0, 0].tolist() == np.flatnonzero(source.training).tolist()
+
+
+@settings(deadline=None, max_examples=40)
 @given(labels(), st.integers(1, E * L - 1), st.integers(1, 10), st.integers(0, 5))
 def test_random_jobs_are_other_combinations_and_never_the_same_twice(
     source: Labels, count: int, attempts: int, seed: int
