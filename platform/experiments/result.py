@@ -15,6 +15,7 @@ from legan.platform.experiments.arms import counts_of
 from legan.platform.experiments.experiment import ARMS, Arm, Experiment
 from legan.platform.experiments.plan import SCORES
 from legan.platform.tracking.places import run_in_store
+from legan.platform.training.run_folder import open_run
 
 BASE: Arm = "none"
 OF_VERIFICATION = ("tpr_at_fpr_0.01", "tpr_at_fpr_0.001", "tpr_at_fpr_0.01_of_folds", "equal_error_rate", "roc_auc")
@@ -35,7 +36,7 @@ MEAN = "mean of all"
 
 
 class Score(NamedTuple):
-    """What a training of an arm scored; ``step`` is where it ended, ``run`` its MLflow run."""
+    """What a training of an arm scored; ``step`` is that of the network, the best by validation, ``run`` its MLflow run."""
 
     arm: Arm
     seed: int
@@ -174,10 +175,8 @@ def _place(cell: Cell, numbers: dict[str, int]) -> Place:
 
 def _notes(experiment: Experiment, scores: Sequence[Score], cells: Sequence[Cell]) -> Iterator[str]:
     asked = experiment.settings
-    steps = sorted({score.step for score in scores})
-    trained = f"{steps[0]:,} steps" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,} steps, by their own plateau"
     yield (
-        f"Ours: mean ± standard deviation over {counted(asked.seeds, 'training')} of each arm, of {trained}. "
+        f"Ours: mean ± standard deviation over {counted(asked.seeds, 'training')} of each arm{_lengths(experiment, scores)}. "
         f"The same test images score all. The translations were made once, by {asked.model}."
     )
     if asked.question == "verification":
@@ -201,6 +200,16 @@ def _notes(experiment: Experiment, scores: Sequence[Score], cells: Sequence[Cell
         )
     if any(cell.paper for cell in cells):
         yield "The paper trained on CASIA-WebFace (Table 4) and AffectNet (Table 5): its numbers are of other images."
+
+
+def _lengths(experiment: Experiment, scores: Sequence[Score]) -> str:
+    """How long the trainings were, and which of their steps was scored."""
+    run = open_run(experiment.folder, str(experiment.trial(scores[0].arm, scores[0].seed)))
+    patience = getattr(run.settings, "patience", None)
+    length = f", of {run.settings.steps:,} steps{'' if patience is None else ', or to a plateau'}"
+    first, last = min(score.step for score in scores), max(score.step for score in scores)
+    best = "" if first == run.settings.steps else f"; scored at the best validation, step {first:,} to {last:,}"
+    return f"{length}{best}"
 
 
 def _less_controls(scores: Sequence[Score], metrics: Sequence[str]) -> Iterator[str]:
