@@ -10,7 +10,7 @@ export PYTHONWARNINGS =
 .PHONY: help quickstart test test-long check lint types imports benchmark clean
 
 help:
-	@echo "make quickstart   render faces, train T, Q and LEGAN, evaluate, register, translate (6 to 10 minutes on 2 cores)"
+	@echo "make quickstart   render faces, train T, Q and LEGAN, evaluate, register, translate (6 to 25 minutes on 2 cores)"
 	@echo "make test         the test suite, without what takes long"
 	@echo "make test-long    the tests that take long: nodes killed, browsers, clusters of their own"
 	@echo "make check        ruff, mypy --strict, import-linter"
