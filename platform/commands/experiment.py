@@ -109,10 +109,10 @@ def mount(app: typer.Typer) -> None:
 def _run(question: str, given: Mapping[str, Any]) -> None:
     from legan.platform.config import check_settings, given_twice
     from legan.platform.errors import ConfigError, Problems
-    from legan.platform.experiments.experiment import ARMS, ExperimentSettings
+    from legan.platform.experiments.experiment import ARMS, ExperimentSettings, name_problems
 
-    overrides, options = given["overrides"] or [], {name: given[name] for name in ("data", "workers", "gpu", "seeds")}
-    seeded = [each.replace("seed=", "seeds=", 1) if each.startswith("seed=") else each for each in overrides]
+    overrides, options = given["overrides"] or [], {name: given[name] for name in ("data", "workers", "gpu")}
+    name = given["name"] or f"{question}-{given['data'].absolute().name}"
     usual = ("none", "legan", "jitter", "copies", *(("real",) if given["real"] is not None else ()))
     asked = given["arms"] or usual
     values = {
@@ -129,14 +129,20 @@ def _run(question: str, given: Mapping[str, Any]) -> None:
         "overrides": tuple(overrides),
     }
     settings, problems = check_settings(ExperimentSettings, values)
-    problems = Problems([*problems, *given_twice(seeded, options)])
+    placed = {"arms": "--arm", "seeds": "--seeds"}
+    problems = Problems(each._replace(place=placed.get(each.place.partition(".")[0], each.place)) for each in problems)
+    problems += [*name_problems(name), *given_twice(overrides, options)]
+    for override in overrides:
+        if override.partition("=")[0].strip() == "seed":
+            problems.add(f"--set {override}", "the trainings are seeded 0, 1, … by --seeds; leave it out")
+    for arm in dict.fromkeys(arm for arm in asked if asked.count(arm) > 1):
+        problems.add(f"--arm {arm}", "it is given twice; give it once")
     if given["submit"] is None:
         for option, unasked in (("--home", given["home"] is not None), ("--ship-code", given["ship_code"])):
             if unasked:
                 problems.add(option, "it is of a job of a cluster elsewhere; name that with --submit, or leave it out")
     if settings is None or problems:
         raise ConfigError(problems)
-    name = given["name"] or f"{question}-{given['data'].name}"
     if given["submit"] is not None:
         _send(name, settings, given)
     else:

@@ -19,7 +19,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from legan.platform.config import check_settings, read_section
-from legan.platform.errors import CheckpointError, ConfigError, Problem
+from legan.platform.errors import CheckpointError, ConfigError, Problem, Problems
 from legan.platform.evaluation.verification.pair_lists import Protocol
 from legan.platform.files import misnamed, new_folder
 from legan.platform.settings import Settings, raise_conflicts
@@ -134,26 +134,44 @@ def experiments_home(home: Path) -> Path:
     return home / "experiments"
 
 
+def name_problems(name: str) -> list[Problem]:
+    """Why this cannot be an experiment's name."""
+    problem = misnamed(name)
+    return [] if problem is None else [Problem("--name", f"{name!r} cannot be an experiment's name; {problem}")]
+
+
+def begun_otherwise(folder: Path, settings: ExperimentSettings) -> list[Problem]:
+    """What the experiment in a folder was begun with that these settings say otherwise; nothing where there is none yet."""
+    if not (folder / FILE).is_file():
+        return []
+    there, kind = open_experiment(folder), TRAINED[settings.question]
+    before = there.settings.model_dump(mode="json") | {"preset": settings.preset}
+    now = settings.model_dump(mode="json")
+    differ = [f"{key} was {_said(before[key])} and is now {_said(value)}" for key, value in now.items() if before[key] != value]
+    if not differ and read_section(there.preset, kind) != read_section(settings.preset, kind):
+        differ = [f"the preset {settings.preset} has changed since"]
+    if not differ:
+        return []
+    other = f"there is an experiment {folder.name} with other settings ({'; '.join(differ)})"
+    return [Problem("--name", f"{other}; repeat them to go on with it, or choose another name")]
+
+
+def _said(value: Any) -> str:
+    """A setting in words."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else "none" if value is None else str(value)
+
+
 def create_experiment(folder: Path, settings: ExperimentSettings) -> Experiment:
     """Make an experiment's folder, or open the one that is there with the same settings.
 
     ConfigError where its name cannot be one, or where it is there with other settings.
     """
-    problem = misnamed(folder.name)
-    if problem is not None:
-        raise ConfigError([Problem("--name", f"{folder.name!r} cannot be an experiment's name; {problem}")])
+    problems = Problems([*name_problems(folder.name), *begun_otherwise(folder, settings)])
+    problems.raise_if_any()
+    if (folder / FILE).is_file():
+        return open_experiment(folder)
     written, kind = settings.model_dump(mode="json"), TRAINED[settings.question]
     section = {kind: read_section(settings.preset, kind)}
-    if (folder / FILE).is_file():
-        there = open_experiment(folder)
-        before = there.settings.model_dump(mode="json") | {"preset": settings.preset}
-        differ = [f"{key} was {before[key]} and is now {value}" for key, value in written.items() if before[key] != value]
-        if not differ and read_section(there.preset, kind) != section[kind]:
-            differ = [f"the preset {settings.preset} has changed since"]
-        if differ:
-            other = f"there is an experiment {folder.name} with other settings ({'; '.join(differ)})"
-            raise ConfigError([Problem("--name", f"{other}; repeat them to go on with it, or choose another name")])
-        return there
     try:
         with new_folder(folder) as draft:
             for file, document in ((PRESET, section), (FILE, written)):

@@ -11,9 +11,17 @@ from legan.platform.errors import CheckpointError, ConfigError, Problems, counte
 from legan.platform.evaluation.expression.evaluate import FILE as EXPRESSION_FILE
 from legan.platform.evaluation.verification.pair_lists import read_list
 from legan.platform.evaluation.verification.report import FILE as VERIFICATION_FILE
-from legan.platform.experiments.experiment import ARMS, HASHES, TRAINED, Arm, Experiment, ExperimentSettings
+from legan.platform.experiments.experiment import (
+    ARMS,
+    HASHES,
+    TRAINED,
+    Arm,
+    Experiment,
+    ExperimentSettings,
+    begun_otherwise,
+)
 from legan.platform.experiments.steps import Step, start
-from legan.platform.files import sha256, write_whole
+from legan.platform.files import sha256, unwritable, write_whole
 from legan.platform.model import NETWORK_FILE
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.delivery import PARENT_UID
@@ -47,9 +55,15 @@ def check_experiment(
     A child process holds the model against the data, as it will for the translations.
     """
     settings, problems = experiment.settings, Problems()
-    facts = problems.from_(lambda: trainable(asked_training(experiment, settings.data, 0, workers, gpu), inputs, elsewhere))
-    test = problems.from_(lambda: inputs.dataset(settings.test_data), "--test-data")
+    problems += begun_problems(experiment)
     data = problems.from_(lambda: inputs.dataset(settings.data), "--data")
+    same = settings.test_data == settings.data
+    test = data if same else problems.from_(lambda: inputs.dataset(settings.test_data), "--test-data")
+    told = Problems()
+    facts = told.from_(lambda: trainable(asked_training(experiment, settings.data, 0, workers, gpu), inputs, elsewhere))
+    problems += [each for each in told if data is not None or each.place != "data"]  # why the data cannot be opened is told
+    if settings.pairs is not None and not settings.pairs.is_file():
+        problems.add("--list", f"{settings.pairs} is no file; give the published list of pairs, or a table of your own")
     if data is not None and test is not None:
         problems += _test_problems(settings, data, test)
     if settings.real is not None:
@@ -58,10 +72,23 @@ def check_experiment(
             problems += _real_problems(settings, data, real)
     if data is not None and not (experiment.translations / DATASET_FILE).is_file():
         problems += _translation_problems(experiment)
+    if not problems:
+        problems += changed_since(experiment, inputs)
     problems = Problems(dict.fromkeys(problems))
     if problems or facts is None:
         raise ConfigError(problems)
     return facts
+
+
+def begun_problems(experiment: Experiment) -> Problems:
+    """What is in the way of making the experiment's folder, or of going on with what is there."""
+    problems = Problems()
+    why = unwritable(experiment.folder)
+    if why is not None:
+        problems.add("LEGAN_HOME", f"the experiment cannot be kept in {experiment.folder}: {why}; name another folder there")
+        return problems
+    problems += problems.from_(partial(begun_otherwise, experiment.folder, experiment.settings), "--name") or []
+    return problems
 
 
 def _test_problems(settings: ExperimentSettings, data: Dataset, test: Dataset) -> Problems:
@@ -75,10 +102,7 @@ def _test_problems(settings: ExperimentSettings, data: Dataset, test: Dataset) -
         if pairs is None or protocol is None:
             problems.add("--list", "verification needs a list of pairs and its --protocol")
             return problems
-        if not pairs.is_file():
-            problems.add("--list", f"the list of pairs {pairs} does not exist; give the published file, or a table of your own")
-            return problems
-        compared = problems.from_(lambda: read_list(protocol, pairs, test), "--list")
+        compared = problems.from_(lambda: read_list(protocol, pairs, test), "--list") if pairs.is_file() else None
         tested = set(test.people_called(compared.subjects)) if compared is not None else set()
         whom = "of the pairs"
     else:
@@ -189,26 +213,33 @@ def remember(experiment: Experiment, inputs: Inputs) -> None:
 
     The model's weights are what its translations say.
     """
-    asked = experiment.settings
+    changed_since(experiment, inputs).raise_if_any()
+    write_whole(experiment.folder / HASHES, json.dumps(_hashes(experiment.settings, inputs), indent=1) + "\n")
+
+
+def changed_since(experiment: Experiment, inputs: Inputs) -> Problems:
+    """What is not as the experiment began with it, of data and pairs; nothing before it began."""
+    problems, asked, file = Problems(), experiment.settings, experiment.folder / HASHES
+    if not file.is_file():
+        return problems
+    try:
+        before = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read; remove it if nothing changed.") from error
+    for name, now in _hashes(asked, inputs).items():
+        if before.get(name, now) != now and not (name == "test_data" and asked.test_data == asked.data):
+            changed = f"{getattr(asked, name)} has changed since {experiment.name} began; bring it back, or choose another --name"
+            problems.add(f"--{'list' if name == 'pairs' else name.replace('_', '-')}", changed)
+    return problems
+
+
+def _hashes(asked: ExperimentSettings, inputs: Inputs) -> dict[str, str]:
     now = {"data": inputs.dataset(asked.data).content_hash, "test_data": inputs.dataset(asked.test_data).content_hash}
     if asked.real is not None:
         now["real"] = inputs.dataset(asked.real).content_hash
     if asked.pairs is not None:
         now["pairs"] = sha256(asked.pairs)
-    file = experiment.folder / HASHES
-    before: dict[str, str] = {}
-    if file.is_file():
-        try:
-            before = dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{file} cannot be read; remove it if nothing changed.") from error
-    problems = Problems()
-    for name in now:
-        if before.get(name, now[name]) != now[name]:
-            changed = f"{getattr(asked, name)} has changed since {experiment.name} began; bring it back, or choose another --name"
-            problems.add(f"--{'list' if name == 'pairs' else name.replace('_', '-')}", changed)
-    problems.raise_if_any()
-    write_whole(file, json.dumps(now, indent=1) + "\n")
+    return now
 
 
 def describe(experiment: Experiment, facts: Facts) -> str:

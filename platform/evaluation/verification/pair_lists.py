@@ -292,5 +292,5 @@ def _tell_counts(file: Path, compared: NDArray[np.int64], by_fold: dict[int, NDA
 
 
 def _stem(path: str) -> str:
-    """NAME/NAME_0001 of a path that ends so, with any folder before and any ending."""
-    return "/".join(Path(path).with_suffix("").parts[-2:])
+    """NAME/NAME_0001 of a path that ends so, with any folder before and any ending; "" of a face without one."""
+    return "/".join(Path(path).with_suffix("").parts[-2:]) if path else ""

@@ -51,6 +51,31 @@ def test_all_that_is_wrong_is_told_at_once(checked, tmp_path):
         assert place in told
 
 
+def test_data_that_are_missing_are_told_once_and_the_list_beside_them(checked, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    told = checked(data=nowhere, test_data=nowhere, pairs=tmp_path / "none.csv").splitlines()
+    assert [line for line in told if "is no data set" in line] == [line for line in told if line.startswith("--data: ")]
+    assert len([line for line in told if line.startswith("--data: ")]) == 1
+    assert any(line.startswith("--list: ") for line in told)
+
+
+def test_what_an_experiment_began_with_is_told_with_all_else(asked, tmp_path):
+    made = create_experiment(tmp_path / "first", asked)
+    translated(made)
+    changed = made._replace(settings=asked.model_copy(update={"seeds": 4, "arms": ("none", "legan"), "real": tmp_path / "no"}))
+    with pytest.raises(ConfigError) as told:
+        check_experiment(changed, Inputs())
+    said = "\n".join(map(str, told.value.problems))
+    assert "arms was none, legan, jitter, copies and is now none, legan; seeds was 2 and is now 4)" in said
+    assert "--real: " in said
+
+
+def test_a_folder_of_runs_that_is_a_file_is_told(asked, tmp_path):
+    (tmp_path / "home").touch()
+    with pytest.raises(ConfigError, match=r"cannot be kept in .*: .*home is a file; name another folder"):
+        check_experiment(Experiment(tmp_path / "home" / "first", asked.model_copy(update={"data": tmp_path / "none"})), Inputs())
+
+
 def test_pairs_of_people_who_are_learned_from_are_refused(checked, tmp_path):
     rows = "\n".join(f"{one},{other},{int(one // 12 == other // 12)}" for one in range(12) for other in range(12, 24))
     (tmp_path / "known.csv").write_text(f"first,second,same\n0,1,1\n{rows}\n")
@@ -58,7 +83,7 @@ def test_pairs_of_people_who_are_learned_from_are_refused(checked, tmp_path):
 
 
 def test_a_list_that_is_missing_or_names_nobody_is_told(checked, tmp_path):
-    assert "does not exist" in checked(pairs=tmp_path / "nowhere.csv")
+    assert "is no file" in checked(pairs=tmp_path / "nowhere.csv")
     (tmp_path / "odd.csv").write_text("first,second,same\n900,901,1\n")
     assert "names 2 faces" in checked(pairs=tmp_path / "odd.csv")
 

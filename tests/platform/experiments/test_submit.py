@@ -45,6 +45,26 @@ def test_options_of_a_cluster_need_one(tiny_data):
     assert [problem.place for problem in done.exception.problems] == ["--home", "--ship-code"]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--name", "a/b"), ("--name", "'a/b' cannot be an experiment's name")),
+        (("--name", ".."), ("--name", "'..' cannot be an experiment's name")),
+        (("--set", " seed=4"), ("--set  seed=4", "by --seeds; leave it out")),
+        (("--arm", "none", "--arm", "none"), ("--arm none", "given twice")),
+        (("--arm", "none", "--arm", "mirror"), ("--arm", "'mirror' is unknown")),
+        (("--arm", "legan"), ("--arm", "the arm none is missing")),
+    ],
+)
+def test_what_cannot_be_asked_names_the_option(tiny_data, words, told):
+    asked = ["experiment", "expression", "--data", str(tiny_data), "--model", "box:rendered", "--dry-run", *words]
+    done = CliRunner().invoke(app, asked)
+    assert isinstance(done.exception, ConfigError)
+    (problem,) = done.exception.problems
+    assert problem.place == told[0]
+    assert told[1] in problem.message
+
+
 @pytest.mark.long
 @pytest.mark.kills
 def test_an_experiment_is_a_job_of_a_cluster(head_node, tiny_data, translator, pairs, tmp_path):

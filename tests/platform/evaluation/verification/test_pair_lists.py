@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ def test_a_list_of_view_1_has_no_folds(lfw: Dataset, view_2: Path, tmp_path: Pat
     (tmp_path / "pairsDevTest.txt").write_text("\n".join(["200", *same, *strangers]))
     found = read_list("lfw", tmp_path / "pairsDevTest.txt", lfw)
     assert (found.pairs, found.folds) == ((200, 200), ())
+
+
+def test_faces_without_files_are_none_of_lfws(lfw: Dataset, view_2: Path) -> None:
+    drawn = replace(lfw, faces=lfw.faces.assign(source_path=""))
+    assert "does not show" in problems("lfw", view_2, drawn)
 
 
 def test_people_and_images_that_are_not_there_are_told_together(lfw: Dataset, view_2: Path) -> None:
