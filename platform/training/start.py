@@ -208,7 +208,8 @@ def _train(run: Run, inputs: Inputs) -> None:
         train_on_ray(run, run_tracking_uri(run.folder), print)
     except KeyboardInterrupt as stop:
         reached = f"stopped after {stop}, which is a checkpoint" if isinstance(stop, Interrupted) else "stopped"
-        print(f"{reached}; continue with `legan train {run.kind} --resume {run.folder.name}`", file=sys.stderr)
+        known = run.folder.name if run.folder.parent == default_home() else run.folder  # a trial of an experiment is elsewhere
+        print(f"{reached}; continue with `legan train {run.kind} --resume {known}`", file=sys.stderr)
         raise
 
 

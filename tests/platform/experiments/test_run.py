@@ -45,6 +45,7 @@ def test_one_command_makes_table_4_also_when_it_was_ended_twice(tiny_data, trans
     words, log = command(tiny_data, translator, pairs, "--arm", "none", "--arm", "legan", "--name", "first"), tmp_path / "log"
     assert ended(words, log, "none-0: step 2/4", signal.SIGTERM) == 130
     assert "stopped; the same command goes on" in log.read_text()
+    assert f"--resume {experiments_home(ready) / 'first' / 'trials' / 'none-0'}`" in log.read_text()
     assert ended([*words, "--at-once", "2"], log, "legan-0: step 2/4", signal.SIGKILL) == -signal.SIGKILL
     assert "translations: legan augment" not in log.read_text()
 
