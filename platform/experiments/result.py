@@ -36,13 +36,17 @@ MEAN = "mean of all"
 
 
 class Score(NamedTuple):
-    """What a training of an arm scored; ``step`` is that of the network, the best by validation, ``run`` its MLflow run."""
+    """What a training of an arm scored on what was ``tested``, in words.
+
+    ``step`` is that of the network, the best by validation, ``run`` its MLflow run.
+    """
 
     arm: Arm
     seed: int
     values: Mapping[str, float]
     step: int
     run: str | None
+    tested: str
 
 
 class Cell(NamedTuple):
@@ -78,12 +82,16 @@ def read_scores(experiment: Experiment) -> list[Score]:
                 told = json.loads(file.read_text(encoding="utf-8"))
                 if question == "verification":
                     values = {str(name): float(value) for name, value in told["metrics"].items()}
+                    tested = (
+                        f"{told['pairs_of_one_person']:,} pairs of one person and {told['pairs_of_strangers']:,} of strangers"
+                    )
                 else:
                     values = {str(row["expression"]): float(row["auc"]) for row in told["rows"]} | {MEAN: float(told["mean_auc"])}
-                step = int(told["step"])
+                    tested = f"{told['images']:,} images"
+                step, tested = int(told["step"]), f"{tested}, of {counted(int(told['people']), 'person', 'people')}"
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise CheckpointError(f"{file} cannot be read; remove it, and the same command scores anew.") from error
-            found.append(Score(arm, seed, values, step, run_in_store(experiment.trial(arm, seed)).run_id))
+            found.append(Score(arm, seed, values, step, run_in_store(experiment.trial(arm, seed)).run_id, tested))
     return found
 
 
@@ -177,7 +185,7 @@ def _notes(experiment: Experiment, scores: Sequence[Score], cells: Sequence[Cell
     asked = experiment.settings
     yield (
         f"Ours: mean ± standard deviation over {counted(asked.seeds, 'training')} of each arm{_lengths(experiment, scores)}. "
-        f"The same test images score all. The translations were made once, by {asked.model}."
+        f"All are scored on the same {scores[0].tested}. The translations were made once, by {asked.model}."
     )
     if asked.question == "verification":
         yield "Each arm adds one image for each training image: its translation, itself changed or again, or another real one."

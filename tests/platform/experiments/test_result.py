@@ -14,6 +14,7 @@ from legan.platform.experiments.result import cells_of, metrics_of, paper_number
 from legan.platform.settings import IdentitySettings
 from legan.platform.training.run_folder import create_run
 
+PAIRS = {"pairs_of_one_person": 132, "pairs_of_strangers": 1440, "people": 2}
 TPR = {"none": (0.50, 0.60, 0.70), "legan": (0.62, 0.70, 0.84), "jitter": (0.70, 0.60, 0.50), "copies": (0.5, 0.6, 0.7)}
 
 
@@ -25,7 +26,7 @@ def verification(asked, tmp_path: Path) -> Experiment:
         for seed, number in enumerate(numbers):
             folder = made.evaluation(arm, seed)
             folder.mkdir(parents=True)
-            told = {"step": 4, "metrics": {"tpr_at_fpr_0.01": number, "roc_auc": 0.9, "failure_to_acquire": 0.0}}
+            told = {"step": 4, "metrics": {"tpr_at_fpr_0.01": number, "roc_auc": 0.9, "failure_to_acquire": 0.0}} | PAIRS
             (folder / "verification.json").write_text(json.dumps(told))
             settings = IdentitySettings(data=asked.data, steps=8, seed=seed)
             create_run(made.trial(arm, seed).parent, "identity", settings, "run")  # its folder has the scores already
@@ -59,6 +60,7 @@ def test_the_table_says_how_many_images_and_people_and_compares_legan_with_the_c
     assert "| Original | 48 (4) | 0 | 0.600 ± 0.100" in text
     assert "| Augmented by LEGAN | 48 (4) | 48 | 0.720 ± 0.111" in text
     assert "Augmented by LEGAN less Copied, TPR at FPR 1 %: +0.1200 (+0.0703 to +0.1697)." in text
+    assert "All are scored on the same 132 pairs of one person and 1,440 of strangers, of 2 people." in text
     assert "of 8 steps; scored at the best validation, step 4 to 4." in text
     with files[1].open() as lines:
         rows = list(csv.DictReader(lines))
@@ -86,7 +88,7 @@ def test_expressions_stand_beside_the_papers(asked, tmp_path):
     folder = made.evaluation("legan", 0)
     folder.mkdir(parents=True)
     rows = [{"expression": "neutral", "auc": 0.8}, {"expression": "smile", "auc": 0.9}]
-    (folder / "expression.json").write_text(json.dumps({"rows": rows, "mean_auc": 0.85, "step": 4}))
+    (folder / "expression.json").write_text(json.dumps({"rows": rows, "mean_auc": 0.85, "step": 4, "images": 24, "people": 2}))
     (score,) = read_scores(made)
     assert score.values == {"neutral": 0.8, "smile": 0.9, "mean of all": 0.85}
     assert paper_number(made, "legan", "neutral") == (0.868, 0.005)
