@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = 24
+MULTIPLE = 16
+"""Of how many pixels images are a multiple: four poolings halve them."""
 DECODERS = ("awb", "tungsten", "shade")
 
 
@@ -50,8 +52,9 @@ class DeepWhiteBalanceEditor(nn.Module):
 
     def forward(self, x: Tensor) -> Edited:
         """``x`` is B×3×H×W, sRGB in 0 to 1; ValueError for another size."""
-        if x.dim() != 4 or x.shape[1] != 3 or x.shape[2] % 16 or x.shape[3] % 16:
-            raise ValueError(f"the white-balance editor needs B×3×H×W with H and W multiples of 16, not {tuple(x.shape)}.")
+        if x.dim() != 4 or x.shape[1] != 3 or x.shape[2] % MULTIPLE or x.shape[3] % MULTIPLE:
+            of = f"H and W multiples of {MULTIPLE}"
+            raise ValueError(f"the white-balance editor needs B×3×H×W with {of}, not {tuple(x.shape)}.")
         x1 = self.encoder_inc(x)
         x2 = self.encoder_down1(x1)
         x3 = self.encoder_down2(x2)

@@ -298,7 +298,7 @@ def _class_notes(settings: TrainingSettings, data: Dataset, trained: Dataset) ->
         return []
     domains = isinstance(settings, StarGanV2Settings)
     pairs = pair_notes(trained, mirrored=bool(settings.flip)) if domains else []
-    return [*left_out_notes(data, trained.left_out), *split_notes(trained), *pairs]
+    return [*left_out_notes(data, trained.left_out), *split_notes(trained, lighting=settings.looks_at_lighting), *pairs]
 
 
 def _data_problems(settings: TrainingSettings, data: Dataset) -> Problems:
@@ -386,7 +386,7 @@ def _expect_classes(problems: Problems, place: str, folder: Path | None, network
 def _expect_multiple(problems: Problems, place: str, size: int, of: int, why: str) -> None:
     """Add a problem where images of ``size`` cannot be halved as often as they have to be, whatever the settings."""
     if size % of or size < of:
-        problems.add(place, f"the image size {size} has to be a multiple of {of} ({why})")
+        problems.add(place, f"the image size {size} has to be a multiple of {of} ({why}); make the data with another --size")
 
 
 def _expect_halvings(problems: Problems, place: str, layers: int, size: int, *also: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
+from legan.models.colours.deep_editor import MULTIPLE
 from legan.platform.data.dataset import Dataset
-from legan.platform.data.variants.stored import WRITABLE, Images, ImageVariant, variant_file
+from legan.platform.data.variants.stored import WRITABLE, Images, ImageVariant, open_variants, variant_file
 from legan.platform.errors import Problems
 from legan.platform.files import sha256, unwritable
 from legan.platform.settings import TranslatorSettings
@@ -22,15 +23,24 @@ def colour_variants(settings: TranslatorSettings, data: Dataset, device: torch.d
 
 
 def colour_problems(settings: TranslatorSettings, data: Dataset | None) -> Problems:
-    """Why variants cannot be made: the editor's weights are missing, or others; or there is no place for them."""
+    """Why variants cannot be made or read: the editor's weights or the images' size, no place for them, or damaged ones."""
     problems = Problems()
-    if settings.white_balance and settings.white_balance_by == "deep_editor":
+    by_editor = settings.white_balance and settings.white_balance_by == "deep_editor"
+    if by_editor:
         problems.from_(partial(check_weights, DEEP_EDITOR), "white_balance_by")
+    if by_editor and data is not None and data.image_size % MULTIPLE:
+        message = f"the editor takes images of a multiple of {MULTIPLE} pixels, not {data.image_size}; set adaptation instead"
+        problems.add("white_balance_by", message)
     if data is None or problems:
         return problems
-    why = unwritable(data.path)
-    if why is not None and not all(variant_file(data, each.name).is_file() for each in colour_variants(settings, data)):
-        problems.add("data", f"images in other colours are kept in {data.path}, and {why}; {WRITABLE}")
+    for each in colour_variants(settings, data):
+        file = variant_file(data, each.name)
+        why = unwritable(file.parent)
+        if file.is_file():
+            problems.from_(partial(open_variants, data, [each]), "data")
+        elif why is not None:
+            problems.add("data", f"images in other colours are kept in {file.parent}, and {why}; {WRITABLE}")
+            break
     return problems
 
 

@@ -67,14 +67,18 @@ def left_out_notes(data: Dataset, left_out: LeftOut) -> list[str]:
     ]
 
 
-def split_notes(data: Dataset) -> list[str]:
-    """A sentence for each split that has nobody, and for val and test where nobody shows some class that there is."""
+def split_notes(data: Dataset, *, lighting: bool = True) -> list[str]:
+    """A sentence for each split that has nobody, and for val and test where nobody shows some class that there is.
+
+    Without ``lighting``, expressions alone count.
+    """
     counts, notes = class_counts(data), []
     for split, what in _LACKING.items():
         if split not in data.splits:
             notes.append(f"note: nobody is in the split {split} of {data.name}, so {what}.")
             continue
-        lacking = [f"{kind} {name}" for (kind, name), faces in counts.items() if not faces[split] and any(faces.values())]
+        asked = {f"{kind} {name}": faces for (kind, name), faces in counts.items() if lighting or kind == "expression"}
+        lacking = [name for name, faces in asked.items() if not faces[split] and any(faces.values())]
         if lacking and split != "train":
             notes.append(f"note: nobody in the split {split} of {data.name} shows {_listed(lacking)}.")
     return notes

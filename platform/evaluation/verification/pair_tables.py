@@ -42,6 +42,10 @@ def table_blocks(file: Path) -> Iterator[TableBlock]:
         if problems:
             raise DataError(f"the table of pairs {file}: {problems[0]}.")
         first, second = ([cell_text(value) for value in part[column]] for column in COLUMNS[:2])
+        for column, faces in zip(COLUMNS[:2], (first, second), strict=True):
+            if "" in faces:
+                row = start + 1 + faces.index("")
+                raise DataError(f"row {row} of the table of pairs {file} names no face in the column {column}; fill it in.")
         same = [SAME.get(cell_text(value).lower()) for value in part["same"]]
         folds = [cell_text(value) for value in part[FOLD]] if FOLD in part else ["0"] * len(part)
         for row, (is_same, fold) in enumerate(zip(same, folds, strict=True), start + 1):

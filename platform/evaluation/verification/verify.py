@@ -108,7 +108,8 @@ def prepare_verification(request: VerificationRequest, out: Path | None = None) 
     data = problems.from_(lambda: open_dataset(request.data), "--data")
     compared = None
     if not request.file.is_file():
-        problems.add(OPTION, f"the list of pairs {request.file} does not exist; give the published file, or a table of your own")
+        what = "is a folder" if request.file.is_dir() else "does not exist"
+        problems.add(OPTION, f"the list of pairs {request.file} {what}; give the published file, or a table of your own")
     elif data is not None:
         compared = problems.from_(lambda: read_list(request.protocol, request.file, data), OPTION)
     size = network.numbers.get("image_size") if network is not None else None

@@ -9,7 +9,7 @@ import torch
 from legan.models.recolor import ColorizationGenerator
 from legan.platform.config import given_twice, resolve
 from legan.platform.data.dataset import Dataset, open_dataset
-from legan.platform.data.variants.stored import make_variants, open_variants
+from legan.platform.data.variants.stored import make_variants, open_variants, variant_file
 from legan.platform.errors import ConfigError
 from legan.platform.evaluation.recolorer import load_recolorer
 from legan.platform.model import numbers_of, read_model, save_network
@@ -83,6 +83,20 @@ def test_a_data_set_that_cannot_be_written_to_is_named_before_anything_is_made(f
     (problem,) = colour_problems(settings, gone)
     assert problem.place == "data"
     assert "faces.parquet is a file; make it writable, or train without --recolor and --white-balance" in problem.message
+    (faces.path / "variants").touch()
+    (problem,) = colour_problems(TranslatorSettings(steps=1, white_balance=("shade", "cloudy")), faces)
+    assert f"{faces.path / 'variants'} is a file; make it writable" in problem.message
+
+
+def test_stored_images_that_are_damaged_are_named_before_anything_is_made(faces: Dataset) -> None:
+    settings = TranslatorSettings(steps=1, white_balance=("shade", "automatic"))
+    file = variant_file(faces, colour_variants(settings, faces)[0].name)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"damaged")
+    (problem,) = colour_problems(settings, faces)
+    assert problem.place == "data"
+    assert "white-balance-shade.npy cannot be read" in problem.message
+    assert problem.message.endswith("remove it, and it is made anew")
 
 
 def test_a_training_draws_recoloured_images_says_so_and_goes_on_with_the_same_recolourer(

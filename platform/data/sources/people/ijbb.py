@@ -140,10 +140,14 @@ def _rows(file: Path) -> pd.DataFrame:
     problems = lacking(table, ("TEMPLATE_ID", "SUBJECT_ID", "FILENAME", "SIGHTING_ID", *PUBLISHED_BOX))
     if problems:
         raise DataError(f"the list {file} is not that of IJB-B: {problems[0]}; restore the published file.")
-    template = pd.to_numeric(table["TEMPLATE_ID"], errors="coerce")
-    if template.isna().any():
-        row = int(template.isna().to_numpy().argmax()) + 1
-        raise DataError(f"row {row} of the list {file} has no TEMPLATE_ID; restore the published file.")
+    for column in ("FILENAME", "SUBJECT_ID", "SIGHTING_ID", "TEMPLATE_ID"):
+        numbered = column == "TEMPLATE_ID"
+        filled = table[column].str.strip().str.fullmatch(r"\d{1,18}" if numbered else ".+").to_numpy(bool)
+        if not filled.all():
+            row = int((~filled).argmax()) + 1
+            what = f"no number as {column}" if numbered else f"no {column}"
+            raise DataError(f"row {row} of the list {file} has {what}; restore the published file.")
+    template = table["TEMPLATE_ID"].str.strip()
     found = pd.DataFrame({"path": table["FILENAME"].str.strip(), "subject": table["SUBJECT_ID"].str.strip()})
     found = found.assign(template=template.astype(np.int64), media=table["SIGHTING_ID"].str.strip())
     found = found.assign(row=range(1, len(table) + 1), list=file.name)

@@ -174,8 +174,8 @@ def _is_whole(word: str) -> bool:
 
 def _counts(file: Path, row: tuple[int, Sequence[str]], lengths: tuple[int, ...]) -> list[int]:
     line, words = row
-    if len(words) not in lengths or not all(map(_is_whole, words)):
-        raise _damaged(file, line, "a count")
+    if len(words) not in lengths or not all(_is_whole(word) and int(word) > 0 for word in words):
+        raise _damaged(file, line, "a count above 0")
     return [int(word) for word in words]
 
 

@@ -57,7 +57,7 @@ def _rows(file: Path, root: Path) -> pd.DataFrame:
     folder = file.parent.relative_to(root).as_posix()
     before = "" if folder == "." else f"{folder}/"
     names = table["FILE"].str.strip()
-    found = pd.DataFrame({"path": before + names, "subject": names.str.rpartition("/")[0]})
+    found = pd.DataFrame({"path": before + names, "subject": [name.rpartition("/")[0] for name in names]})
     found = found.assign(row=range(1, len(table) + 1), list=file.name)
     for published, column in {**dict(zip(PUBLISHED_BOX, BOX, strict=True)), **POSE}.items():
         if published in table.columns:

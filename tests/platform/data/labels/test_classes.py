@@ -82,6 +82,7 @@ def test_several_classes_are_told_in_one_sentence(rare: Dataset, tmp_path: Path)
 
 def test_a_class_without_val_or_test_people_is_named(rare: Dataset, tmp_path: Path) -> None:
     assert split_notes(rare) == ["note: nobody in the split val of rare shows expression scream, lighting front."]
+    assert split_notes(rare, lighting=False) == ["note: nobody in the split val of rare shows expression scream."]
     text = describe(rare)
     assert split_notes(rare)[0] in text
     assert "no training image shows expression scream" in text

@@ -59,6 +59,9 @@ def test_a_training_asks_for_the_weights_before_it_starts(weights: Path, tiny_da
         "deep-editor-shade",
         "deep-editor-cloudy",
     ]
+    odd = replace(open_dataset(tiny_data), image_size=36)
+    (problem,) = colour_problems(ASKED, odd)
+    assert str(problem) == "white_balance_by: the editor takes images of a multiple of 16 pixels, not 36; set adaptation instead"
     weights.write_bytes(b"something else")
     (problem,) = colour_problems(ASKED, None)
     assert problem.place == "white_balance_by"

@@ -146,6 +146,7 @@ def test_a_label_that_the_data_set_contradicts_is_told_and_believed(lfw: Dataset
         ({"first": 100_000}, "names 1 face that {data} does not hold (100000)"),
         ({"same": "maybe"}, "row 4 of the table of pairs {list} says neither 1 nor 0 in the column same"),
         ({"fold": "x"}, "row 4 of the table of pairs {list} has the fold 'x'; folds count from 1"),
+        ({"second": ""}, "row 4 of the table of pairs {list} names no face in the column second; fill it in"),
         ({"same": None}, "the table of pairs {list}: it has no column same; its columns are: first, second, fold"),
         ({"fold": 9}, "fold 9 lacks pairs of one person or of strangers (1 such)"),
     ],

@@ -232,7 +232,9 @@ def test_data_without_colours_or_of_an_odd_size_is_refused(tiny_data, tmp_path):
         images=np.zeros((len(whole), 48, 48, 3), np.uint8) + np.arange(3, dtype=np.uint8),
         hulls=np.ones((len(whole), 48, 48), bool), source="drawn for tests",
     ).path  # fmt: skip
-    assert problems_of(odd) == ["data: the image size 48 has to be a multiple of 32 (Table 14's five halvings)"]
+    assert problems_of(odd) == [
+        "data: the image size 48 has to be a multiple of 32 (Table 14's five halvings); make the data with another --size"
+    ]
 
 
 def test_settings_that_teach_nothing_are_refused(tiny_data):

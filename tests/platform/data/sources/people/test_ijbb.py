@@ -111,3 +111,20 @@ def test_drawn_faces_become_a_data_set(tmp_path: Path, draw_face: Callable[..., 
     assert dataset.faces["template"].tolist() == [1, 1, 1, 2, 3, 4]
     assert dataset.faces["media"].tolist() == ["11", "12", "12", "13", "11", "14"]
     assert set(dataset.faces["split"]) == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "lacks"),
+    [
+        ("inf,7,img/1.png,11", "no number as TEMPLATE_ID"),
+        ("1.5,7,img/1.png,11", "no number as TEMPLATE_ID"),
+        ("3,,img/1.png,11", "no SUBJECT_ID"),
+        ("3,7,,11", "no FILENAME"),
+        ("3,7,img/1.png,", "no SIGHTING_ID"),
+    ],
+)
+def test_rows_that_lack_what_they_are_known_by_are_named(tmp_path: Path, cells: str, lacks: str) -> None:
+    write_protocol(tmp_path)
+    (tmp_path / "protocol" / "ijbb_1N_probe_mixed.csv").write_text(f"{HEAD}\n{cells},{BOX},9,9\n")
+    with pytest.raises(DataError, match=rf"row 1 of the list .*ijbb_1N_probe_mixed\.csv has {lacks}; restore"):
+        load_source("ijbb", tmp_path)

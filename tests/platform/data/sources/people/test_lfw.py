@@ -110,6 +110,8 @@ def test_lists_that_name_who_is_not_there_are_told_together_before_anything_is_c
         ("pairs.txt", "1\nAnn_Lee\t1\t2\nAnn_Lee\t1\tBob_Ray\tx\n", "pairs.txt, line 3 is not name1 n1 name2 n2"),
         ("pairs.txt", "1\nAnn_Lee\t1\t2\n", "pairs.txt ends before name1 n1 name2 n2"),
         ("pairs.txt", "1\nAnn_Lee\t1\t2\nAnn_Lee\t1\tBob_Ray\t2\nmore\n", "pairs.txt goes on in line 4"),
+        ("pairs.txt", "0\n", "pairs.txt, line 1 is not a count above 0"),
+        ("pairs.txt", "10\t0\n", "pairs.txt, line 1 is not a count above 0"),
         ("people.txt", "1\nmany\n", "people.txt, line 2 is not a count"),
         ("people.txt", "2\n1\nAnn_Lee\t3\n", "people.txt ends before a count"),
         ("peopleDevTrain.txt", "1\nAnn_Lee\n", "peopleDevTrain.txt, line 2 is not a name and a number of images"),

@@ -68,3 +68,9 @@ def test_drawn_faces_become_a_data_set(tmp_path: Path, draw_face: Callable[..., 
     dataset = prepare(load_source("umdfaces", tmp_path), tmp_path / "out", Options(), val_share=0, test_share=0.5, workers=0)
     assert dataset.skipped.empty
     assert dataset.faces["published_yaw"].tolist() == [10.5, 20.5]
+
+
+def test_a_list_of_no_face_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "umdfaces_batch1_ultraface.csv").write_text(f"{HEAD}\n")
+    with pytest.raises(DataError, match="its lists name no face with a box; restore the published files"):
+        load_source("umdfaces", tmp_path)
