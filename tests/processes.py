@@ -88,12 +88,14 @@ def start_head_node() -> Iterator[HeadNode]:
         f"--temp-dir={folder}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={clients}",
         f"--dashboard-agent-listen-port={agent}", "--num-cpus=2", "--disable-usage-stats", "--include-log-monitor=false",
     ]  # fmt: skip
-    environment = without_rays() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} | haproxy(folder / "proxy", proxy)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # jobs there have this Python
+    environment = without_rays() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "PATH": path}
+    environment |= haproxy(folder / "proxy", proxy)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_for_page(f"http://127.0.0.1:{dashboard}/api/gcs_healthz", 100)
-        wait_for_page(f"http://127.0.0.1:{agent}/api/local_raylet_healthz", 100)
+        wait_for_page(f"http://127.0.0.1:{dashboard}/api/gcs_healthz", 200)
+        wait_for_page(f"http://127.0.0.1:{agent}/api/local_raylet_healthz", 200)
         yield HeadNode(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", token)
     finally:
         end(process)

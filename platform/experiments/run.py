@@ -99,16 +99,16 @@ def _work(experiment: Experiment, inputs: Inputs, place: Workplace, say: Callabl
 
     say(f"{counted(len(todo), 'training')} of {counted(len(asked.arms), 'arm')}, {place.at_once} at a time")
     jobs = {experiment.trial(arm, seed).name: partial(train_and_score, arm, seed) for arm, seed in todo}
-    return _each(steps, jobs, place.at_once, say)
+    return each_of(steps, jobs, place.at_once, say)
 
 
 def _all_or_none(steps: Steps, jobs: Mapping[str, Callable[[], None]], at_once: int, say: Callable[[str], None]) -> None:
-    failed = _each(steps, jobs, at_once, say)
+    failed = each_of(steps, jobs, at_once, say)
     if failed:
         raise StepFailedError("; ".join(failed))
 
 
-def _each(steps: Steps, jobs: Mapping[str, Callable[[], None]], at_once: int, say: Callable[[str], None]) -> list[str]:
+def each_of(steps: Steps, jobs: Mapping[str, Callable[[], None]], at_once: int, say: Callable[[str], None]) -> list[str]:
     """Do all jobs, so many at once; why some failed. They run beside the main thread, which hears signals."""
     failed: list[str] = []
     with ThreadPoolExecutor(at_once) as pool:

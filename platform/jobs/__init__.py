@@ -23,7 +23,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient, JobType
 
 from legan.platform.errors import ClusterError, one_line
 
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 20.0
 START_TRIES = 6
 """A head that has just started answers before it can start jobs; Ray waits 10 s for that at each try."""
 NO_AGENT = "No available agent"

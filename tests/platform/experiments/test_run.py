@@ -1,6 +1,8 @@
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -8,6 +10,9 @@ import pytest
 from tests.platform.experiments.conftest import TRAINING
 
 from legan.platform.experiments.experiment import experiments_home, open_experiment
+from legan.platform.experiments.run import each_of
+from legan.platform.experiments.steps import Step, StepFailedError, Steps
+from legan.platform.processors import interruptible
 from legan.platform.tracking.places import default_tracking_uri, run_in_store
 from legan.platform.tracking.tracker import open_store
 
@@ -41,16 +46,12 @@ def ended(words, log, word, number):
 
 @pytest.mark.long
 @pytest.mark.kills
-def test_one_command_makes_table_4_also_when_it_was_ended_twice(tiny_data, translator, pairs, ready, tmp_path):
+def test_one_command_makes_table_4_also_when_it_was_killed(tiny_data, translator, pairs, ready, tmp_path):
     words, log = command(tiny_data, translator, pairs, "--arm", "none", "--arm", "legan", "--name", "first"), tmp_path / "log"
-    assert ended(words, log, "none-0: step 2/4", signal.SIGTERM) == 130
-    assert "stopped; the same command goes on" in log.read_text()
-    assert f"--resume {experiments_home(ready) / 'first' / 'trials' / 'none-0'}`" in log.read_text()
-    assert ended([*words, "--at-once", "2"], log, "legan-0: step 2/4", signal.SIGKILL) == -signal.SIGKILL
-    assert "translations: legan augment" not in log.read_text()
-
-    whole = done(words)
+    assert ended(words, log, "none-0: step 2/4", signal.SIGKILL) == -signal.SIGKILL
+    whole = done([*words, "--at-once", "2"])
     assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "translations: legan augment" not in whole.stdout
     assert "| Augmented by LEGAN | 48 (4) | 48 |" in whole.stdout
     experiment = open_experiment(experiments_home(ready) / "first")
     store = open_store(default_tracking_uri())
@@ -59,24 +60,37 @@ def test_one_command_makes_table_4_also_when_it_was_ended_twice(tiny_data, trans
     ]
     assert all(each is not None and store.knows(each) for each in ids)
 
-    # A network that is damaged since costs its own score alone.
-    before = (experiment.evaluation("none", 0) / "verification.json").stat().st_mtime_ns
-    (experiment.evaluation("legan", 0) / "verification.json").unlink()
-    (experiment.trial("legan", 0) / "model" / "weights.safetensors").write_bytes(b"")
-    failed = done(words)
-    assert failed.returncode == 2
-    assert "legan-0 failed" in failed.stderr
-    assert "legan train" not in failed.stdout
-    assert "Not scored yet: 1 training" in (experiment.report / "table4.md").read_text()
-    assert (experiment.evaluation("none", 0) / "verification.json").stat().st_mtime_ns == before
+
+def test_what_fails_is_told_and_the_others_go_on():
+    said: list[str] = []
+    done: list[str] = []
+
+    def fails() -> None:
+        raise StepFailedError("first failed (exit code 2): it said nothing")
+
+    failed = each_of(Steps(said.append), {"first": fails, "second": lambda: done.append("second")}, 1, said.append)
+    assert failed == ["first failed (exit code 2): it said nothing"]
+    assert done == ["second"]
+    assert said == ["first failed (exit code 2): it said nothing; the others go on"]
 
 
-@pytest.mark.long
 @pytest.mark.kills
-def test_one_command_makes_table_5(sparse_data, translator, ready):
-    settings = [part for change in ("steps=4", "width=4", "batch_size=4", "log_every=1") for part in ("--set", change)]
-    asked = ["--data", str(sparse_data), "--model", str(translator), "--seeds", "1", "--arm", "none"]
-    made = done([sys.executable, "-m", "legan", "experiment", "expression", *asked, "--workers", "0", *settings])
-    assert made.returncode == 0, made.stdout + made.stderr
-    assert "| Original | 36 (4) | 0 |" in made.stdout
-    assert "mean of all" in made.stdout
+def test_sigterm_ends_a_training_with_its_checkpoint(tmp_path, tiny_data, ready):
+    said: list[str] = []
+    steps = Steps(said.append)
+    train = ("train", "identity", "--data", str(tiny_data), "--workers", "0", "--name", "long", "--set", "steps=100000")
+    settings = ("--set", "network=lightcnn9", "--set", "width=0.125", "--set", "batch_size=4", "--set", "log_every=1")
+    step = Step("first", (*train, *settings), tmp_path / "done")
+
+    def end_it() -> None:
+        deadline = time.monotonic() + 100
+        while not any("images/s" in line for line in said) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_it).start()
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        each_of(steps, {"first": lambda: steps.run(step)}, 1, said.append)
+    assert any("continue with" in line for line in said), said[-5:]
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(Step("second", ("--version",), tmp_path / "done"))

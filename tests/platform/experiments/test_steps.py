@@ -1,6 +1,4 @@
 import os
-import threading
-import time
 
 import pytest
 
@@ -25,32 +23,6 @@ def test_what_a_step_says_is_passed_on_and_what_it_failed_of_told(tmp_path):
 def test_a_step_that_leaves_nothing_has_failed(tmp_path):
     with pytest.raises(StepFailedError, match="exit code 0"):
         Steps(lambda line: None).run(Step("first", ("--version",), tmp_path / "done"))
-
-
-@pytest.mark.kills
-def test_an_interruption_ends_all_that_run(tmp_path, tiny_data, ready):
-    steps, said = Steps(lambda line: said.append(line)), []
-    ended: list[BaseException] = []
-    train = ("train", "identity", "--data", str(tiny_data), "--workers", "0", "--name", "long", "--set", "steps=100000")
-    settings = ("--set", "network=lightcnn9", "--set", "width=0.125", "--set", "batch_size=4", "--set", "log_every=1")
-
-    def work() -> None:
-        try:
-            steps.run(Step("first", (*train, *settings), tmp_path / "done"))
-        except KeyboardInterrupt as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    while not any("images/s" in line for line in said):
-        assert thread.is_alive(), said
-        time.sleep(0.1)
-    steps.interrupt()
-    thread.join(60)
-    assert len(ended) == 1
-    assert any("continue with" in line for line in said)
-    with pytest.raises(KeyboardInterrupt):
-        steps.run(Step("second", ("--version",), tmp_path / "done"))
 
 
 def test_a_child_is_in_no_group_that_the_terminal_tells_of_ctrl_c():

@@ -1,11 +1,9 @@
-import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.platform.experiments.conftest import TRAINING
 from tests.processes import without_rays
 from typer.testing import CliRunner
 
@@ -67,21 +65,22 @@ def test_what_cannot_be_asked_names_the_option(tiny_data, words, told):
 
 @pytest.mark.long
 @pytest.mark.kills
-def test_an_experiment_is_a_job_of_a_cluster(head_node, tiny_data, translator, pairs, tmp_path):
-    settings = [part for change in TRAINING for part in ("--set", change)]
-    asked = ["--data", str(tiny_data), "--model", str(translator), "--protocol", "table", "--list", str(pairs), "--seeds", "1"]
-    submit = ["--submit", head_node.dashboard, "--home", str(tmp_path / "there"), "--workers", "0", "--arm", "none"]
+def test_table_5_is_made_by_a_job_of_a_cluster(head_node, sparse_data, translator, tmp_path):
+    settings = [part for change in ("steps=4", "width=4", "batch_size=4") for part in ("--set", change)]
+    asked = ["--data", str(sparse_data), "--model", str(translator), "--seeds", "1", "--arm", "none", "--workers", "0"]
+    submit = ["--submit", head_node.dashboard, "--home", str(tmp_path / "there"), "--name", "first"]
 
     def legan(*words):
         command = [sys.executable, "-m", "legan", "experiment", *words]
-        environment = without_rays() | {"RAY_AUTH_TOKEN": head_node.token, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        environment = without_rays() | {"RAY_AUTH_TOKEN": head_node.token}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
 
-    sent = legan("verification", *asked, *submit, *settings, "--name", "first")
+    sent = legan("expression", *asked, *submit, *settings)
     assert sent.returncode == 0, sent.stderr
     assert "submitted the experiment first" in sent.stdout
     told = legan("logs", "first", "--follow", "--address", head_node.dashboard)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "| Original | 48 (4) | 0 |" in told.stdout
-    assert (tmp_path / "there" / "experiments" / "first" / "report" / "table4.md").is_file()
+    assert "| Original | 36 (4) | 0 |" in told.stdout
+    assert "mean of all" in told.stdout
+    assert (tmp_path / "there" / "experiments" / "first" / "report" / "table5.md").is_file()
     assert "first SUCCEEDED" in legan("status", "first", "--address", head_node.dashboard).stdout
