@@ -247,7 +247,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on_when_it_is_submitted_
     assert legan(cluster, "submit", *long).returncode == 0
     again = legan(cluster, "submit", *long)
     assert (again.returncode, "the sweep long runs already" in again.stderr) == (2, True)
-    assert legan(cluster, "status", "long").stdout.startswith("long RUNNING, started ")
+    wait_for(lambda: legan(cluster, "status", "long").stdout.startswith("long RUNNING, started "), 150)
     home = cluster.folder / "srv/legan/runs"
     folder = home / "sweeps/long/trials/bilinear-interpolation-0"
     wait_for(lambda: (folder / "checkpoints").is_dir() and len(list_checkpoints(folder / "checkpoints")) >= 2, 100)
