@@ -26,6 +26,7 @@ from legan.platform.model import NETWORK_FILE
 from legan.platform.settings import TrainingSettings
 from legan.platform.tracking.delivery import PARENT_UID
 from legan.platform.tracking.places import read_run_file
+from legan.platform.tracking.spool import closed_as
 from legan.platform.training.checks import Facts, Inputs, trainable
 from legan.platform.training.run_folder import Run, create_run, open_run
 
@@ -159,19 +160,22 @@ def translation_arguments(settings: ExperimentSettings, out: Path, workers: int 
 def translation_step(experiment: Experiment, workers: int | None, address: str | None) -> Step:
     """The step that makes the translations."""
     out = experiment.translations
-    return Step("translations", translation_arguments(experiment.settings, out, workers, address), out / DATASET_FILE)
+    return Step("translations", translation_arguments(experiment.settings, out, workers, address), (out / DATASET_FILE).is_file)
 
 
 def arm_step(experiment: Experiment, arm: Arm) -> Step:
     """The step that writes the training data of an arm, other than ``none``."""
-    return Step(f"data of {arm}", ("experiment", "data", str(experiment.folder), arm), experiment.data(arm) / DATASET_FILE)
+    made = experiment.data(arm) / DATASET_FILE
+    return Step(f"data of {arm}", ("experiment", "data", str(experiment.folder), arm), made.is_file)
 
 
 def training_step(experiment: Experiment, arm: Arm, seed: int, address: str | None) -> Step:
-    """The step that trains a network, whose run is there."""
+    """The step that trains a network, whose run is there; it is done once the run is finished, too."""
     run, kind = experiment.trial(arm, seed), TRAINED[experiment.settings.question]
     place = ("--address", address) if address else ()
-    return Step(f"{run.name}", ("train", kind, "--resume", str(run), *place), run / "model" / NETWORK_FILE)
+    model = run / "model" / NETWORK_FILE
+    arguments = ("train", kind, "--resume", str(run), *place)
+    return Step(run.name, arguments, lambda: model.is_file() and closed_as(run) == "FINISHED")
 
 
 def evaluation_step(experiment: Experiment, arm: Arm, seed: int) -> Step:
@@ -179,7 +183,7 @@ def evaluation_step(experiment: Experiment, arm: Arm, seed: int) -> Step:
     asked, run, out = experiment.settings, experiment.trial(arm, seed), experiment.evaluation(arm, seed)
     what = ("--protocol", str(asked.protocol), "--list", str(asked.pairs)) if asked.question == "verification" else ()
     arguments = ("evaluate", asked.question, str(run), "--data", str(asked.test_data), *what, "--out", str(out))
-    return Step(f"{run.name}", arguments, out / SCORES[asked.question])
+    return Step(run.name, arguments, (out / SCORES[asked.question]).is_file)
 
 
 def open_trial(

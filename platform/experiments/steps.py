@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from legan.platform.errors import LeganError
@@ -25,11 +24,11 @@ class StepFailedError(LeganError):
 
 
 class Step(NamedTuple):
-    """``legan`` with these ``arguments``; it is done where the file ``done`` is there."""
+    """``legan`` with these ``arguments``; ``done`` tells whether it has been done."""
 
     name: str
     arguments: tuple[str, ...]
-    done: Path
+    done: Callable[[], bool]
 
 
 class Steps:
@@ -48,13 +47,13 @@ class Steps:
 
     def run(self, step: Step) -> None:
         """Do a step that is not done; StepFailedError where it fails, KeyboardInterrupt where all are being interrupted."""
-        if step.done.is_file():
+        if step.done():
             return
         self._say(f"{step.name}: legan {' '.join(step.arguments)}")
         code, said = self._do(step)
         if self.interrupted:
             raise KeyboardInterrupt
-        if code or not step.done.is_file():
+        if code or not step.done():
             raise StepFailedError(f"{step.name} failed (exit code {code}): {' '.join(said).strip() or 'it said nothing'}")
 
     def interrupt(self) -> None:

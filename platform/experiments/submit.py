@@ -58,8 +58,8 @@ def arguments(name: str, settings: ExperimentSettings, place: Mapping[str, objec
     }  # fmt: skip
     words = ["experiment", settings.question]
     for option, value in {**single, **place}.items():
-        if isinstance(value, bool):
-            words.append(option if value else f"--no-{option.removeprefix('--')}")
+        if value is True:
+            words.append(option)
         elif value is not None:
             words += [option, str(value)]
     for option, values in (("--arm", settings.arms), ("--set", settings.overrides)):

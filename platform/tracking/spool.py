@@ -25,9 +25,19 @@ from typing import Any, NamedTuple
 from legan.platform.errors import RecordTakenError, TrackingError
 from legan.platform.files import write_whole
 from legan.platform.tracking.copies import make_own, original_of
-from legan.platform.tracking.places import RUN_FILE, Delivered, plain, read_deliveries, read_run_file, write_deliveries
+from legan.platform.tracking.places import (
+    RECORD_FILE,
+    RUN_FILE,
+    Delivered,
+    plain,
+    read_deliveries,
+    read_run_file,
+    write_deliveries,
+)
 
 Record = dict[str, Any]
+TAIL_BYTES = 4096
+"""At the end of a record in which its last line stands whole, where that closes it."""
 FIELDS: Mapping[str, Mapping[str, type]] = {
     "open": {"experiment": str, "run_name": str, "params": dict, "tags": dict},
     "metrics": {"step": int, "values": dict},
@@ -213,6 +223,17 @@ def _parse(line: bytes) -> Record | None:
 def _is_complete(record: Record) -> bool:
     fields = {"kind": str, "time": int, **FIELDS.get(str(record.get("kind")), {})}
     return all(name in record and isinstance(record[name], kind) for name, kind in fields.items())
+
+
+def closed_as(folder: Path) -> str | None:
+    """How the record in a folder was closed last; None where it is open, or there is none."""
+    try:
+        with (folder / RECORD_FILE).open("rb") as record:
+            record.seek(max(0, record.seek(0, os.SEEK_END) - TAIL_BYTES))
+            last = _parse(record.read().rstrip(b"\n").rpartition(b"\n")[2])
+    except FileNotFoundError:
+        return None
+    return str(last["status"]) if last is not None and last["kind"] == "close" else None
 
 
 def is_recorded(folder: Path, wait_s: float) -> bool:

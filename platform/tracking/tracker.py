@@ -257,10 +257,11 @@ def open_parent(
     return tracker, tracker.run_id
 
 
-def sync_run(folder: Path, uri: str | None = None) -> int:
+def sync_run(folder: Path, uri: str | None = None, *, interrupted: bool = False) -> int:
     """Send what is pending of a run that nobody records any more; returns how many records were sent.
 
-    A run whose process was killed is marked KILLED. Another store than before gets everything, and so does one that has
+    A run whose process was killed is marked KILLED. So is one that was ``interrupted``, whatever its process said while it was
+    torn down. Another store than before gets everything, and so does one that has
     lost the run.
 
     Raises RecordTakenError when it is still being recorded, RunDeletedError when it was deleted in MLflow, else TrackingError
@@ -274,8 +275,9 @@ def sync_run(folder: Path, uri: str | None = None) -> int:
     _tell_copy(spool, say)
     try:
         store = uri or run_tracking_uri(folder)
-        if spool.history.last is not None and spool.history.last["kind"] != "close":
-            spool.append("close", {"status": "KILLED", "time": spool.history.last["time"]})
+        last = spool.history.last
+        if last is not None and (last["kind"] != "close" or (interrupted and last["status"] == "FAILED")):
+            spool.append("close", {"status": "KILLED", "time": last["time"]})
         return Delivery(spool, shown(store), lambda: open_store(store), say).drain(ask=True)
     except TrashedError as error:
         raise RunDeletedError(f"{folder} cannot be sent: {error}.") from error

@@ -104,11 +104,11 @@ def run_sweep(sweep: Sweep, address: str | None, say: Callable[[str], None]) -> 
                 parent.log_artifact(plot, "search")
         status = "FINISHED"
     except KeyboardInterrupt:
+        status = "KILLED"
         say("stopping the trials …")
         ray.shutdown()
         settle(sweep, tracking_uri, say)
         say(f"stopped; continue with `legan sweep resume {sweep.name}`")
-        status = "KILLED"
         raise
     finally:
         parent.close(status)

@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +12,11 @@ from legan.platform.config import flatten
 from legan.platform.data.dataset import Split
 from legan.platform.errors import RecordTakenError, RunDeletedError, TrackingError
 from legan.platform.evaluation.metric_names import EVALUATION, PREFIXES, find
-from legan.platform.tracking.places import COPY_OF, read_run_file, read_sent, run_in_store, shown
+from legan.platform.tracking.places import COPY_OF, RECORD_FILE, read_run_file, read_sent, run_in_store, shown
+from legan.platform.tracking.spool import closed_as
 from legan.platform.tracking.tracker import Tracker, open_parent, sync_run
-from legan.sweeps.sweep import Outcome, Sweep, Trial, slug
+from legan.sweeps.sweep import Outcome, Sweep, Trial, read_outcome, slug
 
-TAIL_BYTES = 4096
 STATUSES = ("finished", "stopped", "failed")
 Outcomes = Sequence[tuple[Trial, Outcome | None]]
 MOST = 5
@@ -171,15 +170,17 @@ def main_metrics(metrics: Mapping[str, float], split: Split) -> dict[str, float]
 def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: float = 15.0) -> None:
     """Send what trials recorded while MLflow was away, and close the runs of those that nobody works on any more.
 
-    Call it when no process of the sweep runs. It waits for processes that are just ending, ``wait_s`` seconds in all.
+    A trial without an outcome was interrupted, though a worker that lost the others first may have recorded a failure. Call it when
+    no process of the sweep runs. It waits for processes that are just ending, ``wait_s`` seconds in all.
     """
     deadline = time.monotonic() + wait_s
     for folder in sorted(path.parent for path in sweep.trials.glob("*/tracking.jsonl")):
         is_new = COPY_OF in read_run_file(sweep.parent) and COPY_OF not in read_run_file(folder)  # what was copied is sent anew
-        if not is_new and _settled(folder, tracking_uri):
+        interrupted = read_outcome(sweep, folder.name) is None
+        if not is_new and _settled(folder, tracking_uri, interrupted):
             continue
         try:
-            _sync(folder, tracking_uri, deadline)
+            _sync(folder, tracking_uri, interrupted, deadline)
         except TrackingError as error:
             say(f"some records are not in MLflow: {error}")
             say(f"they are kept; send them later with `legan sweep resume {sweep.name}`")
@@ -187,10 +188,10 @@ def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: 
                 return
 
 
-def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
+def _sync(folder: Path, tracking_uri: str, interrupted: bool, deadline: float) -> None:
     while True:
         try:
-            sync_run(folder, tracking_uri)
+            sync_run(folder, tracking_uri, interrupted=interrupted)
         except RecordTakenError:
             if time.monotonic() > deadline:
                 raise
@@ -198,14 +199,11 @@ def _sync(folder: Path, tracking_uri: str, deadline: float) -> None:
             return
 
 
-def _settled(folder: Path, tracking_uri: str) -> bool:
-    """Whether the run is closed and all of it is in the store."""
-    sent = read_sent(folder, shown(tracking_uri))
-    with (folder / "tracking.jsonl").open("rb") as record:
-        size = record.seek(0, os.SEEK_END)
-        record.seek(max(0, size - TAIL_BYTES))
-        last = record.read().rstrip(b"\n").rpartition(b"\n")[2]
-    return sent.offset >= size and b'"kind": "close"' in last
+def _settled(folder: Path, tracking_uri: str, interrupted: bool) -> bool:
+    """Whether the run is closed as it ended, and all of it is in the store."""
+    sent, status = read_sent(folder, shown(tracking_uri)), closed_as(folder)
+    whole = sent.offset >= (folder / RECORD_FILE).stat().st_size
+    return whole and status is not None and not (interrupted and status == "FAILED")
 
 
 def _numbers(outcomes: Outcomes, split: Split) -> dict[str, list[float]]:

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -121,6 +122,20 @@ def test_steps_are_commands_that_a_user_could_type(asked, tmp_path):
     assert scored[scored.index("--list") + 1] == str(asked.pairs)
     balance = translation_arguments(asked.model_copy(update={"question": "expression"}), tmp_path, 0, None)
     assert balance[-5:] == ("--balance", "expression", "--no-originals", "--workers", "0")
+
+
+def test_a_training_is_done_once_its_run_is_finished_too(asked, tmp_path):
+    made = Experiment(tmp_path / "first", asked)
+    run = made.trial("none", 0)
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "network.json").write_text("{}")
+    done = training_step(made, "none", 0, None).done
+    assert not done()
+    for status, expected in (("KILLED", False), ("FINISHED", True)):
+        with (run / "tracking.jsonl").open("a") as record:
+            record.write(json.dumps({"kind": "metrics", "time": 0, "step": 1, "values": {"loss/total": 1.0}}) + "\n")
+            record.write(json.dumps({"kind": "close", "time": 0, "status": status}) + "\n")
+        assert done() is expected
 
 
 def test_trials_of_a_seed_differ_in_their_data_alone(asked, tmp_path):

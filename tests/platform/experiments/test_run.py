@@ -80,7 +80,7 @@ def test_sigterm_ends_a_training_with_its_checkpoint(tmp_path, tiny_data, ready)
     steps = Steps(said.append)
     train = ("train", "identity", "--data", str(tiny_data), "--workers", "0", "--name", "long", "--set", "steps=100000")
     settings = ("--set", "network=lightcnn9", "--set", "width=0.125", "--set", "batch_size=4", "--set", "log_every=1")
-    step = Step("first", (*train, *settings), tmp_path / "done")
+    step = Step("first", (*train, *settings), (tmp_path / "done").is_file)
 
     def end_it() -> None:
         deadline = time.monotonic() + 100
@@ -93,4 +93,4 @@ def test_sigterm_ends_a_training_with_its_checkpoint(tmp_path, tiny_data, ready)
         each_of(steps, {"first": lambda: steps.run(step)}, 1, said.append)
     assert any("continue with" in line for line in said), said[-5:]
     with pytest.raises(KeyboardInterrupt):
-        steps.run(Step("second", ("--version",), tmp_path / "done"))
+        steps.run(Step("second", ("--version",), (tmp_path / "done").is_file))

@@ -23,7 +23,7 @@ from legan.sweeps.run.progress import (
     settle,
     suite_metrics,
 )
-from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep
+from legan.sweeps.sweep import Outcome, Sweep, SweepSettings, Trial, create_sweep, write_outcome
 
 RESULTS = [
     (Trial("a-0", "Variant A", 0, {}), Outcome("finished", {"val/quality": 4.0, "val/fid": 30.0})),
@@ -141,6 +141,19 @@ def test_what_was_not_sent_is_sent_and_runs_that_nobody_works_on_are_closed(swee
     assert {run.info.run_name: (run.info.status, run.data.metrics["loss/rec"]) for run in found} == {
         "done": ("FINISHED", 0.5), "dead": ("KILLED", 0.5),
     }  # fmt: skip
+
+
+def test_a_trial_without_an_outcome_was_interrupted_whatever_its_process_said_at_its_end(sweep: Sweep) -> None:
+    uri = default_tracking_uri()
+    for name in ("torn", "failed"):
+        record(sweep.trials / name, uri, "FAILED")
+    write_outcome(sweep, "failed", Outcome("failed", {}, "it broke"))
+    for _ in range(2):
+        settle(sweep, uri, str)
+        client = MlflowClient(uri)
+        found = client.search_runs([each.experiment_id for each in client.search_experiments()])
+        assert {run.info.run_name: run.info.status for run in found} == {"torn": "KILLED", "failed": "FAILED"}
+    assert (sweep.trials / "torn" / "tracking.jsonl").read_text().count('"kind": "close"') == 2
 
 
 def test_records_stay_when_mlflow_is_still_away_and_that_is_said_once(sweep: Sweep) -> None:
