@@ -170,8 +170,8 @@ def main_metrics(metrics: Mapping[str, float], split: Split) -> dict[str, float]
 def settle(sweep: Sweep, tracking_uri: str, say: Callable[[str], None], wait_s: float = 15.0) -> None:
     """Send what trials recorded while MLflow was away, and close the runs of those that nobody works on any more.
 
-    A trial without an outcome was interrupted, though a worker that lost the others first may have recorded a failure. Call it when
-    no process of the sweep runs. It waits for processes that are just ending, ``wait_s`` seconds in all.
+    A trial without an outcome was interrupted, though a worker that lost the others first may have recorded a failure. Call it
+    when no process of the sweep runs. It waits for processes that are just ending, ``wait_s`` seconds in all.
     """
     deadline = time.monotonic() + wait_s
     for folder in sorted(path.parent for path in sweep.trials.glob("*/tracking.jsonl")):
