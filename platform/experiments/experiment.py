@@ -2,7 +2,7 @@
 
 experiment.yaml             what was asked for
 preset.yaml                 the preset's section as it was then
-inputs.json                 hashes of the data, the pairs and the model
+inputs.json                 hashes of the data and the pairs; of the model, the translations tell
 data/ARM/                   the training data of an arm; the arm ``none`` has the data set itself
 data/translations/          what `legan augment` made of the training faces
 trials/ARM-SEED/            a training's run folder: every command that takes a run takes it
